@@ -1,0 +1,209 @@
+//! TOML values that remember where they stand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{Error, Result, Source, Span};
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// The value.
+    pub data: Data,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What a TOML value can be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// A string.
+    String(String),
+    /// An integer.
+    Integer(i64),
+    /// A float.
+    Float(f64),
+    /// A boolean.
+    Boolean(bool),
+    /// A date or time, as written.
+    Datetime(String),
+    /// An array.
+    Array(Vec<Value>),
+    /// A table.
+    Table(Table),
+}
+
+/// A table: keys in alphabetical order, each with its own place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Key → where the key stands, and its value.
+    pub entries: BTreeMap<String, (Span, Value)>,
+    /// Where the table stands: its header or its braces.
+    pub span: Span,
+}
+
+impl Value {
+    /// The word for its type in messages, with an article.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match &self.data {
+            Data::String(_) => "a string",
+            Data::Integer(_) => "an integer",
+            Data::Float(_) => "a float",
+            Data::Boolean(_) => "a boolean",
+            Data::Datetime(_) => "a date or time",
+            Data::Array(_) => "an array",
+            Data::Table(_) => "a table",
+        }
+    }
+
+    /// The string, if it is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.data {
+            Data::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The table, if it is one.
+    #[must_use]
+    pub fn as_table(&self) -> Option<&Table> {
+        match &self.data {
+            Data::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// As the user would write it in TOML, on one line.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        match &self.data {
+            Data::String(text) => toml::Value::String(text.clone()).to_string(),
+            Data::Integer(number) => number.to_string(),
+            Data::Float(number) => toml::Value::Float(*number).to_string(),
+            Data::Boolean(flag) => flag.to_string(),
+            Data::Datetime(text) => text.clone(),
+            Data::Array(items) => format!("[{}]", join(items.iter().map(Self::to_toml))),
+            Data::Table(table) => {
+                let pairs = table
+                    .entries
+                    .iter()
+                    .map(|(key, (_, value))| format!("{key} = {}", value.to_toml()));
+                format!("{{ {} }}", join(pairs))
+            }
+        }
+    }
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+impl Table {
+    /// An empty table at `span`.
+    #[must_use]
+    pub fn empty(span: Span) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            span,
+        }
+    }
+
+    /// Reads a whole TOML file.
+    ///
+    /// # Errors
+    /// Broken TOML, with its place.
+    pub fn parse(source: &Arc<Source>) -> Result<Self> {
+        let parsed = DeTable::parse(&source.text).map_err(|error| {
+            let range = error.span().unwrap_or(0..0);
+            Error::usage(
+                error
+                    .message()
+                    .lines()
+                    .next()
+                    .unwrap_or("broken TOML")
+                    .to_string(),
+            )
+            .at(&Span::new(source, range), "")
+            .note(format!("`{}` is not valid TOML", source.name))
+        })?;
+        let span = Span::new(source, parsed.span());
+        table(parsed.get_ref(), span, source)
+    }
+
+    /// The value of `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.entries.get(key).map(|(_, value)| value)
+    }
+
+    /// Takes `key` out.
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        self.entries.remove(key).map(|(_, value)| value)
+    }
+
+    /// Lays `over` upon this table: tables merge, everything else is replaced.
+    pub fn merge(&mut self, over: Self) {
+        for (key, (key_span, value)) in over.entries {
+            match (self.entries.get_mut(&key), value) {
+                (
+                    Some((
+                        _,
+                        Value {
+                            data: Data::Table(below),
+                            ..
+                        },
+                    )),
+                    Value {
+                        data: Data::Table(above),
+                        ..
+                    },
+                ) => below.merge(above),
+                (_, value) => {
+                    self.entries.insert(key, (key_span, value));
+                }
+            }
+        }
+    }
+}
+
+fn table(parsed: &DeTable<'_>, span: Span, source: &Arc<Source>) -> Result<Table> {
+    let mut entries = BTreeMap::new();
+    for (key, item) in parsed {
+        let key_span = Span::new(source, key.span());
+        let value = value(item.get_ref(), Span::new(source, item.span()), source)?;
+        entries.insert(key.get_ref().to_string(), (key_span, value));
+    }
+    Ok(Table { entries, span })
+}
+
+fn value(parsed: &DeValue<'_>, span: Span, source: &Arc<Source>) -> Result<Value> {
+    let data = match parsed {
+        DeValue::String(text) => Data::String(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map(Data::Integer)
+            .map_err(|error| {
+                Error::usage("this integer does not fit 64 bits")
+                    .at(&span, "")
+                    .because(&error)
+            })?,
+        DeValue::Float(number) => number.as_str().parse().map(Data::Float).map_err(|error| {
+            Error::usage("cannot read this number")
+                .at(&span, "")
+                .because(&error)
+        })?,
+        DeValue::Boolean(flag) => Data::Boolean(*flag),
+        DeValue::Datetime(datetime) => Data::Datetime(datetime.to_string()),
+        DeValue::Array(items) => Data::Array(
+            items
+                .iter()
+                .map(|item| value(item.get_ref(), Span::new(source, item.span()), source))
+                .collect::<Result<_>>()?,
+        ),
+        DeValue::Table(inner) => Data::Table(table(inner, span.clone(), source)?),
+    };
+    Ok(Value { data, span })
+}

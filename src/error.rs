@@ -1,0 +1,343 @@
+//! The one error type: what went wrong, where, why, and what to do. Its kind alone decides the exit code.
+//!
+//! It owns no rendering; `report` turns it into text.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A result whose error is refire's own.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A file that errors can point into.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The path as the user wrote it.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// A place in a [`Source`]: a range of bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The file.
+    pub source: Arc<Source>,
+    /// Byte offsets into the file's text.
+    pub range: Range<usize>,
+}
+
+impl Span {
+    /// The place `range` of `source`.
+    #[must_use]
+    pub fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
+        Self {
+            source: Arc::clone(source),
+            range,
+        }
+    }
+
+    /// The 1-based line that the place starts on.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        let end = self.range.start.min(self.source.text.len());
+        self.source.text.as_bytes()[..end]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.source.name, self.line())
+    }
+}
+
+/// What kind of failure it is. Each kind has one exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A stage failed on its data, its model, its disk or its network: 1.
+    Stage,
+    /// The command line or a file that the user wrote is wrong: 2.
+    Usage,
+    /// A gate or `verify` failed: 3.
+    Gate,
+    /// `--locked`, and the lock is out of date: 4.
+    Locked,
+    /// Interrupted by the user: 130.
+    Interrupted,
+}
+
+impl Kind {
+    /// The process exit code.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Stage => 1,
+            Self::Usage => 2,
+            Self::Gate => 3,
+            Self::Locked => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A place with the words that stand under it in the excerpt.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// Where.
+    pub span: Span,
+    /// What is there; may be empty.
+    pub text: String,
+}
+
+/// What went wrong: a message, the places, the causes and what to do.
+///
+/// Messages start in lower case and end without a full stop. Names that the user wrote stand in backticks.
+#[derive(Clone, Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    kind: Kind,
+    message: String,
+    labels: Vec<Label>,
+    causes: Vec<String>,
+    notes: Vec<String>,
+    help: Option<String>,
+}
+
+impl Error {
+    /// An error of `kind`.
+    #[must_use]
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            labels: Vec::new(),
+            causes: Vec::new(),
+            notes: Vec::new(),
+            help: None,
+        }))
+    }
+
+    /// The command line or a file that the user wrote is wrong (exit code 2).
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// A stage failed (exit code 1).
+    #[must_use]
+    pub fn stage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Stage, message)
+    }
+
+    /// Points to `span`; the first call is the primary place.
+    #[must_use]
+    pub fn at(mut self, span: &Span, text: impl Into<String>) -> Self {
+        self.0.labels.push(Label {
+            span: span.clone(),
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Points to `span` unless the error already points somewhere.
+    #[must_use]
+    pub fn or_at(self, span: &Span, text: impl Into<String>) -> Self {
+        if self.0.labels.is_empty() {
+            self.at(span, text)
+        } else {
+            self
+        }
+    }
+
+    /// Adds the error of a library or the system as a cause, with its own causes.
+    #[must_use]
+    pub fn because(mut self, cause: &dyn std::error::Error) -> Self {
+        let mut next = Some(cause);
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            // Many libraries repeat their source in their own message.
+            if !self
+                .0
+                .causes
+                .last()
+                .is_some_and(|last| last.contains(&text))
+            {
+                self.0.causes.push(text);
+            }
+            next = cause.source();
+        }
+        self
+    }
+
+    /// Adds a cause in words.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.0.causes.push(cause.into());
+        self
+    }
+
+    /// Adds a fact that helps to understand the error.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.0.notes.push(note.into());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.0.help = Some(help.into());
+        self
+    }
+
+    /// Puts `message` in front; the old message becomes the first cause.
+    #[must_use]
+    pub fn wrap(mut self, message: impl Into<String>) -> Self {
+        let old = std::mem::replace(&mut self.0.message, message.into());
+        self.0.causes.insert(0, old);
+        self
+    }
+
+    /// Replaces the message.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
+    /// Changes the kind.
+    #[must_use]
+    pub fn of_kind(mut self, kind: Kind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// Adds a did-you-mean for `name` among `known`, unless there is help already.
+    #[must_use]
+    pub fn did_you_mean<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match closest(name, known) {
+            Some(near) if self.0.help.is_none() => self.help(format!("did you mean `{near}`?")),
+            _ => self,
+        }
+    }
+
+    /// The kind, which decides the exit code.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The message, one line.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The places that it points to, the primary one first.
+    #[must_use]
+    pub fn labels(&self) -> &[Label] {
+        &self.0.labels
+    }
+
+    /// Why, outermost first.
+    #[must_use]
+    pub fn causes(&self) -> &[String] {
+        &self.0.causes
+    }
+
+    /// Facts that help to understand it.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.0.notes
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn help_text(&self) -> Option<&str> {
+        self.0.help.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    /// The message and its causes on one line, for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(label) = self.0.labels.first() {
+            write!(f, "{:?}: ", label.span)?;
+        }
+        f.write_str(&self.0.message)?;
+        for cause in &self.0.causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Turns a library's or the system's error into ours, with a message in front.
+pub trait Context<T> {
+    /// A failed stage (exit code 1): `message`, because of the error.
+    ///
+    /// # Errors
+    /// The error, if there is one.
+    fn or_stage<M: Into<String>>(self, message: impl FnOnce() -> M) -> Result<T>;
+
+    /// A wrong command line or file (exit code 2): `message`, because of the error.
+    ///
+    /// # Errors
+    /// The error, if there is one.
+    fn or_usage<M: Into<String>>(self, message: impl FnOnce() -> M) -> Result<T>;
+}
+
+impl<T, E: std::error::Error> Context<T> for std::result::Result<T, E> {
+    fn or_stage<M: Into<String>>(self, message: impl FnOnce() -> M) -> Result<T> {
+        self.map_err(|error| Error::stage(message()).because(&error))
+    }
+
+    fn or_usage<M: Into<String>>(self, message: impl FnOnce() -> M) -> Result<T> {
+        self.map_err(|error| Error::usage(message()).because(&error))
+    }
+}
+
+/// The name among `known` that `name` is most likely a misspelling of.
+#[must_use]
+pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (name.chars().count() / 3).clamp(1, 3);
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closest_finds_misspellings_and_nothing_else() {
+        let known = ["learning_rate", "epochs", "seed"];
+        assert_eq!(closest("learing_rate", known), Some("learning_rate"));
+        assert_eq!(closest("epoch", known), Some("epochs"));
+        assert_eq!(closest("dropout", known), None);
+    }
+
+    #[test]
+    fn display_is_one_line_with_place_and_causes() {
+        let source = Arc::new(Source {
+            name: "a.toml".into(),
+            text: "x = 1\ny = 2\n".into(),
+        });
+        let error = Error::usage("bad")
+            .at(&Span::new(&source, 6..7), "here")
+            .cause("because");
+        assert_eq!(error.to_string(), "a.toml:2: bad: because");
+    }
+}

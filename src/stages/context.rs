@@ -1,0 +1,190 @@
+//! What a running stage may touch: its inputs, its outputs, its scratch folder, its memos, and the screen by events.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Sink};
+use crate::store::{Store, memo};
+
+/// Everything that a stage is run with, decided before it starts.
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    /// Name of the stage in its pipeline.
+    pub stage: String,
+    /// Input port → folder with the artifact's files, read-only.
+    pub inputs: BTreeMap<String, PathBuf>,
+    /// Output port → empty folder to fill.
+    pub outputs: BTreeMap<String, PathBuf>,
+    /// An empty folder for the stage's own use, removed afterwards.
+    pub scratch: PathBuf,
+    /// The stage's seed.
+    pub seed: u64,
+    /// The device that the pipeline names: `cpu`.
+    pub device: String,
+    /// Never touch the network.
+    pub offline: bool,
+}
+
+/// A stage's view of the world while it runs.
+pub struct StageContext<'a> {
+    job: &'a Job,
+    store: &'a Store,
+    events: &'a dyn Sink,
+    cancelled: &'a (dyn Fn() -> bool + Sync),
+    metrics: BTreeMap<String, f64>,
+}
+
+impl<'a> StageContext<'a> {
+    /// A context for `job`.
+    #[must_use]
+    pub fn new(
+        job: &'a Job,
+        store: &'a Store,
+        events: &'a dyn Sink,
+        cancelled: &'a (dyn Fn() -> bool + Sync),
+    ) -> Self {
+        Self {
+            job,
+            store,
+            events,
+            cancelled,
+            metrics: BTreeMap::new(),
+        }
+    }
+
+    /// Name of the stage.
+    #[must_use]
+    pub fn stage(&self) -> &'a str {
+        &self.job.stage
+    }
+
+    /// The folder with the artifact at input `port` (`port.name` for a port that takes many).
+    ///
+    /// # Panics
+    /// If the stage did not declare the port.
+    #[must_use]
+    pub fn input(&self, port: &str) -> &'a Path {
+        self.optional_input(port)
+            .unwrap_or_else(|| panic!("stage kind reads port `{port}`, which it does not declare"))
+    }
+
+    /// The same for a port that may be left out.
+    #[must_use]
+    pub fn optional_input(&self, port: &str) -> Option<&'a Path> {
+        self.job.inputs.get(port).map(PathBuf::as_path)
+    }
+
+    /// The folder to fill for output `port`.
+    ///
+    /// # Panics
+    /// If the stage did not declare the port.
+    #[must_use]
+    pub fn output(&self, port: &str) -> &'a Path {
+        self.job
+            .outputs
+            .get(port)
+            .unwrap_or_else(|| panic!("stage kind fills port `{port}`, which it does not declare"))
+    }
+
+    /// A folder for the stage's own use, on the same file system as the outputs.
+    #[must_use]
+    pub fn scratch(&self) -> &'a Path {
+        &self.job.scratch
+    }
+
+    /// The seed for everything random in this stage.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.job.seed
+    }
+
+    /// The device that the pipeline names, for `models::device`.
+    #[must_use]
+    pub fn device(&self) -> &'a str {
+        &self.job.device
+    }
+
+    /// Whether the network must not be touched.
+    #[must_use]
+    pub fn offline(&self) -> bool {
+        self.job.offline
+    }
+
+    /// Shows how far the current activity is.
+    pub fn progress(&self, activity: &str, done: u64, total: u64, unit: &str) {
+        self.events.send(&Event::Progress {
+            stage: self.job.stage.clone(),
+            activity: activity.into(),
+            done,
+            total,
+            unit: unit.into(),
+        });
+    }
+
+    /// Tells the user something that is not an error.
+    pub fn notice(&self, text: impl Into<String>) {
+        self.events.send(&Event::Notice {
+            stage: Some(self.job.stage.clone()),
+            text: text.into(),
+        });
+    }
+
+    /// Writes a line to the stage's log.
+    pub fn log(&self, text: impl Into<String>) {
+        self.events.send(&Event::Log {
+            stage: self.job.stage.clone(),
+            text: text.into(),
+        });
+    }
+
+    /// Shows figures measured on the way, such as those of an epoch.
+    pub fn measured(&self, at: impl Into<String>, metrics: BTreeMap<String, f64>) {
+        self.events.send(&Event::Measured {
+            stage: self.job.stage.clone(),
+            at: at.into(),
+            metrics,
+        });
+    }
+
+    /// Sets the figures that the stage's record, the lock and the gates see.
+    pub fn set_metrics(&mut self, metrics: BTreeMap<String, f64>) {
+        self.metrics = metrics;
+    }
+
+    /// Takes the figures set with [`set_metrics`](Self::set_metrics).
+    #[must_use]
+    pub fn take_metrics(&mut self) -> BTreeMap<String, f64> {
+        std::mem::take(&mut self.metrics)
+    }
+
+    /// Fails if the user asked to stop; to be called at least a few times a second.
+    ///
+    /// # Errors
+    /// [`Kind::Interrupted`].
+    pub fn check_cancelled(&self) -> Result<()> {
+        if (self.cancelled)() {
+            return Err(Error::new(
+                Kind::Interrupted,
+                format!("stage `{}` was interrupted", self.job.stage),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A part of the stage with a key of its own: returns the folder with its result, which `make` fills only if
+    /// no run has done so before. `name` and `fields` must hold everything that can change what `make` writes.
+    ///
+    /// The folder is read-only and lives as long as the stage's scratch folder.
+    ///
+    /// # Errors
+    /// Those of `make`, and of the disk.
+    pub fn memo(
+        &self,
+        name: &str,
+        fields: &[(&str, String)],
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        memo(self.store, &self.job.scratch, name, fields, make)
+    }
+}

@@ -1,0 +1,227 @@
+//! What a stage is, and the registry of stage kinds: the list that feeds parsing, help, the JSON Schema and tests.
+//!
+//! A new kind is one file here and two lines below: its `mod` and its row in [`KINDS`].
+
+mod context;
+mod port;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use context::{Job, StageContext};
+pub use port::{Port, Ports};
+
+use crate::config::Table;
+use crate::error::{Error, Result, Span};
+use crate::fingerprint::Manifest;
+
+/// Every stage kind, in the order in which they are documented.
+pub const KINDS: &[&dyn StageKind] = &[];
+
+/// A kind of stage: `finetune`, `split`, …
+pub trait StageKind: Sync {
+    /// The word after `kind =`.
+    fn name(&self) -> &'static str;
+
+    /// What it does, in one line, for help and the JSON Schema.
+    fn about(&self) -> &'static str;
+
+    /// The version of its algorithm: raised by every change that can change a result. Part of the key.
+    fn version(&self) -> u32;
+
+    /// Reads its own settings.
+    ///
+    /// # Errors
+    /// Unknown keys, wrong types and values that cannot be meant, with their place in the file.
+    fn parse(&self, table: &Table) -> Result<Box<dyn Stage>>;
+
+    /// The JSON Schema of its settings.
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
+}
+
+/// One stage of a pipeline: a kind with its settings.
+pub trait Stage: Send + Sync {
+    /// What it needs from other stages.
+    fn inputs(&self) -> Vec<Input>;
+
+    /// What it makes, in order; the names are constant for a given set of settings.
+    fn outputs(&self) -> Vec<Output>;
+
+    /// The files outside the cache that it reads: they enter the key by content and are watched.
+    fn files(&self) -> Vec<LocalFile> {
+        Vec::new()
+    }
+
+    /// Walks everything that can change the result, apart from inputs and files, which the caller adds.
+    fn describe(&self, key: &mut dyn Manifest);
+
+    /// Conditions on its metrics that must hold for what depends on it to run.
+    fn gates(&self) -> &[Gate] {
+        &[]
+    }
+
+    /// Everything that can be checked without running, beyond parsing: `refire check` calls it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Does the work: reads the inputs, fills the outputs.
+    ///
+    /// # Errors
+    /// Whatever went wrong; nothing is published then.
+    fn run(&self, cx: &mut StageContext<'_>) -> Result<()>;
+}
+
+/// The type of an artifact: what a port takes or gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ArtifactType {
+    /// Any files.
+    Files,
+    /// `table.parquet`.
+    Table,
+    /// `images.arrow`: u8 pixels and a label each.
+    Images,
+    /// A Hugging Face directory and `refire.json`.
+    Model,
+    /// `metrics.json`.
+    Metrics,
+    /// `report.html`.
+    Report,
+}
+
+impl ArtifactType {
+    /// The word for it in messages, with its article.
+    #[must_use]
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Table => "a table",
+            Self::Images => "images",
+            Self::Model => "a model",
+            Self::Metrics => "metrics",
+            Self::Report => "a report",
+        }
+    }
+}
+
+/// Something a stage needs.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Name of the port; for a port that takes many, `port.name`.
+    pub port: String,
+    /// The types that it accepts.
+    pub accepts: &'static [ArtifactType],
+    /// The stage, or `stage.port`, as written.
+    pub from: Port,
+}
+
+/// Something a stage makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Name of the port.
+    pub port: String,
+    /// Its type.
+    pub artifact: ArtifactType,
+}
+
+impl Output {
+    /// The output `port` of type `artifact`.
+    #[must_use]
+    pub fn new(port: impl Into<String>, artifact: ArtifactType) -> Self {
+        Self {
+            port: port.into(),
+            artifact,
+        }
+    }
+}
+
+/// A file, or a folder with all that is in it, that a stage reads and that is not an artifact.
+#[derive(Clone, Debug)]
+pub struct LocalFile {
+    /// What it is to the stage; part of the key: `source`, `schema`, `file src/prepare.py`.
+    pub role: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where the pipeline names it.
+    pub span: Span,
+}
+
+/// A condition on a metric.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// Name of the metric.
+    pub metric: String,
+    /// How it is compared.
+    pub comparison: Comparison,
+    /// With what.
+    pub bound: f64,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// How a gate compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `>=`
+    AtLeast,
+    /// `>`
+    Above,
+    /// `<=`
+    AtMost,
+    /// `<`
+    Below,
+    /// `==`
+    Equal,
+}
+
+impl Gate {
+    /// Reads `>= 0.75`.
+    ///
+    /// # Errors
+    /// If it has no comparison or no number.
+    pub fn parse(metric: &str, condition: &str, span: &Span) -> Result<Self> {
+        let condition = condition.trim();
+        let table = [
+            (">=", Comparison::AtLeast),
+            ("<=", Comparison::AtMost),
+            ("==", Comparison::Equal),
+            (">", Comparison::Above),
+            ("<", Comparison::Below),
+        ];
+        table
+            .into_iter()
+            .find_map(|(sign, comparison)| {
+                let bound = condition.strip_prefix(sign)?.trim().parse().ok()?;
+                Some(Self { metric: metric.into(), comparison, bound, span: span.clone() })
+            })
+            .filter(|gate| gate.bound.is_finite())
+            .ok_or_else(|| {
+                Error::usage(format!("cannot read the gate `{condition}` on `{metric}`"))
+                    .at(span, "")
+                    .help("write a comparison and a number, such as \">= 0.75\"; the comparisons are >= > <= < ==")
+            })
+    }
+
+    /// Whether `metrics` pass; a metric that is missing does not.
+    #[must_use]
+    pub fn passes(&self, metrics: &BTreeMap<String, f64>) -> bool {
+        metrics
+            .get(&self.metric)
+            .is_some_and(|value| match self.comparison {
+                Comparison::AtLeast => *value >= self.bound,
+                Comparison::Above => *value > self.bound,
+                Comparison::AtMost => *value <= self.bound,
+                Comparison::Below => *value < self.bound,
+                Comparison::Equal => (*value - self.bound).abs() <= f64::EPSILON,
+            })
+    }
+}
+
+/// The kind called `name`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn StageKind> {
+    KINDS.iter().copied().find(|kind| kind.name() == name)
+}
