@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A result whose error is refire's own.
@@ -16,6 +17,25 @@ pub struct Source {
     pub name: String,
     /// The whole text.
     pub text: String,
+    /// The folder that relative paths in the file are relative to.
+    pub folder: PathBuf,
+}
+
+impl Source {
+    /// The file called `name` that holds `text`.
+    #[must_use]
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let name = name.into();
+        let folder = Path::new(&name)
+            .parent()
+            .unwrap_or(Path::new(""))
+            .to_path_buf();
+        Self {
+            name,
+            text: text.into(),
+            folder,
+        }
+    }
 }
 
 /// A place in a [`Source`]: a range of bytes.
@@ -331,10 +351,7 @@ mod tests {
 
     #[test]
     fn display_is_one_line_with_place_and_causes() {
-        let source = Arc::new(Source {
-            name: "a.toml".into(),
-            text: "x = 1\ny = 2\n".into(),
-        });
+        let source = Arc::new(Source::new("a.toml", "x = 1\ny = 2\n"));
         let error = Error::usage("bad")
             .at(&Span::new(&source, 6..7), "here")
             .cause("because");

@@ -6,15 +6,12 @@ mod value;
 pub use de::{Spanned, from_table};
 pub use value::{Data, Table, Value};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::Span;
 
 /// The path that `path`, written at `span`, means: relative to the folder of the file it is written in.
 #[must_use]
 pub fn resolve(span: &Span, path: &str) -> PathBuf {
-    Path::new(&span.source.name)
-        .parent()
-        .unwrap_or(Path::new(""))
-        .join(path)
+    span.source.folder.join(path)
 }
