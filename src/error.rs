@@ -216,6 +216,13 @@ impl Error {
         self
     }
 
+    /// Says what to do, unless that is said already.
+    #[must_use]
+    pub fn or_help(mut self, help: impl Into<String>) -> Self {
+        self.0.help.get_or_insert_with(|| help.into());
+        self
+    }
+
     /// Puts `message` in front; the old message becomes the first cause.
     #[must_use]
     pub fn wrap(mut self, message: impl Into<String>) -> Self {

@@ -1,12 +1,17 @@
 //! Pipeline files: TOML → spanned tables → params, profiles and references resolved. Knows no stage kind.
 
 mod de;
+mod params;
+mod pipeline;
+#[cfg(test)]
+mod tests;
 mod value;
 
-pub use de::{Spanned, from_table};
-pub use value::{Data, Table, Value};
-
 use std::path::PathBuf;
+
+pub use de::{Spanned, from_table};
+pub use pipeline::{Overrides, Pipeline, StageTable, load, parse, read};
+pub use value::{Data, Table, Value};
 
 use crate::error::Span;
 

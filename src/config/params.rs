@@ -1,0 +1,268 @@
+//! `${params.NAME}` and `-S key=value`.
+
+use std::sync::Arc;
+
+use super::value::{Data, Table, Value};
+use crate::error::{Error, Result, Source, Span};
+
+/// Replaces every `${params.NAME}` in the values of `table`.
+///
+/// A string that is one reference takes the param's value with its type; elsewhere the param's text is put in.
+/// `$${` stands for `${`. Values keep their own place, so that errors show the reference.
+///
+/// # Errors
+/// Unknown params, references to something else, unclosed references.
+pub(super) fn resolve(table: Table, params: &Table) -> Result<Table> {
+    let mut resolved = Table::empty(table.span);
+    for (key, (span, value)) in table.entries {
+        resolved
+            .entries
+            .insert(key, (span, resolve_value(value, params)?));
+    }
+    Ok(resolved)
+}
+
+fn resolve_value(value: Value, params: &Table) -> Result<Value> {
+    let data = match value.data {
+        Data::String(text) if text.contains("${") => replace(&text, &value.span, params)?,
+        Data::Array(items) => Data::Array(
+            items
+                .into_iter()
+                .map(|item| resolve_value(item, params))
+                .collect::<Result<_>>()?,
+        ),
+        Data::Table(inner) => Data::Table(resolve(inner, params)?),
+        other => other,
+    };
+    Ok(Value {
+        data,
+        span: value.span,
+    })
+}
+
+fn replace(text: &str, span: &Span, params: &Table) -> Result<Data> {
+    if let Some(reference) = whole_reference(text) {
+        return Ok(moved_to(
+            look_up(reference, span, params)?.data.clone(),
+            span,
+        ));
+    }
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        if rest[..start].ends_with('$') {
+            out.push_str(&rest[..start - 1]);
+            out.push_str("${");
+            rest = &rest[start + 2..];
+            continue;
+        }
+        out.push_str(&rest[..start]);
+        let after = &rest[start + 2..];
+        let Some(end) = after.find('}') else {
+            return Err(Error::usage("`${` without its `}`")
+                .at(&narrow(span, "${"), "")
+                .help("write `$${` for the two characters themselves"));
+        };
+        let reference = &after[..end];
+        let value = look_up(reference, span, params)?;
+        match &value.data {
+            Data::String(text) | Data::Datetime(text) => out.push_str(text),
+            Data::Integer(_) | Data::Float(_) | Data::Boolean(_) => out.push_str(&value.to_toml()),
+            Data::Array(_) | Data::Table(_) => {
+                return Err(Error::usage(format!(
+                    "`{reference}` is {}, which cannot stand inside a string",
+                    value.type_name()
+                ))
+                .at(&narrow(span, reference), "")
+                .at(&value.span, "its value"));
+            }
+        }
+        rest = &after[end + 1..];
+    }
+    out.push_str(rest);
+    Ok(Data::String(out))
+}
+
+/// `params.NAME` if `text` is `${params.NAME}` and nothing else.
+fn whole_reference(text: &str) -> Option<&str> {
+    text.strip_prefix("${")?
+        .strip_suffix('}')
+        .filter(|inner| !inner.contains(['$', '{', '}']))
+}
+
+fn look_up<'p>(reference: &str, span: &Span, params: &'p Table) -> Result<&'p Value> {
+    let place = narrow(span, reference);
+    let Some(path) = reference.trim().strip_prefix("params.") else {
+        return Err(Error::usage(format!("cannot refer to `{reference}`"))
+            .at(&place, "")
+            .help("`${params.NAME}` refers to a key of `[params]`"));
+    };
+    let mut table = params;
+    let mut parts = path.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let Some(value) = table.get(part) else {
+            let known = table.entries.keys().map(String::as_str);
+            return Err(Error::usage(format!("unknown param `{path}`"))
+                .at(&place, "")
+                .did_you_mean(part, known)
+                .or_help("add it to `[params]`"));
+        };
+        match (&value.data, parts.peek()) {
+            (_, None) if holds_reference(value) => {
+                return Err(
+                    Error::usage(format!("param `{path}` refers to another param"))
+                        .at(&value.span, "")
+                        .help("params are plain values; put the reference where the param is used"),
+                );
+            }
+            (_, None) => return Ok(value),
+            (Data::Table(inner), Some(_)) => table = inner,
+            (_, Some(_)) => {
+                return Err(Error::usage(format!(
+                    "param `{part}` is {}, not a table",
+                    value.type_name()
+                ))
+                .at(&place, "")
+                .at(&value.span, "its value"));
+            }
+        }
+    }
+    Err(Error::usage("a reference needs a name").at(&place, ""))
+}
+
+fn holds_reference(value: &Value) -> bool {
+    match &value.data {
+        Data::String(text) => text.contains("${"),
+        Data::Array(items) => items.iter().any(holds_reference),
+        Data::Table(table) => table
+            .entries
+            .values()
+            .any(|(_, value)| holds_reference(value)),
+        _ => false,
+    }
+}
+
+/// The part of `span` that holds `needle`, if it can be found there.
+fn narrow(span: &Span, needle: &str) -> Span {
+    let found = span
+        .source
+        .text
+        .get(span.range.clone())
+        .and_then(|text| text.find(needle));
+    match found {
+        Some(offset) => {
+            let start = span.range.start + offset;
+            Span {
+                source: Arc::clone(&span.source),
+                range: start..start + needle.len(),
+            }
+        }
+        None => span.clone(),
+    }
+}
+
+/// `data` with every place inside it moved to `span`.
+fn moved_to(data: Data, span: &Span) -> Data {
+    let value = |value: Value| Value {
+        data: moved_to(value.data, span),
+        span: span.clone(),
+    };
+    match data {
+        Data::Array(items) => Data::Array(items.into_iter().map(value).collect()),
+        Data::Table(table) => Data::Table(Table {
+            entries: table
+                .entries
+                .into_iter()
+                .map(|(key, (_, inner))| (key, (span.clone(), value(inner))))
+                .collect(),
+            span: span.clone(),
+        }),
+        other => other,
+    }
+}
+
+/// Applies one `-S key=value`: `epochs=3` sets the param, `stage.tune.epochs=3` any key. The value is TOML; what is not
+/// TOML is a string.
+///
+/// # Errors
+/// An argument without `=`, an unknown param, a path that leads through something that is not a table.
+pub(super) fn set(root: &mut Table, argument: &str, file: &Source) -> Result<()> {
+    let Some((path, text)) = argument.split_once('=') else {
+        return Err(Error::usage(format!("`-S {argument}` has no `=`"))
+            .help("write -S NAME=VALUE, such as -S epochs=3"));
+    };
+    let path = path.trim();
+    let absolute = ["params.", "stage.", "pipeline."]
+        .iter()
+        .any(|section| path.starts_with(section));
+    let full = if absolute {
+        path.to_string()
+    } else {
+        format!("params.{path}")
+    };
+    if let Some(name) = full.strip_prefix("params.") {
+        known_param(root, name, argument)?;
+    }
+    let mut source = Source::new(format!("-S {argument}"), format!("value = {text}"));
+    source.folder.clone_from(&file.folder);
+    let value = match Table::parse(&Arc::new(source)) {
+        Ok(mut table) if table.entries.len() == 1 => table.remove("value"),
+        _ => None,
+    };
+    let value = value.unwrap_or_else(|| {
+        let mut source = Source::new(format!("-S {argument}"), text);
+        source.folder.clone_from(&file.folder);
+        let span = Span::new(&Arc::new(source), 0..text.len());
+        Value {
+            data: Data::String(text.into()),
+            span,
+        }
+    });
+    insert(root, &full.split('.').collect::<Vec<_>>(), value, argument)
+}
+
+fn known_param(root: &Table, name: &str, argument: &str) -> Result<()> {
+    let first = name.split('.').next().unwrap_or(name);
+    let params = root.get("params").and_then(Value::as_table);
+    if params.is_some_and(|params| params.entries.contains_key(first)) {
+        return Ok(());
+    }
+    let known: Vec<&str> = params
+        .into_iter()
+        .flat_map(|params| params.entries.keys().map(String::as_str))
+        .collect();
+    let error = Error::usage(format!(
+        "`-S {argument}`: the pipeline has no param `{first}`"
+    ));
+    Err(error
+        .did_you_mean(first, known.iter().copied())
+        .or_help("name a key of `[params]`, or a setting in full: -S stage.NAME.KEY=VALUE"))
+}
+
+fn insert(table: &mut Table, path: &[&str], value: Value, argument: &str) -> Result<()> {
+    let span = value.span.clone();
+    let [key, rest @ ..] = path else {
+        return Ok(());
+    };
+    if rest.is_empty() {
+        table.entries.insert((*key).to_string(), (span, value));
+        return Ok(());
+    }
+    let (_, inner) = table.entries.entry((*key).to_string()).or_insert_with(|| {
+        (
+            span.clone(),
+            Value {
+                data: Data::Table(Table::empty(span.clone())),
+                span: span.clone(),
+            },
+        )
+    });
+    match &mut inner.data {
+        Data::Table(inner) => insert(inner, rest, value, argument),
+        _ => Err(Error::usage(format!(
+            "`-S {argument}`: `{key}` is {}, not a table",
+            inner.type_name()
+        ))
+        .at(&inner.span, "")),
+    }
+}

@@ -1,0 +1,250 @@
+//! A pipeline file as it is meant: the profile laid over it, the command line's settings over that, references replaced.
+//!
+//! Nothing after this module sees a `${…}`. It knows neither stage kinds nor the graph.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::params;
+use super::value::{Data, Table, Value};
+use crate::error::{Context, Error, Result, Source, Span};
+
+/// The keys that a pipeline file may have at its top.
+const SECTIONS: [&str; 4] = ["params", "pipeline", "profile", "stage"];
+
+/// What the command line changes in a file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--profile`.
+    pub profile: Option<String>,
+    /// `-S key=value`, in order.
+    pub set: Vec<String>,
+}
+
+impl Overrides {
+    /// Whether the pipeline is run as the file says, so that its lock may be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.profile.is_none() && self.set.is_empty()
+    }
+}
+
+/// A pipeline with every reference resolved.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// The file.
+    pub source: Arc<Source>,
+    /// Its name: `pipeline.name`, else the file's.
+    pub name: String,
+    /// What the stages' seeds are derived from.
+    pub seed: u64,
+    /// Where tensors live, with its place if the file says it.
+    pub device: (String, Option<Span>),
+    /// The params that the stages saw.
+    pub params: Table,
+    /// The stages, in the order of the file.
+    pub stages: Vec<StageTable>,
+}
+
+/// One `[stage.NAME]` table.
+#[derive(Clone, Debug)]
+pub struct StageTable {
+    /// The stage's name.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// The word after `kind =`.
+    pub kind: (String, Span),
+    /// `seed =`, if it sets one.
+    pub seed: Option<u64>,
+    /// Everything else: the kind's own settings.
+    pub settings: Table,
+}
+
+/// Reads the pipeline file at `path`.
+///
+/// # Errors
+/// A file that cannot be read or is not UTF-8, broken TOML, unknown sections, profiles and params, values of the wrong
+/// type; all of kind [`Usage`](crate::error::Kind::Usage), with their place.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline> {
+    parse(&read(path)?, overrides)
+}
+
+/// Reads a text file that errors can point into.
+///
+/// # Errors
+/// A file that cannot be read or is not UTF-8.
+pub fn read(path: &Path) -> Result<Arc<Source>> {
+    let bytes = std::fs::read(path).or_usage(|| format!("cannot read `{}`", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        Error::usage(format!("`{}` is not UTF-8", path.display()))
+            .cause(format!("the byte at offset {offset} is not"))
+    })?;
+    Ok(Arc::new(Source::new(path.display().to_string(), text)))
+}
+
+/// Reads a pipeline from the text of a file.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(source: &Arc<Source>, overrides: &Overrides) -> Result<Pipeline> {
+    let mut root = Table::parse(source)?;
+    check_keys(&root, &SECTIONS, "a pipeline file")?;
+    let profiles = root.remove("profile");
+    if let Some(name) = &overrides.profile {
+        root.merge(profile(profiles, name, source)?);
+    }
+    for argument in &overrides.set {
+        params::set(&mut root, argument, source)?;
+    }
+    let params = section(&mut root, "params")?;
+    let header = params::resolve(section(&mut root, "pipeline")?, &params)?;
+    let stages = section(&mut root, "stage")?;
+    if stages.entries.is_empty() {
+        return Err(Error::usage(format!("`{}` has no stage", source.name))
+            .help("add a table such as `[stage.data]` with a `kind`; `refire init` writes a whole pipeline"));
+    }
+    let mut stages = stages
+        .entries
+        .into_iter()
+        .map(|(name, (span, value))| stage(name, span, value, &params))
+        .collect::<Result<Vec<_>>>()?;
+    stages.sort_by_key(|stage| stage.span.range.start);
+    check_keys(&header, &["device", "name", "seed"], "`[pipeline]`")?;
+    Ok(Pipeline {
+        name: text(&header, "name")?.map_or_else(|| stem(&source.name), |(name, _)| name),
+        seed: seed(&header)?.unwrap_or(0),
+        device: text(&header, "device")?
+            .map_or_else(|| ("cpu".into(), None), |(name, span)| (name, Some(span))),
+        source: Arc::clone(source),
+        params,
+        stages,
+    })
+}
+
+fn stage(name: String, span: Span, value: Value, params: &Table) -> Result<StageTable> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(valid) {
+        return Err(
+            Error::usage(format!("`{name}` cannot be the name of a stage"))
+                .at(&span, "")
+                .help("use ASCII letters, digits, `_` and `-`"),
+        );
+    }
+    let Data::Table(table) = value.data else {
+        return Err(Error::usage(format!(
+            "stage `{name}` must be a table, not {}",
+            value.type_name()
+        ))
+        .at(&value.span, ""));
+    };
+    let mut settings = params::resolve(table, params)?;
+    let Some(kind) = text(&settings, "kind")? else {
+        return Err(Error::usage(format!("stage `{name}` has no `kind`")).at(&span, ""));
+    };
+    let seed = seed(&settings)?;
+    settings.remove("kind");
+    settings.remove("seed");
+    Ok(StageTable {
+        name,
+        span,
+        kind,
+        seed,
+        settings,
+    })
+}
+
+fn profile(profiles: Option<Value>, name: &str, source: &Source) -> Result<Table> {
+    let mut known = Vec::new();
+    if let Some(Value {
+        data: Data::Table(mut table),
+        ..
+    }) = profiles
+    {
+        if let Some(value) = table.remove(name) {
+            let span = value.span.clone();
+            let Data::Table(profile) = value.data else {
+                return Err(Error::usage(format!("profile `{name}` must be a table")).at(&span, ""));
+            };
+            check_keys(&profile, &["params", "pipeline", "stage"], "a profile")?;
+            return Ok(profile);
+        }
+        known = table.entries.into_keys().collect();
+    }
+    let error = Error::usage(format!("`{}` has no profile `{name}`", source.name));
+    let error = error.did_you_mean(name, known.iter().map(String::as_str));
+    Err(if known.is_empty() {
+        error.help(format!("add `[profile.{name}.params]`"))
+    } else {
+        error.note(format!("its profiles: {}", known.join(", ")))
+    })
+}
+
+fn section(root: &mut Table, key: &str) -> Result<Table> {
+    match root.remove(key) {
+        None => Ok(Table::empty(root.span.clone())),
+        Some(Value {
+            data: Data::Table(table),
+            ..
+        }) => Ok(table),
+        Some(other) => Err(Error::usage(format!(
+            "`{key}` must be a table, not {}",
+            other.type_name()
+        ))
+        .at(&other.span, "")),
+    }
+}
+
+fn check_keys(table: &Table, known: &[&str], what: &str) -> Result<()> {
+    match table
+        .entries
+        .iter()
+        .find(|(key, _)| !known.contains(&key.as_str()))
+    {
+        None => Ok(()),
+        Some((key, (span, _))) => Err(Error::usage(format!("unknown key `{key}` in {what}"))
+            .at(span, "")
+            .did_you_mean(key, known.iter().copied())
+            .note(format!("known keys: {}", known.join(", ")))),
+    }
+}
+
+fn text(table: &Table, key: &str) -> Result<Option<(String, Span)>> {
+    match table.get(key) {
+        None => Ok(None),
+        Some(Value {
+            data: Data::String(text),
+            span,
+        }) => Ok(Some((text.clone(), span.clone()))),
+        Some(other) => Err(Error::usage(format!(
+            "`{key}` must be a string, not {}",
+            other.type_name()
+        ))
+        .at(&other.span, "")),
+    }
+}
+
+fn seed(table: &Table) -> Result<Option<u64>> {
+    match table.get("seed") {
+        None => Ok(None),
+        Some(Value {
+            data: Data::Integer(number),
+            span,
+        }) => u64::try_from(*number)
+            .map(Some)
+            .map_err(|_| Error::usage("`seed` must not be negative").at(span, "")),
+        Some(other) => Err(Error::usage(format!(
+            "`seed` must be an integer, not {}",
+            other.type_name()
+        ))
+        .at(&other.span, "")),
+    }
+}
+
+fn stem(name: &str) -> String {
+    Path::new(name).file_stem().map_or_else(
+        || name.to_string(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
+}

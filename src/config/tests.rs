@@ -1,0 +1,247 @@
+//! Tests of reading pipeline files.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Data, Overrides, Pipeline, Spanned, from_table, parse};
+use crate::error::{Error, Source};
+
+fn load(text: &str, overrides: &Overrides) -> Result<Pipeline, Error> {
+    parse(&Arc::new(Source::new("dir/p.toml", text)), overrides)
+}
+
+fn fails(text: &str) -> (String, String) {
+    let error = load(text, &Overrides::default()).expect_err("it must fail");
+    let label = error.labels().first();
+    let excerpt = label.map_or(String::new(), |label| {
+        label.span.source.text[label.span.range.clone()].to_string()
+    });
+    (error.message().to_string(), excerpt)
+}
+
+const FILE: &str = r#"
+[params]
+epochs = 10
+name = "reviews"
+rate = 1e-3
+
+[profile.smoke.params]
+epochs = 1
+
+[profile.smoke.stage.b]
+batch = 4
+
+[stage.b]
+kind = "x"
+epochs = "${params.epochs}"
+path = "data/${params.name}-${params.epochs}.csv"
+literal = "$${params.name}"
+
+[stage.a]
+kind = "y"
+seed = 7
+"#;
+
+#[test]
+fn references_keep_their_type_and_stages_their_order() {
+    let pipeline = load(FILE, &Overrides::default()).expect("valid");
+    assert_eq!(pipeline.name, "p");
+    assert_eq!(
+        pipeline
+            .stages
+            .iter()
+            .map(|stage| stage.name.as_str())
+            .collect::<Vec<_>>(),
+        ["b", "a"]
+    );
+    let b = &pipeline.stages[0].settings;
+    assert_eq!(b.get("epochs").expect("set").data, Data::Integer(10));
+    assert_eq!(
+        b.get("path").and_then(|value| value.as_str()),
+        Some("data/reviews-10.csv")
+    );
+    assert_eq!(
+        b.get("literal").and_then(|value| value.as_str()),
+        Some("${params.name}")
+    );
+    assert_eq!(pipeline.stages[1].seed, Some(7));
+}
+
+#[test]
+fn profiles_merge_and_the_command_line_wins() {
+    let overrides = Overrides {
+        profile: Some("smoke".into()),
+        set: Vec::new(),
+    };
+    let b = load(FILE, &overrides).expect("valid").stages[0]
+        .settings
+        .clone();
+    assert_eq!(b.get("epochs").expect("set").data, Data::Integer(1));
+    assert_eq!(b.get("batch").expect("set").data, Data::Integer(4));
+
+    let set = vec![
+        "epochs=3".into(),
+        "stage.b.path=plain words".into(),
+        "stage.b.batch = [1, 2]".into(),
+    ];
+    let overrides = Overrides {
+        profile: Some("smoke".into()),
+        set,
+    };
+    let b = load(FILE, &overrides).expect("valid").stages[0]
+        .settings
+        .clone();
+    assert_eq!(b.get("epochs").expect("set").data, Data::Integer(3));
+    assert_eq!(
+        b.get("path").and_then(|value| value.as_str()),
+        Some("plain words")
+    );
+    assert!(matches!(&b.get("batch").expect("set").data, Data::Array(items) if items.len() == 2));
+}
+
+#[test]
+fn bad_files_name_the_place() {
+    let cases = [
+        (
+            "[stage.a]\nkind = \"x\"\nn = \"${params.m}\"",
+            "unknown param `m`",
+            "params.m",
+        ),
+        (
+            "[stage.a]\nkind = \"x\"\nn = \"${env.HOME}\"",
+            "cannot refer to `env.HOME`",
+            "env.HOME",
+        ),
+        (
+            "[stage.a]\nkind = \"x\"\nn = \"a${params\"",
+            "`${` without its `}`",
+            "${",
+        ),
+        ("[stage.a]\nn = 1", "stage `a` has no `kind`", "a"),
+        (
+            "[stage.\"a.b\"]\nkind = \"x\"",
+            "`a.b` cannot be the name of a stage",
+            "\"a.b\"",
+        ),
+        (
+            "[stages.a]\nkind = \"x\"",
+            "unknown key `stages` in a pipeline file",
+            "stages",
+        ),
+        (
+            "[pipeline]\nseed = -1\n[stage.a]\nkind = \"x\"",
+            "`seed` must not be negative",
+            "-1",
+        ),
+        ("stage = 3", "`stage` must be a table, not an integer", "3"),
+        (
+            "[params]\na = \"${params.b}\"\n[stage.a]\nkind = \"${params.a}\"",
+            "param `a` refers to another param",
+            "\"${params.b}\"",
+        ),
+    ];
+    for (text, message, excerpt) in cases {
+        assert_eq!(
+            fails(text),
+            (message.to_string(), excerpt.to_string()),
+            "{text}"
+        );
+    }
+    let (message, _) = fails("[stage.a\nkind = 1");
+    assert!(!message.is_empty());
+    assert_eq!(fails("").0, "`dir/p.toml` has no stage");
+}
+
+#[test]
+fn unknown_profiles_and_params_on_the_command_line_are_refused() {
+    let unknown = Overrides {
+        profile: Some("smok".into()),
+        set: Vec::new(),
+    };
+    assert_eq!(
+        load(FILE, &unknown).expect_err("unknown").help_text(),
+        Some("did you mean `smoke`?")
+    );
+    let unknown = Overrides {
+        profile: None,
+        set: vec!["epoch=3".into()],
+    };
+    assert_eq!(
+        load(FILE, &unknown).expect_err("unknown").help_text(),
+        Some("did you mean `epochs`?")
+    );
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    rate: f64,
+    #[serde(default)]
+    name: Option<Spanned<String>>,
+    #[serde(default)]
+    count: Option<std::num::NonZeroU32>,
+    #[serde(default)]
+    mode: Option<Mode>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    Linear,
+    Cosine,
+}
+
+fn settings(text: &str) -> Result<Settings, Error> {
+    let table = super::Table::parse(&Arc::new(Source::new("p.toml", text))).expect("valid TOML");
+    from_table(&table)
+}
+
+#[test]
+fn settings_are_read_with_places() {
+    let read = settings("rate = 1\nname = \"n\"\nmode = \"cosine\"\ncount = 2").expect("valid");
+    assert!((read.rate - 1.0).abs() < f64::EPSILON);
+    assert_eq!(
+        read.name.expect("set").span.expect("from a file").range,
+        16..19
+    );
+    assert_eq!(read.mode, Some(Mode::Cosine));
+    assert_eq!(read.count.map(std::num::NonZeroU32::get), Some(2));
+}
+
+#[test]
+fn bad_settings_name_the_key() {
+    let cases = [
+        (
+            "rate = \"a\"",
+            "`rate`: expected a number, found a string",
+            "\"a\"",
+        ),
+        (
+            "rate = 1\ncount = -1",
+            "`count`: expected a positive integer, found -1",
+            "-1",
+        ),
+        (
+            "rate = 1\ncount = 0",
+            "`count`: expected a positive integer, found 0",
+            "0",
+        ),
+        (
+            "rate = 1\nmode = \"cosin\"",
+            "`mode`: expected one of \"linear\", \"cosine\", found \"cosin\"",
+            "\"cosin\"",
+        ),
+        ("rate = 1\nnam = 1", "unknown key `nam`", "nam"),
+        ("name = \"n\"", "missing key `rate`", "name = \"n\""),
+    ];
+    for (text, message, excerpt) in cases {
+        let error = settings(text).expect_err(text);
+        let span = &error.labels()[0].span;
+        assert_eq!(
+            (error.message(), &span.source.text[span.range.clone()]),
+            (message, excerpt),
+            "{text}"
+        );
+    }
+}
