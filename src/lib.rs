@@ -8,5 +8,6 @@ pub mod event;
 
 pub mod config;
 pub mod fingerprint;
+pub mod sources;
 pub mod stages;
 pub mod store;

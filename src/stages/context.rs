@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Sink};
+use crate::sources::{Environment, Observer, Transfer};
 use crate::store::{Store, memo};
 
 /// Everything that a stage is run with, decided before it starts.
@@ -18,6 +19,8 @@ pub struct Job {
     pub outputs: BTreeMap<String, PathBuf>,
     /// An empty folder for the stage's own use, removed afterwards.
     pub scratch: PathBuf,
+    /// A folder that outlives the run, where interrupted downloads wait for the next one.
+    pub downloads: PathBuf,
     /// The stage's seed.
     pub seed: u64,
     /// The device that the pipeline names: `cpu`.
@@ -111,6 +114,18 @@ impl<'a> StageContext<'a> {
         self.job.offline
     }
 
+    /// What [`Source::fetch`](crate::sources::Source::fetch) needs; one for all fetches of the stage.
+    #[must_use]
+    pub fn transfer(&self) -> Transfer<'_> {
+        Transfer::new(
+            &self.job.downloads,
+            &self.job.scratch,
+            self.job.offline,
+            Environment::of_process(),
+            self,
+        )
+    }
+
     /// Shows how far the current activity is.
     pub fn progress(&self, activity: &str, done: u64, total: u64, unit: &str) {
         self.events.send(&Event::Progress {
@@ -186,5 +201,19 @@ impl<'a> StageContext<'a> {
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<PathBuf> {
         memo(self.store, &self.job.scratch, name, fields, make)
+    }
+}
+
+impl Observer for StageContext<'_> {
+    fn progress(&self, activity: &str, done: u64, total: u64) {
+        StageContext::progress(self, activity, done, total, "bytes");
+    }
+
+    fn notice(&self, text: String) {
+        StageContext::notice(self, text);
+    }
+
+    fn check_cancelled(&self) -> Result<()> {
+        StageContext::check_cancelled(self)
     }
 }

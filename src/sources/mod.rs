@@ -1,0 +1,210 @@
+//! Where bytes come from: one file a scheme, and the registry of schemes.
+//!
+//! Owns the way from what a pipeline file says (`hf:org/name`, a path, …) to verified bytes in a file. It knows no
+//! stage, and it keeps nothing but interrupted downloads: keeping results is the store's.
+//!
+//! A new scheme is one file here and two lines below: its `mod` and its row in [`SCHEMES`].
+
+mod checksum;
+mod path;
+mod transfer;
+
+use std::fmt;
+use std::path::Path;
+
+pub use checksum::Sha256;
+pub use transfer::{Environment, Observer, Transfer};
+
+use crate::error::{Context, Error, Result, Span};
+
+/// Every scheme but the plain path, in the order in which they are documented.
+pub const SCHEMES: &[&dyn Scheme] = &[];
+
+/// A way to name bytes: `hf:…`, `https:…`, …
+pub trait Scheme: Sync {
+    /// The word before the colon.
+    fn name(&self) -> &'static str;
+
+    /// What it looks like, for help: `hf:org/name@revision#file`.
+    fn form(&self) -> &'static str;
+
+    /// Reads what stands after the colon.
+    ///
+    /// # Errors
+    /// What cannot be meant; the caller adds the place.
+    fn parse(&self, rest: &str) -> Result<Box<dyn Location>>;
+}
+
+/// A place that bytes can be fetched from: a file, or something that files are inside.
+pub trait Location: fmt::Debug + fmt::Display + Send + Sync {
+    /// The place of `file` (a relative path with `/`) inside this one.
+    fn join(&self, file: &str) -> Box<dyn Location>;
+
+    /// The file or folder on this machine whose content decides what is fetched, if it is one.
+    fn local_path(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Whether it can be one file; a repository or a package, for instance, cannot.
+    ///
+    /// # Errors
+    /// Why it cannot, and how a file is named.
+    fn check_file(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Writes the one file that this place is to `dest`, which does not exist yet.
+    ///
+    /// # Errors
+    /// Whatever went wrong, with the full address and what to do; `dest` may be half written then.
+    fn fetch(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()>;
+}
+
+/// A source as a pipeline file names it.
+#[derive(Debug)]
+pub struct Source {
+    location: Box<dyn Location>,
+    span: Option<Span>,
+}
+
+/// What was fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Digest of the file.
+    pub sha256: Sha256,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// Reads a source: a scheme and what belongs to it, or a path relative to the folder of the file that `span` is in.
+///
+/// # Errors
+/// Unknown schemes and what the scheme refuses, at `span`.
+pub fn parse(text: &str, span: Option<&Span>) -> Result<Source> {
+    let blame = |error: Error| match span {
+        Some(span) => error.or_at(span, ""),
+        None => error,
+    };
+    let location = match scheme_of(text) {
+        _ if text.trim().is_empty() => Err(Error::usage("the source is empty")),
+        None => {
+            let folder = span.map_or(Path::new(""), |span| span.source.folder.as_path());
+            Ok(Box::new(path::Local::new(folder.join(text))) as Box<dyn Location>)
+        }
+        Some((name, rest)) => SCHEMES
+            .iter()
+            .find(|scheme| scheme.name() == name)
+            .ok_or_else(|| unknown_scheme(name, text))
+            .and_then(|scheme| scheme.parse(rest)),
+    };
+    Ok(Source {
+        location: location.map_err(blame)?,
+        span: span.cloned(),
+    })
+}
+
+/// The scheme in front of the first colon, if there is one. One letter is a drive and not a scheme.
+fn scheme_of(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.split_once(':')?;
+    let is_scheme = name.len() > 1
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
+    is_scheme.then_some((name, rest))
+}
+
+fn unknown_scheme(name: &str, text: &str) -> Error {
+    let forms: Vec<_> = SCHEMES.iter().map(|scheme| scheme.form()).collect();
+    Error::usage(format!("unknown source scheme `{name}:`"))
+        .did_you_mean(name, SCHEMES.iter().map(|scheme| scheme.name()))
+        .note(format!("a source is a path or one of {}", forms.join(", ")))
+        .note(format!(
+            "a file with a colon in its name is written `./{text}`"
+        ))
+}
+
+impl Source {
+    /// The source of `file` (a relative path with `/`) inside this one.
+    #[must_use]
+    pub fn join(&self, file: &str) -> Self {
+        Self {
+            location: self.location.join(file),
+            span: self.span.clone(),
+        }
+    }
+
+    /// The file or folder on this machine whose content decides what is fetched, if it is one.
+    #[must_use]
+    pub fn local_path(&self) -> Option<&Path> {
+        self.location.local_path()
+    }
+
+    /// Refuses what cannot be one file, such as a repository.
+    ///
+    /// # Errors
+    /// Why it cannot be one file and how a file is named, at the source's place.
+    pub fn check_file(&self) -> Result<()> {
+        self.location
+            .check_file()
+            .map_err(|error| self.blame(error))
+    }
+
+    /// Fetches one file to `dest`, which must not exist but whose folder must, and compares it with `sha256`.
+    /// Nothing is left at `dest` after an error.
+    ///
+    /// # Errors
+    /// Whatever went wrong, with the full address and what to do; other bytes than `sha256` says.
+    pub fn fetch(
+        &self,
+        transfer: &Transfer<'_>,
+        dest: &Path,
+        sha256: Option<&Sha256>,
+    ) -> Result<Fetched> {
+        let fetched = self
+            .location
+            .fetch(transfer, dest)
+            .and_then(|()| self.verify(transfer, dest, sha256));
+        if fetched.is_err() && dest.exists() {
+            std::fs::remove_file(dest)
+                .or_stage(|| format!("cannot remove `{}`", dest.display()))?;
+        }
+        fetched.map_err(|error| self.blame(error))
+    }
+
+    fn verify(
+        &self,
+        transfer: &Transfer<'_>,
+        file: &Path,
+        expected: Option<&Sha256>,
+    ) -> Result<Fetched> {
+        let sha256 = Sha256::of_file(file, &|| transfer.observer.check_cancelled())?;
+        let bytes = file
+            .metadata()
+            .or_stage(|| format!("cannot read `{}`", file.display()))?
+            .len();
+        match expected {
+            Some(expected) if *expected != sha256 => Err(Error::stage(format!(
+                "`{}` is not the file that the pipeline pins",
+                self.location
+            ))
+            .note(format!("expected {expected}"))
+            .note(format!("got      {sha256} ({bytes} bytes)"))
+            .help("the file has changed or the digest is wrong; if the new file is meant, write its digest")),
+            _ => Ok(Fetched { sha256, bytes }),
+        }
+    }
+
+    fn blame(&self, error: Error) -> Error {
+        match &self.span {
+            Some(span) => error.or_at(span, ""),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.location.fmt(f)
+    }
+}

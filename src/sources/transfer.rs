@@ -1,0 +1,134 @@
+//! The surroundings of a fetch: folders, the environment, and who watches.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::{Context, Error, Result};
+
+/// Watches a fetch, and may stop it.
+pub trait Observer {
+    /// `done` of `total` bytes of `activity` (`download config.json`) are there; `total` is 0 when unknown.
+    fn progress(&self, activity: &str, done: u64, total: u64);
+
+    /// Tells the user something that is not an error.
+    fn notice(&self, text: String);
+
+    /// Called several times a second.
+    ///
+    /// # Errors
+    /// If the fetch is to stop.
+    fn check_cancelled(&self) -> Result<()>;
+}
+
+/// What the environment says about the Hugging Face Hub.
+#[derive(Clone)]
+pub struct Environment {
+    /// The Hub's address without a slash at its end (`HF_ENDPOINT`).
+    pub hub: String,
+    /// The token for the Hub (`HF_TOKEN`). It is sent to the Hub's own host only.
+    pub token: Option<String>,
+    /// Never ask the Hub (`HF_HUB_OFFLINE`).
+    pub hub_offline: bool,
+    /// The pause before the second attempt; it doubles from attempt to attempt.
+    pub pause: Duration,
+}
+
+impl Environment {
+    /// What this process's environment says.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let set = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .map(|value| value.trim().to_string())
+                .filter(|value| !value.is_empty())
+        };
+        let hub = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
+        let truths = ["1", "true", "yes", "on"];
+        Self {
+            hub: hub.trim_end_matches('/').into(),
+            token: set("HF_TOKEN"),
+            hub_offline: set("HF_HUB_OFFLINE")
+                .is_some_and(|value| truths.contains(&value.to_lowercase().as_str())),
+            pause: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Fetches that belong together, such as those of one stage: a package that several files are taken from is
+/// downloaded once, and a host that cannot be reached is tried once.
+pub struct Transfer<'a> {
+    /// Where interrupted downloads wait for the next run.
+    pub(super) downloads: PathBuf,
+    /// Where packages lie while files are taken from them.
+    pub(super) scratch: PathBuf,
+    /// Never touch the network.
+    pub(super) offline: bool,
+    pub(super) environment: Environment,
+    pub(super) observer: &'a dyn Observer,
+    packages: RefCell<BTreeMap<String, PathBuf>>,
+    unreachable: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Transfer<'a> {
+    /// Fetches that keep partial downloads in `downloads` and temporary files in `scratch`.
+    #[must_use]
+    pub fn new(
+        downloads: &Path,
+        scratch: &Path,
+        offline: bool,
+        environment: Environment,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        Self {
+            downloads: downloads.into(),
+            scratch: scratch.into(),
+            offline,
+            environment,
+            observer,
+            packages: RefCell::default(),
+            unreachable: RefCell::default(),
+        }
+    }
+
+    /// The package called `name`, which `get` puts into the empty folder that it is given unless it is there already.
+    pub(super) fn package(
+        &self,
+        name: &str,
+        get: impl FnOnce(&Path) -> Result<PathBuf>,
+    ) -> Result<PathBuf> {
+        if let Some(path) = self.packages.borrow().get(name) {
+            return Ok(path.clone());
+        }
+        let folder = tempfile::Builder::new()
+            .prefix("package-")
+            .tempdir_in(&self.scratch)
+            .or_stage(|| format!("cannot make a folder in `{}`", self.scratch.display()))?
+            .keep();
+        let path = get(&folder)?;
+        self.packages.borrow_mut().insert(name.into(), path.clone());
+        Ok(path)
+    }
+
+    /// Refuses to go to the network for `what` when offline.
+    pub(super) fn require_network(&self, what: &str) -> Result<()> {
+        if self.offline {
+            return Err(
+                Error::stage(format!("offline, and `{what}` is not in the cache")).help(
+                    "run once without `--offline`, or add a local path to the stage's sources",
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn mark_unreachable(&self, host: &str) {
+        self.unreachable.borrow_mut().insert(host.into());
+    }
+
+    pub(super) fn is_unreachable(&self, host: &str) -> bool {
+        self.unreachable.borrow().contains(host)
+    }
+}
