@@ -9,6 +9,7 @@ pub mod event;
 pub mod config;
 pub mod fingerprint;
 pub mod models;
+pub mod plan;
 pub mod sources;
 pub mod stages;
 pub mod store;

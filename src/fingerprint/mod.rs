@@ -1,5 +1,10 @@
 //! What a stage's result depends on: one walk makes the key and its explanation, so that they cannot drift. No I/O.
 
+mod key;
+mod reason;
+
+pub use key::{Field, Fingerprint, Role, Walk};
+pub use reason::Reason;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -45,4 +50,17 @@ pub fn describe(
             key.setting(name, value);
         }
     }
+}
+
+/// The seed of a stage that sets none: from the pipeline's seed and the stage's name, so that adding or reordering
+/// stages changes no other stage's seed.
+#[must_use]
+pub fn stage_seed(pipeline: u64, stage: &str) -> u64 {
+    let mut hasher = blake3::Hasher::new_derive_key("refire stage seed");
+    hasher.update(&pipeline.to_le_bytes());
+    hasher.update(stage.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    // TOML integers are signed: keep every seed writable in a file.
+    u64::from_le_bytes(first) >> 1
 }

@@ -2,6 +2,7 @@
 //!
 //! A new kind is one file here and two lines below: its `mod` and its row in [`KINDS`].
 
+mod command;
 mod context;
 mod port;
 
@@ -16,7 +17,7 @@ use crate::error::{Error, Result, Span};
 use crate::fingerprint::Manifest;
 
 /// Every stage kind, in the order in which they are documented.
-pub const KINDS: &[&dyn StageKind] = &[];
+pub const KINDS: &[&dyn StageKind] = &[&command::CommandKind];
 
 /// A kind of stage: `finetune`, `split`, …
 pub trait StageKind: Sync {

@@ -1,0 +1,248 @@
+//! Edges, types, cycles and the order.
+
+use std::collections::BTreeMap;
+
+use petgraph::algo::{kosaraju_scc, toposort};
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use super::{Edge, Node, parts};
+use crate::error::{Error, Result};
+use crate::stages::{ArtifactType, Input, Output};
+
+/// Fills the edges of every node.
+pub(super) fn connect(nodes: &mut [Node]) -> Result<()> {
+    let by_name: BTreeMap<String, usize> = nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| (node.name.clone(), index))
+        .collect();
+    for index in 0..nodes.len() {
+        let inputs = nodes[index].stage.inputs();
+        let edges = inputs
+            .iter()
+            .map(|input| edge(input, index, nodes, &by_name))
+            .collect::<Result<_>>()?;
+        nodes[index].inputs = edges;
+    }
+    Ok(())
+}
+
+fn edge(
+    input: &Input,
+    index: usize,
+    nodes: &[Node],
+    by_name: &BTreeMap<String, usize>,
+) -> Result<Edge> {
+    let (stage, port) = parts(input);
+    let blame = |error: Error, label: &str| input.from.0.blame(error, label);
+    let Some(&from) = by_name.get(stage) else {
+        let error = Error::usage(format!(
+            "stage `{}` refers to stage `{stage}`, which does not exist",
+            nodes[index].name
+        ))
+        .did_you_mean(stage, by_name.keys().map(String::as_str))
+        .note(format!(
+            "stages: {}",
+            nodes
+                .iter()
+                .map(|node| node.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ));
+        return Err(blame(error, "no such stage"));
+    };
+    let output = output(&nodes[from], port).map_err(|error| blame(error, ""))?;
+    if !input.accepts.contains(&output.artifact) {
+        let wanted = input
+            .accepts
+            .iter()
+            .map(|accepted| accepted.with_article())
+            .collect::<Vec<_>>()
+            .join(" or ");
+        let written = &input.from.0.value;
+        let given = output.artifact.with_article();
+        let verb = if given.starts_with("a ") { "is" } else { "are" };
+        let mut error = Error::usage(format!(
+            "stage `{}` needs {wanted}, but `{written}` {verb} {given}",
+            nodes[index].name
+        ));
+        if let Some((near, artifact)) = alternative(input, index, nodes) {
+            error = error.help(format!(
+                "did you mean `{near}`, which is {}?",
+                artifact.with_article()
+            ));
+        }
+        return Err(blame(error, given));
+    }
+    Ok(Edge {
+        port: input.port.clone(),
+        from,
+        output: output.port.clone(),
+    })
+}
+
+fn output<'n>(node: &'n Node, port: Option<&str>) -> Result<&'n Output> {
+    let ports = || {
+        node.outputs
+            .iter()
+            .map(|output| format!("{}.{}", node.name, output.port))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match (port, node.outputs.as_slice()) {
+        (None, [only]) => Ok(only),
+        (None, []) => Err(Error::usage(format!("stage `{}` has no output", node.name))),
+        (None, _) => Err(
+            Error::usage(format!("stage `{}` has several outputs", node.name))
+                .help(format!("name one of them: {}", ports())),
+        ),
+        (Some(port), outputs) => outputs
+            .iter()
+            .find(|output| output.port == port)
+            .ok_or_else(|| {
+                let names = outputs.iter().map(|output| output.port.as_str());
+                Error::usage(format!("stage `{}` has no output `{port}`", node.name))
+                    .did_you_mean(port, names)
+                    .note(format!("its outputs: {}", ports()))
+            }),
+    }
+}
+
+/// An output of an earlier stage that would fit, the nearest one in the file.
+fn alternative(input: &Input, index: usize, nodes: &[Node]) -> Option<(String, ArtifactType)> {
+    let name = |node: &Node, output: &Output| match node.outputs.len() {
+        1 => node.name.clone(),
+        _ => format!("{}.{}", node.name, output.port),
+    };
+    nodes[..index].iter().rev().find_map(|node| {
+        let output = node
+            .outputs
+            .iter()
+            .find(|output| input.accepts.contains(&output.artifact))?;
+        Some((name(node, output), output.artifact))
+    })
+}
+
+/// The topological order that keeps the order of the file wherever it can.
+pub(super) fn order(nodes: &[Node]) -> Result<Vec<usize>> {
+    let graph = graph(nodes);
+    if toposort(&graph, None).is_err() {
+        return Err(cycle(nodes, &graph));
+    }
+    let mut waiting: Vec<usize> = graph
+        .node_indices()
+        .map(|node| graph.neighbors_directed(node, petgraph::Incoming).count())
+        .collect();
+    let mut ready: std::collections::BTreeSet<usize> = waiting
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| **count == 0)
+        .map(|(index, _)| index)
+        .collect();
+    let mut order = Vec::with_capacity(nodes.len());
+    while let Some(index) = ready.pop_first() {
+        order.push(index);
+        for next in graph.neighbors(NodeIndex::new(index)) {
+            waiting[next.index()] -= 1;
+            if waiting[next.index()] == 0 {
+                ready.insert(next.index());
+            }
+        }
+    }
+    Ok(order)
+}
+
+fn graph(nodes: &[Node]) -> DiGraph<(), ()> {
+    let mut graph = DiGraph::with_capacity(nodes.len(), nodes.len());
+    for _ in nodes {
+        graph.add_node(());
+    }
+    for (index, node) in nodes.iter().enumerate() {
+        for edge in &node.inputs {
+            graph.update_edge(NodeIndex::new(edge.from), NodeIndex::new(index), ());
+        }
+    }
+    graph
+}
+
+/// The error for a graph with a cycle: the shortest way around, from the first stage in the file that is on one.
+fn cycle(nodes: &[Node], graph: &DiGraph<(), ()>) -> Error {
+    let looping = |component: &Vec<NodeIndex>| {
+        component.len() > 1 || graph.contains_edge(component[0], component[0])
+    };
+    let start = kosaraju_scc(graph)
+        .into_iter()
+        .filter(looping)
+        .flatten()
+        .min()
+        .unwrap_or(NodeIndex::new(0));
+    let mut came_from: BTreeMap<NodeIndex, NodeIndex> = BTreeMap::new();
+    let mut queue = std::collections::VecDeque::from([start]);
+    'search: while let Some(node) = queue.pop_front() {
+        // Edges lead from a stage to those that need it; the message reads the other way round.
+        for before in graph.neighbors_directed(node, petgraph::Incoming) {
+            if before == start {
+                came_from.insert(start, node);
+                break 'search;
+            }
+            came_from.entry(before).or_insert_with(|| {
+                queue.push_back(before);
+                node
+            });
+        }
+    }
+    let mut path = vec![start];
+    let mut at = start;
+    while let Some(&next) = came_from.get(&at) {
+        path.push(next);
+        at = next;
+        if at == start {
+            break;
+        }
+    }
+    path.reverse();
+    let names: Vec<String> = path
+        .iter()
+        .map(|node| format!("`{}`", nodes[node.index()].name))
+        .collect();
+    let mut error = Error::usage(format!(
+        "stages need each other in a circle: {}",
+        names.join(" → ")
+    ));
+    for pair in path.windows(2) {
+        let (node, needs) = (&nodes[pair[0].index()], pair[1].index());
+        let port = node
+            .inputs
+            .iter()
+            .find(|edge| edge.from == needs)
+            .map(|edge| edge.port.as_str());
+        let input = node
+            .stage
+            .inputs()
+            .into_iter()
+            .find(|input| Some(input.port.as_str()) == port);
+        if let Some(span) = input.and_then(|input| input.from.0.span) {
+            error = error.at(
+                &span,
+                format!("`{}` needs `{}`", node.name, nodes[needs].name),
+            );
+        }
+    }
+    error.help("take one of these references out")
+}
+
+/// `nodes` in `order`, with their edges renumbered.
+pub(super) fn reorder(nodes: Vec<Node>, order: &[usize]) -> Vec<Node> {
+    let mut place = vec![0; order.len()];
+    for (new, &old) in order.iter().enumerate() {
+        place[old] = new;
+    }
+    let mut slots: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    let mut ordered: Vec<Node> = order.iter().filter_map(|&old| slots[old].take()).collect();
+    for node in &mut ordered {
+        for edge in &mut node.inputs {
+            edge.from = place[edge.from];
+        }
+    }
+    ordered
+}

@@ -1,0 +1,126 @@
+//! Stages and their ports → a checked, ordered graph. Hides petgraph; does no I/O.
+
+mod graph;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub use select::Goal;
+
+use crate::config::{Pipeline, StageTable};
+use crate::error::{Error, Result, Span};
+use crate::fingerprint::stage_seed;
+use crate::stages::{Input, KINDS, Output, Stage, StageKind, find};
+
+/// A pipeline whose stages are parsed, connected, typed and in order.
+pub struct Plan {
+    /// The stages; every one comes after those that it needs, otherwise in the order of the file.
+    pub nodes: Vec<Node>,
+}
+
+/// A stage in a plan.
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// Its kind.
+    pub kind: &'static dyn StageKind,
+    /// What it is.
+    pub stage: Box<dyn Stage>,
+    /// Its seed.
+    pub seed: u64,
+    /// Its inputs.
+    pub inputs: Vec<Edge>,
+    /// Its outputs.
+    pub outputs: Vec<Output>,
+}
+
+/// An input of a stage and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The port that takes it.
+    pub port: String,
+    /// Index of the stage that makes it.
+    pub from: usize,
+    /// The port that gives it.
+    pub output: String,
+}
+
+impl Plan {
+    /// Parses and connects the stages of `pipeline`.
+    ///
+    /// # Errors
+    /// Unknown kinds, what the kinds refuse, references to stages or ports that are not there, ports of another type,
+    /// cycles. All of kind [`Usage`](crate::error::Kind::Usage), with their place.
+    pub fn new(pipeline: &Pipeline) -> Result<Self> {
+        let mut nodes = pipeline
+            .stages
+            .iter()
+            .map(|table| node(table, pipeline.seed))
+            .collect::<Result<Vec<_>>>()?;
+        graph::connect(&mut nodes)?;
+        let order = graph::order(&nodes)?;
+        Ok(Self {
+            nodes: graph::reorder(nodes, &order),
+        })
+    }
+
+    /// The index of the stage called `name`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn find(&self, name: &str) -> Result<usize> {
+        self.nodes
+            .iter()
+            .position(|node| node.name == name)
+            .ok_or_else(|| {
+                let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+                Error::usage(format!("the pipeline has no stage `{name}`"))
+                    .did_you_mean(name, names.iter().copied())
+                    .note(format!("its stages: {}", names.join(", ")))
+            })
+    }
+
+    /// The stages that need the stage at `index` directly.
+    pub fn dependents(&self, index: usize) -> impl Iterator<Item = usize> {
+        let needs = move |node: &Node| node.inputs.iter().any(|edge| edge.from == index);
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(move |(_, node)| needs(node))
+            .map(|(dependent, _)| dependent)
+    }
+}
+
+fn node(table: &StageTable, pipeline_seed: u64) -> Result<Node> {
+    let (kind, span) = &table.kind;
+    let Some(kind) = find(kind) else {
+        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
+        return Err(Error::usage(format!("unknown stage kind `{kind}`"))
+            .at(span, "")
+            .did_you_mean(kind, names.iter().copied())
+            .note(format!("stage kinds: {}", names.join(", "))));
+    };
+    let stage = kind
+        .parse(&table.settings)
+        .map_err(|error| error.or_at(&table.span, ""))?;
+    Ok(Node {
+        name: table.name.clone(),
+        span: table.span.clone(),
+        kind,
+        seed: table
+            .seed
+            .unwrap_or_else(|| stage_seed(pipeline_seed, &table.name)),
+        inputs: Vec::new(),
+        outputs: stage.outputs(),
+        stage,
+    })
+}
+
+/// A reference as written, split: the stage and the port.
+fn parts(input: &Input) -> (&str, Option<&str>) {
+    let text = input.from.0.value.as_str();
+    text.split_once('.')
+        .map_or((text, None), |(stage, port)| (stage, Some(port)))
+}

@@ -1,0 +1,513 @@
+//! `command`: runs a program in a folder that holds what was declared and nothing else.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Component, Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use globset::{Glob, GlobMatcher};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind};
+use crate::config::{Spanned, Table, from_table, resolve};
+use crate::error::{Context, Error, Result, Span};
+use crate::fingerprint::{Manifest, describe};
+
+/// The kind `command`.
+pub(super) struct CommandKind;
+
+/// Variables that every command sees, because without them hardly any program starts.
+const ALWAYS: [&str; 6] = ["HOME", "LANG", "PATH", "SYSTEMROOT", "TEMP", "TMPDIR"];
+
+/// Runs a program, without a shell, in an empty folder.
+///
+/// Inputs appear there as `./NAME`, project files at their own relative path. What is not declared is not there, so no
+/// dependency can be forgotten.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The program and its arguments. A program without a slash is looked up in `PATH`.
+    argv: Vec<Spanned<String>>,
+    /// Artifacts of other stages: the name that they appear under → the stage, or `stage.port`.
+    #[serde(default)]
+    inputs: BTreeMap<String, Port>,
+    /// Project files, relative to the pipeline file: paths, folders or globs.
+    #[serde(default)]
+    files: Vec<Spanned<String>>,
+    /// What it makes: output port → the file or folder there. The artifact holds that file under its own name, or what
+    /// the folder holds.
+    outputs: BTreeMap<String, Spanned<String>>,
+    /// Environment variables that it may see besides HOME, LANG, PATH, SYSTEMROOT, TEMP and TMPDIR: names or globs
+    /// such as `CUDA_*`. They count as settings: a change of a value reruns the stage.
+    #[serde(default)]
+    env: Vec<Spanned<String>>,
+    /// The same for variables whose values must never reach a key, a log or a record. A change of them reruns nothing.
+    #[serde(default)]
+    secret_env: Vec<Spanned<String>>,
+}
+
+impl StageKind for CommandKind {
+    fn name(&self) -> &'static str {
+        "command"
+    }
+
+    fn about(&self) -> &'static str {
+        "runs a program in a folder that holds what was declared and nothing else"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
+        let settings: Settings = from_table(table)?;
+        if settings.argv.is_empty() {
+            return Err(Error::usage("`argv` is empty")
+                .help("name the program: argv = [\"python3\", \"train.py\"]"));
+        }
+        if settings.outputs.is_empty() {
+            return Err(Error::usage("`outputs` is empty")
+                .help("name what the command makes: outputs = { data = \"data.csv\" }"));
+        }
+        for name in settings.inputs.keys() {
+            relative(name).map_err(|error| error.or_at(&table.span, ""))?;
+        }
+        for path in settings.outputs.values() {
+            relative(&path.value).map_err(|error| path.blame(error, ""))?;
+        }
+        let files = settings
+            .files
+            .iter()
+            .map(project_files)
+            .collect::<Result<Vec<_>>>()?
+            .concat();
+        let visible = visible(&settings)?;
+        Ok(Box::new(CommandStage {
+            settings,
+            files,
+            visible,
+        }))
+    }
+
+    fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<Settings>()
+    }
+}
+
+struct CommandStage {
+    settings: Settings,
+    /// Path in the command's folder → the file.
+    files: Vec<(String, LocalFile)>,
+    /// Name, value and whether it is secret.
+    visible: Vec<(String, String, bool)>,
+}
+
+impl Stage for CommandStage {
+    fn inputs(&self) -> Vec<Input> {
+        const ANY: &[ArtifactType] = &[
+            ArtifactType::Files,
+            ArtifactType::Table,
+            ArtifactType::Images,
+            ArtifactType::Model,
+            ArtifactType::Metrics,
+            ArtifactType::Report,
+        ];
+        let input = |(name, from): (&String, &Port)| Input {
+            port: name.clone(),
+            accepts: ANY,
+            from: from.clone(),
+        };
+        self.settings.inputs.iter().map(input).collect()
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        self.settings
+            .outputs
+            .keys()
+            .map(|name| Output::new(name, ArtifactType::Files))
+            .collect()
+    }
+
+    fn files(&self) -> Vec<LocalFile> {
+        self.files.iter().map(|(_, file)| file.clone()).collect()
+    }
+
+    fn describe(&self, key: &mut dyn Manifest) {
+        describe(
+            key,
+            &self.settings,
+            &[
+                ("files", "each file enters by its content"),
+                (
+                    "env",
+                    "each variable that is not secret enters by its value",
+                ),
+            ],
+        );
+        for (name, value, secret) in &self.visible {
+            if *secret {
+                key.skip(&format!("env {name}"), "secret");
+            } else {
+                key.setting(
+                    &format!("env {name}"),
+                    &serde_json::Value::String(value.clone()),
+                );
+            }
+        }
+    }
+
+    fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
+        let folder = cx.scratch().join("command");
+        self.lay_out(cx, &folder)?;
+        let child = self.spawn(&folder)?;
+        let status = supervise(child, cx, &self.secrets())?;
+        if !status.success() {
+            let error = Error::stage(format!("`{}` failed: {status}", self.line()));
+            return Err(error.help("its output stands above and in the stage's log"));
+        }
+        self.collect(cx, &folder)
+    }
+}
+
+impl CommandStage {
+    /// The command as one would type it.
+    fn line(&self) -> String {
+        let word = |word: &Spanned<String>| {
+            if word.value.contains(' ') {
+                format!("{:?}", word.value)
+            } else {
+                word.value.clone()
+            }
+        };
+        self.settings
+            .argv
+            .iter()
+            .map(word)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        let secret = |(_, value, secret): &(String, String, bool)| {
+            (*secret && !value.is_empty()).then(|| value.clone())
+        };
+        self.visible.iter().filter_map(secret).collect()
+    }
+
+    /// Makes the folder that the command sees.
+    fn lay_out(&self, cx: &StageContext<'_>, folder: &Path) -> Result<()> {
+        create(folder)?;
+        for name in self.settings.inputs.keys() {
+            copy_tree(cx.input(name), &folder.join(name))?;
+        }
+        for (path, file) in &self.files {
+            copy_tree(&file.path, &folder.join(path))?;
+        }
+        for path in self.settings.outputs.values() {
+            if let Some(parent) = folder.join(&path.value).parent() {
+                create(parent)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, folder: &Path) -> Result<Child> {
+        let program = &self.settings.argv[0];
+        let mut command = Command::new(&program.value);
+        command
+            .args(
+                self.settings.argv[1..]
+                    .iter()
+                    .map(|argument| &argument.value),
+            )
+            .current_dir(folder)
+            .env_clear();
+        command.envs(
+            ALWAYS
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        );
+        command.envs(self.visible.iter().map(|(name, value, _)| (name, value)));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.spawn().map_err(|error| {
+            let error = Error::stage(format!("cannot start `{}`", program.value)).because(&error);
+            program
+                .blame(error, "")
+                .help("check that it is installed; a program of the project must be among `files`")
+        })
+    }
+
+    /// Moves what the command made to the outputs.
+    fn collect(&self, cx: &StageContext<'_>, folder: &Path) -> Result<()> {
+        for (port, path) in &self.settings.outputs {
+            let made = folder.join(&path.value);
+            let output = cx.output(port);
+            let missing = |error: &dyn std::error::Error| {
+                let error =
+                    Error::stage(format!("the command made no `{}`", path.value)).because(error);
+                path.blame(error, "declared here")
+            };
+            let metadata = std::fs::symlink_metadata(&made).map_err(|error| missing(&error))?;
+            if metadata.is_dir() {
+                copy_tree(&made, output)?;
+            } else {
+                let name = made.file_name().unwrap_or_default();
+                copy_tree(&made, &output.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Passes the command's output on line by line until it ends; stops it with all that it started when asked to.
+fn supervise(
+    mut child: Child,
+    cx: &StageContext<'_>,
+    secrets: &[String],
+) -> Result<std::process::ExitStatus> {
+    let (sender, lines) = std::sync::mpsc::channel::<String>();
+    let mut readers = Vec::new();
+    let pipes: [Option<Box<dyn std::io::Read + Send>>; 2] = [
+        child
+            .stdout
+            .take()
+            .map(|pipe| Box::new(pipe) as Box<dyn std::io::Read + Send>),
+        child
+            .stderr
+            .take()
+            .map(|pipe| Box::new(pipe) as Box<dyn std::io::Read + Send>),
+    ];
+    for pipe in pipes.into_iter().flatten() {
+        let sender = sender.clone();
+        readers.push(std::thread::spawn(move || {
+            let mut reader = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while reader
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
+                let text = String::from_utf8_lossy(&line)
+                    .trim_end_matches(['\n', '\r'])
+                    .to_string();
+                line.clear();
+                if sender.send(text).is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+    drop(sender);
+    let mut open = true;
+    let status = loop {
+        match lines.recv_timeout(Duration::from_millis(50)) {
+            Ok(line) => {
+                cx.log(
+                    secrets
+                        .iter()
+                        .fold(line, |line, secret| line.replace(secret, "***")),
+                );
+                continue;
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => open = false,
+        }
+        if let Err(interrupted) = cx.check_cancelled() {
+            stop(&mut child);
+            return Err(interrupted);
+        }
+        let ended = if open {
+            child.try_wait()
+        } else {
+            child.wait().map(Some)
+        };
+        if let Some(status) = ended.or_stage(|| "cannot wait for the command")? {
+            break status;
+        }
+    };
+    // A process that the command left behind may hold the pipes open: do not wait for it.
+    while let Ok(line) = lines.recv_timeout(Duration::from_millis(if open { 20 } else { 0 })) {
+        cx.log(
+            secrets
+                .iter()
+                .fold(line, |line, secret| line.replace(secret, "***")),
+        );
+    }
+    Ok(status)
+}
+
+/// Asks the command's whole process group to end, and ends it after two seconds.
+fn stop(child: &mut Child) {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, Signal, kill_process_group};
+        if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::TERM);
+            for _ in 0..40 {
+                if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// The project files that one entry of `files` names.
+fn project_files(entry: &Spanned<String>) -> Result<Vec<(String, LocalFile)>> {
+    let pattern = &entry.value;
+    relative(pattern).map_err(|error| entry.blame(error, ""))?;
+    let Some(span) = &entry.span else {
+        return Err(Error::usage(format!(
+            "`{pattern}` did not come from a file"
+        )));
+    };
+    let file = |path: String, from: PathBuf| {
+        (
+            path.clone(),
+            LocalFile {
+                role: path,
+                path: from,
+                span: span.clone(),
+            },
+        )
+    };
+    if !pattern.contains(['*', '?', '[', '{']) {
+        return Ok(vec![file(pattern.clone(), resolve(span, pattern))]);
+    }
+    let matcher = Glob::new(pattern)
+        .map_err(|error| {
+            entry.blame(
+                Error::usage(format!("`{pattern}` is not a valid glob")).because(&error),
+                "",
+            )
+        })?
+        .compile_matcher();
+    let found = matches(&matcher, pattern, span);
+    if found.is_empty() {
+        return Err(entry.blame(Error::usage(format!("no file matches `{pattern}`")), ""));
+    }
+    Ok(found
+        .into_iter()
+        .map(|(path, from)| file(path, from))
+        .collect())
+}
+
+fn matches(matcher: &GlobMatcher, pattern: &str, span: &Span) -> Vec<(String, PathBuf)> {
+    let fixed: PathBuf = Path::new(pattern)
+        .components()
+        .take_while(|part| {
+            !part
+                .as_os_str()
+                .to_string_lossy()
+                .contains(['*', '?', '[', '{'])
+        })
+        .collect();
+    let root = resolve(span, "");
+    let start = if root.as_os_str().is_empty() {
+        Path::new(".").join(&fixed)
+    } else {
+        root.join(&fixed)
+    };
+    let mut found: Vec<(String, PathBuf)> = ignore::WalkBuilder::new(start)
+        .standard_filters(false)
+        .filter_entry(|entry| entry.file_name() != ".refire" && entry.file_name() != ".git")
+        .build()
+        .filter_map(std::result::Result::ok)
+        .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file()))
+        .filter_map(|entry| {
+            let below = if root.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                root.as_path()
+            };
+            let path = entry.path().strip_prefix(below).ok()?.to_str()?.to_string();
+            matcher.is_match(&path).then(|| (path, entry.into_path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// The variables of the environment that the settings let through, sorted: name, value, whether it is secret.
+fn visible(settings: &Settings) -> Result<Vec<(String, String, bool)>> {
+    let mut found: BTreeMap<String, (String, bool)> = BTreeMap::new();
+    let open = settings.env.iter().map(|pattern| (pattern, false));
+    for (pattern, secret) in open.chain(settings.secret_env.iter().map(|pattern| (pattern, true))) {
+        let glob = Glob::new(&pattern.value)
+            .map_err(|error| {
+                let message = format!("`{}` is not a valid glob", pattern.value);
+                pattern.blame(Error::usage(message).because(&error), "")
+            })?
+            .compile_matcher();
+        for (name, value) in std::env::vars_os() {
+            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
+                continue;
+            };
+            if glob.is_match(name) {
+                found.insert(name.into(), (value.into(), secret));
+            }
+        }
+    }
+    Ok(found
+        .into_iter()
+        .map(|(name, (value, secret))| (name, value, secret))
+        .collect())
+}
+
+fn relative(path: &str) -> Result<()> {
+    let inside = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if path.is_empty() || !inside {
+        return Err(Error::usage(format!(
+            "`{path}` must be a relative path without `..`"
+        )));
+    }
+    Ok(())
+}
+
+fn create(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).or_stage(|| format!("cannot create `{}`", folder.display()))
+}
+
+/// Copies a file or a folder, sharing blocks where the file system can. The copy is writable: a command that changes its
+/// inputs changes its own copy only.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    let fail = |path: &Path| format!("cannot copy `{}`", path.display());
+    let metadata = std::fs::metadata(from).or_stage(|| fail(from))?;
+    if metadata.is_dir() {
+        create(to)?;
+        for entry in std::fs::read_dir(from).or_stage(|| fail(from))? {
+            let entry = entry.or_stage(|| fail(from))?;
+            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    if !metadata.is_file() {
+        return Err(Error::stage(format!(
+            "`{}` is neither a file nor a folder",
+            from.display()
+        )));
+    }
+    if let Some(parent) = to.parent() {
+        create(parent)?;
+    }
+    reflink_copy::reflink_or_copy(from, to).or_stage(|| fail(from))?;
+    let mut permissions = metadata.permissions();
+    #[expect(
+        clippy::permissions_set_readonly_false,
+        reason = "the copy belongs to the command alone"
+    )]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(to, permissions).or_stage(|| fail(to))
+}
