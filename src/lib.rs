@@ -10,6 +10,7 @@ pub mod config;
 pub mod fingerprint;
 pub mod models;
 pub mod plan;
+pub mod report;
 pub mod sources;
 pub mod stages;
 pub mod store;

@@ -1,0 +1,105 @@
+//! Events, errors and tables → text. The only module that prints.
+//!
+//! What happens goes to stderr, results go to stdout, so that a result can be piped while the user still sees what
+//! happens. With `--format json` stdout holds the events and nothing else.
+
+pub mod diagnostic;
+pub mod figures;
+mod json;
+mod plain;
+mod pretty;
+mod results;
+#[cfg(test)]
+mod samples;
+pub mod table;
+mod views;
+
+use std::io::{IsTerminal as _, Write as _};
+
+pub use views::{MetricsRow, PlanRow, StatusRow, metrics, params, plan, status};
+
+use crate::error::Error;
+use crate::event::Sink;
+
+/// How a run is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people: progress bars and colours; plain when stderr is not a terminal.
+    #[default]
+    Pretty,
+    /// For logs: a line for each thing worth one.
+    Plain,
+    /// For programs: each event as a line of JSON on stdout, and nothing else there.
+    Json,
+}
+
+/// Whether text is coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colour {
+    /// On terminals, unless `NO_COLOR` is set or `TERM` is `dumb`; also where `CLICOLOR_FORCE` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Decides about colours for everything printed from now on.
+pub fn set_colour(colour: Colour) {
+    let choice = match colour {
+        Colour::Auto => anstream::ColorChoice::Auto,
+        Colour::Always => anstream::ColorChoice::Always,
+        Colour::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+/// What shows the events of a run.
+#[must_use]
+pub fn reporter(format: Format) -> Box<dyn Sink> {
+    match format {
+        Format::Json => Box::new(json::Json::new(std::io::stdout())),
+        Format::Pretty if is_live() => Box::new(pretty::Pretty::new()),
+        Format::Pretty | Format::Plain => {
+            Box::new(plain::Plain::new(anstream::stderr(), anstream::stdout()))
+        }
+    }
+}
+
+/// Prints a result. A reader that has gone away, such as a pager, is no error.
+pub fn print(text: &str) {
+    let mut stdout = anstream::stdout().lock();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+}
+
+/// Prints an error.
+pub fn print_error(error: &Error) {
+    let look = diagnostic::Look {
+        unicode: is_live(),
+        styled: true,
+        width: width(),
+    };
+    print_status(&diagnostic::render(error, look));
+}
+
+/// Prints what is not a result: a warning, a word on what was done.
+pub fn print_status(text: &str) {
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Whether stderr is a terminal that can move its cursor.
+fn is_live() -> bool {
+    let term = std::env::var_os("TERM");
+    let moves = term.is_none_or(|term| term != "dumb" && term != "linux");
+    moves && std::io::stderr().is_terminal()
+}
+
+/// Columns of the terminal; 100 where there is none.
+#[must_use]
+pub fn width() -> usize {
+    terminal_size::terminal_size_of(std::io::stderr())
+        .map_or(100, |(width, _)| usize::from(width.0).max(40))
+}

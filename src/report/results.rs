@@ -1,0 +1,128 @@
+//! What a run has come to, gathered from its events: the metrics table, the summary, the last words of a failed stage.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+
+use super::figures::seconds;
+use super::views::{MetricsRow, metrics};
+use crate::event::{Event, Outcome};
+
+/// How many lines of a failed stage's log are shown; the whole log is in the run's folder.
+const LAST_WORDS: usize = 20;
+
+/// Gathers from events what is shown at the end.
+#[derive(Default)]
+pub(super) struct Results {
+    metrics: Vec<MetricsRow>,
+    logs: BTreeMap<String, VecDeque<String>>,
+    finished: Option<Event>,
+}
+
+impl Results {
+    /// Takes what `event` says.
+    pub(super) fn take(&mut self, event: &Event) {
+        match event {
+            Event::Log { stage, text } => {
+                let log = self.logs.entry(stage.clone()).or_default();
+                if log.len() == LAST_WORDS {
+                    log.pop_front();
+                }
+                log.push_back(text.clone());
+            }
+            Event::StageFinished {
+                stage,
+                outcome,
+                metrics,
+                ..
+            } => {
+                if *outcome != Outcome::Failed {
+                    self.logs.remove(stage);
+                }
+                if !metrics.is_empty() {
+                    self.metrics.push(MetricsRow {
+                        stage: stage.clone(),
+                        metrics: metrics.clone(),
+                    });
+                }
+            }
+            Event::RunFinished { .. } => self.finished = Some(event.clone()),
+            _ => {}
+        }
+    }
+
+    /// The last lines that a failed stage wrote.
+    pub(super) fn log_of(&self, stage: &str) -> impl Iterator<Item = &str> {
+        self.logs
+            .get(stage)
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
+
+    /// The metrics of all stages that have any, as a table; empty when none has.
+    pub(super) fn table(&self, width: usize) -> String {
+        metrics(&self.metrics, width)
+    }
+
+    /// `2 ran, 5 cached in 1.93 s`.
+    pub(super) fn summary(&self) -> String {
+        let Some(Event::RunFinished {
+            ran,
+            cached,
+            failed,
+            skipped,
+            seconds: took,
+        }) = &self.finished
+        else {
+            return String::new();
+        };
+        let mut line = format!("{ran} ran, {cached} cached");
+        for (count, word) in [(failed, "failed"), (skipped, "skipped")] {
+            if *count > 0 {
+                let _ = write!(line, ", {count} {word}");
+            }
+        }
+        let _ = write!(line, " in {}", seconds(*took));
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    fn log(stage: &str, number: usize) -> Event {
+        Event::Log {
+            stage: stage.into(),
+            text: format!("line {number}"),
+        }
+    }
+
+    #[test]
+    fn a_failed_stage_keeps_its_last_lines_and_others_none() {
+        let mut results = Results::default();
+        for number in 0..50 {
+            results.take(&log("a", number));
+            results.take(&log("b", number));
+        }
+        results.take(&samples::finished("a", Outcome::Failed, 1.0, "", &[]));
+        results.take(&samples::finished("b", Outcome::Ran, 1.0, "", &[]));
+        let kept: Vec<&str> = results.log_of("a").collect();
+        assert_eq!((kept.len(), kept[0], kept[19]), (20, "line 30", "line 49"));
+        assert_eq!(results.log_of("b").count(), 0);
+    }
+
+    #[test]
+    fn the_summary_leaves_out_what_did_not_happen() {
+        let mut results = Results::default();
+        results.take(&Event::RunFinished {
+            ran: 2,
+            cached: 5,
+            failed: 0,
+            skipped: 0,
+            seconds: 1.93,
+        });
+        assert_eq!(results.summary(), "2 ran, 5 cached in 1.93 s");
+    }
+}

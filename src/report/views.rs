@@ -1,0 +1,215 @@
+//! The tables that commands print: status, plan, metrics, params.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use super::figures::{metric, seconds};
+use super::table::{Align, Cell, Table};
+
+/// Something that is as it should be.
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// Something that the user should look at.
+pub(super) const ODD: Style = AnsiColor::Yellow.on_default();
+/// Something that failed.
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Something that is there for completeness.
+pub(super) const QUIET: Style = Style::new().dimmed();
+
+/// A stage and its figures.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricsRow {
+    /// The stage.
+    pub stage: String,
+    /// Name → figure.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// How a stage stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StatusRow {
+    /// The stage.
+    pub stage: String,
+    /// `fresh`, `stale`, `missing`, `failed`.
+    pub state: String,
+    /// Why it is not fresh; empty if it is.
+    pub reason: String,
+}
+
+/// What a run would do with a stage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlanRow {
+    /// The stage.
+    pub stage: String,
+    /// `run`, `restore`, `cached`, `maybe` (it depends on what comes before).
+    pub action: String,
+    /// Why it would run; empty if it would not.
+    pub reason: String,
+    /// How long it took when it last ran.
+    pub seconds: Option<f64>,
+}
+
+/// Metrics: a row a stage, a column a metric; turned round when that is wider than `width`. Empty without rows.
+#[must_use]
+pub fn metrics(rows: &[MetricsRow], width: usize) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names: BTreeSet<&String> = rows.iter().flat_map(|row| row.metrics.keys()).collect();
+    let figure = |row: &MetricsRow, name: &str| {
+        Cell::from(
+            row.metrics
+                .get(name)
+                .map_or(String::new(), |value| metric(*value)),
+        )
+    };
+    let right = |title: &String| (title.clone(), Align::Right);
+
+    let mut wide = Table::new(
+        std::iter::once(("stage".into(), Align::Left)).chain(names.iter().map(|name| right(name))),
+    );
+    for row in rows {
+        wide.row(
+            std::iter::once(row.stage.as_str().into())
+                .chain(names.iter().map(|name| figure(row, name))),
+        );
+    }
+    if wide.width() <= width {
+        return wide.render();
+    }
+    let mut tall = Table::new(
+        std::iter::once(("metric".into(), Align::Left))
+            .chain(rows.iter().map(|row| right(&row.stage))),
+    );
+    for name in names {
+        tall.row(
+            std::iter::once(name.as_str().into()).chain(rows.iter().map(|row| figure(row, name))),
+        );
+    }
+    tall.render()
+}
+
+/// How each stage stands.
+#[must_use]
+pub fn status(rows: &[StatusRow]) -> String {
+    let mut table = Table::new([
+        ("stage", Align::Left),
+        ("state", Align::Left),
+        ("", Align::Left),
+    ]);
+    for row in rows {
+        let style = match row.state.as_str() {
+            "fresh" => GOOD,
+            "failed" => BAD,
+            _ => ODD,
+        };
+        table.row([
+            row.stage.as_str().into(),
+            Cell::styled(&row.state, style),
+            Cell::styled(&row.reason, QUIET),
+        ]);
+    }
+    table.render()
+}
+
+/// What a run would do, and how long it took the last time.
+#[must_use]
+pub fn plan(rows: &[PlanRow]) -> String {
+    let mut table = Table::new([
+        ("stage", Align::Left),
+        ("would", Align::Left),
+        ("last took", Align::Right),
+        ("", Align::Left),
+    ]);
+    for row in rows {
+        let style = match row.action.as_str() {
+            "run" => ODD,
+            "maybe" => Style::new(),
+            _ => GOOD,
+        };
+        table.row([
+            row.stage.as_str().into(),
+            Cell::styled(&row.action, style),
+            row.seconds.map_or(String::new(), seconds).into(),
+            Cell::styled(&row.reason, QUIET),
+        ]);
+    }
+    table.render()
+}
+
+/// Params and their values, as TOML.
+#[must_use]
+pub fn params(rows: &[(String, String)]) -> String {
+    let mut table = Table::new([("param", Align::Left), ("value", Align::Left)]);
+    for (name, value) in rows {
+        table.row([name.as_str().into(), value.as_str().into()]);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    fn rows() -> [MetricsRow; 2] {
+        let row = |stage: &str, figures: &[(&str, f64)]| MetricsRow {
+            stage: stage.into(),
+            metrics: figures
+                .iter()
+                .map(|(name, value)| ((*name).to_string(), *value))
+                .collect(),
+        };
+        [
+            row("tune", &[("loss", 0.4873), ("accuracy", 0.754_32)]),
+            row("test", &[("accuracy", 1.0), ("f1", 0.75)]),
+        ]
+    }
+
+    #[test]
+    fn metrics_have_a_row_a_stage() {
+        insta::assert_snapshot!(plain(&metrics(&rows(), 100)));
+    }
+
+    #[test]
+    fn metrics_that_do_not_fit_are_turned_round() {
+        insta::assert_snapshot!(plain(&metrics(&rows(), 20)));
+    }
+
+    #[test]
+    fn no_metrics_no_table() {
+        assert_eq!(metrics(&[], 100), "");
+    }
+
+    #[test]
+    fn a_plan_says_what_why_and_how_long() {
+        let row = |stage: &str, action: &str, reason: &str, seconds| PlanRow {
+            stage: stage.into(),
+            action: action.into(),
+            reason: reason.into(),
+            seconds,
+        };
+        insta::assert_snapshot!(plain(&plan(&[
+            row("encoder", "cached", "", Some(3.2)),
+            row("tune", "run", "learning_rate: 0.001 → 0.002", Some(61.4)),
+            row("test", "maybe", "when `tune` changes", None),
+        ])));
+    }
+
+    #[test]
+    fn a_status_says_what_is_not_fresh() {
+        let row = |stage: &str, state: &str, reason: &str| StatusRow {
+            stage: stage.into(),
+            state: state.into(),
+            reason: reason.into(),
+        };
+        insta::assert_snapshot!(plain(&status(&[
+            row("encoder", "fresh", ""),
+            row("tune", "stale", "learning_rate: 0.001 → 0.002"),
+        ])));
+    }
+}
