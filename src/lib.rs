@@ -14,3 +14,4 @@ pub mod report;
 pub mod sources;
 pub mod stages;
 pub mod store;
+pub mod train;

@@ -1,0 +1,80 @@
+//! Figures that need the probabilities: ranking, calibration and likelihood.
+
+use super::{Predictions, most_likely};
+
+/// Area under the ROC curve by the rank-sum statistic, equal scores sharing their middle rank (Fawcett 2006, "An introduction to
+/// ROC analysis"). For more than two classes the mean of one class against the rest (Provost and Domingos 2000, without weights).
+///
+/// Undefined unless every class has a sample.
+pub(super) fn auroc(predictions: &Predictions) -> Option<f64> {
+    let area = |class: usize| {
+        one_against_rest(
+            predictions
+                .rows()
+                .map(|(truth, row)| (row[class], truth == class))
+                .collect(),
+        )
+    };
+    if predictions.classes == 2 {
+        return area(1);
+    }
+    let areas = (0..predictions.classes)
+        .map(area)
+        .collect::<Option<Vec<_>>>()?;
+    Some(areas.iter().sum::<f64>() / as_float(areas.len()))
+}
+
+fn one_against_rest(mut scored: Vec<(f64, bool)>) -> Option<f64> {
+    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let positives = scored.iter().filter(|(_, positive)| *positive).count();
+    let negatives = scored.len() - positives;
+    if positives == 0 || negatives == 0 {
+        return None;
+    }
+    let mut below = 0;
+    // The sum over positives of 2 × (negatives below + half of the negatives beside): whole numbers, so exact.
+    let mut twice_won = 0;
+    for tied in scored.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+        let tied_positives = tied.iter().filter(|(_, positive)| *positive).count();
+        let tied_negatives = tied.len() - tied_positives;
+        twice_won += tied_positives * (2 * below + tied_negatives);
+        below += tied_negatives;
+    }
+    Some(as_float(twice_won) / (2.0 * as_float(positives) * as_float(negatives)))
+}
+
+/// Expected calibration error of the most likely label, in `bins` of equal width that are open below (Guo et al. 2017, "On
+/// calibration of modern neural networks", equation 3).
+pub(super) fn expected_calibration_error(predictions: &Predictions, bins: usize) -> f64 {
+    // Hits minus confidence, summed in each bin: its weight and its mean cancel.
+    let mut gap = vec![0.0; bins];
+    for (truth, row) in predictions.rows() {
+        let predicted = most_likely(row);
+        let confidence = row[predicted];
+        let hit = if predicted == truth { 1.0 } else { 0.0 };
+        gap[bin(confidence, bins)] += hit - confidence;
+    }
+    gap.iter().map(|gap| gap.abs()).sum::<f64>() / as_float(predictions.len())
+}
+
+/// The bin `k` for which `k / bins < confidence <= (k + 1) / bins`.
+fn bin(confidence: f64, bins: usize) -> usize {
+    let edges = (1..bins).map(|edge| as_float(edge) / as_float(bins));
+    edges.take_while(|edge| confidence > *edge).count()
+}
+
+/// Mean negative log-likelihood of the true label, probabilities clipped to `[ε, 1 - ε]`.
+pub(super) fn log_loss(predictions: &Predictions) -> f64 {
+    let losses = predictions
+        .rows()
+        .map(|(truth, row)| -row[truth].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln());
+    losses.sum::<f64>() / as_float(predictions.len())
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of samples stay far below 2^53"
+)]
+fn as_float(count: usize) -> f64 {
+    count as f64
+}

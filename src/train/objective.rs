@@ -1,0 +1,66 @@
+//! What training makes small: cross-entropy with class weights and label smoothing, as `torch.nn.CrossEntropyLoss`.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// The loss of a classifier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    /// The weight of each class.
+    weights: Vec<f32>,
+    /// Share of the target that is spread evenly over all classes.
+    smoothing: f32,
+}
+
+impl Objective {
+    /// A loss with a weight for each class and label smoothing (Szegedy et al. 2016, arXiv:1512.00567).
+    #[must_use]
+    pub fn new(weights: Vec<f32>, smoothing: f32) -> Self {
+        Self { weights, smoothing }
+    }
+
+    /// Weights that give every class the same share: `samples / (classes × count)`, as scikit-learn's `"balanced"`. A class without
+    /// samples gets 1.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts of samples stay far below 2^24")]
+    pub fn balanced(counts: &[usize]) -> Vec<f32> {
+        let samples = counts.iter().sum::<usize>() as f32;
+        let share = samples / counts.len() as f32;
+        counts
+            .iter()
+            .map(|count| if *count == 0 { 1.0 } else { share / *count as f32 })
+            .collect()
+    }
+
+    /// How much the samples with these labels weigh together: what their losses are divided by.
+    #[must_use]
+    pub fn weight(&self, labels: impl IntoIterator<Item = u32>) -> f32 {
+        labels.into_iter().map(|label| self.weights[label as usize]).sum()
+    }
+
+    /// The loss of `logits` [batch, classes] for `labels`, as a part of a step whose samples weigh `total` together: the sum over the
+    /// batches of a step is the mean over the step, however it was cut into batches.
+    ///
+    /// # Panics
+    /// If a label is not below the number of classes.
+    #[must_use]
+    pub fn loss(&self, logits: Tensor<2>, labels: &[u32], total: f32) -> Tensor<1> {
+        let targets = self.targets(labels, total, &logits.device());
+        -(log_softmax(logits, 1) * targets).sum()
+    }
+
+    /// What the log-probabilities of each sample are multiplied by, `[batch, classes]`.
+    #[expect(clippy::cast_precision_loss, reason = "numbers of classes stay far below 2^24")]
+    fn targets(&self, labels: &[u32], total: f32, device: &Device) -> Tensor<2> {
+        let classes = self.weights.len();
+        let spread = self.smoothing / classes as f32;
+        let targets = labels.iter().flat_map(|label| {
+            self.weights.iter().enumerate().map(move |(class, weight)| {
+                let hit = if class == *label as usize { 1.0 - self.smoothing } else { 0.0 };
+                (hit + spread) * weight / total
+            })
+        });
+        let data = TensorData::new(targets.collect::<Vec<f32>>(), [labels.len(), classes]);
+        Tensor::from_data(data, device)
+    }
+}
