@@ -1,7 +1,7 @@
 //! Which samples go into which batch: seeded, and of similar length, so that little is padding.
 
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// How many batches' worth of shuffled samples are sorted by length at a time, as in `transformers`' sampler.
@@ -11,7 +11,7 @@ const WINDOW: usize = 50;
 ///
 /// Every sample comes once; the last batch may be smaller.
 #[must_use]
-pub fn shuffled(lengths: &[u32], batch_size: usize, seed: u64) -> Vec<Vec<usize>> {
+pub(super) fn shuffled(lengths: &[u32], batch_size: usize, seed: u64) -> Vec<Vec<usize>> {
     let mut draw = ChaCha8Rng::seed_from_u64(seed);
     let mut order = (0..lengths.len()).collect::<Vec<_>>();
     order.shuffle(&mut draw);
@@ -25,7 +25,7 @@ pub fn shuffled(lengths: &[u32], batch_size: usize, seed: u64) -> Vec<Vec<usize>
 
 /// Batches of all samples from the longest to the shortest: nothing random, for everything but training.
 #[must_use]
-pub fn by_length(lengths: &[u32], batch_size: usize) -> Vec<Vec<usize>> {
+pub(super) fn by_length(lengths: &[u32], batch_size: usize) -> Vec<Vec<usize>> {
     let mut order = (0..lengths.len()).collect::<Vec<_>>();
     order.sort_by_key(|sample| std::cmp::Reverse(lengths[*sample]));
     cut(&order, batch_size)
@@ -63,10 +63,15 @@ mod tests {
 
     #[test]
     fn batches_hold_texts_of_similar_length() {
-        let lengths = (0..1600).map(|sample| sample * 7919 % 100).collect::<Vec<u32>>();
+        let lengths = (0..1600)
+            .map(|sample| sample * 7919 % 100)
+            .collect::<Vec<u32>>();
         let padded = |batches: &[Vec<usize>]| -> u32 {
             let longest = |batch: &Vec<usize>| batch.iter().map(|sample| lengths[*sample]).max();
-            batches.iter().map(|batch| longest(batch).unwrap_or(0) * 32).sum()
+            batches
+                .iter()
+                .map(|batch| longest(batch).unwrap_or(0) * 32)
+                .sum()
         };
         let needed = lengths.iter().sum::<u32>();
         assert!(padded(&shuffled(&lengths, 32, 1)) < needed * 11 / 10);

@@ -18,7 +18,7 @@ pub struct Gradients {
 impl Gradients {
     /// Takes the gradients of `network`'s parameters out of what `backward` gave.
     #[must_use]
-    pub fn new(network: &impl Module, from: BurnGradients) -> Self {
+    pub(super) fn new(network: &impl Module, from: BurnGradients) -> Self {
         let mut collector = Collector {
             from,
             gradients: Self::default(),
@@ -28,7 +28,7 @@ impl Gradients {
     }
 
     /// Adds the gradients of another part of the same step.
-    pub fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         for (id, data) in other.by_parameter {
             match self.by_parameter.get_mut(&id) {
                 None => {
@@ -37,7 +37,11 @@ impl Gradients {
                 Some(sum) => numbers_mut(sum)
                     .par_chunks_mut(PIECE)
                     .zip(numbers(&data).par_chunks(PIECE))
-                    .for_each(|(sum, more)| sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more)),
+                    .for_each(|(sum, more)| {
+                        sum.iter_mut()
+                            .zip(more)
+                            .for_each(|(sum, more)| *sum += more)
+                    }),
             }
         }
     }
@@ -45,7 +49,7 @@ impl Gradients {
     /// The length of all gradients as one vector (the global norm of `torch.nn.utils.clip_grad_norm_`), in double precision and in
     /// an order that depends on the network alone.
     #[must_use]
-    pub fn norm(&self, order: impl IntoIterator<Item = ParamId>) -> f64 {
+    pub(super) fn norm(&self, order: impl IntoIterator<Item = ParamId>) -> f64 {
         let squares = order
             .into_iter()
             .filter_map(|id| self.by_parameter.get(&id))
@@ -57,7 +61,7 @@ impl Gradients {
     }
 
     /// The parameters that have a gradient.
-    pub fn parameters(&self) -> impl Iterator<Item = ParamId> {
+    pub(super) fn parameters(&self) -> impl Iterator<Item = ParamId> {
         self.by_parameter.keys().copied()
     }
 

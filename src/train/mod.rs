@@ -8,5 +8,6 @@ mod optimizer;
 mod schedule;
 mod seeds;
 
+pub use gradients::Gradients;
 pub use optimizer::{AdamW, AdamWSettings, Trained};
 pub use schedule::{Schedule, Shape};

@@ -156,7 +156,10 @@ impl ModuleMapper for Updater<'_> {
             return parameter;
         };
         let shrink = if *decays { self.step.shrink } else { 1.0 };
-        let step = Step { shrink, ..self.step };
+        let step = Step {
+            shrink,
+            ..self.step
+        };
         let moments = self.moments.entry(id).or_insert_with(|| Moments {
             first: vec![0.0; gradient.len()],
             second: vec![0.0; gradient.len()],
@@ -202,14 +205,21 @@ mod tests {
     fn trained(linear: &Linear) -> Vec<Trained> {
         let bias = linear.bias.as_ref().expect("it has a bias");
         [linear.weight.id, bias.id]
-            .map(|id| Trained { id, name: String::new(), decays: true })
+            .map(|id| Trained {
+                id,
+                name: String::new(),
+                decays: true,
+            })
             .to_vec()
     }
 
     fn input(step: u32) -> Tensor<2> {
         let device = Device::flex();
-        let data = (0..24).map(|at| f32::from(u8::try_from((at * 7 + step) % 11).expect("small")) - 5.0);
-        Tensor::<1>::from_floats(data.collect::<Vec<_>>().as_slice(), &device).reshape([6, 4]).autodiff()
+        let data =
+            (0..24).map(|at| f32::from(u8::try_from((at * 7 + step) % 11).expect("small")) - 5.0);
+        Tensor::<1>::from_floats(data.collect::<Vec<_>>().as_slice(), &device)
+            .reshape([6, 4])
+            .autodiff()
     }
 
     fn loss(linear: &Linear, step: u32) -> Tensor<1> {
@@ -221,16 +231,26 @@ mod tests {
         let device = Device::flex().autodiff();
         let mut ours = LinearConfig::new(4, 3).init(&device);
         let mut theirs = ours.clone();
-        let settings = AdamWSettings { max_grad_norm: None, weight_decay: 0.1, ..AdamWSettings::default() };
+        let settings = AdamWSettings {
+            max_grad_norm: None,
+            weight_decay: 0.1,
+            ..AdamWSettings::default()
+        };
         let mut our_optimizer = AdamW::new(settings, trained(&ours));
-        let mut their_optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.1).init();
+        let mut their_optimizer = AdamWConfig::new()
+            .with_epsilon(1e-8)
+            .with_weight_decay(0.1)
+            .init();
         for step in 0..20 {
             let gradients = Gradients::new(&ours, loss(&ours, step).backward());
             (ours, _) = our_optimizer.step(ours, &gradients, 0.05);
             let gradients = GradientsParams::from_grads(loss(&theirs, step).backward(), &theirs);
             theirs = their_optimizer.step(0.05, theirs, gradients);
         }
-        let difference = (ours.weight.val() - theirs.weight.val()).abs().max().into_scalar::<f32>();
+        let difference = (ours.weight.val() - theirs.weight.val())
+            .abs()
+            .max()
+            .into_scalar::<f32>();
         assert!(difference < 1e-6, "{difference}");
     }
 
@@ -277,10 +297,17 @@ mod tests {
     fn norms_have_the_same_bits_on_any_number_of_threads() {
         let device = Device::flex().autodiff();
         let linear = LinearConfig::new(700, 300).init(&device);
-        let input = Tensor::<2>::random([8, 700], Distribution::Default, &Device::flex()).autodiff();
-        let gradients = Gradients::new(&linear, linear.forward(input).powi_scalar(2).sum().backward());
+        let input =
+            Tensor::<2>::random([8, 700], Distribution::Default, &Device::flex()).autodiff();
+        let gradients = Gradients::new(
+            &linear,
+            linear.forward(input).powi_scalar(2).sum().backward(),
+        );
         let norm = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("a pool");
             pool.install(|| gradients.norm(gradients.parameters()))
         };
         assert_eq!(norm(1).to_bits(), norm(3).to_bits());

@@ -35,7 +35,11 @@ impl Schedule {
     /// The rate of `step`, counted from 0. With a warm-up the first rate is 0, as in `transformers`.
     #[must_use]
     pub fn rate(&self, step: u64) -> f64 {
-        let warmup = if self.shape == Shape::Constant { 0 } else { self.warmup };
+        let warmup = if self.shape == Shape::Constant {
+            0
+        } else {
+            self.warmup
+        };
         if step < warmup {
             return self.peak * (as_float(step) / as_float(warmup));
         }
@@ -71,7 +75,12 @@ mod tests {
     use super::*;
 
     fn rates(shape: Shape, warmup: u64) -> Vec<f64> {
-        let schedule = Schedule { shape, peak: 10.0, warmup, total: 10 };
+        let schedule = Schedule {
+            shape,
+            peak: 10.0,
+            warmup,
+            total: 10,
+        };
         (0..10).map(|step| schedule.rate(step)).collect()
     }
 
@@ -80,20 +89,40 @@ mod tests {
     fn rates_are_those_of_transformers() {
         let expected = [
             (Shape::Constant, 0, [10.0; 10]),
-            (Shape::ConstantWithWarmup, 4, [0.0, 2.5, 5.0, 7.5, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0]),
-            (Shape::Linear, 2, [0.0, 5.0, 10.0, 8.75, 7.5, 6.25, 5.0, 3.75, 2.5, 1.25]),
-            (Shape::Cosine, 2, [0.0, 5.0, 10.0, 9.61, 8.53, 6.91, 5.0, 3.08, 1.46, 0.38]),
+            (
+                Shape::ConstantWithWarmup,
+                4,
+                [0.0, 2.5, 5.0, 7.5, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0],
+            ),
+            (
+                Shape::Linear,
+                2,
+                [0.0, 5.0, 10.0, 8.75, 7.5, 6.25, 5.0, 3.75, 2.5, 1.25],
+            ),
+            (
+                Shape::Cosine,
+                2,
+                [0.0, 5.0, 10.0, 9.61, 8.53, 6.91, 5.0, 3.08, 1.46, 0.38],
+            ),
         ];
         for (shape, warmup, expected) in expected {
             for (found, expected) in rates(shape, warmup).iter().zip(expected) {
-                assert!((found - expected).abs() < 0.01, "{shape:?}: {found}, not {expected}");
+                assert!(
+                    (found - expected).abs() < 0.01,
+                    "{shape:?}: {found}, not {expected}"
+                );
             }
         }
     }
 
     #[test]
     fn cosine_does_not_climb_again() {
-        let schedule = Schedule { shape: Shape::Cosine, peak: 1.0, warmup: 0, total: 4 };
+        let schedule = Schedule {
+            shape: Shape::Cosine,
+            peak: 1.0,
+            warmup: 0,
+            total: 4,
+        };
         assert!((4..12).all(|step| schedule.rate(step).abs() < 1e-12));
     }
 }
