@@ -5,9 +5,19 @@
 //!
 //! A new scheme is one file here and two lines below: its `mod` and its row in [`SCHEMES`].
 
+mod address;
+mod archive;
 mod checksum;
+mod download;
+mod exchange;
+mod hub;
+mod npm;
+mod package;
+mod partial;
 mod path;
+mod pip;
 mod transfer;
+mod web;
 
 use std::fmt;
 use std::path::Path;
@@ -18,7 +28,7 @@ pub use transfer::{Environment, Observer, Transfer};
 use crate::error::{Context, Error, Result, Span};
 
 /// Every scheme but the plain path, in the order in which they are documented.
-pub const SCHEMES: &[&dyn Scheme] = &[];
+pub const SCHEMES: &[&dyn Scheme] = &[&hub::Hub, &web::Https, &web::Http, &pip::Pip, &npm::Npm];
 
 /// A way to name bytes: `hf:…`, `https:…`, …
 pub trait Scheme: Sync {
@@ -56,8 +66,20 @@ pub trait Location: fmt::Debug + fmt::Display + Send + Sync {
     /// Writes the one file that this place is to `dest`, which does not exist yet.
     ///
     /// # Errors
-    /// Whatever went wrong, with the full address and what to do; `dest` may be half written then.
-    fn fetch(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()>;
+    /// Whatever went wrong, with the full address and what to do; `dest` may be half written then. `pinned` is only a
+    /// hint: the caller compares the digest.
+    fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, pinned: Option<&Sha256>) -> Result<()>;
+
+    /// Writes all files of this place, which is an archive or a package or a folder of one, below `dest`.
+    ///
+    /// # Errors
+    /// Whatever went wrong; `dest` may be half filled then.
+    fn fetch_folder(&self, _: &Transfer<'_>, _: &Path) -> Result<()> {
+        Err(
+            Error::stage(format!("`{self}` cannot be fetched as a whole"))
+                .help("name the files that are needed"),
+        )
+    }
 }
 
 /// A source as a pipeline file names it.
@@ -65,6 +87,23 @@ pub trait Location: fmt::Debug + fmt::Display + Send + Sync {
 pub struct Source {
     location: Box<dyn Location>,
     span: Option<Span>,
+}
+
+/// Refuses the name of a file inside a source that is absolute, leads out with `..`, or is not in its plainest form.
+///
+/// # Errors
+/// Why; the caller adds the place.
+pub fn check_file_name(name: &str) -> Result<()> {
+    archive::check_member(name)?;
+    if name.split('/').any(|part| matches!(part, "" | ".")) {
+        let plain: Vec<_> = name
+            .split('/')
+            .filter(|part| !matches!(*part, "" | "."))
+            .collect();
+        return Err(Error::usage(format!("`{name}` is not the name of a file"))
+            .help(format!("write `{}`", plain.join("/"))));
+    }
+    Ok(())
 }
 
 /// What was fetched.
@@ -89,7 +128,7 @@ pub fn parse(text: &str, span: Option<&Span>) -> Result<Source> {
         _ if text.trim().is_empty() => Err(Error::usage("the source is empty")),
         None => {
             let folder = span.map_or(Path::new(""), |span| span.source.folder.as_path());
-            Ok(Box::new(path::Local::new(folder.join(text))) as Box<dyn Location>)
+            path::Local::parse(folder, text).map(|local| Box::new(local) as Box<dyn Location>)
         }
         Some((name, rest)) => SCHEMES
             .iter()
@@ -163,13 +202,24 @@ impl Source {
     ) -> Result<Fetched> {
         let fetched = self
             .location
-            .fetch(transfer, dest)
+            .fetch(transfer, dest, sha256)
             .and_then(|()| self.verify(transfer, dest, sha256));
         if fetched.is_err() && dest.exists() {
             std::fs::remove_file(dest)
                 .or_stage(|| format!("cannot remove `{}`", dest.display()))?;
         }
         fetched.map_err(|error| self.blame(error))
+    }
+
+    /// Fetches all files of an archive or a package, or of a folder in it (`pip:name==1.0#folder`), below the empty
+    /// folder `dest`.
+    ///
+    /// # Errors
+    /// Whatever went wrong; `dest` may be half filled then.
+    pub fn fetch_folder(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
+        self.location
+            .fetch_folder(transfer, dest)
+            .map_err(|error| self.blame(error))
     }
 
     fn verify(

@@ -1,51 +1,109 @@
-//! Files and folders on this machine: a relative or absolute path.
+//! Files and folders on this machine, by a relative or absolute path; `archive.zip#file` for a file in an archive.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::archive::{self, Archive, Format};
+use super::checksum::Sha256;
 use super::{Location, Transfer};
 use crate::error::{Context, Error, Result};
 
-/// A file, or a folder that files are taken from.
+/// A file, a folder that files are taken from, or a file in an archive.
 #[derive(Debug)]
 pub(super) struct Local {
     path: PathBuf,
+    /// The file in the archive; empty for all of it.
+    member: String,
 }
 
 impl Local {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path }
+    /// Reads `text`, a path relative to `folder`.
+    pub(super) fn parse(folder: &Path, text: &str) -> Result<Self> {
+        let (path, member) = match text.split_once('#') {
+            Some((path, member)) if Format::of(path).is_some() => (path, member),
+            _ => (text, ""),
+        };
+        if !member.is_empty() {
+            archive::check_member(member)?;
+        }
+        Ok(Self {
+            path: folder.join(path),
+            member: member.into(),
+        })
+    }
+
+    fn archive(&self) -> Option<Archive> {
+        Some(Archive {
+            path: self.path.clone(),
+            format: Format::of(&self.path.to_string_lossy())?,
+            strip: 0,
+        })
+    }
+
+    fn check_exists(&self) -> Result<()> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        Err(Error::stage(format!(
+            "`{}` does not exist",
+            self.path.display()
+        )))
     }
 }
 
 impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path.display().fmt(f)
+        write!(f, "{}", self.path.display())?;
+        if !self.member.is_empty() {
+            write!(f, "#{}", self.member)?;
+        }
+        Ok(())
     }
 }
 
 impl Location for Local {
     fn join(&self, file: &str) -> Box<dyn Location> {
-        Box::new(Self::new(self.path.join(file)))
+        let joined = if self.archive().is_some() && !self.path.is_dir() {
+            Self {
+                path: self.path.clone(),
+                member: archive::join(&self.member, file),
+            }
+        } else {
+            Self {
+                path: self.path.join(file),
+                member: String::new(),
+            }
+        };
+        Box::new(joined)
     }
 
     fn local_path(&self) -> Option<&Path> {
         Some(&self.path)
     }
 
-    fn fetch(&self, _: &Transfer<'_>, dest: &Path) -> Result<()> {
+    fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, _: Option<&Sha256>) -> Result<()> {
         let path = &self.path;
-        if !path.exists() {
-            return Err(Error::stage(format!("`{}` does not exist", path.display())));
+        self.check_exists()?;
+        if let Some(archive) = self.archive().filter(|_| !self.member.is_empty()) {
+            return archive.extract(&self.member, dest, transfer.observer);
         }
         if path.is_dir() {
-            return Err(Error::stage(format!(
-                "`{}` is a folder, not a file",
-                path.display()
-            )));
+            let message = format!("`{}` is a folder, not a file", path.display());
+            return Err(Error::stage(message));
         }
         reflink_copy::reflink_or_copy(path, dest)
             .or_stage(|| format!("cannot copy `{}`", path.display()))?;
         Ok(())
+    }
+
+    fn fetch_folder(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
+        self.check_exists()?;
+        match self.archive() {
+            Some(archive) => archive.extract_folder(&self.member, dest, transfer.observer),
+            None => Err(
+                Error::stage(format!("`{}` is not an archive", self.path.display()))
+                    .help(archive::FORMATS),
+            ),
+        }
     }
 }

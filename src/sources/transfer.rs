@@ -1,10 +1,11 @@
 //! The surroundings of a fetch: folders, the environment, and who watches.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::archive::Archive;
 use crate::error::{Context, Error, Result};
 
 /// Watches a fetch, and may stop it.
@@ -22,7 +23,7 @@ pub trait Observer {
     fn check_cancelled(&self) -> Result<()>;
 }
 
-/// What the environment says about the Hugging Face Hub.
+/// What the process's environment decides.
 #[derive(Clone)]
 pub struct Environment {
     /// The Hub's address without a slash at its end (`HF_ENDPOINT`).
@@ -31,8 +32,14 @@ pub struct Environment {
     pub token: Option<String>,
     /// Never ask the Hub (`HF_HUB_OFFLINE`).
     pub hub_offline: bool,
+    /// The Python that has the user's pip.
+    pub python: String,
+    /// The user's npm.
+    pub npm: String,
     /// The pause before the second attempt; it doubles from attempt to attempt.
     pub pause: Duration,
+    /// How long a server may be silent.
+    pub patience: Duration,
 }
 
 impl Environment {
@@ -52,7 +59,10 @@ impl Environment {
             token: set("HF_TOKEN"),
             hub_offline: set("HF_HUB_OFFLINE")
                 .is_some_and(|value| truths.contains(&value.to_lowercase().as_str())),
+            python: (if cfg!(windows) { "python" } else { "python3" }).into(),
+            npm: (if cfg!(windows) { "npm.cmd" } else { "npm" }).into(),
             pause: Duration::from_millis(500),
+            patience: Duration::from_secs(60),
         }
     }
 }
@@ -68,7 +78,8 @@ pub struct Transfer<'a> {
     pub(super) offline: bool,
     pub(super) environment: Environment,
     pub(super) observer: &'a dyn Observer,
-    packages: RefCell<BTreeMap<String, PathBuf>>,
+    agent: OnceCell<ureq::Agent>,
+    packages: RefCell<BTreeMap<String, Archive>>,
     unreachable: RefCell<BTreeSet<String>>,
 }
 
@@ -88,6 +99,7 @@ impl<'a> Transfer<'a> {
             offline,
             environment,
             observer,
+            agent: OnceCell::new(),
             packages: RefCell::default(),
             unreachable: RefCell::default(),
         }
@@ -97,19 +109,20 @@ impl<'a> Transfer<'a> {
     pub(super) fn package(
         &self,
         name: &str,
-        get: impl FnOnce(&Path) -> Result<PathBuf>,
-    ) -> Result<PathBuf> {
-        if let Some(path) = self.packages.borrow().get(name) {
-            return Ok(path.clone());
+        get: impl FnOnce(&Path) -> Result<Archive>,
+    ) -> Result<Archive> {
+        if let Some(archive) = self.packages.borrow().get(name) {
+            return Ok(archive.clone());
         }
         let folder = tempfile::Builder::new()
             .prefix("package-")
             .tempdir_in(&self.scratch)
             .or_stage(|| format!("cannot make a folder in `{}`", self.scratch.display()))?
             .keep();
-        let path = get(&folder)?;
-        self.packages.borrow_mut().insert(name.into(), path.clone());
-        Ok(path)
+        let archive = get(&folder)?;
+        let known = archive.clone();
+        self.packages.borrow_mut().insert(name.into(), known);
+        Ok(archive)
     }
 
     /// Refuses to go to the network for `what` when offline.
@@ -122,6 +135,26 @@ impl<'a> Transfer<'a> {
             );
         }
         Ok(())
+    }
+
+    /// The agent for all requests, made when it is first needed.
+    pub(super) fn agent(&self) -> &ureq::Agent {
+        self.agent
+            .get_or_init(|| super::exchange::agent(&self.environment))
+    }
+
+    /// Waits before the next try.
+    pub(super) fn pause(&self, duration: Duration) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            self.observer.check_cancelled()?;
+            match duration.checked_sub(start.elapsed()) {
+                Some(rest) if !rest.is_zero() => {
+                    std::thread::sleep(rest.min(Duration::from_millis(50)));
+                }
+                _ => return Ok(()),
+            }
+        }
     }
 
     pub(super) fn mark_unreachable(&self, host: &str) {

@@ -1,0 +1,310 @@
+//! Downloads: complete and right, or an error. They resume where an earlier try or an earlier run broke off.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ureq::http::StatusCode;
+
+use super::checksum::Sha256;
+use super::exchange::{self, Answer, Failure};
+use super::partial::{Partial, Version};
+use super::transfer::Transfer;
+use crate::error::{Error, Result};
+
+/// Tries in a row that bring less than [`PROGRESS`].
+const TRIES: u32 = 5;
+/// The same for a host that nobody answers at.
+const TRIES_UNREACHABLE: u32 = 2;
+const PROGRESS: u64 = 1 << 20;
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What to download.
+pub(super) struct Download<'a> {
+    /// The address.
+    pub(super) url: &'a str,
+    /// A token for the origin of the address.
+    pub(super) token: Option<&'a str>,
+    /// The digest that the pipeline pins.
+    pub(super) pinned: Option<&'a Sha256>,
+    /// Turns an answer that is not the file into an error.
+    pub(super) explain: &'a dyn Fn(&Answer) -> Error,
+}
+
+impl Download<'_> {
+    /// Downloads to `dest`.
+    ///
+    /// # Errors
+    /// No connection, a refusal, a file that is cut short again and again, and a cancellation.
+    pub(super) fn run(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
+        transfer.require_network(self.url)?;
+        let host = super::address::check(self.url)?.host();
+        if transfer.is_unreachable(&host) {
+            return Err(Error::stage(format!("cannot reach `{host}`")));
+        }
+        let mut partial = Partial::open(&transfer.downloads, self.url)?;
+        match self.complete(transfer, &mut partial, &host) {
+            Ok(()) => partial.finish(dest),
+            Err(error) => {
+                if partial.len() == 0 {
+                    partial.discard()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills `partial` with the right bytes; once from the beginning if they were pieced together and do not fit.
+    fn complete(&self, transfer: &Transfer<'_>, partial: &mut Partial, host: &str) -> Result<()> {
+        loop {
+            let promised = self.persist(transfer, partial, host)?;
+            let pieced = partial.is_pieced();
+            let expected = match self.pinned {
+                // The caller compares it anyway.
+                Some(pinned) => Some(*pinned).filter(|_| pieced),
+                None => promised,
+            };
+            let tick = || transfer.observer.check_cancelled();
+            match expected {
+                Some(expected) if partial.sha256(&tick)? != expected => partial.forget()?,
+                _ => return Ok(()),
+            }
+            if !pieced {
+                return Err(self.wrong(promised));
+            }
+        }
+    }
+
+    /// Asks until all bytes are there, or until it is no use. Returns the digest that the server promises.
+    fn persist(
+        &self,
+        transfer: &Transfer<'_>,
+        partial: &mut Partial,
+        host: &str,
+    ) -> Result<Option<Sha256>> {
+        let mut failures = 0;
+        loop {
+            let before = partial.len();
+            let (error, wait, is_reachable) = match self.attempt(transfer, partial) {
+                Ok(promised) => return Ok(promised),
+                Err(Failure::Stop(error)) => return Err(error),
+                Err(Failure::Again(error, wait)) => (error, wait, true),
+                Err(Failure::Unreachable(error)) => (error, None, false),
+            };
+            if partial.len() >= before + PROGRESS {
+                failures = 0;
+            }
+            failures += 1;
+            if failures >= TRIES || !is_reachable && failures >= TRIES_UNREACHABLE {
+                if !is_reachable {
+                    transfer.mark_unreachable(host);
+                }
+                return Err(error.note(format!("tried {failures} times")));
+            }
+            let pause = transfer.environment.pause * 2_u32.pow(failures - 1);
+            transfer.pause(wait.unwrap_or(pause).min(LONGEST_PAUSE))?;
+        }
+    }
+
+    /// One request; `partial` is complete when it succeeds. Returns the digest that the server promises.
+    fn attempt(
+        &self,
+        transfer: &Transfer<'_>,
+        partial: &mut Partial,
+    ) -> Result<Option<Sha256>, Failure> {
+        let asked = Ask::of(partial, self.pinned.is_some());
+        if asked == Ask::Nothing {
+            return Ok(None);
+        }
+        let answer = exchange::get(transfer, self.url, &asked.headers(partial), self.token)?;
+        let promised = linked_digest(&answer);
+        if let (Some(pinned), Some(promised)) = (self.pinned, promised)
+            && *pinned != promised
+        {
+            return Err(self.wrong(Some(promised)).into());
+        }
+        match answer.status {
+            StatusCode::NOT_MODIFIED if asked == Ask::Whether => return Ok(promised),
+            StatusCode::OK => {
+                self.refuse_web_page(&answer)?;
+                partial.start(version(self.url, &answer))?;
+            }
+            StatusCode::PARTIAL_CONTENT if continues(&answer, partial) => partial.resume(),
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+                partial.forget()?;
+                let moved = Error::stage(format!("`{}` changed during the download", self.url));
+                return Err(Failure::Again(moved, Some(Duration::ZERO)));
+            }
+            status if is_passing(status) => {
+                let wait = answer
+                    .header("retry-after")
+                    .and_then(|text| text.parse().ok());
+                return Err(Failure::Again(
+                    (self.explain)(&answer),
+                    wait.map(Duration::from_secs),
+                ));
+            }
+            _ => return Err((self.explain)(&answer).into()),
+        }
+        self.receive(transfer, &answer, partial)?;
+        Ok(promised)
+    }
+
+    /// Writes the body to `partial` and checks that it is all there.
+    fn receive(
+        &self,
+        transfer: &Transfer<'_>,
+        answer: &Answer,
+        partial: &mut Partial,
+    ) -> Result<(), Failure> {
+        let name = super::address::path(self.url)
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
+        let activity = format!("download {name}");
+        let total = partial.version().total;
+        let mut shown: Option<Instant> = None;
+        loop {
+            let got = partial.len();
+            if shown.is_none_or(|at| at.elapsed() >= Duration::from_millis(100)) {
+                transfer
+                    .observer
+                    .progress(&activity, got, total.unwrap_or(0));
+                shown = Some(Instant::now());
+            }
+            match answer.next_piece(transfer) {
+                Ok(Some(piece)) => partial.add(&piece)?,
+                Ok(None) if total.is_none_or(|total| got == total) => {
+                    transfer.observer.progress(&activity, got, got);
+                    return Ok(());
+                }
+                Ok(None) => return Err(Failure::Again(self.cut(got, total), None)),
+                Err(Failure::Again(error, wait)) => {
+                    let cause = error.causes().first().cloned().unwrap_or_default();
+                    return Err(Failure::Again(self.cut(got, total).cause(cause), wait));
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    /// A login page or a proxy's message must not be taken for the file.
+    fn refuse_web_page(&self, answer: &Answer) -> Result<()> {
+        let kind = answer.header("content-type").unwrap_or_default();
+        let path = super::address::path(self.url).to_ascii_lowercase();
+        if kind.starts_with("text/html") && !path.ends_with(".html") && !path.ends_with(".htm") {
+            return Err(Error::stage(format!(
+                "`{}` answers with a web page instead of the file",
+                self.url
+            ))
+            .help("open the address in a browser: a login or a proxy may be in the way"));
+        }
+        Ok(())
+    }
+
+    fn cut(&self, got: u64, total: Option<u64>) -> Error {
+        let total = total.map_or(String::new(), |total| format!(" of {total}"));
+        Error::stage(format!(
+            "the download of `{}` broke off: got {got}{total} bytes",
+            self.url
+        ))
+        .help("run again: it goes on where it broke off")
+    }
+
+    fn wrong(&self, promised: Option<Sha256>) -> Error {
+        let error = Error::stage(match self.pinned {
+            Some(_) => format!("`{}` is not the file that the pipeline pins", self.url),
+            None => format!("`{}` arrived with other bytes than announced", self.url),
+        });
+        match (self.pinned, promised) {
+            (Some(pinned), Some(promised)) => error
+                .note(format!("expected {pinned}"))
+                .note(format!("offered  {promised}")),
+            _ => error,
+        }
+    }
+}
+
+/// What is asked of the server, given what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    /// Nothing: all bytes are there, and a digest tells whether they are right.
+    Nothing,
+    /// Whether the complete bytes are still right.
+    Whether,
+    /// What is missing.
+    Rest,
+    /// The whole file.
+    All,
+}
+
+impl Ask {
+    fn of(partial: &Partial, pinned: bool) -> Self {
+        let version = partial.version();
+        let complete = version.total == Some(partial.len());
+        match (partial.len(), pinned, &version.etag) {
+            (0, ..) | (_, false, None) => Self::All,
+            (_, true, _) if complete => Self::Nothing,
+            (_, false, Some(_)) if complete => Self::Whether,
+            _ => Self::Rest,
+        }
+    }
+
+    fn headers(self, partial: &Partial) -> Vec<(&'static str, String)> {
+        let etag = partial.version().etag.clone();
+        match self {
+            Self::Nothing | Self::All => Vec::new(),
+            Self::Whether => etag
+                .map(|etag| ("if-none-match", etag))
+                .into_iter()
+                .collect(),
+            Self::Rest => etag
+                .map(|etag| ("if-range", etag))
+                .into_iter()
+                .chain([("range", format!("bytes={}-", partial.len()))])
+                .collect(),
+        }
+    }
+}
+
+/// The version that a whole answer brings.
+fn version(url: &str, answer: &Answer) -> Version {
+    // Lengths say nothing about the bytes that we see once ureq has unpacked them.
+    let plain = answer
+        .header("content-encoding")
+        .is_none_or(|coding| coding == "identity");
+    let strong = |etag: &&str| plain && !etag.starts_with("W/");
+    Version {
+        url: url.into(),
+        etag: answer.header("etag").filter(strong).map(Into::into),
+        total: answer
+            .header("content-length")
+            .filter(|_| plain)
+            .and_then(|length| length.parse().ok()),
+    }
+}
+
+/// Whether a partial answer goes on exactly where `partial` ends.
+fn continues(answer: &Answer, partial: &Partial) -> bool {
+    let range = answer
+        .header("content-range")
+        .and_then(|text| text.strip_prefix("bytes "));
+    let Some((range, total)) = range.and_then(|range| range.split_once('/')) else {
+        return false;
+    };
+    let start = range.split('-').next().and_then(|start| start.parse().ok());
+    let total: Option<u64> = total.parse().ok();
+    start == Some(partial.len()) && (total.is_none() || total == partial.version().total)
+}
+
+/// The digest that the Hub gives for a large file.
+fn linked_digest(answer: &Answer) -> Option<Sha256> {
+    let tag = answer.header_on_the_way("x-linked-etag")?.trim_matches('"');
+    tag.parse().ok()
+}
+
+/// Whether asking again later may help.
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
+}

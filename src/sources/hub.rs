@@ -1,0 +1,187 @@
+//! The Hugging Face Hub: `hf:org/name@revision#file` for models, `hf:datasets/org/name@revision#file` for data sets.
+//!
+//! A file of a repository is at `ENDPOINT/[datasets/]ID/resolve/REVISION/FILE`; large files are redirected to another
+//! host, errors are told apart by the header `X-Error-Code`
+//! (`huggingface_hub`: `file_download.py`, `utils/_http.py`).
+
+use std::fmt;
+use std::path::Path;
+
+use super::checksum::Sha256;
+use super::download::Download;
+use super::exchange::Answer;
+use super::{Location, Scheme, Transfer, address, archive, web};
+use crate::error::{Error, Result};
+
+/// `hf:…`
+pub(super) struct Hub;
+
+impl Scheme for Hub {
+    fn name(&self) -> &'static str {
+        "hf"
+    }
+
+    fn form(&self) -> &'static str {
+        "hf:org/name@revision#file, hf:datasets/org/name#file"
+    }
+
+    fn parse(&self, rest: &str) -> Result<Box<dyn Location>> {
+        let (repository, file) = match rest.split_once('#') {
+            Some((repository, file)) => (repository, file),
+            None => (rest, ""),
+        };
+        let (id, revision) = repository.split_once('@').unwrap_or((repository, "main"));
+        let (kind, id) = match id.split_once('/') {
+            Some(("datasets", id)) => (Kind::Dataset, id),
+            Some(("models", id)) => (Kind::Model, id),
+            _ => (Kind::Model, id),
+        };
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && !name.starts_with(['.', '-'])
+                && name
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+        };
+        if id.split('/').count() > 2 || !id.split('/').all(is_name) {
+            return Err(
+                Error::usage(format!("`{id}` is not the name of a repository on the Hub"))
+                    .help(format!("a source on the Hub looks like {}", self.form())),
+            );
+        }
+        if revision.is_empty() || revision.contains(char::is_whitespace) {
+            return Err(
+                Error::usage(format!("`@{revision}` is not a revision")).help(
+                    "write a branch, a tag or a commit after the @, or leave it out for `main`",
+                ),
+            );
+        }
+        if !file.is_empty() {
+            archive::check_member(file)?;
+        }
+        Ok(Box::new(Repository {
+            kind,
+            id: id.into(),
+            revision: revision.into(),
+            file: file.into(),
+        }))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Model,
+    Dataset,
+}
+
+impl Kind {
+    /// What stands in front of the repository's name in an address.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Model => "",
+            Self::Dataset => "datasets/",
+        }
+    }
+}
+
+/// A repository on the Hub, or a folder or file of one.
+#[derive(Debug)]
+struct Repository {
+    kind: Kind,
+    id: String,
+    revision: String,
+    /// Empty for the whole repository.
+    file: String,
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hf:{}{}", self.kind.prefix(), self.id)?;
+        if self.revision != "main" {
+            write!(f, "@{}", self.revision)?;
+        }
+        if !self.file.is_empty() {
+            write!(f, "#{}", self.file)?;
+        }
+        Ok(())
+    }
+}
+
+impl Location for Repository {
+    fn join(&self, file: &str) -> Box<dyn Location> {
+        Box::new(Self {
+            kind: self.kind,
+            id: self.id.clone(),
+            revision: self.revision.clone(),
+            file: archive::join(&self.file, file),
+        })
+    }
+
+    fn check_file(&self) -> Result<()> {
+        if self.file.is_empty() {
+            return Err(
+                Error::usage(format!("`{self}` is a repository, not a file"))
+                    .help(format!("add `#` and a file of it: {self}#data.csv")),
+            );
+        }
+        Ok(())
+    }
+
+    fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, pinned: Option<&Sha256>) -> Result<()> {
+        if transfer.environment.hub_offline {
+            return Err(
+                Error::stage(format!("offline, and `{self}` is not in the cache"))
+                    .help("HF_HUB_OFFLINE is set: run once without it, or add another source"),
+            );
+        }
+        let hub = &transfer.environment.hub;
+        let url = format!(
+            "{hub}/{}{}/resolve/{}/{}",
+            self.kind.prefix(),
+            self.id,
+            address::encode(&self.revision, false),
+            address::encode(&self.file, true),
+        );
+        let token = transfer.environment.token.as_deref();
+        Download {
+            url: &url,
+            token,
+            pinned,
+            explain: &|answer| self.explain(hub, &url, token.is_some(), answer),
+        }
+        .run(transfer, dest)
+    }
+}
+
+impl Repository {
+    /// What an answer means that is not the file.
+    fn explain(&self, hub: &str, url: &str, has_token: bool, answer: &Answer) -> Error {
+        let Self {
+            id, revision, file, ..
+        } = self;
+        let page = format!("{hub}/{}{id}", self.kind.prefix());
+        let error = match answer.header_on_the_way("x-error-code") {
+            Some("RepoNotFound") => Error::stage(format!("there is no `{id}` on {hub}"))
+                .help("check its name; if it is private, set HF_TOKEN to a token that may read it"),
+            Some("GatedRepo") if has_token => Error::stage(format!(
+                "`{id}` is gated, and HF_TOKEN belongs to somebody who has no access"
+            ))
+            .help(format!("ask for access at {page}")),
+            Some("GatedRepo") => Error::stage(format!("`{id}` is gated"))
+                .help(format!("accept its terms at {page}, then set HF_TOKEN")),
+            Some("RevisionNotFound") => {
+                Error::stage(format!("`{id}` has no revision `{revision}`")).help(format!(
+                    "its branches, tags and commits: {page}/commits/main"
+                ))
+            }
+            Some("EntryNotFound") => Error::stage(format!("`{id}` has no file `{file}`"))
+                .help(format!("its files: {page}/tree/{revision}")),
+            Some("DisabledRepo") => Error::stage(format!("the Hub has disabled `{id}`")),
+            _ => web::explain(url, answer),
+        };
+        match answer.header_on_the_way("x-error-message") {
+            Some(words) => error.note(format!("the Hub says: {words}")),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Packages from the registries of languages, fetched by the user's own client with its configured mirror, so that it
+//! works behind a company proxy. `pip` and `npm` say how their client is called.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use super::archive::{self, Archive};
+use super::checksum::Sha256;
+use super::{Location, Transfer};
+use crate::error::{Context, Error, Result};
+
+/// How one registry's client fetches a package.
+pub(super) trait Client: fmt::Debug + Sync + Send {
+    /// The scheme: `pip`.
+    fn scheme(&self) -> &'static str;
+
+    /// What stands between name and version: `==`.
+    fn separator(&self) -> &'static str;
+
+    /// Fetches the package `requirement` (`name==version`) into `folder`, which is empty.
+    fn download(
+        &self,
+        transfer: &Transfer<'_>,
+        requirement: &str,
+        folder: &Path,
+    ) -> Result<Archive>;
+}
+
+/// A package, or a file or folder in it.
+#[derive(Debug)]
+pub(super) struct Package {
+    client: &'static dyn Client,
+    /// `name==version`.
+    requirement: String,
+    /// Empty for the whole package.
+    member: String,
+}
+
+impl Package {
+    /// Reads `name==version#path/inside`.
+    pub(super) fn parse(
+        client: &'static dyn Client,
+        text: &str,
+        form: &str,
+        is_name: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let (requirement, member) = text.split_once('#').unwrap_or((text, ""));
+        let refuse = |message: String| {
+            Err(Error::usage(message).help(format!("write {form}, with an exact version")))
+        };
+        // From the right: npm's scopes begin with an @ too.
+        let Some((name, version)) = requirement.rsplit_once(client.separator()) else {
+            return refuse(format!("`{requirement}` has no version"));
+        };
+        if !is_name(name) {
+            return refuse(format!("`{name}` is not the name of a package"));
+        }
+        let is_version = version.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && version
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || ".!+-_".contains(letter));
+        if !is_version {
+            return refuse(format!("`{version}` is not an exact version"));
+        }
+        if !member.is_empty() {
+            archive::check_member(member)?;
+        }
+        Ok(Self {
+            client,
+            requirement: requirement.into(),
+            member: member.into(),
+        })
+    }
+
+    fn archive(&self, transfer: &Transfer<'_>) -> Result<Archive> {
+        let name = format!("{}:{}", self.client.scheme(), self.requirement);
+        transfer.package(&name, |folder| {
+            transfer.require_network(&self.to_string())?;
+            self.client.download(transfer, &self.requirement, folder)
+        })
+    }
+}
+
+impl fmt::Display for Package {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.client.scheme(), self.requirement)?;
+        if !self.member.is_empty() {
+            write!(f, "#{}", self.member)?;
+        }
+        Ok(())
+    }
+}
+
+impl Location for Package {
+    fn join(&self, file: &str) -> Box<dyn Location> {
+        Box::new(Self {
+            client: self.client,
+            requirement: self.requirement.clone(),
+            member: archive::join(&self.member, file),
+        })
+    }
+
+    fn check_file(&self) -> Result<()> {
+        if self.member.is_empty() {
+            return Err(
+                Error::usage(format!("`{self}` is a package, not a file")).help(format!(
+                    "add `#` and a file in it: {self}#path/in/the/package.csv"
+                )),
+            );
+        }
+        Ok(())
+    }
+
+    fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, _: Option<&Sha256>) -> Result<()> {
+        self.archive(transfer)?
+            .extract(&self.member, dest, transfer.observer)
+    }
+
+    fn fetch_folder(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
+        self.archive(transfer)?
+            .extract_folder(&self.member, dest, transfer.observer)
+    }
+}
+
+/// What a client that ended said.
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    pub(super) stderr: String,
+}
+
+/// Runs a client to its end, or kills it when the fetch is cancelled.
+///
+/// # Errors
+/// `NotFound` among others if it cannot be started: then the inner result is an error.
+pub(super) fn run(
+    transfer: &Transfer<'_>,
+    command: &mut Command,
+    activity: &str,
+    log: &Path,
+) -> Result<io::Result<Ended>> {
+    let file = File::create(log).or_stage(|| format!("cannot write `{}`", log.display()))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(file);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return Ok(Err(error)),
+    };
+    loop {
+        match child.try_wait() {
+            Err(error) => return Ok(Err(error)),
+            Ok(Some(status)) => {
+                let stderr = std::fs::read(log).unwrap_or_default();
+                let stderr = String::from_utf8_lossy(&stderr).into_owned();
+                return Ok(Ok(Ended { status, stderr }));
+            }
+            Ok(None) => {}
+        }
+        transfer.observer.progress(activity, 0, 0);
+        if let Err(error) = transfer.pause(Duration::from_millis(100)) {
+            // It is gone already if this fails.
+            drop(child.kill());
+            drop(child.wait());
+            return Err(error);
+        }
+    }
+}
+
+/// The one file in `folder` whose name ends in `ending`.
+pub(super) fn only_file(folder: &Path, ending: &str) -> Result<std::path::PathBuf> {
+    let cannot = || format!("cannot read `{}`", folder.display());
+    for entry in std::fs::read_dir(folder).or_stage(cannot)? {
+        let path = entry.or_stage(cannot)?.path();
+        if path.to_string_lossy().ends_with(ending) {
+            return Ok(path);
+        }
+    }
+    Err(Error::stage(format!("the client left no {ending} file")))
+}
