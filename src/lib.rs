@@ -7,6 +7,7 @@ pub mod error;
 pub mod event;
 
 pub mod config;
+pub mod data;
 pub mod fingerprint;
 pub mod models;
 pub mod plan;

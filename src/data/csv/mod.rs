@@ -1,0 +1,214 @@
+//! Delimited text files. Every file is checked row by row before polars reads it, because polars names no place
+//! for bytes that are not UTF-8 and fills short rows with nulls.
+
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+
+use polars::prelude::{
+    CsvParseOptions, CsvReadOptions, DataFrame, DataType, Field, NullValues, Schema, SerReader,
+};
+
+use self::rows::{Row, Rows};
+use super::table::Table;
+use super::types::Type;
+use crate::error::{Context, Error, Result};
+
+/// How a delimited file is written.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    /// Between two fields.
+    pub separator: u8,
+    /// Around a field that holds separators, quotes or line feeds; none if quotes are characters like any other.
+    pub quote: Option<u8>,
+    /// The names of the columns; none if the first row has them.
+    pub columns: Option<Vec<String>>,
+    /// Field contents that stand for null, besides the empty field.
+    pub null_values: Vec<String>,
+}
+
+/// A table that was read from a text file.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The rows.
+    pub table: Table,
+    /// The line of the file on which each row starts, counted from 1; empty if the format has no lines.
+    pub lines: Vec<usize>,
+}
+
+/// Reads the delimited text `bytes`, which `name` stands for in messages.
+///
+/// Columns in `types` are read as that type, or left as text if a value cannot be; the others become integers,
+/// numbers or booleans if all their values are. An empty field is null, a quoted empty field is an empty string.
+///
+/// # Errors
+/// Bytes that are not UTF-8, rows of unequal length, stray and unclosed quotes, column names that repeat, no rows.
+pub fn read(
+    name: &str,
+    bytes: &[u8],
+    dialect: &Dialect,
+    types: &BTreeMap<String, Type>,
+) -> Result<Loaded> {
+    let text = decode(name, bytes)?;
+    let mut rows = Rows::new(name, text, dialect.separator, dialect.quote);
+    let names = match &dialect.columns {
+        Some(names) => names.clone(),
+        None => header(name, &mut rows, dialect)?,
+    };
+    refuse_repeated(name, &names)?;
+    let body = rows.rest();
+    let lines = check_rows(name, &mut rows, &names)?;
+    let frame = parse(body, &names, dialect).or_stage(|| format!("cannot read `{name}`"))?;
+    if frame.height() != lines.len() {
+        return Err(Error::stage(format!(
+            "`{name}` has {} rows, but {} were read",
+            lines.len(),
+            frame.height()
+        ))
+        .help("this is a defect of refire: please report it with the file"));
+    }
+    let table = Table::new(with_types(&frame, types)?);
+    Ok(Loaded { table, lines })
+}
+
+/// The text in `bytes`, without a byte order mark.
+pub(super) fn decode<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Err(error) => {
+            let at = error.valid_up_to();
+            let line = rows::line_of(bytes, at);
+            let encoding = match bytes {
+                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
+                _ => "WINDOWS-1252",
+            };
+            Err(Error::stage(format!(
+                "`{name}` is not UTF-8: byte 0x{:02x} at offset {at}, on line {line}",
+                bytes[at]
+            ))
+            .help(format!(
+                "convert it, for example: iconv -f {encoding} -t UTF-8 {name} > utf8-{name}"
+            )))
+        }
+    }
+}
+
+/// The names in the first row; a column without a name is called after its place.
+fn header(name: &str, rows: &mut Rows<'_>, dialect: &Dialect) -> Result<Vec<String>> {
+    let rest = rows.rest();
+    let Some(row) = rows.next().transpose()? else {
+        return Err(Error::stage(format!("`{name}` is empty")));
+    };
+    let text = &rest[..row.length];
+    let every = CsvReadOptions::default()
+        .with_has_header(false)
+        .with_schema(Some(all_text(
+            (0..row.fields).map(|index| index.to_string()),
+        )));
+    let frame = every
+        .with_parse_options(parse_options(dialect).with_null_values(None))
+        .into_reader_with_file_handle(Cursor::new(text.as_bytes()))
+        .finish()
+        .or_stage(|| format!("cannot read the header of `{name}`"))?;
+    frame
+        .columns()
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let cell = column.str().or_stage(|| "header is not text")?.get(0);
+            let cell = cell.unwrap_or_default().trim();
+            Ok(match cell {
+                "" => format!("column_{}", index + 1),
+                cell => cell.to_owned(),
+            })
+        })
+        .collect()
+}
+
+fn refuse_repeated(name: &str, names: &[String]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match names.iter().find(|column| !seen.insert(column.as_str())) {
+        Some(twice) => Err(Error::stage(format!(
+            "`{name}` has two columns called `{twice}`"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Checks that every row has as many fields as there are `names`; returns the line on which each starts.
+fn check_rows(name: &str, rows: &mut Rows<'_>, names: &[String]) -> Result<Vec<usize>> {
+    let mut lines = Vec::new();
+    for row in rows.by_ref() {
+        let row = row?;
+        if row.fields != names.len() {
+            return Err(ragged(name, &row, names));
+        }
+        lines.push(row.line);
+    }
+    if lines.is_empty() {
+        return Err(Error::stage(format!("`{name}` has no rows"))
+            .note(format!("its columns: {}", names.join(", "))));
+    }
+    Ok(lines)
+}
+
+fn ragged(name: &str, row: &Row, names: &[String]) -> Error {
+    let fields = if row.fields == 1 { "field" } else { "fields" };
+    Error::stage(format!(
+        "line {} of `{name}` has {} {fields}, but there are {} columns",
+        row.line,
+        row.fields,
+        names.len()
+    ))
+    .note(format!("the columns: {}", names.join(", ")))
+    .help("set `separator` and `quote` to what the file uses, or correct the row")
+}
+
+fn parse_options(dialect: &Dialect) -> CsvParseOptions {
+    let nulls = (!dialect.null_values.is_empty()).then(|| {
+        let values = dialect.null_values.iter().map(Into::into).collect();
+        NullValues::AllColumns(values)
+    });
+    CsvParseOptions::default()
+        .with_separator(dialect.separator)
+        .with_quote_char(dialect.quote)
+        .with_null_values(nulls)
+}
+
+fn all_text(names: impl Iterator<Item = String>) -> polars::prelude::SchemaRef {
+    let fields = names.map(|name| Field::new(name.into(), DataType::String));
+    fields.collect::<Schema>().into()
+}
+
+fn parse(
+    body: &str,
+    names: &[String],
+    dialect: &Dialect,
+) -> polars::prelude::PolarsResult<DataFrame> {
+    CsvReadOptions::default()
+        .with_has_header(false)
+        .with_rechunk(true)
+        .with_schema(Some(all_text(names.iter().cloned())))
+        .with_parse_options(parse_options(dialect))
+        .into_reader_with_file_handle(Cursor::new(body.as_bytes()))
+        .finish()
+}
+
+/// Gives each column of text its type.
+fn with_types(frame: &DataFrame, types: &BTreeMap<String, Type>) -> Result<DataFrame> {
+    let columns = frame
+        .columns()
+        .iter()
+        .map(|column| {
+            let text = column.str().or_stage(|| "a column was not read as text")?;
+            let wanted = types.get(column.name().as_str()).copied();
+            let wanted = wanted.unwrap_or_else(|| Type::of(text));
+            Ok(wanted.read(text).unwrap_or_else(|| column.clone()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    DataFrame::new(frame.height(), columns).or_stage(|| "columns of unequal length")
+}
+
+#[cfg(test)]
+mod tests;

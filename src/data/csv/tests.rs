@@ -1,0 +1,215 @@
+//! Good and bad delimited files, small ones and real ones.
+
+use std::path::Path;
+
+use super::*;
+
+fn comma() -> Dialect {
+    Dialect {
+        separator: b',',
+        quote: Some(b'"'),
+        columns: None,
+        null_values: Vec::new(),
+    }
+}
+
+fn load(bytes: impl AsRef<[u8]>) -> Result<Loaded> {
+    read("t.csv", bytes.as_ref(), &comma(), &BTreeMap::new())
+}
+
+fn message(bytes: impl AsRef<[u8]>) -> String {
+    load(bytes).expect_err("refused").message().to_owned()
+}
+
+fn column(loaded: &Loaded, name: &str) -> Vec<Option<String>> {
+    loaded.table.as_text(name).expect("a column")
+}
+
+fn some(values: &[&str]) -> Vec<Option<String>> {
+    values
+        .iter()
+        .map(|value| Some((*value).to_owned()))
+        .collect()
+}
+
+#[test]
+fn fields_are_read_as_they_are_written() {
+    let loaded = load("\u{feff}id,text,score\r\n1,\"a, \"\"b\"\"\nc\",0.5\r\n2, d\u{85}e ,\r\n")
+        .expect("read");
+    assert_eq!(loaded.table.columns(), ["id", "text", "score"]);
+    assert_eq!(loaded.lines, [2, 4]);
+    assert_eq!(column(&loaded, "id"), some(&["1", "2"]));
+    assert_eq!(
+        column(&loaded, "text"),
+        some(&["a, \"b\"\nc", " d\u{85}e "])
+    );
+    assert_eq!(column(&loaded, "score"), [Some("0.5".to_owned()), None]);
+}
+
+#[test]
+fn empty_is_null_and_quoted_empty_is_empty() {
+    let loaded = load("a,b\n,\"\"\nx,y\n").expect("read");
+    assert_eq!(column(&loaded, "a"), [None, Some("x".to_owned())]);
+    assert_eq!(column(&loaded, "b"), some(&["", "y"]));
+}
+
+#[test]
+fn a_single_column_may_have_empty_rows_inside() {
+    let loaded = load("a\nx\n\ny\n\n\n").expect("read");
+    assert_eq!(
+        column(&loaded, "a"),
+        [Some("x".to_owned()), None, Some("y".to_owned())]
+    );
+    assert_eq!(loaded.lines, [2, 3, 4]);
+}
+
+#[test]
+fn null_values_become_null_and_do_not_decide_the_type() {
+    let dialect = Dialect {
+        null_values: vec!["NA".into()],
+        ..comma()
+    };
+    let loaded = read("t.csv", b"a,b\n1,NA\nNA,x\n", &dialect, &BTreeMap::new()).expect("read");
+    assert_eq!(column(&loaded, "a"), [Some("1".to_owned()), None]);
+    assert_eq!(
+        loaded.table.column("a").expect("a").dtype(),
+        &DataType::Int64
+    );
+    assert_eq!(column(&loaded, "b"), [None, Some("x".to_owned())]);
+}
+
+#[test]
+fn declared_types_win_over_what_values_look_like() {
+    let types = BTreeMap::from([
+        ("a".to_owned(), Type::String),
+        ("b".to_owned(), Type::Integer),
+    ]);
+    let loaded = read("t.csv", b"a,b\n1,2\n3,x\n", &comma(), &types).expect("read");
+    assert_eq!(
+        loaded.table.column("a").expect("a").dtype(),
+        &DataType::String
+    );
+    // A value that is no integer leaves the column as text, so that the schema can name the row.
+    assert_eq!(
+        loaded.table.column("b").expect("b").dtype(),
+        &DataType::String
+    );
+}
+
+#[test]
+fn names_come_from_the_settings_when_there_is_no_header() {
+    let dialect = Dialect {
+        columns: Some(vec!["text".into(), "label".into()]),
+        ..comma()
+    };
+    let loaded = read("t.csv", b"x,1\ny,0\n", &dialect, &BTreeMap::new()).expect("read");
+    assert_eq!(loaded.table.columns(), ["text", "label"]);
+    assert_eq!(loaded.lines, [1, 2]);
+}
+
+#[test]
+fn header_names_are_trimmed_and_filled_in() {
+    let loaded = load(",\" a \"\n0,1\n").expect("read");
+    assert_eq!(loaded.table.columns(), ["column_1", "a"]);
+}
+
+#[test]
+fn bad_files_name_their_place() {
+    assert_eq!(
+        message(b"a,b\n1,caf\xe9\n"),
+        "`t.csv` is not UTF-8: byte 0xe9 at offset 9, on line 2"
+    );
+    assert_eq!(
+        message("a,b\n1,2\n3\n"),
+        "line 3 of `t.csv` has 1 field, but there are 2 columns"
+    );
+    assert_eq!(
+        message("a,b\n1,2,3\n"),
+        "line 2 of `t.csv` has 3 fields, but there are 2 columns"
+    );
+    assert_eq!(message(""), "`t.csv` is empty");
+    assert_eq!(message("a,b\n"), "`t.csv` has no rows");
+    assert_eq!(message("a,a\n1,2\n"), "`t.csv` has two columns called `a`");
+}
+
+#[test]
+fn the_help_for_bad_bytes_is_a_command() {
+    let error = load(b"\xff\xfea\x00").expect_err("refused");
+    assert_eq!(
+        error.help_text(),
+        Some("convert it, for example: iconv -f UTF-16 -t UTF-8 t.csv > utf8-t.csv")
+    );
+}
+
+fn shared(file: &str) -> Option<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data/restaurant-reviews")
+        .join(file);
+    let bytes = std::fs::read(path).ok();
+    if bytes.is_none() {
+        #[expect(clippy::print_stderr, reason = "a test says why it checks nothing")]
+        {
+            eprintln!("skipped: no shared data");
+        }
+    }
+    bytes
+}
+
+#[test]
+fn restaurant_reviews_are_read_without_quoting() {
+    let Some(bytes) = shared("Restaurant_Reviews.tsv") else {
+        return;
+    };
+    let quoted = Dialect {
+        separator: b'\t',
+        ..comma()
+    };
+    let error = read("r.tsv", &bytes, &quoted, &BTreeMap::new()).expect_err("stray quotes");
+    assert!(
+        error
+            .help_text()
+            .is_some_and(|help| help.contains("quote = \"\""))
+    );
+
+    let dialect = Dialect {
+        quote: None,
+        ..quoted
+    };
+    let loaded = read("r.tsv", &bytes, &dialect, &BTreeMap::new()).expect("read");
+    assert_eq!(loaded.table.rows(), 1000);
+    assert_eq!(loaded.table.columns(), ["Review", "Liked"]);
+    let liked = column(&loaded, "Liked");
+    assert_eq!(
+        liked
+            .iter()
+            .filter(|value| value.as_deref() == Some("1"))
+            .count(),
+        500
+    );
+    let literal = column(&loaded, "Review");
+    assert_eq!(
+        literal
+            .iter()
+            .flatten()
+            .filter(|text| text.contains('"'))
+            .count(),
+        12
+    );
+}
+
+#[test]
+fn next_line_characters_stay_inside_their_rows() {
+    let Some(bytes) = shared("imdb_labelled.txt") else {
+        return;
+    };
+    let dialect = Dialect {
+        separator: b'\t',
+        quote: None,
+        columns: Some(vec!["text".into(), "label".into()]),
+        null_values: Vec::new(),
+    };
+    let loaded = read("imdb_labelled.txt", &bytes, &dialect, &BTreeMap::new()).expect("read");
+    assert_eq!(loaded.table.rows(), 1000);
+    let texts = column(&loaded, "text");
+    assert!(texts.iter().flatten().any(|text| text.contains('\u{85}')));
+}

@@ -1,0 +1,11 @@
+//! Tables: files → checked tables → SQL → parts → examples. Hides polars; knows no stage, no pipeline and no model.
+
+pub mod csv;
+pub mod format;
+pub mod table;
+pub mod text;
+pub mod types;
+
+pub use format::Format;
+pub use table::Table;
+pub use types::Type;

@@ -1,0 +1,190 @@
+//! A table in memory, and its one form on disk: the same rows always become the same bytes.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use polars::prelude::{
+    Column, DataFrame, DataType, IdxCa, IdxSize, ParquetCompression, ParquetReader, ParquetWriter,
+    PlSmallStr, SerReader, StatisticsOptions,
+};
+
+use crate::error::{Context, Error, Result};
+
+/// The file of a table artifact.
+pub const FILE: &str = "table.parquet";
+
+/// Rows of a Parquet row group. Fixed, because it decides the bytes of the file.
+const ROW_GROUP: usize = 1 << 16;
+
+/// Rows and named columns, all in memory.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub(in crate::data) frame: DataFrame,
+}
+
+impl Table {
+    /// Wraps a polars frame.
+    pub(in crate::data) fn new(frame: DataFrame) -> Self {
+        Self { frame }
+    }
+
+    /// Reads the table artifact in `folder`.
+    ///
+    /// # Errors
+    /// A file that is missing or is not Parquet.
+    pub fn read(folder: &Path) -> Result<Self> {
+        Self::read_parquet(&folder.join(FILE))
+    }
+
+    /// Reads a Parquet file.
+    ///
+    /// # Errors
+    /// A file that is missing, is not Parquet, or has column types that tables do not have.
+    pub fn read_parquet(path: &Path) -> Result<Self> {
+        let what = || format!("cannot read the table `{}`", path.display());
+        let file = File::open(path).or_stage(what)?;
+        let frame = ParquetReader::new(file)
+            .set_rechunk(true)
+            .finish()
+            .or_stage(what)?;
+        Ok(Self { frame })
+    }
+
+    /// Writes the table artifact into `folder`.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        let what = || format!("cannot write the table `{}`", path.display());
+        let mut file = BufWriter::new(File::create(&path).or_stage(what)?);
+        // One chunk a column: how a column is cut in memory depends on how it was made, and would show in the file.
+        let mut frame = self.frame.clone();
+        frame.rechunk_mut_par();
+        ParquetWriter::new(&mut file)
+            .with_compression(ParquetCompression::Zstd(None))
+            .with_statistics(StatisticsOptions::full())
+            .with_row_group_size(Some(ROW_GROUP))
+            .finish(&mut frame)
+            .or_stage(what)?;
+        file.flush().or_stage(what)
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.frame.height()
+    }
+
+    /// The names of the columns, in order.
+    #[must_use]
+    pub fn columns(&self) -> Vec<&str> {
+        self.frame
+            .get_column_names()
+            .into_iter()
+            .map(PlSmallStr::as_str)
+            .collect()
+    }
+
+    /// The rows with these 0-based numbers, in this order.
+    ///
+    /// # Errors
+    /// A number past the end.
+    pub fn take(&self, rows: &[usize]) -> Result<Self> {
+        let indices: Vec<IdxSize> = rows
+            .iter()
+            .map(|row| IdxSize::try_from(*row))
+            .collect::<Result<_, _>>()
+            .or_stage(|| "too many rows for one table")?;
+        let frame = self
+            .frame
+            .take(&IdxCa::from_vec(PlSmallStr::EMPTY, indices))
+            .or_stage(|| "cannot take rows of a table")?;
+        Ok(Self { frame })
+    }
+
+    /// The column called `name`.
+    ///
+    /// # Errors
+    /// If there is none: names the columns that there are.
+    pub(in crate::data) fn column(&self, name: &str) -> Result<&Column> {
+        self.frame.column(name).map_err(|_| self.no_column(name))
+    }
+
+    /// The error for a column that the table does not have.
+    #[must_use]
+    pub fn no_column(&self, name: &str) -> Error {
+        Error::stage(format!("the table has no column `{name}`"))
+            .note(format!("its columns: {}", self.columns().join(", ")))
+            .did_you_mean(name, self.columns())
+    }
+
+    /// The values of column `name` as text, one a row; none where it is null.
+    ///
+    /// # Errors
+    /// No such column, or one of lists or structs.
+    pub fn as_text(&self, name: &str) -> Result<Vec<Option<String>>> {
+        let column = self.column(name)?;
+        let text = column.cast(&DataType::String).map_err(|error| {
+            Error::stage(format!(
+                "column `{name}` holds {} and cannot be read as text",
+                super::types::type_name(column.dtype())
+            ))
+            .because(&error)
+        })?;
+        let text = text
+            .str()
+            .or_stage(|| format!("column `{name}` cannot be read as text"))?;
+        Ok(text.iter().map(|value| value.map(str::to_owned)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::{NamedFrom, Series, df};
+
+    use super::*;
+
+    fn bytes(table: &Table) -> Vec<u8> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        table.write(folder.path()).expect("written");
+        std::fs::read(folder.path().join(FILE)).expect("read")
+    }
+
+    #[test]
+    fn same_rows_same_bytes_however_they_lie_in_memory() {
+        let whole =
+            df!("text" => ["a", "b", "c", "d"], "n" => [Some(1i64), None, Some(3), Some(4)])
+                .expect("a frame");
+        let first = whole.slice(0, 1);
+        let mut pieces = first.vstack(&whole.slice(1, 3)).expect("stacked");
+        assert_eq!(pieces.first_col_n_chunks(), 2);
+        pieces
+            .apply("n", |column| {
+                let mut series = column.as_materialized_series().clone();
+                series.set_sorted_flag(polars::series::IsSorted::Ascending);
+                series
+            })
+            .expect("flagged");
+        assert_eq!(bytes(&Table::new(whole)), bytes(&Table::new(pieces)));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let series = Series::new("x".into(), [Some(1.5f64), None, Some(f64::INFINITY)]);
+        let table = Table::new(DataFrame::new_infer_height(vec![series.into()]).expect("a frame"));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        table.write(folder.path()).expect("written");
+        let back = Table::read(folder.path()).expect("read");
+        assert!(table.frame.equals_missing(&back.frame));
+    }
+
+    #[test]
+    fn missing_column_is_named_with_a_guess() {
+        let table = Table::new(df!("label" => [1i64]).expect("a frame"));
+        let error = table.column("lable").expect_err("no such column");
+        assert_eq!(error.message(), "the table has no column `lable`");
+        assert_eq!(error.help_text(), Some("did you mean `label`?"));
+    }
+}
