@@ -1,20 +1,159 @@
 //! Artifacts by digest: atomic, verified, collected. Knows no stage and no pipeline.
+//!
+//! ```text
+//! objects/ab/cdef…         the bytes of files, each once, named by their BLAKE3 digest; read-only
+//! artifacts/ab/cdef….json  manifests: which objects an artifact consists of, under which paths
+//! records/ab/cdef….json    what a key led to
+//! tmp/                     work in progress; nothing in it counts
+//! stat                     digests of local files, to spare hashing them again
+//! ```
+//!
+//! Everything appears by a rename of a finished file, objects before the manifest that names them, the manifest
+//! before the record; so whatever can be seen is whole, after a crash too, and any number of processes and machines
+//! may share the folder without locks. What two of them make at once is made twice and kept once.
+//!
+//! Finished files are *sealed*: read-only, with one fixed modification time that any write moves. A sealed object of
+//! the right size is trusted where that decides only whether work is repeated ([`Store::is_whole`]), any other is hashed again;
+//! what is handed out ([`Store::materialise`]) is always hashed first, once per process.
 
+mod digest;
+mod disk;
+mod hash;
+mod inputs;
+mod manifest;
+mod memo;
+mod publish;
+mod record;
+mod restore;
+mod scratch;
+mod stamp;
+mod stat;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use digest::Digest;
+pub use disk::{disk_error, write_atomic, write_if_changed};
+pub use manifest::{Entry, Manifest};
+pub use memo::memo;
+pub use publish::Published;
+pub use record::Record;
+pub use restore::{Damage, Defect, Unrestored};
+pub use scratch::Scratch;
 
 use crate::error::Result;
+use disk::{OnDisk, make_folder};
+use stamp::Stamp;
+use stat::StatCache;
 
-/// Placeholder.
+/// A cache folder, opened. It can be used from any number of threads.
 #[derive(Debug)]
-pub struct Store;
+pub struct Store {
+    root: PathBuf,
+    stat: StatCache,
+    /// Objects hashed by this process, and what they looked like then.
+    verified: Mutex<BTreeMap<Digest, Stamp>>,
+    /// Local files that were written to just before they were hashed.
+    racy: Mutex<BTreeSet<PathBuf>>,
+    notices: Mutex<Vec<String>>,
+}
 
-/// Placeholder.
-pub fn memo(
-    _store: &Store,
-    _scratch: &Path,
-    _name: &str,
-    _fields: &[(&str, String)],
-    _make: impl FnOnce(&Path) -> Result<()>,
-) -> Result<PathBuf> {
-    unreachable!()
+impl Drop for Store {
+    fn drop(&mut self) {
+        // What is not written down is hashed again.
+        let _ = self.save();
+    }
+}
+
+impl Store {
+    /// Opens the cache in the folder `root`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// If it is missing and cannot be made. A folder that can only be read opens well.
+    pub fn open(root: &Path) -> Result<Self> {
+        let root = std::path::absolute(root).doing("find the cache folder", root)?;
+        if !root.is_dir() {
+            fs::create_dir_all(&root).doing("make the cache folder", &root)?;
+            // Tells backup programs that the folder can be made again: https://bford.info/cachedir/
+            let tag = b"Signature: 8a477f597d28d172789f06886806bc55\n# made by refire\n";
+            write_atomic(&root.join("CACHEDIR.TAG"), tag)?;
+        }
+        Ok(Self {
+            stat: StatCache::new(root.join("stat")),
+            root,
+            verified: Mutex::default(),
+            racy: Mutex::default(),
+            notices: Mutex::default(),
+        })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Takes what the user should know: damage that was found and mended. One line each.
+    pub fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.notices))
+    }
+
+    /// Writes down the digests of local files that were hashed, if there are new ones. Dropping the store does so too, but
+    /// silently.
+    ///
+    /// # Errors
+    /// If the cache is not writable or the disk is full; only speed is lost.
+    pub fn save(&self) -> Result<()> {
+        self.settle();
+        self.stat.save()
+    }
+
+    fn notice(&self, text: String) {
+        lock(&self.notices).push(text);
+    }
+
+    fn object_path(&self, object: &Digest) -> PathBuf {
+        self.path_of("objects", object, "")
+    }
+
+    fn manifest_path(&self, artifact: &Digest) -> PathBuf {
+        self.path_of("artifacts", artifact, ".json")
+    }
+
+    fn record_path(&self, key: &Digest) -> PathBuf {
+        self.path_of("records", key, ".json")
+    }
+
+    fn path_of(&self, folder: &str, digest: &Digest, extension: &str) -> PathBuf {
+        let hex = digest.to_string();
+        let (shard, rest) = hex.split_at(2);
+        let mut path = self.root.join(folder);
+        path.push(shard);
+        path.push(format!("{rest}{extension}"));
+        path
+    }
+
+    /// Writes a small file into the store: whole, synced, then renamed.
+    fn put(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let folder = path.parent().unwrap_or(&self.root);
+        make_folder(folder).doing("make the folder", folder)?;
+        write_atomic(path, bytes)
+    }
+
+    /// Removes a damaged file. One that cannot be removed, in a cache that can only be read, is found damaged again.
+    #[expect(clippy::unused_self, reason = "only a store may remove its files")]
+    fn discard(&self, path: &Path) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that is guarded here can be left half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,167 @@
+//! What a key led to: outputs, figures, time. Written last, so that a record means that everything is there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use super::digest::Digest;
+use super::disk::OnDisk;
+use crate::error::{Error, Result};
+
+/// The version of the JSON; a record of another version is no record.
+const VERSION: u32 = 1;
+
+/// A finished piece of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// What it is filed under: the digest of everything that could change it.
+    pub key: Digest,
+    /// The kind of stage, or `memo`.
+    pub kind: String,
+    /// What the key was made of, by name, in order.
+    pub explanation: Vec<(String, String)>,
+    /// Name of each output → its artifact.
+    pub outputs: BTreeMap<String, Digest>,
+    /// Figures measured, by name. They may be infinite or not a number.
+    #[serde(with = "figures")]
+    pub metrics: BTreeMap<String, f64>,
+    /// How long the work took.
+    pub seconds: f64,
+    /// When it was finished.
+    #[serde(with = "rfc3339")]
+    pub finished_at: Timestamp,
+    /// The size of all outputs in bytes.
+    pub bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored<R> {
+    version: u32,
+    record: R,
+}
+
+impl Store {
+    /// What `key` led to, if that is known. A file that is not a whole record is removed and noticed.
+    ///
+    /// # Errors
+    /// If the file is there but cannot be read.
+    pub fn record(&self, key: &Digest) -> Result<Option<Record>> {
+        let path = self.record_path(key);
+        let json = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            json => json.doing("read the record", &path)?,
+        };
+        match serde_json::from_slice::<Stored<Record>>(&json) {
+            Ok(stored) if stored.version == VERSION && stored.record.key == *key => {
+                Ok(Some(stored.record))
+            }
+            Ok(stored) if stored.version > VERSION => Ok(None),
+            _ => {
+                self.notice(format!(
+                    "the record `{}` was damaged and is dropped",
+                    path.display()
+                ));
+                self.discard(&path);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Files `record`. Everything that it names must have been published.
+    ///
+    /// # Errors
+    /// If the cache is not writable or the disk is full.
+    pub fn put_record(&self, record: &Record) -> Result<()> {
+        let stored = Stored {
+            version: VERSION,
+            record,
+        };
+        let json = serde_json::to_vec(&stored)
+            .map_err(|error| Error::stage("cannot write a record").because(&error))?;
+        self.put(&self.record_path(&record.key), &json)
+    }
+}
+
+/// JSON has no infinities and no NaN, but a metric may be one: they are written as strings.
+mod figures {
+    use std::collections::BTreeMap;
+    use std::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    struct Figure(f64);
+
+    impl Serialize for Figure {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            if self.0.is_finite() {
+                serializer.serialize_f64(self.0)
+            } else {
+                serializer.collect_str(&self.0)
+            }
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Figure {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Read;
+            impl Visitor<'_> for Read {
+                type Value = Figure;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a number, \"NaN\", \"inf\" or \"-inf\"")
+                }
+
+                fn visit_f64<E: Error>(self, figure: f64) -> Result<Figure, E> {
+                    Ok(Figure(figure))
+                }
+
+                fn visit_str<E: Error>(self, text: &str) -> Result<Figure, E> {
+                    text.parse().map(Figure).map_err(E::custom)
+                }
+            }
+            deserializer.deserialize_any(Read)
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        metrics: &BTreeMap<String, f64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(metrics.iter().map(|(name, figure)| (name, Figure(*figure))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<String, f64>, D::Error> {
+        let figures = BTreeMap::<String, Figure>::deserialize(deserializer)?;
+        Ok(figures
+            .into_iter()
+            .map(|(name, Figure(figure))| (name, figure))
+            .collect())
+    }
+}
+
+mod rfc3339 {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(time)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,336 @@
+//! From an artifact to a folder: every object verified, then linked or copied; and what is said of one that is damaged.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use super::digest::Digest;
+use super::disk::{OnDisk, disk_error, is_sealed, seal};
+use super::hash::hash_file;
+use super::manifest::{Entry, Manifest};
+use super::stamp::Stamp;
+use super::{Store, lock};
+use crate::error::{Error, Result};
+
+/// How often an object is linked to before it counts as missing: it cannot be in the moment in which another process that
+/// published the same content replaces it.
+const ATTEMPTS: usize = 10;
+
+/// What is wrong with something in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// It is not there.
+    Missing,
+    /// It does not have the content that it is named by. It has been removed.
+    Changed,
+}
+
+/// An artifact that the store cannot give back; whatever made it has to run again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The artifact.
+    pub artifact: Digest,
+    /// The file in it; none if it is the manifest.
+    pub file: Option<String>,
+    /// Where in the store it is, or should be.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub defect: Defect,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "the cached file `{file}`")?,
+            None => f.write_str("the manifest")?,
+        }
+        write!(f, " of artifact {}", self.artifact.short())?;
+        match self.defect {
+            Defect::Missing => write!(f, " is missing (`{}`)", self.path.display()),
+            Defect::Changed => write!(f, " was changed on disk (`{}`)", self.path.display()),
+        }
+    }
+}
+
+/// Why an artifact was not given back.
+#[derive(Clone, Debug)]
+pub enum Unrestored {
+    /// It is not in the store, or not as it was: make it again.
+    Damaged(Damage),
+    /// Reading or writing failed: making it again would not help.
+    Failed(Error),
+}
+
+impl From<Damage> for Unrestored {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+impl From<Error> for Unrestored {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unrestored> for Error {
+    fn from(unrestored: Unrestored) -> Self {
+        match unrestored {
+            Unrestored::Damaged(damage) => {
+                Error::stage(damage.to_string()).help("run again: what made it will run anew")
+            }
+            Unrestored::Failed(error) => error,
+        }
+    }
+}
+
+/// Whose files the restored ones will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// The store's: read-only, shared with it where the disk can.
+    Store,
+    /// The user's: writable, and independent of the store.
+    User,
+}
+
+/// Which ways of not copying the disk has refused so far.
+#[derive(Debug, Default)]
+struct Refused {
+    reflink: AtomicBool,
+    hard_link: AtomicBool,
+}
+
+impl Store {
+    /// Which files `artifact` consists of.
+    ///
+    /// # Errors
+    /// [`Unrestored::Damaged`] if it is not in the store, or its manifest is not what was published.
+    pub fn manifest(&self, artifact: &Digest) -> Result<Manifest, Unrestored> {
+        let path = self.manifest_path(artifact);
+        let defect = match fs::read(&path) {
+            Ok(json) => {
+                if let Some(manifest) = Manifest::from_json(&json, artifact) {
+                    return Ok(manifest);
+                }
+                self.discard(&path);
+                Defect::Changed
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Defect::Missing,
+            Err(error) => return Err(disk_error(&error, "read", &path).into()),
+        };
+        Err(Unrestored::Damaged(Damage {
+            artifact: *artifact,
+            file: None,
+            path,
+            defect,
+        }))
+    }
+
+    /// Whether `artifact` can be given back, as far as one look at each of its objects tells; one that was written to is
+    /// hashed. What is damaged is removed and noticed.
+    pub fn is_whole(&self, artifact: &Digest) -> bool {
+        match self.check(artifact) {
+            Ok(()) => true,
+            Err(Unrestored::Damaged(damage)) => {
+                self.notice(damage.to_string());
+                false
+            }
+            Err(Unrestored::Failed(_)) => false,
+        }
+    }
+
+    fn check(&self, artifact: &Digest) -> Result<(), Unrestored> {
+        let manifest = self.manifest(artifact)?;
+        let check = |file: &Entry| {
+            self.look_at(&file.digest, file.size)
+                .map_err(|defect| self.damage(artifact, file, defect).into())
+        };
+        // Waking threads costs more than looking at a few files.
+        if manifest.files().len() < 64 {
+            manifest.files().iter().try_for_each(check)
+        } else {
+            manifest.files().par_iter().try_for_each(check)
+        }
+    }
+
+    /// Puts the files of `artifact` into `folder`, which must be missing or empty. They are read-only and share the store's
+    /// bytes where the disk can do that (reflinks, else hard links, else copies). Each object is hashed before it is used, once
+    /// per process.
+    ///
+    /// # Errors
+    /// [`Unrestored::Damaged`] if the store does not have it whole; nothing is left in `folder` then.
+    pub fn materialise(&self, artifact: &Digest, folder: &Path) -> Result<(), Unrestored> {
+        self.restore(artifact, folder, Owner::Store)
+    }
+
+    /// The same for good: the files are the user's, writable, and no hard links.
+    ///
+    /// # Errors
+    /// Those of [`materialise`](Self::materialise).
+    pub fn copy_out(&self, artifact: &Digest, folder: &Path) -> Result<(), Unrestored> {
+        self.restore(artifact, folder, Owner::User)
+    }
+
+    fn restore(&self, artifact: &Digest, folder: &Path, owner: Owner) -> Result<(), Unrestored> {
+        let manifest = self.manifest(artifact)?;
+        fs::create_dir_all(folder).doing("make the folder", folder)?;
+        if fs::read_dir(folder).doing("list", folder)?.next().is_some() {
+            return Err(Error::stage(format!("`{}` is not empty", folder.display())).into());
+        }
+        let refused = Refused::default();
+        let result = make_folders(&manifest, folder)
+            .map_err(Unrestored::from)
+            .and_then(|()| {
+                manifest
+                    .files()
+                    .par_iter()
+                    .try_for_each(|file| self.restore_file(artifact, file, folder, owner, &refused))
+            });
+        if result.is_err() {
+            // The error says more than a failure to clean up would.
+            let _ = fs::remove_dir_all(folder).and_then(|()| fs::create_dir(folder));
+        }
+        result
+    }
+
+    fn restore_file(
+        &self,
+        artifact: &Digest,
+        file: &Entry,
+        folder: &Path,
+        owner: Owner,
+        refused: &Refused,
+    ) -> Result<(), Unrestored> {
+        self.verify(&file.digest, file.size)
+            .map_err(|defect| self.damage(artifact, file, defect))?;
+        let object = self.object_path(&file.digest);
+        let target = folder.join(&file.path);
+        for _ in 0..ATTEMPTS {
+            match place(&object, &target, file.executable, owner, refused) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                result => return Ok(result.doing("write", &target)?),
+            }
+        }
+        Err(self.damage(artifact, file, Defect::Missing).into())
+    }
+
+    fn damage(&self, artifact: &Digest, file: &Entry, defect: Defect) -> Damage {
+        Damage {
+            artifact: *artifact,
+            file: Some(file.path.clone()),
+            path: self.object_path(&file.digest),
+            defect,
+        }
+    }
+
+    /// Whether the object is there and whole, as far as one look tells.
+    pub(super) fn is_object_whole(&self, object: &Digest, size: u64) -> bool {
+        self.look_at(object, size).is_ok()
+    }
+
+    fn look_at(&self, object: &Digest, size: u64) -> Result<(), Defect> {
+        match fs::metadata(self.object_path(object)) {
+            Ok(metadata) if is_sealed(&metadata, size) => Ok(()),
+            _ => self.verify(object, size),
+        }
+    }
+
+    /// Hashes the object unless this process has done so, seals it if its seal was lost, removes it if it is not what it
+    /// should be.
+    fn verify(&self, object: &Digest, size: u64) -> Result<(), Defect> {
+        let path = self.object_path(object);
+        let Ok(metadata) = fs::metadata(&path) else {
+            return Err(Defect::Missing);
+        };
+        let stamp = Stamp::of(&metadata);
+        let known = lock(&self.verified).get(object).copied();
+        if known.is_some_and(|known| known.same_content(&stamp)) {
+            return Ok(());
+        }
+        let hashed = File::open(&path).and_then(|file| hash_file(&file, size));
+        if metadata.len() != size || !hashed.is_ok_and(|digest| digest == *object) {
+            self.discard(&path);
+            return Err(Defect::Changed);
+        }
+        let sealed = if is_sealed(&metadata, size) {
+            Ok(metadata)
+        } else {
+            // A cache that was copied without its times. One that can only be read is hashed by every process.
+            seal(&path, false).and_then(|file| file.metadata())
+        };
+        lock(&self.verified).insert(*object, sealed.map_or(stamp, |sealed| Stamp::of(&sealed)));
+        Ok(())
+    }
+}
+
+fn make_folders(manifest: &Manifest, root: &Path) -> Result<()> {
+    let folders: BTreeSet<&str> = manifest
+        .files()
+        .iter()
+        .filter_map(|file| Some(file.path.rsplit_once('/')?.0))
+        .collect();
+    for folder in folders {
+        let folder = root.join(folder);
+        fs::create_dir_all(&folder).doing("make the folder", &folder)?;
+    }
+    Ok(())
+}
+
+/// Makes `target` a file with the content of `object`, in the cheapest way that the disk and the owner allow.
+fn place(
+    object: &Path,
+    target: &Path,
+    executable: bool,
+    owner: Owner,
+    refused: &Refused,
+) -> io::Result<()> {
+    if !refused.reflink.load(Ordering::Relaxed) {
+        if reflink_copy::reflink(object, target).is_ok() {
+            return finish(target, executable, owner);
+        }
+        refused.reflink.store(true, Ordering::Relaxed);
+    }
+    // A hard link shares its permissions with the object, which is not executable.
+    if owner == Owner::Store && !executable && !refused.hard_link.load(Ordering::Relaxed) {
+        match fs::hard_link(object, target) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(error),
+            Err(_) => refused.hard_link.store(true, Ordering::Relaxed),
+        }
+    }
+    fs::copy(object, target)?;
+    finish(target, executable, owner)
+}
+
+#[cfg(unix)]
+fn finish(target: &Path, executable: bool, owner: Owner) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    match owner {
+        Owner::Store => seal(target, executable).map(|_| ()),
+        Owner::User => {
+            let mode = if executable { 0o755 } else { 0o644 };
+            fs::set_permissions(target, fs::Permissions::from_mode(mode))
+        }
+    }
+}
+
+#[cfg(not(unix))]
+#[expect(
+    clippy::permissions_set_readonly_false,
+    reason = "there it means what it says"
+)]
+fn finish(target: &Path, executable: bool, owner: Owner) -> io::Result<()> {
+    match owner {
+        Owner::Store => seal(target, executable).map(|_| ()),
+        Owner::User => {
+            let mut permissions = fs::metadata(target)?.permissions();
+            permissions.set_readonly(false);
+            fs::set_permissions(target, permissions)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What the system says about a file without opening it: enough to tell that it was written to.
+
+use std::fs::Metadata;
+use std::time::{Duration, SystemTime};
+
+/// Size, times in nanoseconds since 1970 and, on Unix, inode of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) size: u64,
+    pub(super) modified: i64,
+    /// When content, name or permissions last changed; no program can set it.
+    pub(super) changed: i64,
+    pub(super) inode: u64,
+}
+
+impl Stamp {
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000) + rest;
+        Self {
+            size: metadata.len(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let time = |time: std::io::Result<SystemTime>| {
+            time.map_or(0, |time| {
+                i64::try_from(since_1970(time).as_nanos()).unwrap_or(i64::MAX)
+            })
+        };
+        Self {
+            size: metadata.len(),
+            modified: time(metadata.modified()),
+            changed: time(metadata.created()),
+            inode: 0,
+        }
+    }
+
+    /// The same but for the time of the last change, which every new or removed hard link moves.
+    pub(super) fn same_content(&self, other: &Self) -> bool {
+        (self.size, self.modified, self.inode) == (other.size, other.modified, other.inode)
+    }
+
+    /// Whether a write at `time` or later is sure to give the file another stamp.
+    ///
+    /// Git's racy rule: file systems keep time in steps, so two writes within one step leave the same stamp, and a stamp that is
+    /// not older than the moment it was taken proves nothing. A time in whole seconds comes from a file
+    /// system with steps of up to two seconds; the others step every 10 ms at the slowest.
+    pub(super) fn is_older_than(&self, time: SystemTime) -> bool {
+        let newest = self.modified.max(self.changed);
+        let step = if newest % 1_000_000_000 == 0 {
+            Duration::from_secs(2)
+        } else {
+            Duration::from_millis(20)
+        };
+        let newest = Duration::from_nanos(u64::try_from(newest).unwrap_or(0));
+        newest + step < since_1970(time)
+    }
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
