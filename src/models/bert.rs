@@ -1,30 +1,544 @@
-//! BERT (Devlin et al., arXiv:1810.04805) and what is built like it, such as MiniLM.
+//! BERT (Devlin et al., arXiv:1810.04805) and what is built like it, such as MiniLM: an encoder of post-norm transformer
+//! layers, with names and numbers of Hugging Face's `BertForSequenceClassification`.
+//!
+//! It reads top to bottom: config, blocks, forward, weight names.
 
 use std::ops::Range;
+use std::path::Path;
 
-use burn::module::Module;
-use burn::nn::Linear;
+use burn::module::{Initializer, Module};
+use burn::nn::{
+    Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
+    LinearConfig,
+};
+use burn::tensor::activation::{gelu, gelu_approximate, relu, silu, softmax, tanh};
+use burn::tensor::{Device, Int, Tensor};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::Activations;
+use super::folder::{self, ModelFolder};
+use super::weights::{self, Account, Checkpoint, Reading};
+use super::{Activations, Head, Parameter, Pooling, TokenBatch, head};
+use crate::error::{Error, Result};
 
-/// The network.
+// ------------------------------------------------------------------------------------------------------------ config
+
+/// The part of `config.json` that decides what the network is.
+#[derive(Clone, Debug, Deserialize)]
+pub struct BertConfig {
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    max_position_embeddings: usize,
+    #[serde(default = "two")]
+    type_vocab_size: usize,
+    #[serde(default)]
+    hidden_act: Act,
+    #[serde(default = "tenth")]
+    hidden_dropout_prob: f64,
+    #[serde(default = "tenth")]
+    attention_probs_dropout_prob: f64,
+    classifier_dropout: Option<f64>,
+    #[serde(default = "tiny")]
+    layer_norm_eps: f64,
+    #[serde(default = "fiftieth")]
+    initializer_range: f64,
+    #[serde(default)]
+    #[expect(
+        dead_code,
+        reason = "read so that other kinds of positions are refused"
+    )]
+    position_embedding_type: PositionEmbedding,
+    #[serde(default)]
+    is_decoder: bool,
+}
+
+/// The function between a layer's two wide linear layers.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Act {
+    /// x Φ(x), with the normal distribution's own Φ (arXiv:1606.08415).
+    #[default]
+    #[serde(alias = "gelu_python")]
+    Gelu,
+    /// The same with Φ approximated by tanh.
+    #[serde(alias = "gelu_pytorch_tanh", alias = "gelu_fast")]
+    GeluNew,
+    Relu,
+    #[serde(alias = "swish")]
+    Silu,
+    Tanh,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PositionEmbedding {
+    #[default]
+    Absolute,
+}
+
+fn two() -> usize {
+    2
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn fiftieth() -> f64 {
+    0.02
+}
+
+fn tiny() -> f64 {
+    1e-12
+}
+
+impl BertConfig {
+    /// Checks what the types cannot say.
+    pub(super) fn check(&self) -> Result<()> {
+        let wrong = |what: String| Err(Error::stage(format!("config.json: {what}")));
+        if self.num_attention_heads == 0
+            || !self.hidden_size.is_multiple_of(self.num_attention_heads)
+        {
+            return wrong(format!(
+                "`hidden_size` {} is not a multiple of `num_attention_heads` {}",
+                self.hidden_size, self.num_attention_heads
+            ));
+        }
+        if self.is_decoder {
+            return wrong("`is_decoder` is true, and refire has BERT as an encoder only".into());
+        }
+        let dropouts = [
+            ("hidden_dropout_prob", Some(self.hidden_dropout_prob)),
+            (
+                "attention_probs_dropout_prob",
+                Some(self.attention_probs_dropout_prob),
+            ),
+            ("classifier_dropout", self.classifier_dropout),
+        ];
+        for (name, value) in dropouts {
+            if value.is_some_and(|value| !(0.0..1.0).contains(&value)) {
+                return wrong(format!("`{name}` must be at least 0 and below 1"));
+            }
+        }
+        Ok(())
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ blocks
+
+/// The network. Its fields are named as Hugging Face's, so that their paths are the names of the weights.
 #[derive(Module, Debug)]
 pub struct Bert {
+    embeddings: Embeddings,
+    encoder: Encoder,
+    pooler: Option<Pooler>,
+    dropout: Dropout,
     classifier: Linear,
+    #[module(skip)]
+    pooling: Pooling,
+    #[module(skip)]
+    config: BertConfig,
+    #[module(skip)]
+    json: Map<String, Value>,
+}
+
+#[derive(Module, Debug)]
+struct Embeddings {
+    word_embeddings: Embedding,
+    position_embeddings: Embedding,
+    token_type_embeddings: Embedding,
+    layer_norm: LayerNorm,
+    dropout: Dropout,
+}
+
+#[derive(Module, Debug)]
+struct Encoder {
+    layer: Vec<Layer>,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    attention: Attention,
+    intermediate: Intermediate,
+    output: Output,
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    self_: SelfAttention,
+    output: Output,
+}
+
+#[derive(Module, Debug)]
+struct SelfAttention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    dropout: Dropout,
+    heads: usize,
+}
+
+#[derive(Module, Debug)]
+struct Intermediate {
+    dense: Linear,
+    #[module(skip)]
+    act: Act,
+}
+
+/// A linear layer, added to what went around it, and normalised.
+#[derive(Module, Debug)]
+struct Output {
+    dense: Linear,
+    layer_norm: LayerNorm,
+    dropout: Dropout,
+}
+
+#[derive(Module, Debug)]
+struct Pooler {
+    dense: Linear,
 }
 
 impl Bert {
-    pub(super) fn blocks(&self) -> Vec<String> {
-        unimplemented!()
+    /// The network with nothing in its weights yet, and with `classifier` on top. `pooler` says whether it has one.
+    fn new(
+        config: BertConfig,
+        pooler: bool,
+        pooling: Pooling,
+        labels: usize,
+        device: &Device,
+    ) -> Self {
+        let width = config.hidden_size;
+        let layer = |_| Layer {
+            attention: Attention {
+                self_: SelfAttention {
+                    query: linear(width, width, device),
+                    key: linear(width, width, device),
+                    value: linear(width, width, device),
+                    dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
+                    heads: config.num_attention_heads,
+                },
+                output: Output::new(width, &config, device),
+            },
+            intermediate: Intermediate {
+                dense: linear(width, config.intermediate_size, device),
+                act: config.hidden_act,
+            },
+            output: Output::new(config.intermediate_size, &config, device),
+        };
+        Self {
+            embeddings: Embeddings::new(&config, device),
+            encoder: Encoder {
+                layer: (0..config.num_hidden_layers).map(layer).collect(),
+            },
+            pooler: pooler.then(|| Pooler {
+                dense: linear(width, width, device),
+            }),
+            dropout: DropoutConfig::new(
+                config
+                    .classifier_dropout
+                    .unwrap_or(config.hidden_dropout_prob),
+            )
+            .init(),
+            classifier: linear(width, labels, device),
+            pooling,
+            config,
+            json: Map::new(),
+        }
     }
-    pub(super) fn forward(&self, blocks: Range<usize>, x: Activations) -> Activations {
-        let _ = blocks;
-        x
-    }
+
+    /// The most tokens that it has positions for.
     pub(super) fn max_tokens(&self) -> usize {
-        512
+        self.config.max_position_embeddings
     }
+
+    /// The rows of its word embedding.
     pub(super) fn vocabulary(&self) -> usize {
-        512
+        self.config.vocab_size
+    }
+
+    /// How it makes one vector of many.
+    pub(super) fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+}
+
+impl Embeddings {
+    fn new(config: &BertConfig, device: &Device) -> Self {
+        let table = |rows| {
+            EmbeddingConfig::new(rows, config.hidden_size)
+                .with_initializer(Initializer::Zeros)
+                .init(device)
+        };
+        Self {
+            word_embeddings: table(config.vocab_size),
+            position_embeddings: table(config.max_position_embeddings),
+            token_type_embeddings: table(config.type_vocab_size),
+            layer_norm: norm(config, device),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+        }
+    }
+}
+
+impl Output {
+    fn new(from: usize, config: &BertConfig, device: &Device) -> Self {
+        Self {
+            dense: linear(from, config.hidden_size, device),
+            layer_norm: norm(config, device),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+        }
+    }
+}
+
+/// A linear layer whose weights come later; nothing is allocated for them until then.
+fn linear(from: usize, to: usize, device: &Device) -> Linear {
+    LinearConfig::new(from, to)
+        .with_initializer(Initializer::Zeros)
+        .init(device)
+}
+
+fn norm(config: &BertConfig, device: &Device) -> LayerNorm {
+    LayerNormConfig::new(config.hidden_size)
+        .with_epsilon(config.layer_norm_eps)
+        .init(device)
+}
+
+// ----------------------------------------------------------------------------------------------------------- forward
+
+impl Bert {
+    /// `embeddings`, `encoder.layer.0` …, `pooler` (whatever the pooling is), `classifier`.
+    pub(super) fn blocks(&self) -> Vec<String> {
+        let layers = (0..self.encoder.layer.len()).map(|index| format!("encoder.layer.{index}"));
+        std::iter::once("embeddings".to_string())
+            .chain(layers)
+            .chain(["pooler".to_string(), "classifier".to_string()])
+            .collect()
+    }
+
+    /// Runs the blocks `blocks`.
+    pub(super) fn forward(&self, blocks: Range<usize>, x: Activations) -> Activations {
+        let layers = self.encoder.layer.len();
+        blocks.fold(x, |x, block| match (block, x) {
+            (0, Activations::Tokens(TokenBatch { ids, mask })) => Activations::Hidden {
+                states: self.embeddings.forward(ids),
+                mask,
+            },
+            (block, Activations::Hidden { states, mask }) if (1..=layers).contains(&block) => {
+                Activations::Hidden {
+                    states: self.encoder.layer[block - 1].forward(states, &mask),
+                    mask,
+                }
+            }
+            (block, Activations::Hidden { states, mask }) if block == layers + 1 => {
+                Activations::Pooled(self.pool(states, mask))
+            }
+            (block, Activations::Pooled(pooled)) if block == layers + 2 => {
+                Activations::Logits(self.classifier.forward(self.dropout.forward(pooled)))
+            }
+            (block, x) => panic!("block {block} of a BERT cannot take {x:?}"),
+        })
+    }
+
+    /// `[batch, tokens, width]` → `[batch, width]`.
+    fn pool(&self, states: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
+        let [batch, tokens, width] = states.dims();
+        let first = |states: Tensor<3>| states.slice([0..batch, 0..1]).reshape([batch, width]);
+        match (self.pooling, &self.pooler) {
+            (Pooling::Mean, _) => {
+                let counts = mask.clone().sum_dim(1).clamp_min(1.0);
+                let weights = (mask / counts).reshape([batch, 1, tokens]);
+                weights.matmul(states).reshape([batch, width])
+            }
+            (Pooling::Pooler, Some(pooler)) => tanh(pooler.dense.forward(first(states))),
+            (Pooling::Cls | Pooling::Pooler, _) => first(states),
+        }
+    }
+}
+
+impl Embeddings {
+    /// `[batch, tokens]` → `[batch, tokens, width]`. Every token is of type 0: there is one text a sample.
+    fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let [_, tokens] = ids.dims();
+        let positions = self.position_embeddings.weight.val().slice(0..tokens);
+        let of_type = self.token_type_embeddings.weight.val().slice(0..1);
+        let states = self.word_embeddings.forward(ids) + (positions + of_type).unsqueeze::<3>();
+        self.dropout.forward(self.layer_norm.forward(states))
+    }
+}
+
+impl Layer {
+    /// `[batch, tokens, width]` → the same.
+    fn forward(&self, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
+        let context = self.attention.self_.forward(states.clone(), mask);
+        let states = self.attention.output.forward(context, states);
+        let wide = self.intermediate.dense.forward(states.clone());
+        self.output
+            .forward(self.intermediate.act.apply(wide), states)
+    }
+}
+
+impl SelfAttention {
+    /// Scaled dot-product attention of all heads (arXiv:1706.03762), padding left out.
+    fn forward(&self, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
+        let [batch, tokens, width] = states.dims();
+        let width_of_head = width / self.heads;
+        let split = |x: Tensor<3>| {
+            x.reshape([batch, tokens, self.heads, width_of_head])
+                .swap_dims(1, 2)
+        };
+        let query = split(self.query.forward(states.clone()));
+        let key = split(self.key.forward(states.clone()));
+        let value = split(self.value.forward(states));
+        #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
+        let scale = (width_of_head as f64).sqrt().recip();
+        // 0 for a token; for padding so low that its weight is exactly 0.
+        let additive = (mask.clone() - 1.0)
+            .mul_scalar(1e9)
+            .reshape([batch, 1, 1, tokens]);
+        let scores = query.matmul(key.transpose()).mul_scalar(scale) + additive;
+        let weights = self.dropout.forward(softmax(scores, 3));
+        weights
+            .matmul(value)
+            .swap_dims(1, 2)
+            .reshape([batch, tokens, width])
+    }
+}
+
+impl Output {
+    fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
+        let states = self.dropout.forward(self.dense.forward(states));
+        self.layer_norm.forward(states + around)
+    }
+}
+
+impl Act {
+    fn apply(self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Gelu => gelu(x),
+            Self::GeluNew => gelu_approximate(x),
+            Self::Relu => relu(x),
+            Self::Silu => silu(x),
+            Self::Tanh => tanh(x),
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ weight names
+
+/// A module's path → its Hugging Face name without the base model's.
+fn parameter_name(path: &str) -> String {
+    path.replace(".self_.", ".self.")
+        .replace("layer_norm.gamma", "LayerNorm.weight")
+        .replace("layer_norm.beta", "LayerNorm.bias")
+}
+
+/// The name of a parameter in [`CLASS`].
+fn full_name(name: &str) -> String {
+    if is_head(name) {
+        name.to_string()
+    } else {
+        format!("{BASE}.{name}")
+    }
+}
+
+/// A name in a checkpoint → the form of [`parameter_name`]. Checkpoints converted from TensorFlow call a norm's tensors
+/// gamma and beta.
+fn checkpoint_name(name: &str) -> String {
+    name.strip_prefix(BASE)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .unwrap_or(name)
+        .replace("LayerNorm.gamma", "LayerNorm.weight")
+        .replace("LayerNorm.beta", "LayerNorm.bias")
+}
+
+fn is_head(name: &str) -> bool {
+    name.starts_with("classifier.")
+}
+
+/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored.
+fn is_constant(name: &str) -> bool {
+    name == "embeddings.position_ids"
+}
+
+/// What Hugging Face's class calls the network below the head.
+const BASE: &str = "bert";
+
+/// Hugging Face's class.
+const CLASS: &str = "BertForSequenceClassification";
+
+impl Bert {
+    /// Its parameters.
+    pub(super) fn parameters(&self) -> Vec<Parameter> {
+        let blocks = self.blocks();
+        weights::parameters(self)
+            .into_iter()
+            .map(|seen| {
+                let name = parameter_name(&seen.path);
+                let is_in = |block: &String| name.starts_with(&format!("{block}."));
+                Parameter {
+                    full_name: full_name(&name),
+                    shape: seen.shape,
+                    block: blocks.iter().position(is_in).unwrap_or_default(),
+                    head: is_head(&name),
+                    used: self.pooling == Pooling::Pooler || !name.starts_with("pooler."),
+                    id: seen.id,
+                    name,
+                }
+            })
+            .collect()
+    }
+
+    /// Builds the network that `folder` describes, fills it with `reading` its checkpoint, and puts `head` on it.
+    pub(super) fn load(
+        folder: &ModelFolder,
+        head: &Head,
+        reading: Reading,
+        device: &Device,
+    ) -> Result<(Self, Account)> {
+        let mut config: BertConfig = folder.config_as()?;
+        config.classifier_dropout = head.dropout.or(config.classifier_dropout);
+        config.check()?;
+        let mut checkpoint = Checkpoint::open(&folder.path, checkpoint_name)?;
+        checkpoint.remove(is_constant);
+        let pooler = checkpoint.has("pooler.dense.weight");
+        let pooling = match head.pooling {
+            Some(pooling) => Some(pooling),
+            None => folder.pooling()?,
+        };
+        let pooling = pooling.unwrap_or(if pooler {
+            Pooling::Pooler
+        } else {
+            Pooling::Cls
+        });
+        if pooling == Pooling::Pooler && !pooler {
+            return Err(
+                Error::stage("the checkpoint has no pooler for pooling = \"pooler\"")
+                    .help("choose pooling = \"cls\" or \"mean\""),
+            );
+        }
+        let other_head = if head.labels == folder.labels() {
+            Vec::new()
+        } else {
+            checkpoint.remove(is_head)
+        };
+        let mut network = Self::new(config, pooler, pooling, head.labels.len(), device);
+        network.json = folder.config.clone();
+        let std = network.config.initializer_range;
+        network.classifier = head::classifier(network.classifier, std, head.seed, device);
+        let (network, mut account) = checkpoint.fill(network, parameter_name, is_head, reading)?;
+        account.unused.extend(other_head);
+        Ok((network, account))
+    }
+
+    /// Writes `config.json` and the weights into `folder`.
+    pub(super) fn save(&self, folder: &Path, labels: &[String]) -> Result<()> {
+        let mut config = folder::classifier_config(&self.json, CLASS, labels);
+        if let Some(dropout) = self.config.classifier_dropout {
+            config.insert("classifier_dropout".into(), dropout.into());
+        }
+        folder::write_object(&folder.join("config.json"), &config)?;
+        weights::write(self, folder, |path| full_name(&parameter_name(path)))
     }
 }

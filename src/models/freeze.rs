@@ -104,18 +104,16 @@ fn matches(patterns: &[String], parameters: &[Parameter]) -> Result<BTreeSet<usi
     let mut all = BTreeSet::new();
     for pattern in patterns {
         let matcher = compile(pattern)?;
-        let before = all.len();
-        let mut any = false;
-        for (index, parameter) in parameters.iter().enumerate() {
-            if matcher.is_match(&parameter.name) || matcher.is_match(&parameter.full_name) {
-                all.insert(index);
-                any = true;
-            }
-        }
-        debug_assert!(any || all.len() == before);
-        if !any {
+        let found: Vec<usize> = (0..parameters.len())
+            .filter(|index| {
+                let parameter = &parameters[*index];
+                matcher.is_match(&parameter.name) || matcher.is_match(&parameter.full_name)
+            })
+            .collect();
+        if found.is_empty() {
             return Err(matches_nothing(pattern, parameters));
         }
+        all.extend(found);
     }
     Ok(all)
 }
@@ -133,6 +131,21 @@ fn compile(pattern: &str) -> Result<GlobMatcher> {
 }
 
 fn matches_nothing(pattern: &str, parameters: &[Parameter]) -> Error {
-    let _ = parameters;
+    let mut known = BTreeSet::new();
+    for parameter in parameters {
+        for name in [&parameter.name, &parameter.full_name] {
+            let parents = name
+                .match_indices('.')
+                .map(|(dot, _)| format!("{}.*", &name[..dot]));
+            known.extend(parents);
+            known.insert(name.clone());
+        }
+    }
     Error::stage(format!("the pattern `{pattern}` matches no parameter"))
+        .did_you_mean(pattern, known.iter().map(String::as_str))
+        .note(format!(
+            "the parameters go from `{}` to `{}`; `*` stands for any part of a name",
+            parameters.first().map_or("", |first| &first.name),
+            parameters.last().map_or("", |last| &last.name),
+        ))
 }

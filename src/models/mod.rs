@@ -5,8 +5,9 @@
 
 pub mod bert;
 mod card;
-mod config;
+
 mod device;
+mod folder;
 mod freeze;
 mod head;
 mod network;

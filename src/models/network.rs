@@ -3,26 +3,33 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use burn::module::{Module, ParamId};
+use burn::module::{Module, ParamGroup, ParamId};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::bert::Bert;
-use super::{Card, Head};
-use crate::error::Result;
+use super::folder::ModelFolder;
+use super::weights::{Account, Reading};
+use super::{Card, FreezePlan, Head, Resolved, Task};
+use crate::error::{Error, Result};
 
-/// A kind of network, and how to recognise it.
+/// A kind of network, and how to recognise and load it.
 #[derive(Debug)]
 pub struct Architecture {
     /// Its name.
     pub name: &'static str,
     /// The `model_type` in `config.json`.
     pub model_type: &'static str,
+    load: fn(&ModelFolder, &Head, Reading, &Device) -> Result<(Network, Account)>,
 }
 
 /// Every architecture.
 pub const ARCHITECTURES: &[Architecture] = &[Architecture {
     name: "BERT",
     model_type: "bert",
+    load: |folder, head, reading, device| {
+        Bert::load(folder, head, reading, device)
+            .map(|(bert, account)| (Network::Bert(bert), account))
+    },
 }];
 
 /// A network of any architecture.
@@ -118,17 +125,37 @@ impl Network {
     /// A folder that is not a model that refire knows, a damaged checkpoint, missing tensors, wrong shapes, a setting
     /// that does not suit the architecture.
     pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
-        let _ = (folder, head, device);
-        unimplemented!()
+        read(ModelFolder::open(folder)?, head, Reading::Values, device)
     }
 
     /// Loads a tuned model from `folder`, with its own head.
     ///
     /// # Errors
-    /// As [`load`](Self::load); also a model that was never tuned.
+    /// As [`load`](Self::load); also a model without labels or without a classifier.
     pub fn open(folder: &Path, device: &Device) -> Result<Loaded> {
-        let _ = (folder, device);
-        unimplemented!()
+        let folder = ModelFolder::open(folder)?;
+        let head = own_head(&folder);
+        let path = folder.path.clone();
+        let loaded = read(folder, &head, Reading::Values, device)?;
+        if head.labels.is_empty() || !loaded.missing.is_empty() {
+            return Err(Error::stage(format!(
+                "the model in `{}` has no classifier yet",
+                path.display()
+            ))
+            .help("tune it first: a stage of kind `finetune`"));
+        }
+        Ok(loaded)
+    }
+
+    /// The network in `folder` without the values of its weights, for looking at its blocks and parameters. Its head is
+    /// the one that it has, or one without labels.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), except for what only reading the values would show.
+    pub fn outline(folder: &Path) -> Result<Loaded> {
+        let folder = ModelFolder::open(folder)?;
+        let head = own_head(&folder);
+        read(folder, &head, Reading::Headers, &Device::flex())
     }
 
     /// The names of its blocks, in order: `embeddings`, `encoder.layer.0`, …, `pooler`, `classifier`.
@@ -142,7 +169,30 @@ impl Network {
     /// Its parameters in the order of their blocks.
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
-        unimplemented!()
+        match self {
+            Self::Bert(bert) => bert.parameters(),
+        }
+    }
+
+    /// Applies a freeze plan to its parameters.
+    ///
+    /// # Errors
+    /// As [`FreezePlan::resolve`].
+    pub fn resolve(&self, plan: &FreezePlan) -> Result<Resolved> {
+        plan.resolve(&self.blocks(), &self.parameters())
+    }
+
+    /// The network with gradients turned off for what `resolved` freezes.
+    #[must_use]
+    pub fn freeze(self, resolved: &Resolved) -> Self {
+        let frozen = self
+            .parameters()
+            .into_iter()
+            .zip(&resolved.frozen)
+            .filter(|(_, frozen)| **frozen)
+            .map(|(parameter, _)| parameter.id);
+        let group = ParamGroup::from_ids(frozen.collect());
+        self.set_require_grad_group(group, false)
     }
 
     /// Runs the blocks `blocks` on the activations that the block before them gives.
@@ -178,7 +228,51 @@ impl Network {
     /// # Errors
     /// Those of the disk.
     pub fn save(&self, folder: &Path, card: &Card) -> Result<()> {
-        let _ = (folder, card);
-        unimplemented!()
+        let mut card = card.clone();
+        match self {
+            Self::Bert(bert) => {
+                card.pooling = Some(bert.pooling());
+                bert.save(folder, &card.labels)?;
+            }
+        }
+        card.write(folder)
     }
+}
+
+/// The head that the model in `folder` has.
+fn own_head(folder: &ModelFolder) -> Head {
+    Head {
+        task: folder.card.task.unwrap_or(Task::TextClassification),
+        labels: folder.labels(),
+        pooling: None,
+        dropout: None,
+        seed: 0,
+    }
+}
+
+fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> Result<Loaded> {
+    let model_type = folder
+        .config
+        .get("model_type")
+        .and_then(|value| value.as_str())
+        .unwrap_or_default();
+    let Some(architecture) = ARCHITECTURES
+        .iter()
+        .find(|known| known.model_type == model_type)
+    else {
+        let known: Vec<&str> = ARCHITECTURES.iter().map(|known| known.model_type).collect();
+        return Err(Error::stage(format!(
+            "`{}` names the model type `{model_type}`, which refire does not know",
+            folder.path.join("config.json").display()
+        ))
+        .note(format!("known model types: {}", known.join(", "))));
+    };
+    let (network, account) = (architecture.load)(&folder, head, reading, device)?;
+    Ok(Loaded {
+        network,
+        card: folder.card,
+        missing: account.missing,
+        unused: account.unused,
+        file: account.file,
+    })
 }

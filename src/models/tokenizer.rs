@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use tokenizers::TruncationParams;
 
-use super::config;
+use super::folder;
 use crate::error::{Context, Error, Result};
 
 /// A text as token ids, special tokens included, without padding.
@@ -152,13 +152,13 @@ fn pad_id(folder: &Path, inner: &tokenizers::Tokenizer) -> Result<u32> {
     if let Some(padding) = inner.get_padding() {
         return Ok(padding.pad_id);
     }
-    let named = config::optional(&folder.join("tokenizer_config.json"))?.and_then(|settings| {
+    let named = folder::optional(&folder.join("tokenizer_config.json"))?.and_then(|settings| {
         let token = settings.get("pad_token")?;
         let text = token.as_str().or_else(|| token.get("content")?.as_str())?;
         inner.token_to_id(text)
     });
     let configured = || -> Result<Option<u32>> {
-        Ok(config::optional(&folder.join("config.json"))?
+        Ok(folder::optional(&folder.join("config.json"))?
             .and_then(|settings| settings.get("pad_token_id")?.as_u64())
             .and_then(|id| u32::try_from(id).ok()))
     };

@@ -1,13 +1,450 @@
-//! Checkpoints: tensors by name, read lazily from safetensors or PyTorch pickles, and written back as safetensors.
+//! Checkpoints: tensors by name, read lazily from safetensors (memory-mapped) or PyTorch pickles, poured into a module
+//! with an account of every one of them, and written back as safetensors.
+//!
+//! It knows no architecture: names are mapped by functions that the architecture gives.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Result};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::store::burn_pack::Tensor as StoredTensor;
+use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
+use burn::tensor::{Tensor, TensorData};
 
-/// Writes `bytes` to `path`, which is on disk when this returns.
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::File::create(path)
-        .and_then(|mut file| file.write_all(bytes))
+use crate::error::{Context, Error, Result};
+
+/// File names of checkpoints, the preferred one first.
+const FILES: &[&str] = &[SAFETENSORS, "pytorch_model.bin"];
+const SAFETENSORS: &str = "model.safetensors";
+
+/// The tensors of a checkpoint, not yet read.
+pub(super) struct Checkpoint {
+    /// Its file.
+    pub(super) file: PathBuf,
+    /// Name → tensor.
+    tensors: BTreeMap<String, StoredTensor>,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint in a model's `folder`, with its names mapped by `rename`.
+    ///
+    /// # Errors
+    /// No checkpoint, one that is damaged, one with two tensors of the same name.
+    pub(super) fn open(folder: &Path, rename: impl Fn(&str) -> String) -> Result<Self> {
+        let file = find(folder)?;
+        let stored = if file.extension().is_some_and(|e| e == "safetensors") {
+            tensors(&mut SafetensorsStore::from_file(&file))
+        } else {
+            tensors(&mut PytorchStore::from_file(&file))
+        };
+        let stored = stored.map_err(|cause| damaged(&file).cause(cause))?;
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in stored {
+            let renamed = rename(&name);
+            if tensors.insert(renamed.clone(), tensor).is_some() {
+                return Err(Error::stage(format!(
+                    "`{}` holds the tensor `{renamed}` twice, under different names",
+                    file.display()
+                )));
+            }
+        }
+        Ok(Self { file, tensors })
+    }
+
+    /// Whether it has the tensor `name`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Takes out the tensors whose names fulfil `which`, and returns the names.
+    pub(super) fn remove(&mut self, which: impl Fn(&str) -> bool) -> Vec<String> {
+        self.tensors
+            .extract_if(.., |name, _| which(name))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Fills `module` with the tensors, as f32, and returns it with the names of the tensors that it has no place for.
+    /// `name_of` maps a parameter's path to its name; parameters that fulfil `may_miss` may be left as they are.
+    ///
+    /// # Errors
+    /// A parameter without a tensor, a tensor of another shape, a tensor that cannot be read.
+    pub(super) fn fill<M: Module>(
+        self,
+        module: M,
+        name_of: fn(&str) -> String,
+        may_miss: fn(&str) -> bool,
+        reading: Reading,
+    ) -> Result<(M, Account)> {
+        let mut filler = Filler {
+            place: Place::default(),
+            name_of,
+            checkpoint: self,
+            reading,
+            missing: Vec::new(),
+            filled: 0,
+            error: None,
+        };
+        let module = module.map(&mut filler);
+        if let Some(error) = filler.error {
+            return Err(error);
+        }
+        let (new, lost): (Vec<_>, Vec<_>) =
+            filler.missing.into_iter().partition(|name| may_miss(name));
+        let unused: Vec<String> = filler.checkpoint.tensors.into_keys().collect();
+        let file = filler.checkpoint.file;
+        if lost.is_empty() {
+            return Ok((
+                module,
+                Account {
+                    missing: new,
+                    unused,
+                    file,
+                },
+            ));
+        }
+        let mut error = Error::stage(format!(
+            "`{}` lacks {} of the {} tensors that its config.json asks for",
+            file.display(),
+            lost.len(),
+            lost.len() + filler.filled,
+        ))
+        .note(format!("missing: {}", list(&lost)))
+        .help("take config.json and the weights from the same model");
+        if !unused.is_empty() {
+            error = error.note(format!("it has instead: {}", list(&unused)));
+        }
+        Err(error)
+    }
+}
+
+/// How much of a checkpoint to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Everything.
+    Values,
+    /// Names and shapes: the module stays without values.
+    Headers,
+}
+
+/// What became of a checkpoint's tensors.
+pub(super) struct Account {
+    /// Parameters that the checkpoint has no tensor for.
+    pub(super) missing: Vec<String>,
+    /// Tensors that the module has no place for.
+    pub(super) unused: Vec<String>,
+    /// The checkpoint's file.
+    pub(super) file: PathBuf,
+}
+
+/// The file with the weights in a model's `folder`.
+fn find(folder: &Path) -> Result<PathBuf> {
+    for name in FILES {
+        let path = folder.join(name);
+        if path.exists() {
+            return Ok(path);
+        }
+    }
+    let mut others: Vec<PathBuf> = std::fs::read_dir(folder)
+        .or_stage(|| format!("cannot read `{}`", folder.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension().is_some_and(|extension| {
+                ["safetensors", "bin", "pth", "pt", "th"]
+                    .iter()
+                    .any(|known| extension == *known)
+            })
+        })
+        .collect();
+    others.sort();
+    match <[PathBuf; 1]>::try_from(others) {
+        Ok([only]) => Ok(only),
+        Err(others) => Err(Error::stage(format!(
+            "`{}` has {} files that could be its weights; it needs one",
+            folder.display(),
+            others.len()
+        ))
+        .help("name the weights model.safetensors, or pytorch_model.bin if they are a pickle")),
+    }
+}
+
+fn tensors<S: ModuleStore>(store: &mut S) -> Result<BTreeMap<String, StoredTensor>, String> {
+    store
+        .get_all_tensors()
+        .cloned()
+        .map_err(|error| error.to_string())
+}
+
+fn damaged(file: &Path) -> Error {
+    Error::stage(format!("the checkpoint `{}` is damaged", file.display()))
+        .help("fetch it again; a sha256 for the file would have told before")
+}
+
+/// At most eight names, and how many more there are.
+pub(super) fn list(names: &[String]) -> String {
+    const MANY: usize = 8;
+    let shown = names[..names.len().min(MANY)].join(", ");
+    match names.len().saturating_sub(MANY) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Where a walk over a module is.
+#[derive(Default)]
+struct Place(Vec<(String, String)>);
+
+impl Place {
+    fn enter(&mut self, name: &str, container: &str) {
+        self.0.push((name.to_string(), container.to_string()));
+    }
+
+    fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    /// The path without the variants of enums, which no checkpoint knows.
+    fn path(&self) -> String {
+        let names = self
+            .0
+            .iter()
+            .filter(|(_, container)| !container.starts_with("Enum:"));
+        names
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join(".")
+    }
+
+    /// Whether this is a weight that Burn keeps as `[in, out]`, but PyTorch as `[out, in]`.
+    fn is_transposed(&self) -> bool {
+        self.0
+            .last()
+            .is_some_and(|(name, container)| container == "Struct:Linear" && name == "weight")
+    }
+}
+
+struct Filler {
+    place: Place,
+    name_of: fn(&str) -> String,
+    checkpoint: Checkpoint,
+    reading: Reading,
+    missing: Vec<String>,
+    filled: usize,
+    error: Option<Error>,
+}
+
+impl Filler {
+    /// The data for the parameter here, which has `shape` in Burn's order.
+    fn data(&mut self, shape: &[usize]) -> Result<Option<TensorData>> {
+        let name = (self.name_of)(&self.place.path());
+        let Some(stored) = self.checkpoint.tensors.remove(&name) else {
+            self.missing.push(name);
+            return Ok(None);
+        };
+        let transposed = self.place.is_transposed();
+        let expected = in_checkpoint_order(shape, transposed);
+        if stored.shape[..] != expected[..] {
+            return Err(Error::stage(format!(
+                "tensor `{name}` has shape {:?}, but config.json asks for {expected:?}",
+                &stored.shape[..]
+            ))
+            .note(format!(
+                "the weights are `{}`",
+                self.checkpoint.file.display()
+            ))
+            .help("take config.json and the weights from the same model"));
+        }
+        self.filled += 1;
+        if self.reading == Reading::Headers {
+            return Ok(None);
+        }
+        let data = bridge::into_data(stored).map_err(|error| {
+            damaged(&self.checkpoint.file)
+                .cause(format!("tensor `{name}`"))
+                .because(&error)
+        })?;
+        let data = data.convert::<f32>();
+        Ok(Some(if transposed {
+            transpose(&data, &name)?
+        } else {
+            data
+        }))
+    }
+}
+
+impl ModuleMapper for Filler {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.place.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.place.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.error.is_some() {
+            return param;
+        }
+        match self.data(&param.lazy_shape()) {
+            Ok(Some(data)) => {
+                let tensor = Tensor::from_data(data, &param.lazy_device());
+                let id = param.id;
+                param.transform_for_load(tensor, id)
+            }
+            Ok(None) => param,
+            Err(error) => {
+                self.error = Some(error);
+                param
+            }
+        }
+    }
+}
+
+fn in_checkpoint_order(shape: &[usize], transposed: bool) -> Vec<usize> {
+    let mut shape = shape.to_vec();
+    if transposed {
+        shape.reverse();
+    }
+    shape
+}
+
+/// `[rows, columns]` → `[columns, rows]`.
+fn transpose(data: &TensorData, name: &str) -> Result<TensorData> {
+    let values = data
+        .as_slice::<f32>()
+        .or_stage(|| format!("tensor `{name}` is not made of numbers"))?;
+    let (rows, columns) = (data.shape()[0], data.shape()[1]);
+    let mut turned = Vec::with_capacity(values.len());
+    for column in 0..columns {
+        turned.extend((0..rows).map(|row| values[row * columns + column]));
+    }
+    Ok(TensorData::new(turned, [columns, rows]))
+}
+
+/// A parameter, seen without touching its values.
+pub(super) struct Seen {
+    /// Its path in the module.
+    pub(super) path: String,
+    /// Its shape in the checkpoint.
+    pub(super) shape: Vec<usize>,
+    /// Its identity.
+    pub(super) id: ParamId,
+}
+
+/// The parameters of `module`, in its order, without initialising any.
+pub(super) fn parameters<M: Module>(module: &M) -> Vec<Seen> {
+    #[derive(Default)]
+    struct Visitor(Place, Vec<Seen>);
+
+    impl ModuleVisitor for Visitor {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.0.enter(name, container);
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.exit();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.push(Seen {
+                path: self.0.path(),
+                shape: in_checkpoint_order(&param.lazy_shape(), self.0.is_transposed()),
+                id: param.id,
+            });
+        }
+    }
+
+    let mut visitor = Visitor::default();
+    module.visit(&mut visitor);
+    visitor.1
+}
+
+/// Writes the parameters of `module` to `model.safetensors` in `folder`, as f32, with names given by `name_of`. The
+/// same values give the same bytes.
+///
+/// # Errors
+/// Those of the disk.
+pub(super) fn write<M: Module>(
+    module: &M,
+    folder: &Path,
+    name_of: impl Fn(&str) -> String,
+) -> Result<()> {
+    struct Visitor<F> {
+        place: Place,
+        name_of: F,
+        tensors: Vec<(String, Saved)>,
+        error: Option<Error>,
+    }
+
+    impl<F: Fn(&str) -> String> ModuleVisitor for Visitor<F> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.place.enter(name, container);
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.place.exit();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let name = (self.name_of)(&self.place.path());
+            let data = param.val().to_data().convert::<f32>();
+            let data = if self.place.is_transposed() {
+                transpose(&data, &name)
+            } else {
+                Ok(data)
+            };
+            match data {
+                Ok(data) => self.tensors.push((name, Saved(data))),
+                Err(error) => self.error = Some(error),
+            }
+        }
+    }
+
+    let mut visitor = Visitor {
+        place: Place::default(),
+        name_of,
+        tensors: Vec::new(),
+        error: None,
+    };
+    module.visit(&mut visitor);
+    if let Some(error) = visitor.error {
+        return Err(error);
+    }
+    let path = folder.join(SAFETENSORS);
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    safetensors::serialize_to_file(visitor.tensors, Some(metadata), &path)
         .or_stage(|| format!("cannot write `{}`", path.display()))
+}
+
+/// f32 values on their way to a file.
+struct Saved(TensorData);
+
+impl safetensors::View for Saved {
+    fn dtype(&self) -> safetensors::Dtype {
+        safetensors::Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.0.as_bytes())
+    }
+
+    fn data_len(&self) -> usize {
+        self.0.as_bytes().len()
+    }
+}
+
+/// Writes `bytes` to a file of a stage's output, which nobody reads before the stage has ended.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    // The old file may be a hard link to someone else's: it is replaced, not written over.
+    let replaced = match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::File::create(path).and_then(|mut file| file.write_all(bytes)),
+    };
+    replaced.or_stage(|| format!("cannot write `{}`", path.display()))
 }

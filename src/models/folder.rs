@@ -1,0 +1,137 @@
+//! A model's folder: Hugging Face's JSON files, sentence-transformers' pooling, refire's card.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{Card, Pooling};
+use crate::error::{Context, Error, Result};
+
+/// What a folder says about its model, weights aside.
+pub(super) struct ModelFolder {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// `config.json`.
+    pub(super) config: Map<String, Value>,
+    /// `refire.json`.
+    pub(super) card: Card,
+}
+
+impl ModelFolder {
+    /// Reads the JSON files in the folder at `path`.
+    ///
+    /// # Errors
+    /// No `config.json`, or files that cannot be read.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Ok(Self {
+            path: path.to_path_buf(),
+            config: object(&path.join("config.json"))?,
+            card: Card::read(path)?,
+        })
+    }
+
+    /// `config.json` as an architecture's own config.
+    ///
+    /// # Errors
+    /// Missing keys and values that the architecture does not know.
+    pub(super) fn config_as<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(Value::Object(self.config.clone())).or_stage(|| {
+            format!(
+                "`{}` describes no network that refire can build",
+                self.path.join("config.json").display()
+            )
+        })
+    }
+
+    /// The pooling that `refire.json` or sentence-transformers' `1_Pooling` asks for.
+    ///
+    /// # Errors
+    /// A pooling that refire does not have.
+    pub(super) fn pooling(&self) -> Result<Option<Pooling>> {
+        if self.card.pooling.is_some() {
+            return Ok(self.card.pooling);
+        }
+        let path = self.path.join("1_Pooling").join("config.json");
+        let Some(modes) = optional(&path)? else {
+            return Ok(None);
+        };
+        let is_on = |mode: &str| modes.get(mode) == Some(&Value::Bool(true));
+        match (
+            is_on("pooling_mode_mean_tokens"),
+            is_on("pooling_mode_cls_token"),
+        ) {
+            (true, false) => Ok(Some(Pooling::Mean)),
+            (false, true) => Ok(Some(Pooling::Cls)),
+            _ => Err(Error::stage(format!(
+                "`{}` asks for a pooling that refire does not have",
+                path.display()
+            ))
+            .help("choose one: pooling = \"mean\", \"cls\" or \"pooler\"")),
+        }
+    }
+
+    /// The labels that the checkpoint's classifier was trained for; none if it says nothing about them.
+    pub(super) fn labels(&self) -> Vec<String> {
+        if !self.card.labels.is_empty() {
+            return self.card.labels.clone();
+        }
+        let Some(Value::Object(by_id)) = self.config.get("id2label") else {
+            return Vec::new();
+        };
+        (0..by_id.len())
+            .map_while(|id| Some(by_id.get(&id.to_string())?.as_str()?.to_string()))
+            .collect()
+    }
+}
+
+/// `config` of a classifier with these `labels`, as Hugging Face's class `class` reads it.
+pub(super) fn classifier_config(
+    config: &Map<String, Value>,
+    class: &str,
+    labels: &[String],
+) -> Map<String, Value> {
+    let mut config = config.clone();
+    let ids = labels.iter().enumerate();
+    let id2label = ids
+        .clone()
+        .map(|(id, label)| (id.to_string(), Value::from(label.as_str())));
+    let label2id = ids.map(|(id, label)| (label.clone(), Value::from(id)));
+    config.insert("architectures".into(), Value::from(vec![class]));
+    config.insert("id2label".into(), Value::Object(id2label.collect()));
+    config.insert("label2id".into(), Value::Object(label2id.collect()));
+    config.insert("problem_type".into(), "single_label_classification".into());
+    for key in ["dtype", "torch_dtype"] {
+        if let Some(value) = config.get_mut(key) {
+            *value = "float32".into();
+        }
+    }
+    config
+}
+
+/// Writes `object` to `path` as Hugging Face does: indented by two, a newline at the end.
+pub(super) fn write_object(path: &Path, object: &Map<String, Value>) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(object)
+        .or_stage(|| format!("cannot write `{}`", path.display()))?;
+    json.push(b'\n');
+    super::weights::write_new(path, &json)
+}
+
+/// The object in the JSON file at `path`.
+fn object(path: &Path) -> Result<Map<String, Value>> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Error::stage(format!("cannot read `{}`", path.display()))
+            .because(&error)
+            .help("a model is a folder with Hugging Face's config.json and weights")
+    })?;
+    serde_json::from_slice(&bytes).or_stage(|| format!("`{}` is not a JSON object", path.display()))
+}
+
+/// The same, if there is such a file.
+pub(super) fn optional(path: &Path) -> Result<Option<Map<String, Value>>> {
+    if path.exists() {
+        object(path).map(Some)
+    } else {
+        Ok(None)
+    }
+}

@@ -1,0 +1,7 @@
+//! Parity with other tools: numbers in this folder, made by the scripts beside them.
+
+mod bert;
+mod wheels;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
