@@ -3,16 +3,28 @@
 //!
 //! The modules in reading order:
 
+// The shared vocabulary.
 pub mod error;
 pub mod event;
 
+// A run, and what it walks through: read, plan, decide, run, publish, lock.
+pub mod run;
+
 pub mod config;
-pub mod data;
-pub mod fingerprint;
-pub mod models;
 pub mod plan;
-pub mod report;
-pub mod sources;
-pub mod stages;
+
+pub mod exec;
+pub mod fingerprint;
+pub mod lock;
 pub mod store;
+
+// What stages do.
+pub mod stages;
+
+pub mod data;
+pub mod models;
+pub mod sources;
 pub mod train;
+
+// What the user sees.
+pub mod report;

@@ -74,6 +74,15 @@ impl Fingerprint {
         &self.fields
     }
 
+    /// The value of a field, if it is there.
+    #[must_use]
+    pub fn value(&self, role: Role, name: &str) -> Option<&str> {
+        let mut fields = self.fields.iter();
+        fields
+            .find(|field| field.role == role && field.name == name)
+            .map(|field| field.value.as_str())
+    }
+
     /// The digest of the fields: BLAKE3 over role, name and value, each with its length before it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {

@@ -81,7 +81,8 @@ fn edge(
     })
 }
 
-fn output<'n>(node: &'n Node, port: Option<&str>) -> Result<&'n Output> {
+/// The output `port` of `node`.
+pub(super) fn output<'n>(node: &'n Node, port: Option<&str>) -> Result<&'n Output> {
     let ports = || {
         node.outputs
             .iter()

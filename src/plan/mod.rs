@@ -5,7 +5,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub use select::Goal;
+pub use select::{Goal, Selection};
 
 use crate::config::{Pipeline, StageTable};
 use crate::error::{Error, Result, Span};
@@ -82,14 +82,12 @@ impl Plan {
             })
     }
 
-    /// The stages that need the stage at `index` directly.
-    pub fn dependents(&self, index: usize) -> impl Iterator<Item = usize> {
-        let needs = move |node: &Node| node.inputs.iter().any(|edge| edge.from == index);
-        self.nodes
-            .iter()
-            .enumerate()
-            .filter(move |(_, node)| needs(node))
-            .map(|(dependent, _)| dependent)
+    /// The output `port` of the stage at `index`; its only one if no port is named.
+    ///
+    /// # Errors
+    /// A port that is not there, no port where there are several.
+    pub fn output(&self, index: usize, port: Option<&str>) -> Result<&Output> {
+        graph::output(&self.nodes[index], port)
     }
 }
 

@@ -42,18 +42,26 @@ impl Plan {
                 named[index] |= self.nodes[index].inputs.iter().any(|edge| named[edge.from]);
             }
         }
-        let mut included = named.clone();
-        if !goal.single {
-            for index in (0..self.nodes.len()).rev() {
-                if included[index] {
-                    self.nodes[index]
-                        .inputs
-                        .iter()
-                        .for_each(|edge| included[edge.from] = true);
+        let included = if goal.single {
+            named.clone()
+        } else {
+            self.with_needs(&named)
+        };
+        Ok(Selection { named, included })
+    }
+
+    /// The stages in `included` and all that they need.
+    #[must_use]
+    pub fn with_needs(&self, included: &[bool]) -> Vec<bool> {
+        let mut wanted = included.to_vec();
+        for index in (0..self.nodes.len()).rev() {
+            if wanted[index] {
+                for edge in &self.nodes[index].inputs {
+                    wanted[edge.from] = true;
                 }
             }
         }
-        Ok(Selection { named, included })
+        wanted
     }
 
     fn matching(&self, pattern: &str) -> Result<Vec<usize>> {

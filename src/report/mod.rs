@@ -5,6 +5,7 @@
 
 pub mod diagnostic;
 pub mod figures;
+mod journal;
 mod json;
 mod plain;
 mod pretty;
@@ -16,6 +17,7 @@ mod views;
 
 use std::io::{IsTerminal as _, Write as _};
 
+pub use journal::Journal;
 pub use views::{MetricsRow, PlanRow, StatusRow, metrics, params, plan, status};
 
 use crate::error::Error;

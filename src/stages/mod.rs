@@ -14,7 +14,7 @@ pub use context::{Job, StageContext};
 pub use port::{Port, Ports};
 
 use crate::config::Table;
-use crate::error::{Error, Result, Span};
+use crate::error::{Error, Kind, Result, Span};
 use crate::fingerprint::Manifest;
 
 /// Every stage kind, in the order in which they are documented.
@@ -205,6 +205,26 @@ impl Gate {
                     .at(span, "")
                     .help("write a comparison and a number, such as \">= 0.75\"; the comparisons are >= > <= < ==")
             })
+    }
+
+    /// The error for `metrics` that do not pass.
+    #[must_use]
+    pub fn failure(&self, metrics: &BTreeMap<String, f64>) -> Error {
+        let value = metrics
+            .get(&self.metric)
+            .map_or("missing".into(), |value| format!("{value:.4}"));
+        let sign = match self.comparison {
+            Comparison::AtLeast => ">=",
+            Comparison::Above => ">",
+            Comparison::AtMost => "<=",
+            Comparison::Below => "<",
+            Comparison::Equal => "==",
+        };
+        let message = format!(
+            "{} is {value}, but the gate asks for {sign} {}",
+            self.metric, self.bound
+        );
+        Error::new(Kind::Gate, message).at(&self.span, "the gate")
     }
 
     /// Whether `metrics` pass; a metric that is missing does not.

@@ -1,0 +1,166 @@
+//! Cached or not, and why: the key of a stage whose inputs are known, and the record that it finds.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::fingerprint::{Fingerprint, Reason, Role, Walk};
+use crate::plan::{Edge, Node, Plan};
+use crate::store::{Digest, Record, Store};
+
+/// Where keys and records come from.
+pub struct Decider<'a> {
+    /// The graph.
+    pub plan: &'a Plan,
+    /// The cache.
+    pub store: &'a Store,
+    /// The class of the pipeline's device.
+    pub device_class: &'a str,
+    /// Stage → its key when the pipeline last resolved, from the lock.
+    pub last: &'a BTreeMap<String, Digest>,
+}
+
+/// The verdict on a stage whose inputs are known.
+pub enum Decision {
+    /// A record was found and its outputs are whole.
+    Cached(Box<Record>),
+    /// It has to run.
+    Run(Vec<Reason>),
+}
+
+impl Decider<'_> {
+    /// The fingerprint of stage `index`; `input` gives the digest of what comes in along an edge.
+    ///
+    /// # Errors
+    /// A file of the stage that cannot be read.
+    pub fn fingerprint(
+        &self,
+        index: usize,
+        input: impl Fn(&Edge) -> Digest,
+    ) -> Result<Fingerprint> {
+        let node = &self.plan.nodes[index];
+        Ok(self
+            .walk(node, input)?
+            .finish(node.seed, Some(self.device_class)))
+    }
+
+    /// The recipes of the stages in `included` and of all that they need; none for the others.
+    ///
+    /// # Errors
+    /// A file of a stage that cannot be read.
+    pub fn recipes(&self, included: &[bool]) -> Result<Vec<Option<Digest>>> {
+        let wanted = self.plan.with_needs(included);
+        let mut recipes: Vec<Option<Digest>> = vec![None; included.len()];
+        for index in (0..included.len()).filter(|index| wanted[*index]) {
+            let node = &self.plan.nodes[index];
+            let input = |edge: &Edge| recipe_of_output(recipes[edge.from].as_ref(), &edge.output);
+            recipes[index] = Some(
+                self.walk(node, input)?
+                    .finish(node.seed, None)
+                    .digest()
+                    .into(),
+            );
+        }
+        Ok(recipes)
+    }
+
+    fn walk(&self, node: &Node, input: impl Fn(&Edge) -> Digest) -> Result<Walk> {
+        let mut walk = Walk::new(node.kind.name(), node.kind.version());
+        node.stage.describe(&mut walk);
+        for file in node.stage.files() {
+            let blame =
+                |error: Error| error.or_at(&file.span, format!("stage `{}` reads it", node.name));
+            let digest = self.store.hash_path(&file.path).map_err(blame)?;
+            walk.file(&file.role, digest.to_string());
+        }
+        for edge in &node.inputs {
+            walk.input(&edge.port, input(edge).to_string());
+        }
+        Ok(walk)
+    }
+
+    /// Looks for a record of stage `index` under the key of `fingerprint`.
+    ///
+    /// # Errors
+    /// A cache that cannot be read.
+    pub fn decide(
+        &self,
+        index: usize,
+        fingerprint: &Fingerprint,
+        forced: bool,
+    ) -> Result<Decision> {
+        if forced {
+            return Ok(Decision::Run(vec![Reason::Forced]));
+        }
+        Ok(match self.store.record(&fingerprint.digest().into())? {
+            Some(record) if self.is_whole(index, &record) => Decision::Cached(Box::new(record)),
+            Some(_) => Decision::Run(vec![Reason::Lost]),
+            None => Decision::Run(self.differences(index, fingerprint)?),
+        })
+    }
+
+    /// Whether `record` holds every output of stage `index` and none is damaged.
+    fn is_whole(&self, index: usize, record: &Record) -> bool {
+        let mut outputs = self.plan.nodes[index].outputs.iter();
+        outputs.all(|output| {
+            record
+                .outputs
+                .get(&output.port)
+                .is_some_and(|digest| self.store.is_whole(digest))
+        })
+    }
+
+    /// What differs between `fingerprint` and the last result of stage `index`.
+    fn differences(&self, index: usize, fingerprint: &Fingerprint) -> Result<Vec<Reason>> {
+        let Some(old) = self.last_fingerprint(index)? else {
+            return Ok(vec![Reason::New]);
+        };
+        let reasons = Reason::between(&old, fingerprint);
+        Ok(if reasons.is_empty() {
+            vec![Reason::Lost]
+        } else {
+            reasons
+        })
+    }
+
+    /// What differs apart from inputs, for a stage whose inputs are not known yet.
+    ///
+    /// # Errors
+    /// A file of the stage or a cache that cannot be read.
+    pub fn own_differences(&self, index: usize) -> Result<Vec<Reason>> {
+        let Some(old) = self.last_fingerprint(index)? else {
+            return Ok(Vec::new());
+        };
+        let new = self.fingerprint(index, |_| Digest::from([0; 32]))?;
+        let own = |reason: &Reason| {
+            !matches!(
+                reason,
+                Reason::Changed {
+                    role: Role::Input,
+                    ..
+                }
+            )
+        };
+        Ok(Reason::between(&old, &new)
+            .into_iter()
+            .filter(own)
+            .collect())
+    }
+
+    fn last_fingerprint(&self, index: usize) -> Result<Option<Fingerprint>> {
+        let Some(key) = self.last.get(&self.plan.nodes[index].name) else {
+            return Ok(None);
+        };
+        Ok(self
+            .store
+            .record(key)?
+            .map(|record| Fingerprint::from_explanation(&record.explanation)))
+    }
+}
+
+/// What stands for an output of a stage in the recipes of those that need it.
+fn recipe_of_output(stage: Option<&Digest>, output: &str) -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key("refire output recipe");
+    hasher.update(stage.map_or(&[0; 32], Digest::as_bytes));
+    hasher.update(output.as_bytes());
+    Digest::from(*hasher.finalize().as_bytes())
+}

@@ -1,0 +1,131 @@
+//! One stage from its inputs to its published outputs, in this process.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::error::{Context, Error, Result};
+use crate::event::{self, Event, Sink};
+use crate::fingerprint::{Fingerprint, Role};
+use crate::plan::Node;
+use crate::stages::{Job, StageContext};
+use crate::store::{Digest, Record, Store, Unrestored};
+
+/// What a stage runs with, besides itself.
+pub struct Surroundings<'a> {
+    /// The cache.
+    pub store: &'a Store,
+    /// Where events go.
+    pub events: &'a dyn Sink,
+    /// Whether the user asked to stop.
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+    /// The pipeline's device.
+    pub device: &'a str,
+    /// Never touch the network.
+    pub offline: bool,
+}
+
+/// Why a stage has no result.
+pub enum Failure {
+    /// The artifact at this input port is damaged: what makes it has to run again.
+    DamagedInput(String),
+    /// It failed.
+    Failed(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Runs `node` and publishes what it made, the record last.
+///
+/// The record is not written when one of the stage's files changed meanwhile: the result may belong to neither content.
+///
+/// # Errors
+/// A damaged input, or whatever failed; nothing is published then.
+pub fn run(
+    node: &Node,
+    inputs: &BTreeMap<String, Digest>,
+    fingerprint: &Fingerprint,
+    around: &Surroundings<'_>,
+) -> Result<Record, Failure> {
+    let started = Instant::now();
+    let home = around.store.scratch(&node.name)?;
+    let mut job = Job {
+        stage: node.name.clone(),
+        scratch: folder(home.path().join("scratch"))?,
+        seed: node.seed,
+        device: around.device.into(),
+        offline: around.offline,
+        ..Job::default()
+    };
+    for (port, digest) in inputs {
+        let path = folder(home.path().join("in"))?.join(port);
+        around
+            .store
+            .materialise(digest, &path)
+            .map_err(|error| match error {
+                Unrestored::Damaged(_) => Failure::DamagedInput(port.clone()),
+                Unrestored::Failed(error) => Failure::Failed(error),
+            })?;
+        job.inputs.insert(port.clone(), path);
+    }
+    for output in &node.outputs {
+        job.outputs.insert(
+            output.port.clone(),
+            folder(home.path().join("out").join(&output.port))?,
+        );
+    }
+    let mut context = StageContext::new(&job, around.store, around.events, around.cancelled);
+    let end = catch_unwind(AssertUnwindSafe(|| node.stage.run(&mut context)));
+    end.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
+    let metrics = context.take_metrics();
+    let moved = node.stage.files().into_iter().find(|file| {
+        let before = fingerprint
+            .value(Role::File, &file.role)
+            .and_then(|digest| digest.parse().ok());
+        before.is_none_or(|digest| !around.store.is_unchanged(&file.path, &digest))
+    });
+    let mut record = Record {
+        key: fingerprint.digest().into(),
+        kind: node.kind.name().into(),
+        explanation: fingerprint.explanation(),
+        outputs: BTreeMap::new(),
+        metrics,
+        seconds: started.elapsed().as_secs_f64(),
+        finished_at: jiff::Timestamp::try_from(event::now()).unwrap_or_default(),
+        bytes: 0,
+    };
+    for (port, path) in &job.outputs {
+        let published = around.store.publish(path)?;
+        record.bytes += published.bytes;
+        record.outputs.insert(port.clone(), published.digest);
+    }
+    match moved {
+        None => around.store.put_record(&record)?,
+        Some(file) => around.events.send(&Event::Notice {
+            stage: Some(node.name.clone()),
+            text: format!(
+                "`{}` changed while the stage ran; its result is not cached",
+                file.path.display()
+            ),
+        }),
+    }
+    Ok(record)
+}
+
+fn folder(path: PathBuf) -> Result<PathBuf> {
+    std::fs::create_dir_all(&path).or_stage(|| format!("cannot create `{}`", path.display()))?;
+    Ok(path)
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::stage("the stage stopped at a bug in refire or in a library")
+        .cause(text.unwrap_or_else(|| "panic without a message".into()))
+        .help("please report it with the pipeline file and the stage's log")
+}

@@ -1,0 +1,208 @@
+//! `NAME.lock` beside a pipeline: what it last resolved to, for git. One table a stage, sorted, so that it merges well.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{self, Overrides};
+use crate::error::{Context, Error, Kind, Result};
+use crate::fingerprint::{Fingerprint, Role};
+use crate::store::{Digest, Record, write_atomic};
+
+/// The version of the lock's format.
+const VERSION: u32 = 1;
+
+const HEADER: &str =
+    "# What the pipeline beside this file last resolved to. Written by `refire run`; commit it.\n";
+
+/// A pipeline's lock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    version: u32,
+    /// Stage → what it resolved to.
+    #[serde(default, rename = "stage")]
+    pub stages: BTreeMap<String, Entry>,
+}
+
+/// What a stage resolved to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Digest of everything that the files say, the same on every machine.
+    pub recipe: Digest,
+    /// Digest of everything that can change the result on a device of this class.
+    pub key: Digest,
+    /// The device class, for stages that compute floats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Port → digest of what came in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Digest>,
+    /// Port → digest of what came out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, Digest>,
+    /// The figures of the result.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl Entry {
+    /// The entry for a stage with this result.
+    #[must_use]
+    pub fn new(recipe: Digest, record: &Record, fingerprint: &Fingerprint) -> Self {
+        let of = |role: Role| {
+            fingerprint
+                .fields()
+                .iter()
+                .filter(move |field| field.role == role)
+        };
+        Self {
+            recipe,
+            key: record.key,
+            device: of(Role::Device).next().map(|field| field.value.clone()),
+            inputs: of(Role::Input)
+                .filter_map(|field| Some((field.name.clone(), field.value.parse().ok()?)))
+                .collect(),
+            outputs: record.outputs.clone(),
+            metrics: record.metrics.clone(),
+        }
+    }
+}
+
+impl Default for Lock {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            stages: BTreeMap::new(),
+        }
+    }
+}
+
+impl Lock {
+    /// Where the lock of the pipeline at `pipeline` is. Each profile has its own.
+    #[must_use]
+    pub fn path(pipeline: &Path, overrides: &Overrides) -> PathBuf {
+        match &overrides.profile {
+            Some(profile) => pipeline.with_extension(format!("{profile}.lock")),
+            None => pipeline.with_extension("lock"),
+        }
+    }
+
+    /// Reads a lock; none if there is no file.
+    ///
+    /// # Errors
+    /// A file that is no lock, or one of a later version.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let source = config::read(path)?;
+        let lock: Self = toml::from_str(&source.text).map_err(|error| {
+            let span = crate::error::Span::new(&source, error.span().unwrap_or(0..0));
+            Error::usage(format!(
+                "`{}` is not a lock: {}",
+                path.display(),
+                error.message()
+            ))
+            .at(&span, "")
+            .help("take the version from git, or delete it and run the pipeline again")
+        })?;
+        if lock.version != VERSION {
+            return Err(Error::usage(format!(
+                "`{}` has version {}, but this refire reads version {VERSION}",
+                path.display(),
+                lock.version
+            ))
+            .help("use the refire that wrote it, or delete it and run the pipeline again"));
+        }
+        Ok(Some(lock))
+    }
+
+    /// Writes the lock if it differs from the file.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let body = toml::to_string(self).or_stage(|| "cannot write the lock")?;
+        let text = format!("{HEADER}{body}");
+        if std::fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
+            return Ok(());
+        }
+        write_atomic(path, text.as_bytes())
+    }
+
+    /// Stage → its key.
+    #[must_use]
+    pub fn keys(&self) -> BTreeMap<String, Digest> {
+        self.stages
+            .iter()
+            .map(|(stage, entry)| (stage.clone(), entry.key))
+            .collect()
+    }
+
+    /// Fails if the lock does not describe a pipeline with these recipes.
+    ///
+    /// # Errors
+    /// [`Kind::Locked`], naming every stage that differs.
+    pub fn check(&self, path: &Path, recipes: &BTreeMap<&str, Digest>) -> Result<()> {
+        let mut differences = Vec::new();
+        for (stage, recipe) in recipes {
+            match self.stages.get(*stage) {
+                None => differences.push(format!("`{stage}` is not in the lock")),
+                Some(entry) if entry.recipe != *recipe => {
+                    differences.push(format!("`{stage}` has changed"))
+                }
+                Some(_) => {}
+            }
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let error = Error::new(Kind::Locked, format!("`{}` is out of date", path.display()));
+        let error = differences.into_iter().fold(error, Error::note);
+        Err(error.help("run without --locked and commit the new lock"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_survive_a_round_trip_and_name_what_changed() {
+        let digest = |byte: u8| Digest::from([byte; 32]);
+        let entry = Entry {
+            recipe: digest(1),
+            key: digest(2),
+            device: Some("cpu x86-64-v4".into()),
+            inputs: BTreeMap::from([("train".into(), digest(3))]),
+            outputs: BTreeMap::from([("model".into(), digest(4))]),
+            metrics: BTreeMap::from([("accuracy".into(), 0.76)]),
+        };
+        let lock = Lock {
+            stages: BTreeMap::from([("tune".into(), entry)]),
+            ..Lock::default()
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("p.lock");
+        assert_eq!(Lock::read(&path).expect("no file"), None);
+        lock.write(&path).expect("written");
+        assert_eq!(Lock::read(&path).expect("readable"), Some(lock.clone()));
+
+        lock.check(&path, &BTreeMap::from([("tune", digest(1))]))
+            .expect("as locked");
+        let error = lock
+            .check(
+                &path,
+                &BTreeMap::from([("new", digest(1)), ("tune", digest(9))]),
+            )
+            .expect_err("changed");
+        assert_eq!(error.kind(), Kind::Locked);
+        assert_eq!(
+            error.notes(),
+            ["`new` is not in the lock", "`tune` has changed"]
+        );
+    }
+}

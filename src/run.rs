@@ -1,0 +1,260 @@
+//! The whole flow of a run on one screen: read, plan, decide, run, publish, lock. See [`run`].
+
+mod workspace;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+pub use workspace::Workspace;
+
+use crate::config::{self, Overrides, Pipeline};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Outcome, Sink};
+use crate::exec::{Conduct, Decider, Forecast, Preview, Run, Summary, Surroundings};
+use crate::lock::{Entry, Lock};
+use crate::models;
+use crate::plan::{Goal, Plan, Selection};
+use crate::report::Journal;
+use crate::store::{Digest, Store};
+
+/// A pipeline that was read and planned, with the cache and the lock beside it.
+pub struct Project {
+    /// The pipeline file.
+    pub path: PathBuf,
+    /// What it says.
+    pub pipeline: Pipeline,
+    /// Its stages in order.
+    pub plan: Plan,
+    /// Where artifacts, records and logs are.
+    pub workspace: Workspace,
+    /// The cache.
+    pub store: Store,
+    /// What the pipeline last resolved to.
+    pub lock: Lock,
+    lock_path: PathBuf,
+    writes_lock: bool,
+    device_class: String,
+    last: BTreeMap<String, Digest>,
+}
+
+/// What is asked of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Which stages.
+    pub goal: Goal,
+    /// Run the named ones even if they are cached.
+    pub force: bool,
+    /// After a failure, go on with what does not depend on it.
+    pub keep_going: bool,
+    /// Fail if the lock does not describe the pipeline; never write it.
+    pub locked: bool,
+    /// Never touch the network.
+    pub offline: bool,
+}
+
+/// Brings the stages that `request` names up to date.
+///
+/// # Errors
+/// What keeps the run from beginning: a wrong goal, a file that cannot be read, a lock that is out of date. What goes
+/// wrong in stages is in the summary; [`Summary::verdict`] says which error counts.
+pub fn run(
+    project: &mut Project,
+    request: &Request,
+    events: &dyn Sink,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<Summary> {
+    let started = Instant::now();
+    let selection = project.plan.select(&request.goal)?;
+    let decider = project.decider();
+    let recipes = decider.recipes(&selection.included)?;
+    if request.locked {
+        project.check_lock(&recipes, &selection)?;
+    }
+    let journal = Journal::begin(project.workspace.runs(), events)?;
+    journal.send(&Event::RunStarted {
+        pipeline: project.pipeline.name.clone(),
+        run: journal.run().into(),
+        stages: project.names(&selection.included),
+    });
+    let around = Surroundings {
+        store: &project.store,
+        events: &journal,
+        cancelled,
+        device: &project.pipeline.device.0,
+        offline: request.offline,
+    };
+    let conduct = Conduct {
+        force: request.force,
+        keep_going: request.keep_going,
+    };
+    let summary = Run::new(&decider, &around, &selection, conduct).go()?;
+    if project.writes_lock && !request.locked {
+        project.lock = project.locked(&summary, &recipes);
+        project.lock.write(&project.lock_path)?;
+    }
+    project.store.save()?;
+    journal.send(&Event::RunFinished {
+        ran: summary.count(&[Outcome::Ran]),
+        cached: summary.count(&[Outcome::Cached]),
+        failed: summary.count(&[Outcome::Failed]),
+        skipped: summary.count(&[Outcome::Skipped, Outcome::Cancelled]),
+        seconds: started.elapsed().as_secs_f64(),
+    });
+    Ok(summary)
+}
+
+impl Project {
+    /// Reads and plans the pipeline at `path` and opens its cache.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the file, the lock or the cache folder.
+    pub fn open(path: &Path, overrides: &Overrides) -> Result<Self> {
+        let pipeline = config::load(path, overrides)?;
+        let plan = Plan::new(&pipeline)?;
+        check_device(&pipeline)?;
+        let workspace = Workspace::find(path)?;
+        let store = Store::open(workspace.cache())?;
+        let lock_path = Lock::path(path, overrides);
+        let lock = Lock::read(&lock_path)?.unwrap_or_default();
+        Ok(Self {
+            path: path.into(),
+            device_class: models::device_class(&pipeline.device.0),
+            last: lock.keys(),
+            // With `-S` the file is not what ran, so the lock beside it must not say so.
+            writes_lock: overrides.set.is_empty(),
+            pipeline,
+            plan,
+            workspace,
+            store,
+            lock,
+            lock_path,
+        })
+    }
+
+    /// Checks everything that can be checked without running: files that stages read, and what their kinds can tell.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<()> {
+        for node in &self.plan.nodes {
+            node.stage
+                .check()
+                .map_err(|error| error.or_at(&node.span, ""))?;
+        }
+        self.decider()
+            .recipes(&vec![true; self.plan.nodes.len()])
+            .map(drop)
+    }
+
+    /// What a run of `goal` would do.
+    ///
+    /// # Errors
+    /// A wrong goal, a file or a cache that cannot be read.
+    pub fn preview(&self, goal: &Goal, force: bool) -> Result<Vec<Preview>> {
+        self.decider().preview(&self.plan.select(goal)?, force)
+    }
+
+    /// Copies the artifact at output `port` of `stage` to `destination`, which must not exist.
+    ///
+    /// # Errors
+    /// A stage or port that is not there, a result that is not in the cache, a destination that exists.
+    pub fn get(&self, stage: &str, port: Option<&str>, destination: &Path) -> Result<()> {
+        let index = self.plan.find(stage)?;
+        let output = self.plan.output(index, port)?;
+        let goal = Goal {
+            stages: vec![stage.into()],
+            single: true,
+            ..Goal::default()
+        };
+        let preview = self.preview(&goal, false)?.pop();
+        let Some(Preview {
+            forecast: Forecast::Cached(record),
+            ..
+        }) = preview
+        else {
+            return Err(Error::stage(format!(
+                "stage `{stage}` has no up-to-date result in the cache"
+            ))
+            .help(format!(
+                "run it first: refire run {} {stage}",
+                self.path.display()
+            )));
+        };
+        if destination.exists() {
+            return Err(
+                Error::usage(format!("`{}` exists already", destination.display()))
+                    .help("name a folder that does not exist yet"),
+            );
+        }
+        self.store
+            .export(&record.outputs[&output.port], destination)
+    }
+
+    /// The lock and its keys are looked up here.
+    fn decider(&self) -> Decider<'_> {
+        Decider {
+            plan: &self.plan,
+            store: &self.store,
+            device_class: &self.device_class,
+            last: &self.last,
+        }
+    }
+
+    fn check_lock(&self, recipes: &[Option<Digest>], selection: &Selection) -> Result<()> {
+        let nodes = self.plan.nodes.iter().zip(recipes).zip(&selection.included);
+        let included = nodes.filter(|(_, included)| **included);
+        let recipes = included
+            .filter_map(|((node, recipe), _)| Some((node.name.as_str(), (*recipe)?)))
+            .collect();
+        self.lock.check(&self.lock_path, &recipes)
+    }
+
+    /// The lock after a run: what it resolved, and the rest as it was, without stages that are gone.
+    fn locked(&self, summary: &Summary, recipes: &[Option<Digest>]) -> Lock {
+        let mut lock = self.lock.clone();
+        lock.stages
+            .retain(|stage, _| self.plan.nodes.iter().any(|node| node.name == *stage));
+        for (index, node) in self.plan.nodes.iter().enumerate() {
+            if let (Some((record, fingerprint)), Some(recipe)) =
+                (&summary.results[index], recipes[index])
+            {
+                lock.stages
+                    .insert(node.name.clone(), Entry::new(recipe, record, fingerprint));
+            }
+        }
+        lock
+    }
+
+    fn names(&self, included: &[bool]) -> Vec<String> {
+        let nodes = self.plan.nodes.iter().zip(included);
+        nodes
+            .filter(|(_, included)| **included)
+            .map(|(node, _)| node.name.clone())
+            .collect()
+    }
+}
+
+impl Summary {
+    /// The error that decides the exit code: an interruption, else a failed stage, else a broken gate.
+    #[must_use]
+    pub fn verdict(&self) -> Option<&Error> {
+        let rank = |error: &&Error| match error.kind() {
+            Kind::Interrupted => 0,
+            Kind::Stage => 1,
+            Kind::Usage | Kind::Locked => 2,
+            Kind::Gate => 3,
+        };
+        self.errors.iter().map(|(_, error)| error).min_by_key(rank)
+    }
+}
+
+fn check_device(pipeline: &Pipeline) -> Result<()> {
+    let (device, span) = &pipeline.device;
+    models::device(device)
+        .map(drop)
+        .map_err(|error| match span {
+            Some(span) => error.or_at(span, ""),
+            None => error,
+        })
+}
