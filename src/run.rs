@@ -1,5 +1,7 @@
 //! The whole flow of a run on one screen: read, plan, decide, run, publish, lock. See [`run`].
 
+#[cfg(test)]
+mod tests;
 mod workspace;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use crate::lock::{Entry, Lock};
 use crate::models;
 use crate::plan::{Goal, Plan, Selection};
 use crate::report::Journal;
-use crate::store::{Digest, Store};
+use crate::store::{Digest, Store, Unrestored};
 
 /// A pipeline that was read and planned, with the cache and the lock beside it.
 pub struct Project {
@@ -187,8 +189,20 @@ impl Project {
                     .help("name a folder that does not exist yet"),
             );
         }
+        let artifact = record
+            .outputs
+            .get(&output.port)
+            .copied()
+            .unwrap_or(Digest::from([0; 32]));
         self.store
-            .export(&record.outputs[&output.port], destination)
+            .copy_out(&artifact, destination)
+            .map_err(|error| match error {
+                Unrestored::Failed(error) => error,
+                Unrestored::Damaged(damage) => Error::stage(damage.to_string()).help(format!(
+                    "run the stage again: refire run {} {stage}",
+                    self.path.display()
+                )),
+            })
     }
 
     /// The lock and its keys are looked up here.

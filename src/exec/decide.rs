@@ -160,7 +160,7 @@ impl Decider<'_> {
 /// What stands for an output of a stage in the recipes of those that need it.
 fn recipe_of_output(stage: Option<&Digest>, output: &str) -> Digest {
     let mut hasher = blake3::Hasher::new_derive_key("refire output recipe");
-    hasher.update(stage.map_or(&[0; 32], Digest::as_bytes));
+    hasher.update(stage.map_or(&[0; 32], Digest::as_bytes).as_slice());
     hasher.update(output.as_bytes());
     Digest::from(*hasher.finalize().as_bytes())
 }

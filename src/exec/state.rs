@@ -108,7 +108,7 @@ impl States {
     /// # Panics
     /// On any other transition: that is a bug in the caller.
     pub fn set(&mut self, index: usize, next: State) {
-        use State::{Done, Failed, Ready, Running, Skipped, Waiting};
+        use State::{Done, Failed, Out, Ready, Running, Skipped, Waiting};
         let now = self.states[index];
         let allowed = matches!(
             (now, next),
