@@ -91,7 +91,10 @@ pub(super) fn encode(text: &str, keep_slashes: bool) -> String {
         {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            encoded.push('%');
+            let digits =
+                [byte >> 4, byte & 15].map(|digit| b"0123456789ABCDEF"[usize::from(digit)]);
+            encoded.extend(digits.map(char::from));
         }
         encoded
     })

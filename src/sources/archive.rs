@@ -17,7 +17,7 @@ const MOST_ENTRIES: usize = 1_000_000;
 /// How many times as large as the archive its content may be …
 const MOST_GROWTH: u64 = 200;
 /// … once it is larger than this.
-const FREE_GROWTH: u64 = 256 << 20;
+const FREE_GROWTH: u64 = 64 << 20;
 const MOST_BYTES: u64 = 256 << 30;
 
 /// How an archive is packed.

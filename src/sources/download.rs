@@ -190,8 +190,11 @@ impl Download<'_> {
     /// A login page or a proxy's message must not be taken for the file.
     fn refuse_web_page(&self, answer: &Answer) -> Result<()> {
         let kind = answer.header("content-type").unwrap_or_default();
-        let path = super::address::path(self.url).to_ascii_lowercase();
-        if kind.starts_with("text/html") && !path.ends_with(".html") && !path.ends_with(".htm") {
+        let path = Path::new(super::address::path(self.url));
+        let wanted = path.extension().is_some_and(|ending| {
+            ending.eq_ignore_ascii_case("html") || ending.eq_ignore_ascii_case("htm")
+        });
+        if kind.starts_with("text/html") && !wanted {
             return Err(Error::stage(format!(
                 "`{}` answers with a web page instead of the file",
                 self.url

@@ -9,9 +9,11 @@ use std::path::Path;
 
 use super::checksum::Sha256;
 use super::download::Download;
-use super::exchange::Answer;
+use super::exchange::{self, Answer};
 use super::{Location, Scheme, Transfer, address, archive, web};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, closest};
+
+const LONGEST_DESCRIPTION: usize = 16 << 20;
 
 /// `hf:…`
 pub(super) struct Hub;
@@ -147,7 +149,14 @@ impl Location for Repository {
             url: &url,
             token,
             pinned,
-            explain: &|answer| self.explain(hub, &url, token.is_some(), answer),
+            explain: &|answer| {
+                let error = self.explain(hub, &url, token.is_some(), answer);
+                if answer.header_on_the_way("x-error-code") == Some("EntryNotFound") {
+                    self.propose(transfer, error)
+                } else {
+                    error
+                }
+            },
         }
         .run(transfer, dest)
     }
@@ -183,5 +192,45 @@ impl Repository {
             Some(words) => error.note(format!("the Hub says: {words}")),
             None => error,
         }
+    }
+
+    /// Proposes the file that may be meant, if the Hub tells which there are.
+    fn propose(&self, transfer: &Transfer<'_>, error: Error) -> Error {
+        let names = self.file_names(transfer).unwrap_or_default();
+        let same_name = names
+            .iter()
+            .find(|name| name.rsplit('/').next() == self.file.rsplit('/').next());
+        let near = closest(&self.file, names.iter().map(String::as_str));
+        match near.or(same_name.map(String::as_str)) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error,
+        }
+    }
+
+    /// The files of the repository: `siblings` in the Hub's description of it.
+    fn file_names(&self, transfer: &Transfer<'_>) -> Option<Vec<String>> {
+        let kind = match self.kind {
+            Kind::Model => "models",
+            Kind::Dataset => "datasets",
+        };
+        let revision = address::encode(&self.revision, false);
+        let hub = &transfer.environment.hub;
+        let url = format!("{hub}/api/{kind}/{}/revision/{revision}", self.id);
+        let token = transfer.environment.token.as_deref();
+        let answer = exchange::get(transfer, &url, &[], token).ok()?;
+        let mut json = Vec::new();
+        while let Some(piece) = answer.next_piece(transfer).ok()? {
+            json.extend(piece);
+            if json.len() > LONGEST_DESCRIPTION {
+                return None;
+            }
+        }
+        let json: serde_json::Value = serde_json::from_slice(&json).ok()?;
+        let siblings = json.get("siblings")?.as_array()?.iter();
+        Some(
+            siblings
+                .filter_map(|file| Some(file.get("rfilename")?.as_str()?.into()))
+                .collect(),
+        )
     }
 }

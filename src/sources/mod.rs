@@ -16,6 +16,8 @@ mod package;
 mod partial;
 mod path;
 mod pip;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod web;
 

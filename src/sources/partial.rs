@@ -172,9 +172,8 @@ fn open_alone(path: &Path) -> std::io::Result<Option<File>> {
             Ok(()) if is_still_at(&file, path) => return Ok(Some(file)),
             // The other process was done in between and took the file away.
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            // A file system without locks.
-            Err(TryLockError::Error(_)) => return Ok(None),
+            // Taken, or on a file system without locks.
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => return Ok(None),
         }
     }
 }

