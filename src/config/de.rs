@@ -24,7 +24,7 @@ pub fn from_table<T: DeserializeOwned>(table: &Table) -> Result<T> {
 }
 
 /// A value together with its range in the file it was read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
@@ -40,6 +40,13 @@ impl<T> Spanned<T> {
             Some(span) => error.or_at(span, text),
             None => error,
         }
+    }
+}
+
+impl<T> From<T> for Spanned<T> {
+    /// A value that does not come from a file, such as a default.
+    fn from(value: T) -> Self {
+        Self { value, span: None }
     }
 }
 

@@ -259,6 +259,16 @@ impl Bert {
         self.config.vocab_size
     }
 
+    /// Everything but its weights that decides what its blocks compute, in words: dropout, which is for training, and labels do not
+    /// enter.
+    pub(super) fn signature(&self) -> String {
+        let config = &self.config;
+        format!(
+            "bert, {:?} pooling, {} heads, {:?}, layer norm {:e}",
+            self.pooling, config.num_attention_heads, config.hidden_act, config.layer_norm_eps,
+        )
+    }
+
     /// How it makes one vector of many.
     pub(super) fn pooling(&self) -> Pooling {
         self.pooling

@@ -206,6 +206,14 @@ impl Network {
         }
     }
 
+    /// Everything but its weights that decides what its blocks compute, in words.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        match self {
+            Self::Bert(bert) => bert.signature(),
+        }
+    }
+
     /// The most tokens that a text may have; none for networks without such a limit.
     #[must_use]
     pub fn max_tokens(&self) -> Option<usize> {

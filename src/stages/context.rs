@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Sink};
 use crate::sources::{Environment, Observer, Transfer};
 use crate::store::{Store, memo};
+use crate::train::Host;
 
 /// Everything that a stage is run with, decided before it starts.
 #[derive(Clone, Debug, Default)]
@@ -215,5 +216,32 @@ impl Observer for StageContext<'_> {
 
     fn check_cancelled(&self) -> Result<()> {
         StageContext::check_cancelled(self)
+    }
+}
+
+impl Host for StageContext<'_> {
+    fn progress(&self, activity: &str, done: u64, total: u64, unit: &str) {
+        Self::progress(self, activity, done, total, unit);
+    }
+
+    fn notice(&self, text: String) {
+        Self::notice(self, text);
+    }
+
+    fn measured(&self, at: String, figures: BTreeMap<String, f64>) {
+        Self::measured(self, at, figures);
+    }
+
+    fn check_cancelled(&self) -> Result<()> {
+        Self::check_cancelled(self)
+    }
+
+    fn memo(
+        &self,
+        name: &str,
+        fields: &[(&str, String)],
+        make: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        Self::memo(self, name, fields, make)
     }
 }

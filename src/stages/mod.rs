@@ -4,6 +4,8 @@
 
 mod command;
 mod context;
+mod evaluate;
+mod finetune;
 mod port;
 mod pretrained;
 
@@ -18,7 +20,12 @@ use crate::error::{Error, Kind, Result, Span};
 use crate::fingerprint::Manifest;
 
 /// Every stage kind, in the order in which they are documented.
-pub const KINDS: &[&dyn StageKind] = &[&pretrained::PretrainedKind, &command::CommandKind];
+pub const KINDS: &[&dyn StageKind] = &[
+    &pretrained::PretrainedKind,
+    &finetune::FinetuneKind,
+    &evaluate::EvaluateKind,
+    &command::CommandKind,
+];
 
 /// A kind of stage: `finetune`, `split`, …
 pub trait StageKind: Sync {

@@ -38,9 +38,9 @@ impl Gradients {
                     .par_chunks_mut(PIECE)
                     .zip(numbers(&data).par_chunks(PIECE))
                     .for_each(|(sum, more)| {
-                        sum.iter_mut()
-                            .zip(more)
-                            .for_each(|(sum, more)| *sum += more)
+                        for (sum, more) in sum.iter_mut().zip(more) {
+                            *sum += more;
+                        }
                     }),
             }
         }

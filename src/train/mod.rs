@@ -1,13 +1,106 @@
-//! Training: the loop and its parts. Knows no pipeline, no stage and no cache; what it needs of them comes by `Host`.
+//! Training: the loop and its parts. It knows no pipeline, no stage and no cache; what it needs of them comes by [`Host`].
+//!
+//! In reading order: [`Samples`] are labelled texts as tokens; the frozen [`Prefix`] of a network turns them into features, once;
+//! a [`Feed`] gives batches of either; [`Training`] makes epochs of steps; [`metrics`] say how good the result is.
 
 mod batches;
+mod checks;
+mod features;
+mod feed;
 mod gradients;
+mod inference;
 pub mod metrics;
 mod objective;
 mod optimizer;
+mod prefix;
+mod samples;
 mod schedule;
-mod seeds;
+pub mod seeds;
+mod training;
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub use checks::check_step;
+pub use feed::Feed;
 pub use gradients::Gradients;
+pub use inference::predict;
+pub use objective::Objective;
 pub use optimizer::{AdamW, AdamWSettings, Trained};
+pub use prefix::Prefix;
+pub use samples::Samples;
 pub use schedule::{Schedule, Shape};
+pub use training::{EpochFigures, Outcome, Recipe, Training, Warmup};
+
+use crate::error::Result;
+
+/// What a training needs of the stage that it is run by.
+pub trait Host {
+    /// Shows how far the current activity is.
+    fn progress(&self, activity: &str, done: u64, total: u64, unit: &str);
+
+    /// Tells the user something that is not an error.
+    fn notice(&self, text: String);
+
+    /// Shows figures measured on the way.
+    fn measured(&self, at: String, figures: BTreeMap<String, f64>);
+
+    /// Fails if the user asked to stop.
+    ///
+    /// # Errors
+    /// That the user asked to stop.
+    fn check_cancelled(&self) -> Result<()>;
+
+    /// A result that is kept under a key of its own: the folder that `make` filled, now or in an earlier run. `name` and `fields`
+    /// must hold everything that can change what `make` writes.
+    ///
+    /// # Errors
+    /// Those of `make` and of the disk.
+    fn memo(
+        &self,
+        name: &str,
+        fields: &[(&str, String)],
+        make: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<PathBuf>;
+}
+
+/// Shows progress at most ten times a second: a step on features takes less time than showing it.
+struct Progress<'a> {
+    host: &'a dyn Host,
+    activity: String,
+    unit: &'static str,
+    total: usize,
+    shown: Option<Instant>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(
+        host: &'a dyn Host,
+        activity: impl Into<String>,
+        total: usize,
+        unit: &'static str,
+    ) -> Self {
+        Self {
+            host,
+            activity: activity.into(),
+            unit,
+            total,
+            shown: None,
+        }
+    }
+
+    /// Says that `done` is done, and fails if the user asked to stop.
+    fn at(&mut self, done: usize) -> Result<()> {
+        self.host.check_cancelled()?;
+        let due = self
+            .shown
+            .is_none_or(|shown| shown.elapsed() >= Duration::from_millis(100));
+        if due || done == self.total {
+            self.shown = Some(Instant::now());
+            self.host
+                .progress(&self.activity, done as u64, self.total as u64, self.unit);
+        }
+        Ok(())
+    }
+}

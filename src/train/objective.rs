@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 /// The loss of a classifier.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Objective {
+pub struct Objective {
     /// The weight of each class.
     weights: Vec<f32>,
     /// Share of the target that is spread evenly over all classes.
@@ -15,7 +15,7 @@ pub(super) struct Objective {
 impl Objective {
     /// A loss with a weight for each class and label smoothing (Szegedy et al. 2016, arXiv:1512.00567).
     #[must_use]
-    pub(super) fn new(weights: Vec<f32>, smoothing: f32) -> Self {
+    pub fn new(weights: Vec<f32>, smoothing: f32) -> Self {
         Self { weights, smoothing }
     }
 
@@ -26,7 +26,7 @@ impl Objective {
         clippy::cast_precision_loss,
         reason = "counts of samples stay far below 2^24"
     )]
-    pub(super) fn balanced(counts: &[usize]) -> Vec<f32> {
+    pub fn balanced(counts: &[usize]) -> Vec<f32> {
         let samples = counts.iter().sum::<usize>() as f32;
         let share = samples / counts.len() as f32;
         counts
@@ -128,10 +128,10 @@ mod tests {
         let total = objective.weight(labels);
         let whole: f32 = objective.loss(logits(), &labels, total).into_scalar();
         let first: f32 = objective
-            .loss(logits().slice([0..1]), &labels[..1], total)
+            .loss(logits().slice(0..1), &labels[..1], total)
             .into_scalar();
         let second: f32 = objective
-            .loss(logits().slice([1..3]), &labels[1..], total)
+            .loss(logits().slice(1..3), &labels[1..], total)
             .into_scalar();
         assert!((whole - first - second).abs() < 1e-6);
     }

@@ -3,7 +3,7 @@
 
 /// The seed of `role` at `position`.
 #[must_use]
-pub(super) fn derive(seed: u64, role: &str, position: &[u64]) -> u64 {
+pub fn derive(seed: u64, role: &str, position: &[u64]) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("refire training seeds, version 1");
     hasher.update(&seed.to_le_bytes());
     hasher.update(&(role.len() as u64).to_le_bytes());

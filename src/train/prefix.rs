@@ -1,0 +1,129 @@
+//! The frozen prefix of a network: the blocks before the first one with a parameter that trains.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::error::Result;
+use crate::models::{self, Activations, Network, TokenBatch};
+
+/// The frozen prefix; it may be empty.
+///
+/// It runs on a plain device, so without dropout and without autodiff.
+#[derive(Debug)]
+pub struct Prefix {
+    network: Network,
+    blocks: usize,
+    pad_id: u32,
+    device: Device,
+    device_class: String,
+}
+
+impl Prefix {
+    /// The first `blocks` blocks of `network`, which is on the plain device called `device`. Texts are padded with `pad_id`.
+    ///
+    /// # Errors
+    /// A device that does not exist.
+    pub fn new(network: Network, blocks: usize, pad_id: u32, device: &str) -> Result<Self> {
+        Ok(Self {
+            network,
+            blocks,
+            pad_id,
+            device: models::device(device)?,
+            device_class: models::device_class(device),
+        })
+    }
+
+    /// How many blocks it has.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// The device that it runs on.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What the blocks make of a batch of texts: the texts themselves if there are no blocks.
+    #[must_use]
+    pub fn run(&self, texts: &[&[u32]]) -> Activations {
+        let tokens = Activations::Tokens(self.pad(texts));
+        if self.blocks == 0 {
+            return tokens;
+        }
+        self.network.forward(0..self.blocks, tokens)
+    }
+
+    /// Fills shorter texts up to the longest one.
+    fn pad(&self, texts: &[&[u32]]) -> TokenBatch {
+        let width = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        let shape = [texts.len(), width];
+        let mut ids = vec![i64::from(self.pad_id); texts.len() * width];
+        let mut mask = vec![0.0_f32; texts.len() * width];
+        for (row, text) in texts.iter().enumerate() {
+            let start = row * width;
+            for (column, id) in text.iter().enumerate() {
+                ids[start + column] = i64::from(*id);
+            }
+            mask[start..start + text.len()].fill(1.0);
+        }
+        TokenBatch {
+            ids: Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &self.device),
+            mask: Tensor::from_data(TensorData::new(mask, shape), &self.device),
+        }
+    }
+
+    /// Everything but the texts that decides what [`run`](Self::run) gives: how the network is built, how deep the prefix is, the
+    /// names, sizes and bytes of its weights, the padding, the class of the device.
+    ///
+    /// Weights of later blocks do not enter, so a network keeps its features when its head is tuned.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let weights = Weights::of(&self.network);
+        let mut hasher = blake3::Hasher::new_derive_key("refire frozen prefix, version 1");
+        let mut text = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        text(&self.network.signature());
+        text(&format!("{} blocks, padding {}", self.blocks, self.pad_id));
+        text(&self.device_class);
+        let mut parameters = self.network.parameters();
+        parameters.retain(|parameter| parameter.block < self.blocks && parameter.used);
+        parameters.sort_by(|a, b| a.name.cmp(&b.name));
+        for parameter in parameters {
+            text(&parameter.name);
+            text(&format!("{:?}", parameter.shape));
+            text(&weights.digests[&parameter.id]);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// The digest of each parameter's bytes.
+#[derive(Default)]
+pub(super) struct Weights {
+    pub(super) digests: BTreeMap<ParamId, String>,
+}
+
+impl Weights {
+    pub(super) fn of(network: &Network) -> Self {
+        let mut weights = Self::default();
+        network.visit(&mut weights);
+        weights
+    }
+}
+
+impl ModuleVisitor for Weights {
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        let data = parameter.val().into_data();
+        let digest = blake3::Hasher::new()
+            .update_rayon(data.as_bytes())
+            .finalize();
+        self.digests
+            .insert(parameter.id, digest.to_hex().to_string());
+    }
+}
