@@ -1,13 +1,37 @@
 //! Writing to a disk so that a file is there whole or not at all, and saying clearly what the disk refused.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+
+/// The content of a file, most often a small one: three calls to the system where `fs::read` needs five, of which a run with
+/// nothing to do makes thousands.
+pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    const SMALL: usize = 4096;
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; SMALL];
+    let mut length = 0;
+    loop {
+        match file.read(&mut bytes[length..]) {
+            Ok(read) => {
+                length += read;
+                // Only at its end does a file give less than it is asked for.
+                if length < bytes.len() {
+                    bytes.truncate(length);
+                    return Ok(bytes);
+                }
+                bytes.resize(2 * length, 0);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
 
 /// Says what was being done to which path when the system refused.
 pub(super) trait OnDisk<T> {
@@ -90,8 +114,16 @@ fn replace(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// Makes `target` in `folder` hold `bytes`, in one step but not yet for good.
+pub(super) fn place(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary(folder)?;
+    file.write_all(bytes)?;
+    file.persist(target)?;
+    Ok(())
+}
+
 /// An empty file in `folder` that vanishes unless it is kept, with the permissions of any new file.
-pub(super) fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".refire-");
     #[cfg(unix)]

@@ -63,7 +63,7 @@ impl Store {
         let files = walk(folder, Links::Anywhere, IGNORED)?
             .into_par_iter()
             .map(|file| {
-                let (digest, size) = self.hash_local(&file.path)?;
+                let (digest, size) = self.hash_local(&folder.join(&file.relative))?;
                 Ok(Entry {
                     path: file.relative,
                     digest,

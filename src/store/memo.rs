@@ -41,7 +41,10 @@ pub fn memo(
         && let Some(artifact) = record.outputs.get(OUTPUT)
     {
         match put(store, artifact, scratch, &folder) {
-            Ok(()) => return Ok(folder),
+            Ok(()) => {
+                store.touch_record(&key);
+                return Ok(folder);
+            }
             Err(Unrestored::Damaged(damage)) => store.notice(damage.to_string()),
             Err(Unrestored::Failed(error)) => return Err(error),
         }

@@ -16,6 +16,7 @@
 //! the right size is trusted where that decides only whether work is repeated ([`Store::is_whole`]), any other is hashed again;
 //! what is handed out ([`Store::materialise`]) is always hashed first, once per process.
 
+mod collect;
 mod digest;
 mod disk;
 mod hash;
@@ -36,8 +37,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
+pub use collect::{Collected, Filed, Keep};
 pub use digest::Digest;
 pub use disk::{disk_error, write_atomic, write_if_changed};
 pub use manifest::{Entry, Manifest};
@@ -62,6 +64,8 @@ pub struct Store {
     /// Local files that were written to just before they were hashed.
     racy: Mutex<BTreeSet<PathBuf>>,
     notices: Mutex<Vec<String>>,
+    /// Whether leftovers of killed processes have been removed.
+    swept: Once,
 }
 
 impl Drop for Store {
@@ -90,6 +94,7 @@ impl Store {
             verified: Mutex::default(),
             racy: Mutex::default(),
             notices: Mutex::default(),
+            swept: Once::new(),
         })
     }
 

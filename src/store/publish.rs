@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::digest::Digest;
-use super::disk::{OnDisk, hard_links, is_executable, is_sealed, make_folder, seal, sync_all};
+use super::disk::{
+    OnDisk, hard_links, is_executable, is_sealed, make_folder, place, seal, sync_all,
+};
 use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
 use super::stamp::Stamp;
@@ -46,7 +48,7 @@ impl Store {
         let staging = self.scratch("publish")?;
         let incoming = walk(folder, Links::Inside, &[])?
             .into_par_iter()
-            .map(|file| self.take_in(file, &staging))
+            .map(|file| self.take_in(folder, &file, &staging))
             .collect::<Result<Vec<Incoming>>>()?;
         let (entries, paths): (Vec<Entry>, Vec<PathBuf>) = incoming
             .into_iter()
@@ -58,13 +60,14 @@ impl Store {
             .map(|(entry, path)| (entry.digest, (entry.size, path)))
             .collect();
         let manifest = Manifest::new(entries)?;
-        self.add_objects(sources, &staging)?;
+        let mut touched = self.add_objects(sources, &staging)?;
         let published = Published {
             digest: manifest.digest(),
             bytes: manifest.bytes(),
             files: manifest.files().len(),
         };
-        self.add_manifest(&published.digest, &manifest)?;
+        touched.extend(self.add_manifest(&published.digest, &manifest)?);
+        sync_all(&self.root, &touched)?;
         // What is left are folders and files that the store had already; a rest is swept with the scratch folder.
         let _ = fs::remove_dir_all(folder);
         Ok(published)
@@ -74,8 +77,8 @@ impl Store {
     ///
     /// A file that has other names, by which it could be changed, is copied first; unless the store has it, as when a
     /// stage moves an input to an output.
-    fn take_in(&self, file: Found, staging: &Scratch) -> Result<Incoming> {
-        let mut path = file.path;
+    fn take_in(&self, folder: &Path, file: &Found, staging: &Scratch) -> Result<Incoming> {
+        let mut path = folder.join(&file.relative);
         let metadata = fs::metadata(&path).doing("read", &path)?;
         let size = metadata.len();
         let incoming = |digest, path| Incoming {
@@ -114,20 +117,17 @@ impl Store {
         Ok(incoming(digest, path))
     }
 
-    /// Moves files into the store unless it has them whole, and makes them last.
+    /// Moves files into the store, synced, unless it has them whole. Gives the folders that have to be synced.
     fn add_objects(
         &self,
         sources: BTreeMap<Digest, (u64, PathBuf)>,
         staging: &Scratch,
-    ) -> Result<()> {
+    ) -> Result<Vec<PathBuf>> {
         let new: Vec<(Digest, PathBuf)> = sources
             .into_par_iter()
             .filter(|(digest, (size, _))| !self.has_object(digest, *size))
             .map(|(digest, (_, path))| (digest, path))
             .collect();
-        if new.is_empty() {
-            return Ok(());
-        }
         let paths: Vec<PathBuf> = new.iter().map(|(_, path)| path.clone()).collect();
         sync_all(&self.root, &paths)?;
         let mut shards: Vec<PathBuf> = new
@@ -142,7 +142,7 @@ impl Store {
         for (digest, path) in &new {
             self.add_object(digest, path, staging)?;
         }
-        sync_all(&self.root, &shards)
+        Ok(shards)
     }
 
     fn add_object(&self, digest: &Digest, path: &Path, staging: &Scratch) -> Result<()> {
@@ -169,10 +169,16 @@ impl Store {
         self.is_object_whole(object, size) && seal(&self.object_path(object), false).is_ok()
     }
 
-    fn add_manifest(&self, artifact: &Digest, manifest: &Manifest) -> Result<()> {
+    /// Writes the manifest unless it is there. Gives what has to be synced; a manifest that a power cut spoils is noticed, because its
+    /// digest is its name.
+    fn add_manifest(&self, artifact: &Digest, manifest: &Manifest) -> Result<Vec<PathBuf>> {
         if self.manifest(artifact).is_ok() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        self.put(&self.manifest_path(artifact), &manifest.to_json())
+        let path = self.manifest_path(artifact);
+        let folder = path.parent().unwrap_or(&self.root).to_owned();
+        make_folder(&folder).doing("make the folder", &folder)?;
+        place(&path, &folder, &manifest.to_json()).doing("write", &path)?;
+        Ok(vec![path, folder])
     }
 }

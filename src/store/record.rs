@@ -1,7 +1,7 @@
 //! What a key led to: outputs, figures, time. Written last, so that a record means that everything is there.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 
 use jiff::Timestamp;
@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::digest::Digest;
-use super::disk::OnDisk;
+use super::disk::{OnDisk, read_small};
 use crate::error::{Error, Result};
+use crate::event;
 
 /// The version of the JSON; a record of another version is no record.
 const VERSION: u32 = 1;
@@ -51,7 +52,7 @@ impl Store {
     /// If the file is there but cannot be read.
     pub fn record(&self, key: &Digest) -> Result<Option<Record>> {
         let path = self.record_path(key);
-        let json = match fs::read(&path) {
+        let json = match read_small(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             json => json.doing("read the record", &path)?,
         };
@@ -69,6 +70,17 @@ impl Store {
                 Ok(None)
             }
         }
+    }
+
+    /// Notes that a record was used, so that it is collected later than others. Locks do not name memos, so this is all that
+    /// keeps them.
+    pub(super) fn touch_record(&self, key: &Digest) {
+        let now = fs::FileTimes::new().set_modified(event::now());
+        // In a cache that can only be read nothing is collected either.
+        let _ = File::options()
+            .write(true)
+            .open(self.record_path(key))
+            .and_then(|file| file.set_times(now));
     }
 
     /// Files `record`. Everything that it names must have been published.

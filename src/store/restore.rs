@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::digest::Digest;
-use super::disk::{OnDisk, disk_error, is_sealed, seal};
+use super::disk::{OnDisk, disk_error, is_sealed, read_small, seal};
 use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
 use super::stamp::Stamp;
@@ -112,7 +112,7 @@ impl Store {
     /// [`Unrestored::Damaged`] if it is not in the store, or its manifest is not what was published.
     pub fn manifest(&self, artifact: &Digest) -> Result<Manifest, Unrestored> {
         let path = self.manifest_path(artifact);
-        let defect = match fs::read(&path) {
+        let defect = match read_small(&path) {
             Ok(json) => {
                 if let Some(manifest) = Manifest::from_json(&json, artifact) {
                     return Ok(manifest);

@@ -1,22 +1,27 @@
-//! Folders for work in progress.
+//! Folders for work in progress, and what is done about those that a killed process left behind.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
+use std::time::Duration;
 
-use fs4::FileExt;
 use tempfile::TempDir;
 
 use super::Store;
-use super::disk::OnDisk;
+use super::disk::{OnDisk, make_folder};
+use super::stamp::age;
 use crate::error::Result;
+
+/// Between making a folder and locking it, it must not be taken for a leftover.
+const YOUNG: Duration = Duration::from_mins(1);
+/// When a folder counts as left behind on a disk that cannot lock.
+const OLD: Duration = Duration::from_hours(7 * 24);
 
 /// An empty folder on the store's own disk, removed with all that is in it when this is dropped.
 ///
-/// As long as it lives its folder is locked, so that what a killed process left behind can be told apart.
+/// As long as it lives its folder is locked; the lock of a killed process is gone, by which its folder is recognised.
 #[derive(Debug)]
 pub struct Scratch {
     folder: TempDir,
-    /// Not every file system can lock; age decides there.
     _lock: Option<File>,
 }
 
@@ -41,17 +46,59 @@ impl Store {
     /// If the cache is not writable.
     pub fn scratch(&self, prefix: &str) -> Result<Scratch> {
         let parent = self.root.join("tmp");
-        fs::create_dir_all(&parent).doing("make the folder", &parent)?;
+        make_folder(&parent).doing("make the folder", &parent)?;
+        self.swept.call_once(|| sweep(&parent, YOUNG));
         let folder = tempfile::Builder::new()
             .prefix(&format!("{prefix}-"))
             .tempdir_in(&parent)
             .doing("make a folder in", &parent)?;
         let lock = File::open(folder.path())
             .ok()
-            .filter(|file| FileExt::try_lock(file).is_ok());
+            .filter(|file| file.try_lock().is_ok());
         Ok(Scratch {
             folder,
             _lock: lock,
         })
+    }
+}
+
+/// Removes what killed processes left in `folder`. What cannot be removed is left to the next time.
+fn sweep(folder: &Path, young: Duration) {
+    for item in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = item.path();
+        if is_left_behind(&path, young) {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+fn is_left_behind(path: &Path, young: Duration) -> bool {
+    let Ok(age) = fs::metadata(path).map(|metadata| age(&metadata)) else {
+        return false;
+    };
+    match File::open(path).map(|folder| folder.try_lock()) {
+        Ok(Ok(())) => age >= young,
+        Ok(Err(TryLockError::WouldBlock)) => false,
+        Ok(Err(TryLockError::Error(_))) | Err(_) => age > OLD,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::super::tests::{place, write};
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_and_what_is_in_use_is_not() {
+        let place = place();
+        let used = place.store.scratch("used").expect("a scratch folder");
+        let tmp = used.path().parent().expect("the store's tmp");
+        let left = tmp.join("left");
+        write(&left.join("deep/file"), "half");
+        sweep(tmp, YOUNG);
+        assert!(left.exists(), "it may be about to be locked");
+        sweep(tmp, Duration::ZERO);
+        assert!(!left.exists());
+        assert!(used.path().exists());
     }
 }

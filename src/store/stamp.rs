@@ -3,6 +3,8 @@
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime};
 
+use crate::event;
+
 /// Size, times in nanoseconds since 1970 and, on Unix, inode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
@@ -66,4 +68,43 @@ impl Stamp {
 fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// How long ago content, name or permissions of a file last changed; nothing if that lies in the future.
+pub(super) fn age(metadata: &Metadata) -> Duration {
+    let changed = u64::try_from(Stamp::of(metadata).changed).unwrap_or(0);
+    since_1970(event::now()).saturating_sub(Duration::from_nanos(changed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_proves_something_only_after_the_file_systems_clock_has_moved_on() {
+        let second: u64 = 1_000_000_000;
+        let is_older = |nanoseconds: u64, by: u64| {
+            let modified = i64::try_from(nanoseconds).expect("fits");
+            let stamp = Stamp {
+                size: 1,
+                modified,
+                changed: modified - 1,
+                inode: 1,
+            };
+            stamp.is_older_than(SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds + by))
+        };
+        let fine = 1_700_000_000 * second + 123_456;
+        assert!(!is_older(fine, 0));
+        assert!(
+            !is_older(fine, 10_000_000),
+            "one slow step of a kernel's clock"
+        );
+        assert!(is_older(fine, 30_000_000));
+        let coarse = 1_700_000_000 * second;
+        assert!(
+            !is_older(coarse, second),
+            "a disk that counts in two seconds"
+        );
+        assert!(is_older(coarse, 3 * second));
+    }
 }

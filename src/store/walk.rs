@@ -21,8 +21,6 @@ pub(super) enum Links {
 pub(super) struct Found {
     /// Its path within the folder, with `/` between the parts.
     pub(super) relative: String,
-    /// Where it is.
-    pub(super) path: PathBuf,
     /// Whether it is reached by a link.
     pub(super) linked: bool,
 }
@@ -73,9 +71,9 @@ impl Walk<'_> {
             };
             let kind = item.file_type().doing("read", &path)?;
             if kind.is_symlink() {
-                self.link(path, relative)?;
+                self.link(&path, relative)?;
             } else {
-                self.item(path, relative, kind, linked)?;
+                self.item(&path, relative, kind, linked)?;
             }
         }
         Ok(())
@@ -83,19 +81,15 @@ impl Walk<'_> {
 
     fn item(
         &mut self,
-        path: PathBuf,
+        path: &Path,
         relative: String,
         kind: fs::FileType,
         linked: bool,
     ) -> Result<()> {
         if kind.is_dir() {
-            self.folder(&path, &relative, linked)
+            self.folder(path, &relative, linked)
         } else if kind.is_file() {
-            self.found.push(Found {
-                relative,
-                path,
-                linked,
-            });
+            self.found.push(Found { relative, linked });
             Ok(())
         } else {
             Err(Error::stage(format!(
@@ -105,16 +99,16 @@ impl Walk<'_> {
         }
     }
 
-    fn link(&mut self, path: PathBuf, relative: String) -> Result<()> {
+    fn link(&mut self, path: &Path, relative: String) -> Result<()> {
         let shown = path.display();
-        let target = fs::canonicalize(&path).map_err(|error| {
-            let leads = fs::read_link(&path).unwrap_or_default();
+        let target = fs::canonicalize(path).map_err(|error| {
+            let leads = fs::read_link(path).unwrap_or_default();
             match error.kind() {
                 ErrorKind::NotFound => Error::stage(format!(
                     "`{shown}` is a link to `{}`, which does not exist",
                     leads.display()
                 )),
-                _ => disk_error(&error, "follow the link", &path),
+                _ => disk_error(&error, "follow the link", path),
             }
         })?;
         if self.links == Links::Inside {
@@ -131,7 +125,7 @@ impl Walk<'_> {
         if !kind.is_dir() {
             return self.item(path, relative, kind, true);
         }
-        let parent = path.parent().unwrap_or(&path);
+        let parent = path.parent().unwrap_or(path);
         self.trail
             .push(fs::canonicalize(parent).doing("read", parent)?);
         if self.trail.iter().any(|real| real.starts_with(&target)) {

@@ -11,6 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 
+mod collect;
+mod full;
+mod inputs;
+mod publish;
+mod record;
+
 pub(super) struct Place {
     _folder: tempfile::TempDir,
     pub(super) path: PathBuf,
@@ -46,7 +52,10 @@ fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     walk::walk(folder, walk::Links::Anywhere, &[])
         .expect("walked")
         .into_iter()
-        .map(|file| (file.relative, fs::read(file.path).expect("read")))
+        .map(|file| {
+            let content = fs::read(folder.join(&file.relative)).expect("read");
+            (file.relative, content)
+        })
         .collect()
 }
 
@@ -290,206 +299,6 @@ fn restoring_into_a_folder_with_files_is_refused() {
     assert_eq!(count(&place.path.join("out")), 1);
 }
 
-#[cfg(unix)]
-#[test]
-fn links_are_followed_inside_and_refused_outside() {
-    use std::os::unix::fs::symlink;
-    let place = place();
-    let scratch = || place.store.scratch("test").expect("a scratch folder");
-
-    let inside = scratch();
-    write(&inside.path().join("lib/x"), "x");
-    symlink("lib", inside.path().join("lib64")).expect("linked");
-    symlink("lib/x", inside.path().join("y")).expect("linked");
-    let published = place.store.publish(inside.path()).expect("published");
-    let plain = publish(
-        &place.store,
-        &[("lib/x", "x"), ("lib64/x", "x"), ("y", "x")],
-    );
-    assert_eq!(published, plain);
-
-    write(&place.path.join("outside"), "secret");
-    for (target, part) in [
-        ("../../../outside", "outside of the folder"),
-        ("nothing", "does not exist"),
-        (".", "a circle"),
-    ] {
-        let folder = scratch();
-        symlink(target, folder.path().join("link")).expect("linked");
-        let error = place.store.publish(folder.path()).expect_err("refused");
-        assert!(error.message().contains(part), "{error}");
-        assert!(error.message().contains("link`"), "{error}");
-    }
-
-    let pipe = scratch();
-    let _listener = std::os::unix::net::UnixListener::bind(pipe.path().join("s")).expect("bound");
-    let error = place.store.publish(pipe.path()).expect_err("refused");
-    assert!(error.message().contains("socket"), "{error}");
-}
-
-#[cfg(unix)]
-#[test]
-fn an_input_that_is_moved_to_an_output_is_kept_and_one_changed_in_place_harms_nobody() {
-    let place = place();
-    let published = publish(&place.store, &[("a", "content")]);
-    let object = place.store.object_path(&Digest::of(b"content"));
-    let restored = place.store.scratch("test").expect("a scratch folder");
-    let folder = restored.path().join("in");
-    place
-        .store
-        .materialise(&published.digest, &folder)
-        .expect("restored");
-    assert_eq!(place.store.publish(&folder).expect("published"), published);
-    assert_eq!(fs::read(&object).expect("still there"), b"content");
-
-    place
-        .store
-        .materialise(&published.digest, &folder)
-        .expect("restored");
-    flip(&folder.join("a"));
-    let changed = place.store.publish(&folder).expect("published");
-    assert_ne!(changed.digest, published.digest);
-    assert!(place.store.is_whole(&changed.digest));
-    let other = Store::open(place.store.root()).expect("opened");
-    let intact = fs::read(&object).expect("there") == b"content";
-    assert_eq!(
-        other.is_whole(&published.digest),
-        intact,
-        "the truth is told"
-    );
-}
-
-#[test]
-fn files_from_another_disk_are_copied_in() {
-    let other = Path::new("/dev/shm");
-    if !other.is_dir() {
-        println!("skipped: no second file system");
-        return;
-    }
-    let place = place();
-    let folder = tempfile::tempdir_in(other).expect("a folder on it");
-    write(&folder.path().join("out/a"), "content");
-    let out = folder.path().join("out");
-    let published = place.store.publish(&out).expect("published");
-    assert_eq!(published, publish(&place.store, &[("a", "content")]));
-    assert!(!out.exists(), "the folder is consumed");
-}
-
-#[test]
-fn records_come_back_as_they_were_and_broken_ones_are_dropped() {
-    let place = place();
-    let key = Digest::of(b"key");
-    assert_eq!(place.store.record(&key).expect("read"), None);
-    let record = Record {
-        key,
-        kind: "finetune".into(),
-        explanation: vec![("learning_rate".into(), "0.001".into())],
-        outputs: BTreeMap::from([("model".into(), Digest::of(b"model"))]),
-        metrics: BTreeMap::from([
-            ("accuracy".into(), 0.1 + 0.2),
-            ("loss".into(), f64::NEG_INFINITY),
-        ]),
-        seconds: 1.5,
-        finished_at: "2026-01-02T03:04:05.678Z".parse().expect("a time"),
-        bytes: 12,
-    };
-    place.store.put_record(&record).expect("written");
-    assert_eq!(
-        place.store.record(&key).expect("read"),
-        Some(record.clone())
-    );
-
-    let path = place.store.record_path(&key);
-    let json = fs::read(&path).expect("read");
-    let elsewhere = place.store.record_path(&Digest::of(b"other"));
-    write(&elsewhere, &json);
-    assert_eq!(
-        place.store.record(&Digest::of(b"other")).expect("read"),
-        None
-    );
-    fs::write(&path, &json[..json.len() / 2]).expect("written");
-    assert_eq!(place.store.record(&key).expect("read"), None);
-    assert!(!path.exists() && !elsewhere.exists());
-    assert_eq!(place.store.take_notices().len(), 2);
-}
-
-#[test]
-fn a_metric_that_is_not_a_number_survives() {
-    let place = place();
-    let mut record = Record {
-        key: Digest::of(b"key"),
-        kind: String::new(),
-        explanation: Vec::new(),
-        outputs: BTreeMap::new(),
-        metrics: BTreeMap::from([("mcc".into(), f64::NAN)]),
-        seconds: 0.0,
-        finished_at: jiff::Timestamp::UNIX_EPOCH,
-        bytes: 0,
-    };
-    place.store.put_record(&record).expect("written");
-    let read = place
-        .store
-        .record(&record.key)
-        .expect("read")
-        .expect("known");
-    assert!(read.metrics["mcc"].is_nan());
-    record.metrics.clear();
-}
-
-#[test]
-fn a_memo_is_made_once_and_made_again_when_it_is_damaged() {
-    let place = place();
-    let scratch = |name: &str| {
-        let path = place.path.join(name);
-        fs::create_dir_all(&path).expect("made");
-        path
-    };
-    let made = std::cell::Cell::new(0);
-    let run = |name: &str, field: &str| {
-        memo(
-            &place.store,
-            &scratch(name),
-            "tokens",
-            &[("of", field.into())],
-            |out| {
-                made.set(made.get() + 1);
-                write(&out.join("tokens"), format!("tokens of {field}"));
-                Ok(())
-            },
-        )
-        .expect("made or found")
-    };
-    let first = run("one", "x");
-    assert_eq!(
-        fs::read(first.join("tokens")).expect("read"),
-        b"tokens of x"
-    );
-    assert_eq!(run("one", "x"), first);
-    let second = run("two", "x");
-    assert_eq!(made.get(), 1);
-    assert_eq!(tree(&first), tree(&second));
-    run("two", "y");
-    assert_eq!(made.get(), 2);
-
-    fs::remove_file(place.store.object_path(&Digest::of(b"tokens of x"))).expect("removed");
-    assert_eq!(tree(&run("three", "x")), tree(&first));
-    assert_eq!(made.get(), 3);
-    assert!(place.store.take_notices()[0].contains("is missing"));
-}
-
-#[test]
-fn a_memo_that_fails_leaves_nothing() {
-    let place = place();
-    let error = memo(&place.store, &place.path, "n", &[], |out| {
-        write(&out.join("half"), "half");
-        Err(crate::error::Error::stage("no"))
-    })
-    .expect_err("failed");
-    assert_eq!(error.message(), "no");
-    assert_eq!(count(&place.path.join("cache/tmp")), 0);
-    assert_eq!(count(&place.path.join("cache/records")), 0);
-}
-
 #[test]
 fn racing_publishers_and_readers_agree() {
     let place = place();
@@ -511,20 +320,4 @@ fn racing_publishers_and_readers_agree() {
             });
         }
     });
-}
-
-#[test]
-fn time_does_not_run_into_an_artifact() {
-    let place = place();
-    let scratch = place.store.scratch("test").expect("a scratch folder");
-    let file = scratch.path().join("a");
-    write(&file, "content");
-    let future = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
-    fs::File::options()
-        .write(true)
-        .open(&file)
-        .and_then(|file| file.set_times(fs::FileTimes::new().set_modified(future)))
-        .expect("set");
-    let published = place.store.publish(scratch.path()).expect("published");
-    assert_eq!(published, publish(&place.store, &[("a", "content")]));
 }

@@ -1,0 +1,146 @@
+//! Dropping what nobody needs.
+
+use super::*;
+
+fn stage(store: &Store, name: &str, files: &[(&str, &str)]) -> Record {
+    let published = publish(store, files);
+    let record = Record {
+        key: Digest::of(name.as_bytes()),
+        kind: "test".into(),
+        explanation: Vec::new(),
+        outputs: BTreeMap::from([("out".into(), published.digest)]),
+        metrics: BTreeMap::new(),
+        seconds: 0.0,
+        finished_at: jiff::Timestamp::UNIX_EPOCH,
+        bytes: published.bytes,
+    };
+    store.put_record(&record).expect("written");
+    record
+}
+
+fn is_there(store: &Store, record: &Record) -> bool {
+    store.record(&record.key).expect("read").is_some() && store.is_whole(&record.outputs["out"])
+}
+
+#[test]
+fn what_is_not_needed_goes_and_what_is_shared_stays() {
+    let place = place();
+    let store = &place.store;
+    let needed = stage(store, "needed", &[("a", "shared"), ("b", "own")]);
+    let other = stage(store, "other", &[("x", "shared"), ("y", "others")]);
+    let unnamed = publish(store, &[("z", "kept by name")]);
+    let keep = Keep {
+        keys: [needed.key].into(),
+        artifacts: [unnamed.digest].into(),
+        ..Keep::default()
+    };
+    let expected = Collected {
+        records: 1,
+        artifacts: 1,
+        objects: 1,
+        bytes: 6,
+        kept_bytes: 6 + 3 + 12,
+    };
+    let dry = Keep {
+        dry_run: true,
+        ..keep.clone()
+    };
+    assert_eq!(store.collect(&dry).expect("looked"), expected);
+    assert!(is_there(store, &other), "a dry run drops nothing");
+
+    assert_eq!(store.collect(&keep).expect("collected"), expected);
+    assert!(is_there(store, &needed) && store.is_whole(&unnamed.digest));
+    assert!(!is_there(store, &other));
+    let again = store.collect(&keep).expect("collected");
+    assert_eq!((again.records, again.artifacts, again.objects), (0, 0, 0));
+}
+
+#[test]
+fn what_is_young_is_left_alone() {
+    let place = place();
+    let record = stage(&place.store, "one", &[("a", "content")]);
+    publish(&place.store, &[("b", "of a publication in progress")]);
+    let keep = Keep {
+        grace: Duration::from_hours(1),
+        ..Keep::default()
+    };
+    let collected = place.store.collect(&keep).expect("collected");
+    assert_eq!((collected.records, collected.objects), (0, 0));
+    assert!(is_there(&place.store, &record));
+}
+
+#[test]
+fn an_object_that_is_published_again_is_young_again() {
+    let place = place();
+    publish(&place.store, &[("a", "content")]);
+    std::thread::sleep(Duration::from_millis(300));
+    let (old, new) = (Duration::from_millis(200), Duration::from_millis(250));
+    publish(&place.store, &[("b", "content")]);
+    let keep = Keep {
+        grace: old,
+        ..Keep::default()
+    };
+    let object = place.store.object_path(&Digest::of(b"content"));
+    let age = stamp::age(&fs::metadata(&object).expect("there"));
+    let collected = place.store.collect(&keep).expect("collected");
+    if age < new {
+        assert_eq!((collected.artifacts, collected.objects), (1, 0));
+    } else {
+        println!("skipped: this machine is too slow to tell");
+    }
+}
+
+#[test]
+fn records_are_kept_by_age_and_by_size() {
+    let place = place();
+    let store = &place.store;
+    let first = stage(store, "first", &[("a", "1111111111")]);
+    std::thread::sleep(Duration::from_millis(30));
+    let second = stage(store, "second", &[("a", "2222222222")]);
+    let ages: Vec<Digest> = store
+        .records()
+        .expect("listed")
+        .into_iter()
+        .map(|filed| filed.record.key)
+        .collect();
+    assert_eq!(ages, [second.key, first.key], "the youngest first");
+
+    let mut keep = Keep {
+        recent: Duration::from_hours(1),
+        ..Keep::default()
+    };
+    assert_eq!(store.collect(&keep).expect("collected").records, 0);
+    keep.max_bytes = Some(15);
+    assert_eq!(store.collect(&keep).expect("collected").bytes, 10);
+    assert!(is_there(store, &second) && !is_there(store, &first));
+    keep.recent = Duration::ZERO;
+    assert_eq!(store.collect(&keep).expect("collected").kept_bytes, 0);
+}
+
+#[test]
+fn collecting_while_publishing_never_leaves_a_lie() {
+    let place = place();
+    let store = &place.store;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..50 {
+                store.collect(&Keep::default()).expect("collected");
+            }
+        });
+        scope.spawn(|| {
+            for round in 0..50_u32 {
+                let content = (round % 3).to_string();
+                let scratch = store.scratch("test").expect("a scratch folder");
+                write(&scratch.path().join("a"), &content);
+                // What the collector takes away at the wrong moment is an error or found missing, never wrong content.
+                let Ok(published) = store.publish(scratch.path()) else {
+                    continue;
+                };
+                let out = place.path.join(format!("out{round}"));
+                if store.materialise(&published.digest, &out).is_ok() {
+                    assert_eq!(fs::read(out.join("a")).expect("read"), content.as_bytes());
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,117 @@
+//! Records and memos.
+
+use super::*;
+
+#[test]
+fn records_come_back_as_they_were_and_broken_ones_are_dropped() {
+    let place = place();
+    let key = Digest::of(b"key");
+    assert_eq!(place.store.record(&key).expect("read"), None);
+    let record = Record {
+        key,
+        kind: "finetune".into(),
+        explanation: vec![("learning_rate".into(), "0.001".into())],
+        outputs: BTreeMap::from([("model".into(), Digest::of(b"model"))]),
+        metrics: BTreeMap::from([
+            ("accuracy".into(), 0.1 + 0.2),
+            ("loss".into(), f64::NEG_INFINITY),
+        ]),
+        seconds: 1.5,
+        finished_at: "2026-01-02T03:04:05.678Z".parse().expect("a time"),
+        bytes: 12,
+    };
+    place.store.put_record(&record).expect("written");
+    assert_eq!(
+        place.store.record(&key).expect("read"),
+        Some(record.clone())
+    );
+
+    let path = place.store.record_path(&key);
+    let json = fs::read(&path).expect("read");
+    let elsewhere = place.store.record_path(&Digest::of(b"other"));
+    write(&elsewhere, &json);
+    assert_eq!(
+        place.store.record(&Digest::of(b"other")).expect("read"),
+        None
+    );
+    fs::write(&path, &json[..json.len() / 2]).expect("written");
+    assert_eq!(place.store.record(&key).expect("read"), None);
+    assert!(!path.exists() && !elsewhere.exists());
+    assert_eq!(place.store.take_notices().len(), 2);
+}
+
+#[test]
+fn a_metric_that_is_not_a_number_survives() {
+    let place = place();
+    let record = Record {
+        key: Digest::of(b"key"),
+        kind: String::new(),
+        explanation: Vec::new(),
+        outputs: BTreeMap::new(),
+        metrics: BTreeMap::from([("mcc".into(), f64::NAN)]),
+        seconds: 0.0,
+        finished_at: jiff::Timestamp::UNIX_EPOCH,
+        bytes: 0,
+    };
+    place.store.put_record(&record).expect("written");
+    let read = place
+        .store
+        .record(&record.key)
+        .expect("read")
+        .expect("known");
+    assert!(read.metrics["mcc"].is_nan());
+}
+
+#[test]
+fn a_memo_is_made_once_and_made_again_when_it_is_damaged() {
+    let place = place();
+    let scratch = |name: &str| {
+        let path = place.path.join(name);
+        fs::create_dir_all(&path).expect("made");
+        path
+    };
+    let made = std::cell::Cell::new(0);
+    let run = |name: &str, field: &str| {
+        memo(
+            &place.store,
+            &scratch(name),
+            "tokens",
+            &[("of", field.into())],
+            |out| {
+                made.set(made.get() + 1);
+                write(&out.join("tokens"), format!("tokens of {field}"));
+                Ok(())
+            },
+        )
+        .expect("made or found")
+    };
+    let first = run("one", "x");
+    assert_eq!(
+        fs::read(first.join("tokens")).expect("read"),
+        b"tokens of x"
+    );
+    assert_eq!(run("one", "x"), first);
+    let second = run("two", "x");
+    assert_eq!(made.get(), 1);
+    assert_eq!(tree(&first), tree(&second));
+    run("two", "y");
+    assert_eq!(made.get(), 2);
+
+    fs::remove_file(place.store.object_path(&Digest::of(b"tokens of x"))).expect("removed");
+    assert_eq!(tree(&run("three", "x")), tree(&first));
+    assert_eq!(made.get(), 3);
+    assert!(place.store.take_notices()[0].contains("is missing"));
+}
+
+#[test]
+fn a_memo_that_fails_leaves_nothing() {
+    let place = place();
+    let error = memo(&place.store, &place.path, "n", &[], |out| {
+        write(&out.join("half"), "half");
+        Err(crate::error::Error::stage("no"))
+    })
+    .expect_err("failed");
+    assert_eq!(error.message(), "no");
+    assert_eq!(count(&place.path.join("cache/tmp")), 0);
+    assert_eq!(count(&place.path.join("cache/records")), 0);
+}
