@@ -2,10 +2,14 @@
 
 pub mod csv;
 pub mod format;
+pub mod ndjson;
+pub mod schema;
+pub mod split;
 pub mod table;
 pub mod text;
 pub mod types;
 
 pub use format::Format;
+pub use schema::DataSchema;
 pub use table::Table;
 pub use types::Type;
