@@ -4,6 +4,8 @@
 
 mod command;
 mod context;
+mod data_schema;
+mod dataset;
 mod evaluate;
 mod finetune;
 mod port;
@@ -22,6 +24,7 @@ use crate::fingerprint::Manifest;
 /// Every stage kind, in the order in which they are documented.
 pub const KINDS: &[&dyn StageKind] = &[
     &pretrained::PretrainedKind,
+    &dataset::DatasetKind,
     &finetune::FinetuneKind,
     &evaluate::EvaluateKind,
     &command::CommandKind,

