@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Card, Pooling};
+use super::{CARD_FILE, Card, Pooling, weights};
 use crate::error::{Context, Error, Result};
 
 /// What a folder says about its model, weights aside.
@@ -83,6 +83,44 @@ impl ModelFolder {
             .map_while(|id| Some(by_id.get(&id.to_string())?.as_str()?.to_string()))
             .collect()
     }
+}
+
+/// Fills the empty folder `to` with the model in `from`, its card left out. Files are linked where the disk can do that,
+/// since nobody writes to them again.
+///
+/// # Errors
+/// Those of the disk.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    copy(from, to, &|name| name != CARD_FILE)
+}
+
+/// The same without what [`Network::save`](super::Network::save) writes itself: the config and the weights. What is left
+/// are the tokenizer's files and the like.
+///
+/// # Errors
+/// Those of the disk.
+pub fn copy_companions(from: &Path, to: &Path) -> Result<()> {
+    copy(from, to, &|name| {
+        name != CARD_FILE && name != "config.json" && !weights::is_checkpoint(Path::new(name))
+    })
+}
+
+/// `wanted` decides on the names of files in the folder itself; its folders are copied as they are.
+fn copy(from: &Path, to: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+    let failed = |path: &Path| format!("cannot copy `{}`", path.display());
+    for entry in std::fs::read_dir(from).or_stage(|| failed(from))? {
+        let entry = entry.or_stage(|| failed(from))?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            std::fs::create_dir_all(&target).or_stage(|| failed(&source))?;
+            copy(&source, &target, &|_| true)?;
+        } else if wanted(&entry.file_name().to_string_lossy()) {
+            std::fs::hard_link(&source, &target)
+                .or_else(|_| std::fs::copy(&source, &target).map(|_| ()))
+                .or_stage(|| failed(&source))?;
+        }
+    }
+    Ok(())
 }
 
 /// `config` of a classifier with these `labels`, as Hugging Face's class `class` reads it.

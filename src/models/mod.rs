@@ -16,6 +16,7 @@ mod weights;
 
 pub use card::{CARD_FILE, Card, Frozen};
 pub use device::{device, device_class};
+pub use folder::{copy_companions, copy_folder};
 pub use freeze::{FreezePlan, Resolved};
 pub use head::{Head, Pooling, Task};
 pub use network::{

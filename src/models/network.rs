@@ -102,6 +102,14 @@ pub struct Parameter {
     pub id: ParamId,
 }
 
+impl Parameter {
+    /// How many numbers it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
 /// A loaded network, and the account of its checkpoint.
 #[derive(Debug)]
 pub struct Loaded {

@@ -150,13 +150,7 @@ fn find(folder: &Path) -> Result<PathBuf> {
     let mut others: Vec<PathBuf> = std::fs::read_dir(folder)
         .or_stage(|| format!("cannot read `{}`", folder.display()))?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.extension().is_some_and(|extension| {
-                ["safetensors", "bin", "pth", "pt", "th"]
-                    .iter()
-                    .any(|known| extension == *known)
-            })
-        })
+        .filter(|path| is_checkpoint(path))
         .collect();
     others.sort();
     match <[PathBuf; 1]>::try_from(others) {
@@ -168,6 +162,13 @@ fn find(folder: &Path) -> Result<PathBuf> {
         ))
         .help("name the weights model.safetensors, or pytorch_model.bin if they are a pickle")),
     }
+}
+
+/// Whether a file of that name holds weights.
+pub(super) fn is_checkpoint(path: &Path) -> bool {
+    let extensions = ["safetensors", "bin", "pth", "pt", "th"];
+    path.extension()
+        .is_some_and(|extension| extensions.iter().any(|known| extension == *known))
 }
 
 fn tensors<S: ModuleStore>(store: &mut S) -> Result<BTreeMap<String, StoredTensor>, String> {

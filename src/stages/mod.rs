@@ -8,6 +8,7 @@ mod data_schema;
 mod dataset;
 mod evaluate;
 mod finetune;
+mod freeze;
 mod port;
 mod pretrained;
 
@@ -25,6 +26,7 @@ use crate::fingerprint::Manifest;
 pub const KINDS: &[&dyn StageKind] = &[
     &pretrained::PretrainedKind,
     &dataset::DatasetKind,
+    &freeze::FreezeKind,
     &finetune::FinetuneKind,
     &evaluate::EvaluateKind,
     &command::CommandKind,
