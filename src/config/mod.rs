@@ -6,12 +6,14 @@ mod pipeline;
 #[cfg(test)]
 mod tests;
 mod value;
+mod wire;
 
 use std::path::PathBuf;
 
 pub use de::{Spanned, from_table};
 pub use pipeline::{Overrides, Pipeline, StageTable, load, parse, read};
 pub use value::{Data, Table, Value};
+pub use wire::{WireError, WireTable};
 
 use crate::error::Span;
 
