@@ -79,6 +79,15 @@ pub enum Event {
         /// Name → figure.
         metrics: BTreeMap<String, f64>,
     },
+    /// What a stage used, measured in its worker.
+    Used {
+        /// The stage.
+        stage: String,
+        /// CPU time of the stage and of the programs that it ran.
+        cpu_seconds: f64,
+        /// The largest resident set of its worker, or of a program that it ran, in bytes.
+        peak_memory: u64,
+    },
     /// A stage ended.
     StageFinished {
         /// The stage.

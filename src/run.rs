@@ -13,7 +13,7 @@ pub use workspace::Workspace;
 use crate::config::{self, Overrides, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Outcome, Sink};
-use crate::exec::{Conduct, Decider, Forecast, Preview, Run, Summary, Surroundings};
+use crate::exec::{Conduct, Decider, Forecast, Preview, Run, Runner, Summary, Surroundings};
 use crate::lock::{Entry, Lock};
 use crate::models;
 use crate::plan::{Goal, Plan, Selection};
@@ -53,9 +53,11 @@ pub struct Request {
     pub locked: bool,
     /// Never touch the network.
     pub offline: bool,
+    /// How many stages may run at once; 0 means one.
+    pub jobs: usize,
 }
 
-/// Brings the stages that `request` names up to date.
+/// Brings the stages that `request` names up to date: decided here, run by `runner`, told to `events`.
 ///
 /// # Errors
 /// What keeps the run from beginning: a wrong goal, a file that cannot be read, a lock that is out of date. What goes
@@ -63,6 +65,7 @@ pub struct Request {
 pub fn run(
     project: &mut Project,
     request: &Request,
+    runner: &dyn Runner,
     events: &dyn Sink,
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Summary> {
@@ -89,8 +92,9 @@ pub fn run(
     let conduct = Conduct {
         force: request.force,
         keep_going: request.keep_going,
+        jobs: request.jobs.max(1),
     };
-    let summary = Run::new(&decider, &around, &selection, conduct).go()?;
+    let summary = Run::new(&decider, runner, around, &selection, conduct).go()?;
     if project.writes_lock && !request.locked {
         project.lock = project.locked(&summary, &recipes);
         project.lock.write(&project.lock_path)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Sink};
@@ -12,7 +12,8 @@ use crate::plan::Node;
 use crate::stages::{Job, StageContext};
 use crate::store::{Digest, Record, Store, Unrestored};
 
-/// What a stage runs with, besides itself.
+/// What stages run with, besides themselves.
+#[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// The cache.
     pub store: &'a Store,
@@ -26,7 +27,22 @@ pub struct Surroundings<'a> {
     pub offline: bool,
 }
 
+/// A stage that is to run, with its inputs.
+pub struct Task<'a> {
+    /// The stage.
+    pub node: &'a Node,
+    /// Input port → artifact.
+    pub inputs: BTreeMap<String, Digest>,
+    /// What its key is made of.
+    pub fingerprint: Fingerprint,
+    /// How many threads it may use.
+    pub threads: usize,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+}
+
 /// Why a stage has no result.
+#[derive(Debug)]
 pub enum Failure {
     /// The artifact at this input port is damaged: what makes it has to run again.
     DamagedInput(String),
@@ -40,81 +56,88 @@ impl From<Error> for Failure {
     }
 }
 
-/// Runs `node` and publishes what it made, the record last.
-///
-/// The record is not written when one of the stage's files changed meanwhile: the result may belong to neither content.
-///
-/// # Errors
-/// A damaged input, or whatever failed; nothing is published then.
-pub fn run(
-    node: &Node,
-    inputs: &BTreeMap<String, Digest>,
-    fingerprint: &Fingerprint,
-    around: &Surroundings<'_>,
-) -> Result<Record, Failure> {
-    let started = Instant::now();
-    let home = around.store.scratch(&node.name)?;
-    let mut job = Job {
-        stage: node.name.clone(),
-        scratch: folder(home.path().join("scratch"))?,
-        seed: node.seed,
-        device: around.device.into(),
-        offline: around.offline,
-        ..Job::default()
-    };
-    for (port, digest) in inputs {
-        let path = folder(home.path().join("in"))?.join(port);
-        around
-            .store
-            .materialise(digest, &path)
-            .map_err(|error| match error {
-                Unrestored::Damaged(_) => Failure::DamagedInput(port.clone()),
-                Unrestored::Failed(error) => Failure::Failed(error),
-            })?;
-        job.inputs.insert(port.clone(), path);
+/// What runs stages.
+pub trait Runner: Sync {
+    /// Runs the stage of `task` and publishes what it made, the record last.
+    ///
+    /// # Errors
+    /// A damaged input, or whatever failed; nothing is published then.
+    fn run(&self, task: &Task<'_>, around: &Surroundings<'_>) -> Result<Record, Failure>;
+}
+
+/// Runs stages in this process: for tests, for programs on the library, and at the other end of a worker.
+pub struct InProcess;
+
+impl Runner for InProcess {
+    /// The record is not written when one of the stage's files changed meanwhile: the result may belong to neither
+    /// content.
+    fn run(&self, task: &Task<'_>, around: &Surroundings<'_>) -> Result<Record, Failure> {
+        let started = Instant::now();
+        let node = task.node;
+        let home = around.store.scratch(&node.name)?;
+        let mut job = Job {
+            stage: node.name.clone(),
+            scratch: folder(home.path().join("scratch"))?,
+            seed: node.seed,
+            device: around.device.into(),
+            offline: around.offline,
+            ..Job::default()
+        };
+        for (port, digest) in &task.inputs {
+            let path = folder(home.path().join("in"))?.join(port);
+            around
+                .store
+                .materialise(digest, &path)
+                .map_err(|error| match error {
+                    Unrestored::Damaged(_) => Failure::DamagedInput(port.clone()),
+                    Unrestored::Failed(error) => Failure::Failed(error),
+                })?;
+            job.inputs.insert(port.clone(), path);
+        }
+        for output in &node.outputs {
+            job.outputs.insert(
+                output.port.clone(),
+                folder(home.path().join("out").join(&output.port))?,
+            );
+        }
+        let mut context = StageContext::new(&job, around.store, around.events, around.cancelled);
+        let end = catch_unwind(AssertUnwindSafe(|| node.stage.run(&mut context)));
+        end.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
+        let metrics = context.take_metrics();
+        let moved = node.stage.files().into_iter().find(|file| {
+            let before = task
+                .fingerprint
+                .value(Role::File, &file.role)
+                .and_then(|digest| digest.parse().ok());
+            before.is_none_or(|digest| !around.store.is_unchanged(&file.path, &digest))
+        });
+        let mut record = Record {
+            key: task.fingerprint.digest().into(),
+            kind: node.kind.name().into(),
+            explanation: task.fingerprint.explanation(),
+            outputs: BTreeMap::new(),
+            metrics,
+            seconds: started.elapsed().as_secs_f64(),
+            finished_at: jiff::Timestamp::try_from(event::now()).unwrap_or_default(),
+            bytes: 0,
+        };
+        for (port, path) in &job.outputs {
+            let published = around.store.publish(path)?;
+            record.bytes += published.bytes;
+            record.outputs.insert(port.clone(), published.digest);
+        }
+        match moved {
+            None => around.store.put_record(&record)?,
+            Some(file) => around.events.send(&Event::Notice {
+                stage: Some(node.name.clone()),
+                text: format!(
+                    "`{}` changed while the stage ran; its result is not cached",
+                    file.path.display()
+                ),
+            }),
+        }
+        Ok(record)
     }
-    for output in &node.outputs {
-        job.outputs.insert(
-            output.port.clone(),
-            folder(home.path().join("out").join(&output.port))?,
-        );
-    }
-    let mut context = StageContext::new(&job, around.store, around.events, around.cancelled);
-    let end = catch_unwind(AssertUnwindSafe(|| node.stage.run(&mut context)));
-    end.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
-    let metrics = context.take_metrics();
-    let moved = node.stage.files().into_iter().find(|file| {
-        let before = fingerprint
-            .value(Role::File, &file.role)
-            .and_then(|digest| digest.parse().ok());
-        before.is_none_or(|digest| !around.store.is_unchanged(&file.path, &digest))
-    });
-    let mut record = Record {
-        key: fingerprint.digest().into(),
-        kind: node.kind.name().into(),
-        explanation: fingerprint.explanation(),
-        outputs: BTreeMap::new(),
-        metrics,
-        seconds: started.elapsed().as_secs_f64(),
-        finished_at: jiff::Timestamp::try_from(event::now()).unwrap_or_default(),
-        bytes: 0,
-    };
-    for (port, path) in &job.outputs {
-        let published = around.store.publish(path)?;
-        record.bytes += published.bytes;
-        record.outputs.insert(port.clone(), published.digest);
-    }
-    match moved {
-        None => around.store.put_record(&record)?,
-        Some(file) => around.events.send(&Event::Notice {
-            stage: Some(node.name.clone()),
-            text: format!(
-                "`{}` changed while the stage ran; its result is not cached",
-                file.path.display()
-            ),
-        }),
-    }
-    Ok(record)
 }
 
 fn folder(path: PathBuf) -> Result<PathBuf> {

@@ -3,30 +3,50 @@
 mod decide;
 mod job;
 mod preview;
+mod protocol;
+mod serve;
+mod shared;
 mod state;
+mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::Scope;
 use std::time::Instant;
 
 pub use decide::{Decider, Decision};
-use job::Failure;
-pub use job::Surroundings;
+pub use job::{Failure, InProcess, Runner, Surroundings, Task};
 pub use preview::{Forecast, Preview};
+pub use serve::serve;
+use shared::Shared;
 pub use state::{State, States};
+pub use worker::Workers;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Outcome};
 use crate::fingerprint::{Fingerprint, Reason};
-use crate::plan::{Edge, Node, Selection};
+use crate::plan::{Node, Selection};
 use crate::store::{Digest, Record};
 
 /// How a run goes about it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Conduct {
     /// Run the named stages even if they are cached.
     pub force: bool,
     /// After a failure, go on with what does not depend on it.
     pub keep_going: bool,
+    /// How many stages may run at once.
+    pub jobs: usize,
+}
+
+impl Default for Conduct {
+    fn default() -> Self {
+        Self {
+            force: false,
+            keep_going: false,
+            jobs: 1,
+        }
+    }
 }
 
 /// What a run came to.
@@ -54,50 +74,57 @@ impl Summary {
 
 /// One run in progress.
 pub struct Run<'a> {
-    decider: &'a Decider<'a>,
-    around: &'a Surroundings<'a>,
+    shared: Shared<'a>,
     selection: &'a Selection,
     conduct: Conduct,
     states: States,
-    summary: Summary,
+    /// Keys in the making, and the stages that wait for the same key.
+    making: BTreeMap<Digest, Vec<usize>>,
+    started: BTreeMap<usize, Launched>,
+    outcomes: Vec<Option<Outcome>>,
+    errors: Vec<(String, Error)>,
+    interrupted: bool,
 }
 
-/// How a stage ended, for its last event.
-struct End {
-    outcome: Outcome,
-    key: String,
+/// A stage that is running.
+struct Launched {
+    at: Instant,
+    key: Digest,
     reason: String,
-    metrics: BTreeMap<String, f64>,
 }
+
+/// What a thread sends when its stage has ended.
+type Ended = (usize, Result<(Record, Fingerprint)>);
 
 impl<'a> Run<'a> {
     /// A run of the stages in `selection`.
     #[must_use]
     pub fn new(
         decider: &'a Decider<'a>,
-        around: &'a Surroundings<'a>,
+        runner: &'a dyn Runner,
+        around: Surroundings<'a>,
         selection: &'a Selection,
         conduct: Conduct,
     ) -> Self {
         let nodes = &decider.plan.nodes;
-        let needs = |node: &Node| {
-            let from: std::collections::BTreeSet<usize> =
-                node.inputs.iter().map(|edge| edge.from).collect();
-            from.into_iter().collect()
-        };
-        let states = States::new(nodes.iter().map(needs).collect(), &selection.included);
-        let summary = Summary {
-            results: vec![None; nodes.len()],
-            outcomes: vec![None; nodes.len()],
-            errors: Vec::new(),
+        let needs = |node: &Node| -> Vec<usize> {
+            node.inputs
+                .iter()
+                .map(|edge| edge.from)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect()
         };
         Self {
-            decider,
-            around,
+            shared: Shared::new(decider, runner, around, conduct.jobs),
             selection,
             conduct,
-            states,
-            summary,
+            states: States::new(nodes.iter().map(needs).collect(), &selection.included),
+            making: BTreeMap::new(),
+            started: BTreeMap::new(),
+            outcomes: vec![None; nodes.len()],
+            errors: Vec::new(),
+            interrupted: false,
         }
     }
 
@@ -107,187 +134,166 @@ impl<'a> Run<'a> {
     /// What keeps the run from beginning: with `--single`, inputs that are not in the cache. What goes wrong in stages
     /// is in the summary.
     pub fn go(mut self) -> Result<Summary> {
-        self.take_for_granted()?;
-        while let Some(index) = self.states.next_ready() {
-            if (self.around.cancelled)() {
-                self.summary
-                    .errors
-                    .push((String::new(), Error::new(Kind::Interrupted, "interrupted")));
-                self.states.stop();
-                break;
-            }
-            let started = Instant::now();
-            self.states.set(index, State::Running);
-            let end = self.bring_up_to_date(index);
-            self.finish(index, started, end);
-            if !self.summary.errors.is_empty() && !self.conduct.keep_going {
-                self.states.stop();
-            }
-        }
-        self.report_skipped();
-        Ok(self.summary)
-    }
-
-    /// With `--single`, looks up the results of stages that are needed but not part of the run.
-    fn take_for_granted(&mut self) -> Result<()> {
-        let included = &self.selection.included;
-        let wanted = self.decider.plan.with_needs(included);
-        for index in (0..wanted.len()).filter(|index| wanted[*index] && !included[*index]) {
-            let fingerprint = self.fingerprint(index)?;
-            match self.decider.decide(index, &fingerprint, false)? {
-                Decision::Cached(record) => {
-                    self.summary.results[index] = Some((*record, fingerprint))
+        self.shared.take_for_granted(&self.selection.included)?;
+        let shared = self.shared.clone();
+        std::thread::scope(|scope| {
+            let (sender, ended) = channel::<Ended>();
+            loop {
+                self.hand_out(scope, &shared, &sender);
+                if self.started.is_empty() {
+                    break;
                 }
-                Decision::Run(_) => {
-                    let name = &self.node(index).name;
-                    return Err(Error::usage(format!(
-                        "stage `{name}` is needed, but its result is not in the cache"
-                    ))
-                    .help("run without --single"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds or makes the result of stage `index` and checks its gates.
-    fn bring_up_to_date(&mut self, index: usize) -> End {
-        let (outcome, key, reason) = match self.resolve(index) {
-            Ok(resolved) => resolved,
-            Err(error) => {
-                let stopped = error.kind() == Kind::Interrupted;
-                let outcome = if stopped {
-                    Outcome::Cancelled
-                } else {
-                    Outcome::Failed
+                let Ok((index, end)) = ended.recv() else {
+                    break;
                 };
-                let reason = error.to_string();
-                self.summary
-                    .errors
-                    .push((self.node(index).name.clone(), error));
-                return End {
-                    outcome,
-                    key: String::new(),
-                    reason,
-                    metrics: BTreeMap::new(),
-                };
+                self.take_back(index, end);
             }
-        };
-        let metrics = self.summary.results[index]
-            .as_ref()
-            .map(|(record, _)| record.metrics.clone())
-            .unwrap_or_default();
-        let Some(gate) = self
-            .node(index)
-            .stage
-            .gates()
-            .iter()
-            .find(|gate| !gate.passes(&metrics))
-        else {
-            return End {
-                outcome,
-                key,
-                reason,
-                metrics,
-            };
-        };
-        let error = gate.failure(&metrics);
-        let reason = error.message().to_string();
-        self.summary
-            .errors
-            .push((self.node(index).name.clone(), error));
-        End {
-            outcome: Outcome::Failed,
-            key,
-            reason,
-            metrics,
-        }
-    }
-
-    /// Finds or makes the result of stage `index`: how, its key, and why it ran.
-    fn resolve(&mut self, index: usize) -> Result<(Outcome, String, String)> {
-        let fingerprint = self.fingerprint(index)?;
-        let key = Digest::from(fingerprint.digest()).to_string();
-        let forced = self.conduct.force && self.selection.named[index];
-        let (outcome, record, reason) = match self.decider.decide(index, &fingerprint, forced)? {
-            Decision::Cached(record) => (Outcome::Cached, *record, String::new()),
-            Decision::Run(reasons) => {
-                let (stage, reason) = (self.node(index).name.clone(), in_words(&reasons));
-                self.around.events.send(&Event::StageStarted {
-                    stage,
-                    reason: reason.clone(),
-                });
-                (Outcome::Ran, self.make(index, &fingerprint)?, reason)
-            }
-        };
-        self.summary.results[index] = Some((record, fingerprint));
-        Ok((outcome, key, reason))
-    }
-
-    /// Runs stage `index`; when an input turns out damaged, first what makes that input.
-    fn make(&mut self, index: usize, fingerprint: &Fingerprint) -> Result<Record> {
-        // Each round repairs one input, so a stage is tried at most once more than it has inputs.
-        for _ in 0..=self.node(index).inputs.len() {
-            let inputs = self
-                .node(index)
-                .inputs
-                .iter()
-                .map(|edge| (edge.port.clone(), self.digest(edge)))
-                .collect();
-            match job::run(self.node(index), &inputs, fingerprint, self.around) {
-                Ok(record) => return Ok(record),
-                Err(Failure::Failed(error)) => return Err(error),
-                Err(Failure::DamagedInput(port)) => self.repair(index, &port)?,
-            }
-        }
-        Err(
-            Error::stage("an input is damaged again after it was made anew")
-                .help("check the disk that holds the cache"),
-        )
-    }
-
-    /// Makes the input at `port` of stage `index` again.
-    fn repair(&mut self, index: usize, port: &str) -> Result<()> {
-        let Some(from) = self
-            .node(index)
-            .inputs
-            .iter()
-            .find(|edge| edge.port == port)
-            .map(|edge| edge.from)
-        else {
-            return Ok(());
-        };
-        let name = self.node(from).name.clone();
-        let text = "its result is damaged in the cache and is made again".into();
-        self.around.events.send(&Event::Notice {
-            stage: Some(name),
-            text,
         });
-        let fingerprint = self.fingerprint(from)?;
-        let record = self.make(from, &fingerprint)?;
-        self.summary.results[from] = Some((record, fingerprint));
-        Ok(())
+        self.report_skipped();
+        Ok(Summary {
+            results: self.shared.into_results(),
+            outcomes: self.outcomes,
+            errors: self.errors,
+        })
     }
 
-    fn fingerprint(&self, index: usize) -> Result<Fingerprint> {
-        self.decider.fingerprint(index, |edge| self.digest(edge))
+    /// Decides stages that are ready; starts those that have to run while there is room.
+    fn hand_out<'s>(&mut self, scope: &'s Scope<'s, '_>, shared: &Shared<'a>, ended: &Sender<Ended>)
+    where
+        'a: 's,
+    {
+        while let Some(index) = self.states.next_ready() {
+            if !self.interrupted && shared.is_cancelled() {
+                self.interrupted = true;
+                self.errors
+                    .push((String::new(), Error::new(Kind::Interrupted, "interrupted")));
+            }
+            if self.interrupted || (!self.errors.is_empty() && !self.conduct.keep_going) {
+                self.states.stop();
+                return;
+            }
+            if self.started.len() >= self.conduct.jobs {
+                return;
+            }
+            let at = Instant::now();
+            self.states.set(index, State::Running);
+            match shared.decide(index, self.conduct.force && self.selection.named[index]) {
+                Err(error) => self.fail(index, at, error),
+                Ok((Decision::Cached(record), fingerprint)) => {
+                    let key = record.key;
+                    shared.put(index, *record, fingerprint);
+                    self.succeed(index, at, Outcome::Cached, key, String::new());
+                }
+                Ok((Decision::Run(reasons), fingerprint)) => {
+                    let key = Digest::from(fingerprint.digest());
+                    if let Some(waiting) = self.making.get_mut(&key) {
+                        waiting.push(index);
+                        continue;
+                    }
+                    self.making.insert(key, Vec::new());
+                    let reason = in_words(&reasons);
+                    shared.send(&Event::StageStarted {
+                        stage: self.name(index),
+                        reason: reason.clone(),
+                    });
+                    self.started.insert(index, Launched { at, key, reason });
+                    let (shared, ended) = (shared.clone(), ended.clone());
+                    scope.spawn(move || {
+                        // The receiver lives until every stage has ended.
+                        let _ = ended.send((index, shared.make(index)));
+                    });
+                }
+            }
+        }
     }
 
-    /// What comes in along `edge`; its stage has a result.
-    fn digest(&self, edge: &Edge) -> Digest {
-        let result = self.summary.results[edge.from].as_ref();
-        result
-            .and_then(|(record, _)| record.outputs.get(&edge.output))
-            .copied()
-            .unwrap_or(Digest::from([0; 32]))
+    fn take_back(&mut self, index: usize, end: Result<(Record, Fingerprint)>) {
+        let Some(launched) = self.started.remove(&index) else {
+            return;
+        };
+        match end {
+            Ok((record, fingerprint)) => {
+                self.shared.put(index, record, fingerprint);
+                self.succeed(
+                    index,
+                    launched.at,
+                    Outcome::Ran,
+                    launched.key,
+                    launched.reason,
+                );
+            }
+            Err(error) => self.fail(index, launched.at, error),
+        }
+        for waiting in self.making.remove(&launched.key).unwrap_or_default() {
+            self.follow(waiting);
+        }
     }
 
-    fn node(&self, index: usize) -> &'a Node {
-        &self.decider.plan.nodes[index]
+    /// Decides a stage again that waited for another one with the same key.
+    fn follow(&mut self, index: usize) {
+        let at = Instant::now();
+        match self.shared.decide(index, false) {
+            Ok((Decision::Cached(record), fingerprint)) => {
+                let key = record.key;
+                self.shared.put(index, *record, fingerprint);
+                self.succeed(index, at, Outcome::Cached, key, String::new());
+            }
+            Ok((Decision::Run(_), _)) => {
+                self.fail(
+                    index,
+                    at,
+                    Error::stage("a stage with the same inputs and settings failed"),
+                );
+            }
+            Err(error) => self.fail(index, at, error),
+        }
     }
 
-    fn finish(&mut self, index: usize, started: Instant, end: End) {
-        let next = match end.outcome {
+    /// Stage `index` has a result; its gates decide whether it ended well.
+    fn succeed(
+        &mut self,
+        index: usize,
+        at: Instant,
+        outcome: Outcome,
+        key: Digest,
+        reason: String,
+    ) {
+        let metrics = self.shared.metrics(index);
+        let gates = self.shared.node(index).stage.gates();
+        let (outcome, reason) = match gates.iter().find(|gate| !gate.passes(&metrics)) {
+            None => (outcome, reason),
+            Some(gate) => {
+                let error = gate.failure(&metrics);
+                let reason = error.message().to_string();
+                self.errors.push((self.name(index), error));
+                (Outcome::Failed, reason)
+            }
+        };
+        self.finish(index, at, outcome, key.to_string(), reason, metrics);
+    }
+
+    fn fail(&mut self, index: usize, at: Instant, error: Error) {
+        let stopped = error.kind() == Kind::Interrupted;
+        let outcome = if stopped {
+            Outcome::Cancelled
+        } else {
+            Outcome::Failed
+        };
+        let reason = error.to_string();
+        self.errors.push((self.name(index), error));
+        self.finish(index, at, outcome, String::new(), reason, BTreeMap::new());
+    }
+
+    fn finish(
+        &mut self,
+        index: usize,
+        at: Instant,
+        outcome: Outcome,
+        key: String,
+        reason: String,
+        metrics: BTreeMap<String, f64>,
+    ) {
+        let next = match outcome {
             Outcome::Ran | Outcome::Cached => State::Done,
             Outcome::Failed => State::Failed,
             Outcome::Skipped | Outcome::Cancelled => State::Skipped,
@@ -295,33 +301,39 @@ impl<'a> Run<'a> {
         if self.states.get(index) != next {
             self.states.set(index, next);
         }
-        self.summary.outcomes[index] = Some(end.outcome);
-        self.around.events.send(&Event::StageFinished {
-            stage: self.node(index).name.clone(),
-            outcome: end.outcome,
-            seconds: started.elapsed().as_secs_f64(),
-            key: end.key,
-            reason: end.reason,
-            metrics: end.metrics,
+        self.outcomes[index] = Some(outcome);
+        let (stage, seconds) = (self.name(index), at.elapsed().as_secs_f64());
+        self.shared.send(&Event::StageFinished {
+            stage,
+            outcome,
+            seconds,
+            key,
+            reason,
+            metrics,
         });
     }
 
     fn report_skipped(&mut self) {
-        for index in 0..self.decider.plan.nodes.len() {
-            if self.states.get(index) == State::Skipped && self.summary.outcomes[index].is_none() {
+        for index in 0..self.outcomes.len() {
+            if self.states.get(index) == State::Skipped && self.outcomes[index].is_none() {
                 let reason = match self.states.blamed(index) {
-                    Some(need) => format!("`{}` did not end well", self.node(need).name),
+                    Some(need) => format!("`{}` did not end well", self.name(need)),
                     None => "the run stopped".into(),
                 };
-                let end = End {
-                    outcome: Outcome::Skipped,
-                    key: String::new(),
+                self.finish(
+                    index,
+                    Instant::now(),
+                    Outcome::Skipped,
+                    String::new(),
                     reason,
-                    metrics: BTreeMap::new(),
-                };
-                self.finish(index, Instant::now(), end);
+                    BTreeMap::new(),
+                );
             }
         }
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.shared.node(index).name.clone()
     }
 }
 

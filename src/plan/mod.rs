@@ -7,7 +7,7 @@ mod tests;
 
 pub use select::{Goal, Selection};
 
-use crate::config::{Pipeline, StageTable};
+use crate::config::{Pipeline, StageTable, Table};
 use crate::error::{Error, Result, Span};
 use crate::fingerprint::stage_seed;
 use crate::stages::{Input, KINDS, Output, Stage, StageKind, find};
@@ -26,6 +26,8 @@ pub struct Node {
     pub span: Span,
     /// Its kind.
     pub kind: &'static dyn StageKind,
+    /// Its settings, as the pipeline has them.
+    pub settings: Table,
     /// What it is.
     pub stage: Box<dyn Stage>,
     /// Its seed.
@@ -91,28 +93,45 @@ impl Plan {
     }
 }
 
+impl Node {
+    /// The stage called `name`, without edges; none if there is no such kind.
+    pub fn new(name: String, kind: &str, settings: Table, seed: u64) -> Option<Result<Self>> {
+        let kind = find(kind)?;
+        let span = settings.span.clone();
+        let node = |stage: Box<dyn Stage>| Self {
+            name,
+            kind,
+            seed,
+            inputs: Vec::new(),
+            outputs: stage.outputs(),
+            stage,
+            span: span.clone(),
+            settings: settings.clone(),
+        };
+        Some(
+            kind.parse(&settings)
+                .map(node)
+                .map_err(|error| error.or_at(&span, "")),
+        )
+    }
+}
+
 fn node(table: &StageTable, pipeline_seed: u64) -> Result<Node> {
+    let seed = table
+        .seed
+        .unwrap_or_else(|| stage_seed(pipeline_seed, &table.name));
     let (kind, span) = &table.kind;
-    let Some(kind) = find(kind) else {
-        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
-        return Err(Error::usage(format!("unknown stage kind `{kind}`"))
-            .at(span, "")
-            .did_you_mean(kind, names.iter().copied())
-            .note(format!("stage kinds: {}", names.join(", "))));
-    };
-    let stage = kind
-        .parse(&table.settings)
-        .map_err(|error| error.or_at(&table.span, ""))?;
+    let node =
+        Node::new(table.name.clone(), kind, table.settings.clone(), seed).unwrap_or_else(|| {
+            let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
+            Err(Error::usage(format!("unknown stage kind `{kind}`"))
+                .at(span, "")
+                .did_you_mean(kind, names.iter().copied())
+                .note(format!("stage kinds: {}", names.join(", "))))
+        });
     Ok(Node {
-        name: table.name.clone(),
         span: table.span.clone(),
-        kind,
-        seed: table
-            .seed
-            .unwrap_or_else(|| stage_seed(pipeline_seed, &table.name)),
-        inputs: Vec::new(),
-        outputs: stage.outputs(),
-        stage,
+        ..node?
     })
 }
 

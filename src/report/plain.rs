@@ -81,7 +81,7 @@ fn text(event: &Event, late: bool, results: &Results) -> Option<String> {
             text,
         } => Some(format!("{stage}: note: {text}")),
         Event::Notice { stage: None, text } => Some(format!("note: {text}")),
-        Event::Log { .. } => None,
+        Event::Log { .. } | Event::Used { .. } => None,
         Event::Measured {
             stage,
             at,

@@ -93,7 +93,7 @@ impl State {
                 let text = format!("{at}  {}", metrics(figures));
                 self.line(&Line::new(("·", QUIET), stage, text, QUIET));
             }
-            Event::Log { .. } => {}
+            Event::Log { .. } | Event::Used { .. } => {}
             Event::StageFinished {
                 stage,
                 outcome,

@@ -8,7 +8,7 @@ use super::{Project, Request, run};
 use crate::config::Overrides;
 use crate::error::Kind;
 use crate::event::{Event, Outcome};
-use crate::exec::{Forecast, Summary, in_words};
+use crate::exec::{Forecast, InProcess, Summary, in_words};
 use crate::plan::Goal;
 
 struct Sandbox {
@@ -62,7 +62,14 @@ impl Sandbox {
     }
 
     fn run(&self, request: &Request) -> Summary {
-        run(&mut self.project(), request, &|_: &Event| {}, &|| false).expect("the run begins")
+        run(
+            &mut self.project(),
+            request,
+            &InProcess,
+            &|_: &Event| {},
+            &|| false,
+        )
+        .expect("the run begins")
     }
 
     /// How each stage ended: one letter a stage.
@@ -163,9 +170,15 @@ fn goals_force_and_single() {
     assert_eq!(sandbox.outcomes(&forced), "cr-");
 
     sandbox.write("words.txt", "fig\n");
-    let error = run(&mut sandbox.project(), &single, &|_: &Event| {}, &|| false)
-        .err()
-        .expect("inputs are missing");
+    let error = run(
+        &mut sandbox.project(),
+        &single,
+        &InProcess,
+        &|_: &Event| {},
+        &|| false,
+    )
+    .err()
+    .expect("inputs are missing");
     assert_eq!(
         error.message(),
         "stage `upper` is needed, but its result is not in the cache"
@@ -212,10 +225,16 @@ fn locks_are_checked_and_left_alone() {
         ..Request::default()
     };
     let refused = |sandbox: &Sandbox| {
-        run(&mut sandbox.project(), &locked, &|_: &Event| {}, &|| false)
-            .err()
-            .expect("out of date")
-            .kind()
+        run(
+            &mut sandbox.project(),
+            &locked,
+            &InProcess,
+            &|_: &Event| {},
+            &|| false,
+        )
+        .err()
+        .expect("out of date")
+        .kind()
     };
     assert_eq!(refused(&sandbox), Kind::Locked);
     assert_eq!(sandbox.outcomes(&everything()), "rrr");
@@ -263,6 +282,7 @@ fn an_interrupted_run_keeps_what_was_finished() {
     let summary = run(
         &mut sandbox.project(),
         &everything(),
+        &InProcess,
         &|_: &Event| {},
         &stop,
     )

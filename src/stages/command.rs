@@ -61,6 +61,10 @@ impl StageKind for CommandKind {
         1
     }
 
+    fn is_light(&self) -> bool {
+        true
+    }
+
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
         let settings: Settings = from_table(table)?;
         if settings.argv.is_empty() {

@@ -43,6 +43,11 @@ pub trait StageKind: Sync {
     /// The version of its algorithm: raised by every change that can change a result. Part of the key.
     fn version(&self) -> u32;
 
+    /// Whether its work happens in a program of its own anyway, so that many such stages can share a worker.
+    fn is_light(&self) -> bool {
+        false
+    }
+
     /// Reads its own settings.
     ///
     /// # Errors

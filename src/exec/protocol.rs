@@ -1,0 +1,88 @@
+//! What a runner and its workers say to each other: one JSON value a line, orders one way and messages the other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::job::Task;
+use crate::config::{WireError, WireTable};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::fingerprint::Fingerprint;
+use crate::plan::Node;
+use crate::store::{Digest, Record};
+
+/// A stage to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) store: PathBuf,
+    pub(super) device: String,
+    pub(super) offline: bool,
+    name: String,
+    kind: String,
+    settings: WireTable,
+    seed: u64,
+    inputs: BTreeMap<String, Digest>,
+    explanation: Vec<(String, String)>,
+    threads: usize,
+}
+
+impl Order {
+    /// The order for `task`.
+    pub(super) fn new(task: &Task<'_>, store: PathBuf, device: String, offline: bool) -> Self {
+        Self {
+            store,
+            device,
+            offline,
+            name: task.node.name.clone(),
+            kind: task.node.kind.name().into(),
+            settings: WireTable::pack(&task.node.settings),
+            seed: task.node.seed,
+            inputs: task.inputs.clone(),
+            explanation: task.fingerprint.explanation(),
+            threads: task.threads,
+        }
+    }
+
+    /// The stage that is ordered.
+    pub(super) fn node(&self) -> Result<Node> {
+        let malformed =
+            || Error::stage("the order is malformed: runner and worker are not the same refire");
+        let settings = self.settings.clone().unpack().ok_or_else(malformed)?;
+        Node::new(self.name.clone(), &self.kind, settings, self.seed).ok_or_else(malformed)?
+    }
+
+    /// The task that is ordered, on its `node`.
+    pub(super) fn task<'n>(&self, node: &'n Node) -> Task<'n> {
+        Task {
+            node,
+            inputs: self.inputs.clone(),
+            fingerprint: Fingerprint::from_explanation(&self.explanation),
+            threads: self.threads,
+            timeout: None,
+        }
+    }
+}
+
+/// What a worker says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Message {
+    /// Something happened.
+    Event(Event),
+    /// The stage is done and published.
+    Done(Box<Record>, Usage),
+    /// The artifact at this port is damaged.
+    Damaged(String),
+    /// The stage failed.
+    Failed(Box<WireError>),
+}
+
+/// What a stage used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time of the stage and of the programs that it ran, in seconds.
+    pub cpu_seconds: f64,
+    /// The largest resident set of the worker, or of a program that it ran, in bytes.
+    pub peak_memory: u64,
+}

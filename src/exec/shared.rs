@@ -1,0 +1,165 @@
+//! What the threads of a run share: the results so far, and how a stage is decided and made from them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::decide::{Decider, Decision};
+use super::job::{Failure, Runner, Surroundings, Task};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::fingerprint::Fingerprint;
+use crate::plan::{Edge, Node};
+use crate::store::{Digest, Record};
+
+/// By stage index: the record and the fingerprint of each stage that has a result.
+type Results = Vec<Option<(Record, Fingerprint)>>;
+
+#[derive(Clone)]
+pub(super) struct Shared<'a> {
+    decider: &'a Decider<'a>,
+    runner: &'a dyn Runner,
+    around: Surroundings<'a>,
+    threads: usize,
+    results: Arc<Mutex<Results>>,
+}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(
+        decider: &'a Decider<'a>,
+        runner: &'a dyn Runner,
+        around: Surroundings<'a>,
+        jobs: usize,
+    ) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let results = Arc::new(Mutex::new(vec![None; decider.plan.nodes.len()]));
+        Self {
+            decider,
+            runner,
+            around,
+            threads: (processors / jobs.max(1)).max(1),
+            results,
+        }
+    }
+
+    pub(super) fn node(&self, index: usize) -> &'a Node {
+        &self.decider.plan.nodes[index]
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        (self.around.cancelled)()
+    }
+
+    pub(super) fn send(&self, event: &Event) {
+        self.around.events.send(event);
+    }
+
+    pub(super) fn put(&self, index: usize, record: Record, fingerprint: Fingerprint) {
+        self.results()[index] = Some((record, fingerprint));
+    }
+
+    pub(super) fn metrics(&self, index: usize) -> BTreeMap<String, f64> {
+        self.results()[index]
+            .as_ref()
+            .map(|(record, _)| record.metrics.clone())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn into_results(self) -> Results {
+        std::mem::take(&mut *self.results())
+    }
+
+    /// The verdict on stage `index`, whose inputs are known.
+    pub(super) fn decide(&self, index: usize, forced: bool) -> Result<(Decision, Fingerprint)> {
+        let fingerprint = self.fingerprint(index)?;
+        Ok((
+            self.decider.decide(index, &fingerprint, forced)?,
+            fingerprint,
+        ))
+    }
+
+    /// With `--single`, looks up the results of stages that are needed but not `included`.
+    pub(super) fn take_for_granted(&self, included: &[bool]) -> Result<()> {
+        let wanted = self.decider.plan.with_needs(included);
+        for index in (0..wanted.len()).filter(|index| wanted[*index] && !included[*index]) {
+            match self.decide(index, false)? {
+                (Decision::Cached(record), fingerprint) => self.put(index, *record, fingerprint),
+                (Decision::Run(_), _) => {
+                    let name = &self.node(index).name;
+                    return Err(Error::usage(format!(
+                        "stage `{name}` is needed, but its result is not in the cache"
+                    ))
+                    .help("run without --single"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs stage `index`; when an input turns out damaged, first what makes that input.
+    pub(super) fn make(&self, index: usize) -> Result<(Record, Fingerprint)> {
+        let node = self.node(index);
+        // Each round repairs one input, so a stage is tried at most once more than it has inputs.
+        for _ in 0..=node.inputs.len() {
+            let fingerprint = self.fingerprint(index)?;
+            let inputs = node
+                .inputs
+                .iter()
+                .map(|edge| (edge.port.clone(), self.digest(edge)))
+                .collect();
+            let task = Task {
+                node,
+                inputs,
+                fingerprint,
+                threads: self.threads,
+                timeout: None,
+            };
+            match self.runner.run(&task, &self.around) {
+                Ok(record) => return Ok((record, task.fingerprint)),
+                Err(Failure::Failed(error)) => return Err(error),
+                Err(Failure::DamagedInput(port)) => self.repair(index, &port)?,
+            }
+        }
+        Err(
+            Error::stage("an input is damaged again after it was made anew")
+                .help("check the disk that holds the cache"),
+        )
+    }
+
+    /// Makes the input at `port` of stage `index` again.
+    fn repair(&self, index: usize, port: &str) -> Result<()> {
+        let Some(edge) = self
+            .node(index)
+            .inputs
+            .iter()
+            .find(|edge| edge.port == port)
+        else {
+            return Ok(());
+        };
+        self.send(&Event::Notice {
+            stage: Some(self.node(edge.from).name.clone()),
+            text: "its result is damaged in the cache and is made again".into(),
+        });
+        let (record, fingerprint) = self.make(edge.from)?;
+        self.put(edge.from, record, fingerprint);
+        Ok(())
+    }
+
+    fn fingerprint(&self, index: usize) -> Result<Fingerprint> {
+        self.decider.fingerprint(index, |edge| self.digest(edge))
+    }
+
+    /// What comes in along `edge`; its stage has a result.
+    fn digest(&self, edge: &Edge) -> Digest {
+        let results = self.results();
+        let record = results[edge.from].as_ref().map(|(record, _)| record);
+        record
+            .and_then(|record| record.outputs.get(&edge.output))
+            .copied()
+            .unwrap_or(Digest::from([0; 32]))
+    }
+
+    fn results(&self) -> MutexGuard<'_, Results> {
+        // A result is put in whole, so a panic elsewhere leaves nothing half done.
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
