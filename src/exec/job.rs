@@ -78,6 +78,7 @@ impl Runner for InProcess {
         let mut job = Job {
             stage: node.name.clone(),
             scratch: folder(home.path().join("scratch"))?,
+            downloads: around.store.root().join("downloads"),
             seed: node.seed,
             device: around.device.into(),
             offline: around.offline,

@@ -38,9 +38,7 @@ impl Download<'_> {
     pub(super) fn run(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
         transfer.require_network(self.url)?;
         let host = super::address::check(self.url)?.host();
-        if transfer.is_unreachable(&host) {
-            return Err(Error::stage(format!("cannot reach `{host}`")));
-        }
+        transfer.check_reachable(&host)?;
         let mut partial = Partial::open(&transfer.downloads, self.url)?;
         match self.complete(transfer, &mut partial, &host) {
             Ok(()) => partial.finish(dest),
@@ -95,10 +93,11 @@ impl Download<'_> {
             }
             failures += 1;
             if failures >= TRIES || !is_reachable && failures >= TRIES_UNREACHABLE {
+                let error = error.note(format!("tried {failures} times"));
                 if !is_reachable {
-                    transfer.mark_unreachable(host);
+                    transfer.mark_unreachable(host, error.clone());
                 }
-                return Err(error.note(format!("tried {failures} times")));
+                return Err(error);
             }
             let pause = transfer.environment.pause * 2_u32.pow(failures - 1);
             transfer.pause(wait.unwrap_or(pause).min(LONGEST_PAUSE))?;

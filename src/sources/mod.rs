@@ -17,12 +17,13 @@ mod partial;
 mod path;
 mod pip;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transfer;
 mod web;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use checksum::Sha256;
 pub use transfer::{Environment, Observer, Transfer};
@@ -57,6 +58,11 @@ pub trait Location: fmt::Debug + fmt::Display + Send + Sync {
         None
     }
 
+    /// Whether [`local_path`](Self::local_path) is a plain file or folder, and not an archive with a file inside.
+    fn is_path(&self) -> bool {
+        false
+    }
+
     /// Whether it can be one file; a repository or a package, for instance, cannot.
     ///
     /// # Errors
@@ -85,9 +91,9 @@ pub trait Location: fmt::Debug + fmt::Display + Send + Sync {
 }
 
 /// A source as a pipeline file names it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
-    location: Box<dyn Location>,
+    location: Arc<dyn Location>,
     span: Option<Span>,
 }
 
@@ -139,7 +145,7 @@ pub fn parse(text: &str, span: Option<&Span>) -> Result<Source> {
             .and_then(|scheme| scheme.parse(rest)),
     };
     Ok(Source {
-        location: location.map_err(blame)?,
+        location: location.map_err(blame)?.into(),
         span: span.cloned(),
     })
 }
@@ -170,7 +176,7 @@ impl Source {
     #[must_use]
     pub fn join(&self, file: &str) -> Self {
         Self {
-            location: self.location.join(file),
+            location: self.location.join(file).into(),
             span: self.span.clone(),
         }
     }
@@ -179,6 +185,13 @@ impl Source {
     #[must_use]
     pub fn local_path(&self) -> Option<&Path> {
         self.location.local_path()
+    }
+
+    /// Whether the content at [`local_path`](Self::local_path) alone decides what is fetched. It does not for a file in an
+    /// archive, whose name counts too.
+    #[must_use]
+    pub fn is_path(&self) -> bool {
+        self.location.is_path()
     }
 
     /// Refuses what cannot be one file, such as a repository.

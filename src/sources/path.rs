@@ -81,6 +81,10 @@ impl Location for Local {
         Some(&self.path)
     }
 
+    fn is_path(&self) -> bool {
+        self.member.is_empty()
+    }
+
     fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, _: Option<&Sha256>) -> Result<()> {
         let path = &self.path;
         self.check_exists()?;

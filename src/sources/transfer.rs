@@ -80,7 +80,8 @@ pub struct Transfer<'a> {
     pub(super) observer: &'a dyn Observer,
     agent: OnceCell<ureq::Agent>,
     packages: RefCell<BTreeMap<String, Archive>>,
-    unreachable: RefCell<BTreeSet<String>>,
+    unreachable: RefCell<BTreeMap<String, Error>>,
+    told: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Transfer<'a> {
@@ -102,6 +103,7 @@ impl<'a> Transfer<'a> {
             agent: OnceCell::new(),
             packages: RefCell::default(),
             unreachable: RefCell::default(),
+            told: RefCell::default(),
         }
     }
 
@@ -157,11 +159,23 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    pub(super) fn mark_unreachable(&self, host: &str) {
-        self.unreachable.borrow_mut().insert(host.into());
+    /// Passes a notice on, unless there was one about the same `subject`.
+    pub fn notice_once(&self, subject: &str, notice: impl FnOnce() -> String) {
+        if self.told.borrow_mut().insert(subject.into()) {
+            self.observer.notice(notice());
+        }
     }
 
-    pub(super) fn is_unreachable(&self, host: &str) -> bool {
-        self.unreachable.borrow().contains(host)
+    /// Remembers that nobody answers at `host`, and the error that says so.
+    pub(super) fn mark_unreachable(&self, host: &str, error: Error) {
+        self.unreachable.borrow_mut().insert(host.into(), error);
+    }
+
+    /// Fails if nobody answered at `host` before.
+    pub(super) fn check_reachable(&self, host: &str) -> Result<()> {
+        match self.unreachable.borrow().get(host) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 }

@@ -236,7 +236,7 @@ impl Stage for Dataset {
         let mut skipped = Vec::new();
         if self.settings.sha256.is_some() {
             skipped.push(("source", "the bytes are pinned by sha256"));
-        } else if self.source.local_path().is_some() {
+        } else if self.source.is_path() {
             skipped.push(("source", "the file enters by its content"));
         }
         if self.schema.is_some() {

@@ -9,6 +9,7 @@ mod dataset;
 mod evaluate;
 mod finetune;
 mod freeze;
+mod mirrors;
 mod port;
 mod pretrained;
 

