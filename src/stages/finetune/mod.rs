@@ -3,6 +3,8 @@
 //! It reads as a story: load, check, compute features, train, write.
 
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
