@@ -1,6 +1,7 @@
 //! Pipeline files: TOML → spanned tables → params, profiles and references resolved. Knows no stage kind.
 
 mod de;
+mod limits;
 mod params;
 mod pipeline;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod wire;
 use std::path::PathBuf;
 
 pub use de::{Spanned, from_table};
+pub use limits::{LIMIT_KEYS, Limits, RawLimits, Resources};
 pub use pipeline::{Overrides, Pipeline, StageTable, load, parse, read};
 pub use value::{Data, Table, Value};
 pub use wire::{WireError, WireTable};

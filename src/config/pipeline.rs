@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::limits::Limits;
 use super::params;
 use super::value::{Data, Table, Value};
 use crate::error::{Context, Error, Result, Source, Span};
@@ -57,6 +58,8 @@ pub struct StageTable {
     pub kind: (String, Span),
     /// `seed =`, if it sets one.
     pub seed: Option<u64>,
+    /// What it may use and how long it may take.
+    pub limits: Limits,
     /// Everything else: the kind's own settings.
     pub settings: Table,
 }
@@ -146,11 +149,13 @@ fn stage(name: String, span: Span, value: Value, params: &Table) -> Result<Stage
     let seed = seed(&settings)?;
     settings.remove("kind");
     settings.remove("seed");
+    let limits = Limits::take(&mut settings)?;
     Ok(StageTable {
         name,
         span,
         kind,
         seed,
+        limits,
         settings,
     })
 }

@@ -2,6 +2,7 @@
 
 mod decide;
 mod job;
+mod machine;
 mod preview;
 mod protocol;
 mod serve;
@@ -16,6 +17,8 @@ use std::time::Instant;
 
 pub use decide::{Decider, Decision};
 pub use job::{Failure, InProcess, Runner, Surroundings, Task};
+pub use machine::Machine;
+use machine::Pool;
 pub use preview::{Forecast, Preview};
 pub use serve::serve;
 use shared::Shared;
@@ -78,16 +81,22 @@ pub struct Run<'a> {
     selection: &'a Selection,
     conduct: Conduct,
     states: States,
+    pool: Pool,
+    /// Stages that have to run and wait for room.
+    queue: Vec<Queued>,
+    /// By stage index: how long it and what depends on it will take, from earlier runs.
+    priorities: Option<Vec<f64>>,
     /// Keys in the making, and the stages that wait for the same key.
     making: BTreeMap<Digest, Vec<usize>>,
-    started: BTreeMap<usize, Launched>,
+    started: BTreeMap<usize, Queued>,
     outcomes: Vec<Option<Outcome>>,
     errors: Vec<(String, Error)>,
     interrupted: bool,
 }
 
-/// A stage that is running.
-struct Launched {
+/// A stage that has to run.
+struct Queued {
+    index: usize,
     at: Instant,
     key: Digest,
     reason: String,
@@ -116,10 +125,13 @@ impl<'a> Run<'a> {
                 .collect()
         };
         Self {
-            shared: Shared::new(decider, runner, around, conduct.jobs),
+            shared: Shared::new(decider, runner, around),
             selection,
             conduct,
             states: States::new(nodes.iter().map(needs).collect(), &selection.included),
+            pool: Pool::new(Machine::here(), conduct.jobs),
+            queue: Vec::new(),
+            priorities: None,
             making: BTreeMap::new(),
             started: BTreeMap::new(),
             outcomes: vec![None; nodes.len()],
@@ -163,68 +175,131 @@ impl<'a> Run<'a> {
         'a: 's,
     {
         while let Some(index) = self.states.next_ready() {
-            if !self.interrupted && shared.is_cancelled() {
-                self.interrupted = true;
-                self.errors
-                    .push((String::new(), Error::new(Kind::Interrupted, "interrupted")));
+            if self.is_stopping() {
+                break;
             }
-            if self.interrupted || (!self.errors.is_empty() && !self.conduct.keep_going) {
-                self.states.stop();
-                return;
-            }
-            if self.started.len() >= self.conduct.jobs {
-                return;
-            }
-            let at = Instant::now();
             self.states.set(index, State::Running);
-            match shared.decide(index, self.conduct.force && self.selection.named[index]) {
-                Err(error) => self.fail(index, at, error),
-                Ok((Decision::Cached(record), fingerprint)) => {
-                    let key = record.key;
-                    shared.put(index, *record, fingerprint);
-                    self.succeed(index, at, Outcome::Cached, key, String::new());
-                }
-                Ok((Decision::Run(reasons), fingerprint)) => {
-                    let key = Digest::from(fingerprint.digest());
-                    if let Some(waiting) = self.making.get_mut(&key) {
-                        waiting.push(index);
-                        continue;
+            self.decide(index);
+        }
+        if self.is_stopping() {
+            self.states.stop();
+            for queued in std::mem::take(&mut self.queue) {
+                self.states.set(queued.index, State::Skipped);
+            }
+        }
+        while let Some(queued) = self.next_to_start() {
+            let index = queued.index;
+            let limits = self.shared.node(index).limits;
+            if let Some(text) = self.pool.lacks(&limits.resources) {
+                shared.send(&Event::Notice {
+                    stage: Some(self.name(index)),
+                    text,
+                });
+            }
+            let threads = self.pool.threads(&limits.resources);
+            self.pool.take(limits.resources);
+            shared.send(&Event::StageStarted {
+                stage: self.name(index),
+                reason: queued.reason.clone(),
+            });
+            self.started.insert(
+                index,
+                Queued {
+                    at: Instant::now(),
+                    ..queued
+                },
+            );
+            let (shared, ended) = (shared.clone(), ended.clone());
+            scope.spawn(move || {
+                // The receiver lives until every stage has ended.
+                let _ = ended.send((index, shared.make(index, threads)));
+            });
+        }
+    }
+
+    /// Whether nothing more may start.
+    fn is_stopping(&mut self) -> bool {
+        if !self.interrupted && self.shared.is_cancelled() {
+            self.interrupted = true;
+            self.errors
+                .push((String::new(), Error::new(Kind::Interrupted, "interrupted")));
+        }
+        self.interrupted || (!self.errors.is_empty() && !self.conduct.keep_going)
+    }
+
+    /// Decides stage `index`, whose inputs are known: it is done, or has to wait for room to run.
+    fn decide(&mut self, index: usize) {
+        let at = Instant::now();
+        match self
+            .shared
+            .decide(index, self.conduct.force && self.selection.named[index])
+        {
+            Err(error) => self.fail(index, at, error),
+            Ok((Decision::Cached(record), fingerprint)) => {
+                let key = record.key;
+                self.shared.put(index, *record, fingerprint);
+                self.succeed(index, at, Outcome::Cached, key, String::new());
+            }
+            Ok((Decision::Run(reasons), fingerprint)) => {
+                let key = Digest::from(fingerprint.digest());
+                match self.making.get_mut(&key) {
+                    Some(waiting) => waiting.push(index),
+                    None => {
+                        self.making.insert(key, Vec::new());
+                        self.queue.push(Queued {
+                            index,
+                            at,
+                            key,
+                            reason: in_words(&reasons),
+                        });
                     }
-                    self.making.insert(key, Vec::new());
-                    let reason = in_words(&reasons);
-                    shared.send(&Event::StageStarted {
-                        stage: self.name(index),
-                        reason: reason.clone(),
-                    });
-                    self.started.insert(index, Launched { at, key, reason });
-                    let (shared, ended) = (shared.clone(), ended.clone());
-                    scope.spawn(move || {
-                        // The receiver lives until every stage has ended.
-                        let _ = ended.send((index, shared.make(index)));
-                    });
                 }
             }
         }
     }
 
+    /// Takes the stage out of the queue that should start now: of those that fit, the one on the longest way to the end.
+    fn next_to_start(&mut self) -> Option<Queued> {
+        let fits = |queued: &Queued| {
+            self.pool
+                .fits(&self.shared.node(queued.index).limits.resources)
+        };
+        let fitting: Vec<usize> = (0..self.queue.len())
+            .filter(|place| fits(&self.queue[*place]))
+            .collect();
+        let best = match fitting.as_slice() {
+            [] => return None,
+            [only] => *only,
+            several => {
+                let priorities = self
+                    .priorities
+                    .get_or_insert_with(|| self.shared.priorities());
+                let priority = |place: &usize| priorities[self.queue[*place].index];
+                // The first of equals, so that the order of the file decides among stages that never ran.
+                several
+                    .iter()
+                    .copied()
+                    .rev()
+                    .max_by(|a, b| priority(a).total_cmp(&priority(b)))?
+            }
+        };
+        Some(self.queue.remove(best))
+    }
+
     fn take_back(&mut self, index: usize, end: Result<(Record, Fingerprint)>) {
-        let Some(launched) = self.started.remove(&index) else {
+        let Some(queued) = self.started.remove(&index) else {
             return;
         };
+        self.pool
+            .give_back(&self.shared.node(index).limits.resources);
         match end {
             Ok((record, fingerprint)) => {
                 self.shared.put(index, record, fingerprint);
-                self.succeed(
-                    index,
-                    launched.at,
-                    Outcome::Ran,
-                    launched.key,
-                    launched.reason,
-                );
+                self.succeed(index, queued.at, Outcome::Ran, queued.key, queued.reason);
             }
-            Err(error) => self.fail(index, launched.at, error),
+            Err(error) => self.fail(index, queued.at, error),
         }
-        for waiting in self.making.remove(&launched.key).unwrap_or_default() {
+        for waiting in self.making.remove(&queued.key).unwrap_or_default() {
             self.follow(waiting);
         }
     }

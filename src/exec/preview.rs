@@ -106,7 +106,11 @@ impl Decider<'_> {
         })
     }
 
-    fn last_seconds(&self, stage: &str) -> Result<Option<f64>> {
+    /// How long `stage` took when the pipeline last resolved, if that is known.
+    ///
+    /// # Errors
+    /// A cache that cannot be read.
+    pub fn last_seconds(&self, stage: &str) -> Result<Option<f64>> {
         let Some(key) = self.last.get(stage) else {
             return Ok(None);
         };

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::decide::{Decider, Decision};
 use super::job::{Failure, Runner, Surroundings, Task};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Edge, Node};
@@ -19,7 +20,6 @@ pub(super) struct Shared<'a> {
     decider: &'a Decider<'a>,
     runner: &'a dyn Runner,
     around: Surroundings<'a>,
-    threads: usize,
     results: Arc<Mutex<Results>>,
 }
 
@@ -28,15 +28,12 @@ impl<'a> Shared<'a> {
         decider: &'a Decider<'a>,
         runner: &'a dyn Runner,
         around: Surroundings<'a>,
-        jobs: usize,
     ) -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let results = Arc::new(Mutex::new(vec![None; decider.plan.nodes.len()]));
         Self {
             decider,
             runner,
             around,
-            threads: (processors / jobs.max(1)).max(1),
             results,
         }
     }
@@ -95,8 +92,58 @@ impl<'a> Shared<'a> {
         Ok(())
     }
 
-    /// Runs stage `index`; when an input turns out damaged, first what makes that input.
-    pub(super) fn make(&self, index: usize) -> Result<(Record, Fingerprint)> {
+    /// By stage index: how long the stage and the longest chain of stages behind it took when they last ran.
+    pub(super) fn priorities(&self) -> Vec<f64> {
+        let nodes = &self.decider.plan.nodes;
+        let mut behind = vec![0.0_f64; nodes.len()];
+        for index in (0..nodes.len()).rev() {
+            // What never ran counts as something, so that longer chains still come first.
+            behind[index] += self
+                .decider
+                .last_seconds(&nodes[index].name)
+                .ok()
+                .flatten()
+                .unwrap_or(1.0);
+            for edge in &nodes[index].inputs {
+                behind[edge.from] = behind[edge.from].max(behind[index]);
+            }
+        }
+        behind
+    }
+
+    /// Runs stage `index` on so many `threads`, again after a failure if its settings say so.
+    pub(super) fn make(&self, index: usize, threads: usize) -> Result<(Record, Fingerprint)> {
+        let node = self.node(index);
+        let mut pause = Duration::from_secs(1);
+        for left in (0..=node.limits.retries).rev() {
+            match self.attempt(index, threads) {
+                Err(error) if left > 0 && error.kind() == Kind::Stage => {
+                    let text = format!(
+                        "{error}; tried again in {} s, {left} tries left",
+                        pause.as_secs()
+                    );
+                    self.send(&Event::Notice {
+                        stage: Some(node.name.clone()),
+                        text,
+                    });
+                    self.sleep(pause);
+                    pause *= 2;
+                }
+                end => return end,
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    fn sleep(&self, pause: Duration) {
+        let end = Instant::now() + pause;
+        while Instant::now() < end && !self.is_cancelled() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs stage `index` once; when an input turns out damaged, first what makes that input.
+    fn attempt(&self, index: usize, threads: usize) -> Result<(Record, Fingerprint)> {
         let node = self.node(index);
         // Each round repairs one input, so a stage is tried at most once more than it has inputs.
         for _ in 0..=node.inputs.len() {
@@ -110,13 +157,13 @@ impl<'a> Shared<'a> {
                 node,
                 inputs,
                 fingerprint,
-                threads: self.threads,
-                timeout: None,
+                threads,
+                timeout: node.limits.timeout,
             };
             match self.runner.run(&task, &self.around) {
                 Ok(record) => return Ok((record, task.fingerprint)),
                 Err(Failure::Failed(error)) => return Err(error),
-                Err(Failure::DamagedInput(port)) => self.repair(index, &port)?,
+                Err(Failure::DamagedInput(port)) => self.repair(index, &port, threads)?,
             }
         }
         Err(
@@ -126,7 +173,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Makes the input at `port` of stage `index` again.
-    fn repair(&self, index: usize, port: &str) -> Result<()> {
+    fn repair(&self, index: usize, port: &str, threads: usize) -> Result<()> {
         let Some(edge) = self
             .node(index)
             .inputs
@@ -139,7 +186,7 @@ impl<'a> Shared<'a> {
             stage: Some(self.node(edge.from).name.clone()),
             text: "its result is damaged in the cache and is made again".into(),
         });
-        let (record, fingerprint) = self.make(edge.from)?;
+        let (record, fingerprint) = self.make(edge.from, threads)?;
         self.put(edge.from, record, fingerprint);
         Ok(())
     }

@@ -7,7 +7,7 @@ mod tests;
 
 pub use select::{Goal, Selection};
 
-use crate::config::{Pipeline, StageTable, Table};
+use crate::config::{Limits, Pipeline, StageTable, Table};
 use crate::error::{Error, Result, Span};
 use crate::fingerprint::stage_seed;
 use crate::stages::{Input, KINDS, Output, Stage, StageKind, find};
@@ -26,6 +26,8 @@ pub struct Node {
     pub span: Span,
     /// Its kind.
     pub kind: &'static dyn StageKind,
+    /// What it may use and how long it may take.
+    pub limits: Limits,
     /// Its settings, as the pipeline has them.
     pub settings: Table,
     /// What it is.
@@ -103,6 +105,7 @@ impl Node {
             kind,
             seed,
             inputs: Vec::new(),
+            limits: Limits::default(),
             outputs: stage.outputs(),
             stage,
             span: span.clone(),
@@ -131,6 +134,7 @@ fn node(table: &StageTable, pipeline_seed: u64) -> Result<Node> {
         });
     Ok(Node {
         span: table.span.clone(),
+        limits: table.limits,
         ..node?
     })
 }

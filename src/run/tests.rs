@@ -295,6 +295,57 @@ fn an_interrupted_run_keeps_what_was_finished() {
     assert_eq!(sandbox.plan()[..2], ["cached", "cached"]);
 }
 
+#[test]
+fn stages_run_side_by_side_and_equal_ones_once() {
+    let stage = |name: &str, word: &str| {
+        format!(
+            "[stage.{name}]\nkind = \"command\"\nargv = [\"sh\", \"-c\", \"sleep 0.6; echo {word} > out.txt\"]\n\
+             outputs = {{ text = \"out.txt\" }}\n"
+        )
+    };
+    let sandbox = Sandbox::new(&[stage("a", "x"), stage("b", "y"), stage("c", "x")].concat());
+    let started = std::time::Instant::now();
+    let summary = sandbox.run(&Request {
+        jobs: 3,
+        ..Request::default()
+    });
+    assert_eq!(
+        summary.outcomes,
+        [
+            Some(Outcome::Ran),
+            Some(Outcome::Ran),
+            Some(Outcome::Cached)
+        ]
+    );
+    assert!(
+        started.elapsed().as_secs_f64() < 1.1,
+        "a and b ran one after the other"
+    );
+}
+
+#[test]
+fn failed_stages_are_tried_again_and_others_go_on() {
+    // The command fails until it finds the mark that its first attempt left beside the project.
+    let folder = tempfile::tempdir().expect("a folder");
+    let mark = folder.path().join("mark").display().to_string();
+    let flaky = format!(
+        "[stage.flaky]\nkind = \"command\"\nretries = 1\nargv = [\"sh\", \"-c\", \"test -e {mark} || {{ touch {mark}; exit 1; }}; echo > out.txt\"]\n\
+         outputs = {{ text = \"out.txt\" }}\n[stage.bad]\nkind = \"command\"\nargv = [\"false\"]\noutputs = {{ text = \"out.txt\" }}\n"
+    );
+    let sandbox = Sandbox::new(
+        &(flaky
+            + &PIPELINE
+                .replace("[params]\norder = \"-f\"", "")
+                .replace("${params.order}", "")),
+    );
+    let summary = sandbox.run(&Request {
+        keep_going: true,
+        ..Request::default()
+    });
+    assert_eq!(summary.count(&[Outcome::Ran]), 4);
+    assert_eq!(summary.count(&[Outcome::Failed]), 1);
+}
+
 fn walk(folder: &std::path::Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {

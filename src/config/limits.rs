@@ -1,0 +1,186 @@
+//! The keys that every stage may have besides its kind's own: what it may use and how long it may take. None of them can
+//! change a result, so none enters a key.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::de::{Spanned, from_table};
+use super::value::Table;
+use crate::error::{Error, Result};
+
+/// The keys themselves, for the JSON Schema and for taking them out of a stage's table.
+pub const LIMIT_KEYS: [&str; 3] = ["resources", "retries", "timeout"];
+
+/// What a stage may use and how long it may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+    /// How often a failed stage is tried again, with growing pauses.
+    pub retries: u32,
+    /// What it needs of the machine.
+    pub resources: Resources,
+}
+
+/// What a stage needs of the machine while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Processors, and so its number of threads; none means an equal share.
+    pub cpus: Option<usize>,
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Accelerators.
+    pub gpus: usize,
+}
+
+/// The keys as written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawLimits {
+    /// How long one attempt may take: `"90s"`, `"15m"`, `"2h"`. Default: without end.
+    timeout: Option<Spanned<String>>,
+    /// How often a failed stage is tried again, after 1 s, 2 s, 4 s, … Default: 0.
+    #[serde(default)]
+    retries: u32,
+    /// What it needs of the machine; stages run side by side only as far as that is there.
+    resources: Option<RawResources>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawResources {
+    /// Processors, and so its number of threads. Default: an equal share.
+    cpus: Option<std::num::NonZeroUsize>,
+    /// Memory: `"512MiB"`, `"8GiB"`.
+    memory: Option<Spanned<String>>,
+    /// Accelerators. Default: 0.
+    #[serde(default)]
+    gpus: usize,
+}
+
+impl Limits {
+    /// Takes the keys out of a stage's table.
+    ///
+    /// # Errors
+    /// Values that cannot be meant, with their place.
+    pub(super) fn take(settings: &mut Table) -> Result<Self> {
+        let mut own = Table::empty(settings.span.clone());
+        for key in LIMIT_KEYS {
+            if let Some(entry) = settings.entries.remove(key) {
+                own.entries.insert(key.into(), entry);
+            }
+        }
+        let raw: RawLimits = from_table(&own)?;
+        let resources = raw.resources.unwrap_or_default();
+        Ok(Self {
+            timeout: raw.timeout.as_ref().map(duration).transpose()?,
+            retries: raw.retries,
+            resources: Resources {
+                cpus: resources.cpus.map(Into::into),
+                memory: resources.memory.as_ref().map(bytes).transpose()?,
+                gpus: resources.gpus,
+            },
+        })
+    }
+}
+
+/// A number and its unit.
+fn quantity<'u>(text: &Spanned<String>, units: &[(&'u str, f64)], example: &str) -> Result<f64> {
+    let value = text.value.trim();
+    let digits = value
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(value.len());
+    let (number, unit) = value.split_at(digits);
+    let factor = units
+        .iter()
+        .find(|(name, _)| *name == unit.trim())
+        .map(|(_, factor)| factor);
+    let number = number.parse::<f64>().ok().filter(|number| *number > 0.0);
+    number
+        .zip(factor)
+        .map(|(number, factor)| number * factor)
+        .ok_or_else(|| {
+            let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+            let error = Error::usage(format!("cannot read `{}`", text.value));
+            text.blame(error, "").help(format!(
+                "write a number and a unit, such as \"{example}\"; the units are {}",
+                names.join(", ")
+            ))
+        })
+}
+
+fn duration(text: &Spanned<String>) -> Result<Duration> {
+    let seconds = quantity(
+        text,
+        &[("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)],
+        "15m",
+    )?;
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| text.blame(Error::usage("too long").because(&error), ""))
+}
+
+fn bytes(text: &Spanned<String>) -> Result<u64> {
+    const KIB: f64 = 1024.0;
+    let units = [
+        ("KiB", KIB),
+        ("MiB", KIB * KIB),
+        ("GiB", KIB * KIB * KIB),
+        ("TiB", KIB * KIB * KIB * KIB),
+        ("kB", 1e3),
+        ("MB", 1e6),
+        ("GB", 1e9),
+        ("TB", 1e12),
+    ];
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and far below 2^64"
+    )]
+    quantity(text, &units, "8GiB").map(|bytes| bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::error::Source;
+
+    fn take(text: &str) -> Result<(Limits, Table)> {
+        let mut table = Table::parse(&Arc::new(Source::new("p.toml", text)))?;
+        Ok((Limits::take(&mut table)?, table))
+    }
+
+    #[test]
+    fn limits_are_taken_out() {
+        let text = "epochs = 1\ntimeout = \"1.5h\"\nretries = 2\nresources = { cpus = 2, memory = \"512MiB\" }";
+        let (limits, rest) = take(text).expect("valid");
+        assert_eq!(limits.timeout, Some(Duration::from_secs(5400)));
+        assert_eq!(limits.retries, 2);
+        assert_eq!(
+            limits.resources,
+            Resources {
+                cpus: Some(2),
+                memory: Some(512 << 20),
+                gpus: 0
+            }
+        );
+        assert_eq!(rest.entries.keys().collect::<Vec<_>>(), ["epochs"]);
+        assert_eq!(take("epochs = 1").expect("valid").0, Limits::default());
+    }
+
+    #[test]
+    fn bad_limits_are_refused() {
+        for text in [
+            "timeout = \"5\"",
+            "timeout = \"-1s\"",
+            "resources = { memory = \"8 gigs\" }",
+            "resources = { cpus = 0 }",
+            "resources = { cpu = 1 }",
+        ] {
+            assert!(take(text).is_err(), "{text}");
+        }
+    }
+}
