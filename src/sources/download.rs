@@ -124,7 +124,6 @@ impl Download<'_> {
         match answer.status {
             StatusCode::NOT_MODIFIED if asked == Ask::Whether => return Ok(promised),
             StatusCode::OK => {
-                self.refuse_web_page(&answer)?;
                 partial.start(version(self.url, &answer))?;
             }
             StatusCode::PARTIAL_CONTENT if continues(&answer, partial) => partial.resume(),
@@ -171,7 +170,12 @@ impl Download<'_> {
                 shown = Some(Instant::now());
             }
             match answer.next_piece(transfer) {
-                Ok(Some(piece)) => partial.add(&piece)?,
+                Ok(Some(piece)) => {
+                    if got == 0 {
+                        self.refuse_web_page(answer, &piece)?;
+                    }
+                    partial.add(&piece)?;
+                }
                 Ok(None) if total.is_none_or(|total| got == total) => {
                     transfer.observer.progress(&activity, got, got);
                     return Ok(());
@@ -187,18 +191,20 @@ impl Download<'_> {
     }
 
     /// A login page or a proxy's message must not be taken for the file.
-    fn refuse_web_page(&self, answer: &Answer) -> Result<()> {
+    fn refuse_web_page(&self, answer: &Answer, start: &[u8]) -> Result<()> {
         let kind = answer.header("content-type").unwrap_or_default();
         let path = Path::new(super::address::path(self.url));
-        let wanted = path.extension().is_some_and(|ending| {
+        let is_wanted = path.extension().is_some_and(|ending| {
             ending.eq_ignore_ascii_case("html") || ending.eq_ignore_ascii_case("htm")
         });
-        if kind.starts_with("text/html") && !wanted {
-            return Err(Error::stage(format!(
-                "`{}` answers with a web page instead of the file",
-                self.url
-            ))
-            .help("open the address in a browser: a login or a proxy may be in the way"));
+        let start = String::from_utf8_lossy(&start[..start.len().min(100)]).to_lowercase();
+        let is_page = ["<!doctype html", "<html"]
+            .iter()
+            .any(|tag| start.trim_start().starts_with(tag));
+        if kind.starts_with("text/html") && is_page && !is_wanted {
+            let message = format!("`{}` answers with a web page instead of the file", self.url);
+            return Err(Error::stage(message)
+                .help("open the address in a browser: a login or a proxy may be in the way"));
         }
         Ok(())
     }

@@ -8,7 +8,8 @@ use ureq::http::{HeaderMap, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
 
 use super::address::{self, Origin};
-use super::transfer::{Environment, Transfer};
+use super::environment::Environment;
+use super::transfer::Transfer;
 use crate::error::{Error, Result};
 
 const REDIRECTS: usize = 10;

@@ -5,11 +5,12 @@
 //! (`huggingface_hub`: `file_download.py`, `utils/_http.py`).
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::checksum::Sha256;
 use super::download::Download;
 use super::exchange::{self, Answer};
+use super::path::copy;
 use super::{Location, Scheme, Transfer, address, archive, web};
 use crate::error::{Error, Result, closest};
 
@@ -77,6 +78,14 @@ enum Kind {
 }
 
 impl Kind {
+    /// The Hub's word for it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Dataset => "dataset",
+        }
+    }
+
     /// What stands in front of the repository's name in an address.
     fn prefix(self) -> &'static str {
         match self {
@@ -130,6 +139,10 @@ impl Location for Repository {
     }
 
     fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, pinned: Option<&Sha256>) -> Result<()> {
+        let is_offline = transfer.offline || transfer.environment.hub_offline;
+        if let Some(cached) = self.cached(transfer, pinned, is_offline)? {
+            return copy(&cached, dest);
+        }
         if transfer.environment.hub_offline {
             return Err(
                 Error::stage(format!("offline, and `{self}` is not in the cache"))
@@ -163,6 +176,35 @@ impl Location for Repository {
 }
 
 impl Repository {
+    /// The file in the official client's own cache: if it is what is pinned, or if there is no other way.
+    ///
+    /// `refs/REVISION` there holds a commit, `snapshots/COMMIT/FILE` is the file.
+    fn cached(
+        &self,
+        transfer: &Transfer<'_>,
+        pinned: Option<&Sha256>,
+        is_offline: bool,
+    ) -> Result<Option<PathBuf>> {
+        let Some(cache) = &transfer.environment.hub_cache else {
+            return Ok(None);
+        };
+        let name = format!("{}s/{}", self.kind.name(), self.id).replace('/', "--");
+        let folder = cache.join(name);
+        let commit = std::fs::read_to_string(folder.join("refs").join(&self.revision));
+        let commit = commit.map_or(self.revision.clone(), |commit| commit.trim().into());
+        let path = folder.join("snapshots").join(commit).join(&self.file);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let is_wanted = match pinned {
+            Some(pinned) => {
+                Sha256::of_file(&path, &|| transfer.observer.check_cancelled())? == *pinned
+            }
+            None => is_offline,
+        };
+        Ok(is_wanted.then_some(path))
+    }
+
     /// What an answer means that is not the file.
     fn explain(&self, hub: &str, url: &str, has_token: bool, answer: &Answer) -> Error {
         let Self {
@@ -209,13 +251,13 @@ impl Repository {
 
     /// The files of the repository: `siblings` in the Hub's description of it.
     fn file_names(&self, transfer: &Transfer<'_>) -> Option<Vec<String>> {
-        let kind = match self.kind {
-            Kind::Model => "models",
-            Kind::Dataset => "datasets",
-        };
         let revision = address::encode(&self.revision, false);
         let hub = &transfer.environment.hub;
-        let url = format!("{hub}/api/{kind}/{}/revision/{revision}", self.id);
+        let url = format!(
+            "{hub}/api/{}s/{}/revision/{revision}",
+            self.kind.name(),
+            self.id
+        );
         let token = transfer.environment.token.as_deref();
         let answer = exchange::get(transfer, &url, &[], token).ok()?;
         let mut json = Vec::new();

