@@ -1,6 +1,7 @@
 //! Tables: files → checked tables → SQL → parts → examples. Hides polars; knows no stage, no pipeline and no model.
 
 pub mod csv;
+pub mod duplicates;
 pub mod format;
 pub mod ndjson;
 pub mod schema;

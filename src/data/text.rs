@@ -28,7 +28,7 @@ impl Examples {
 }
 
 /// Reads the table artifact in `folder` as examples: column `text_column` holds the texts, column `target_column` the
-/// labels, which are strings, integers or booleans and are compared by their text with `labels`.
+/// labels, as [`classes`] reads them.
 ///
 /// # Errors
 /// Columns that do not exist, a row without text or label, a label that is not in `labels`.
@@ -64,51 +64,82 @@ pub fn texts(table: &Table, name: &str) -> Result<Vec<String>> {
 
 /// The class of each row by column `name` of `table`: indices into `labels`.
 ///
+/// A label is the class of that name. Where the column holds integers or booleans and `labels` holds other names, its
+/// values are the classes' numbers, as in Hugging Face's data sets: 0 (or false) is the first of `labels`.
+///
 /// # Errors
 /// No such column, a row without label, a label that is not in `labels`.
 pub fn classes(table: &Table, name: &str, labels: &[String]) -> Result<Vec<u32>> {
+    let dtype = table.column(name)?.dtype().clone();
+    let numbers = if dtype.is_bool() {
+        vec!["false".to_owned(), "true".to_owned()]
+    } else {
+        (0..labels.len()).map(|class| class.to_string()).collect()
+    };
+    let can_be_value = |label: &String| match () {
+        () if dtype.is_bool() => numbers.contains(label),
+        () if dtype.is_integer() => label.parse::<i64>().is_ok(),
+        () => true,
+    };
+    let names = if labels.iter().any(can_be_value) {
+        labels
+    } else {
+        &numbers
+    };
     let values = without_nulls(table.as_text(name)?, name)?;
-    let class = |value: &String| labels.iter().position(|label| label == value);
-    let found: Vec<Option<usize>> = values.iter().map(class).collect();
-    let strange: Vec<usize> = (0..values.len())
-        .filter(|row| found[*row].is_none())
-        .collect();
-    if let Some(first) = strange.first() {
-        return Err(strange_label(name, labels, &values, *first, strange.len()));
+    let class = |value: &String| {
+        let class = names
+            .iter()
+            .take(labels.len())
+            .position(|name| name == value)?;
+        u32::try_from(class).ok()
+    };
+    let classes: Vec<Option<u32>> = values.iter().map(class).collect();
+    match classes.iter().position(Option::is_none) {
+        Some(row) => {
+            let count = classes.iter().filter(|class| class.is_none()).count();
+            Err(strange_label(name, labels, names, &values, row, count))
+        }
+        None => Ok(classes.into_iter().flatten().collect()),
     }
-    let classes = found.into_iter().flatten();
-    Ok(classes
-        .map(|class| u32::try_from(class).unwrap_or(u32::MAX))
-        .collect())
 }
 
+/// The error for the first of `count` labels that no class has.
 fn strange_label(
-    name: &str,
+    column: &str,
     labels: &[String],
+    names: &[String],
     values: &[String],
-    first: usize,
+    row: usize,
     count: usize,
 ) -> Error {
-    let value = &values[first];
-    let rows = if count == 1 { "row has" } else { "rows have" };
-    let distinct: BTreeSet<&str> = values.iter().map(String::as_str).collect();
-    let some: Vec<_> = distinct.iter().take(10).copied().collect();
-    let more = if distinct.len() > some.len() {
-        ", …"
+    let value = &values[row];
+    let known = if names == labels {
+        labels.join(", ")
     } else {
-        ""
+        let pairs = names.iter().zip(labels);
+        let pairs: Vec<_> = pairs
+            .map(|(name, label)| format!("{name} = {label}"))
+            .collect();
+        pairs.join(", ")
     };
+    let distinct: BTreeSet<&str> = values.iter().map(String::as_str).collect();
+    let mut some: Vec<_> = distinct.iter().take(10).copied().collect();
+    if distinct.len() > some.len() {
+        some.push("…");
+    }
+    let have = if count == 1 { "row has" } else { "rows have" };
     Error::stage(format!(
-        "row {} has the label `{value}` in column `{name}`, which is not in `labels`",
-        first + 1
+        "row {} has the label `{value}` in column `{column}`, which is not in `labels`",
+        row + 1
     ))
-    .note(format!("`labels`: {}", labels.join(", ")))
-    .note(format!("labels in the data: {}{more}", some.join(", ")))
+    .note(format!("`labels`: {known}"))
+    .note(format!("labels in the data: {}", some.join(", ")))
     .note(format!(
-        "{count} of {} {rows} a label that is not in `labels`",
+        "{count} of {} {have} a label that is not in `labels`",
         values.len()
     ))
-    .did_you_mean(value, labels.iter().map(String::as_str))
+    .did_you_mean(value, names.iter().map(String::as_str))
 }
 
 fn without_nulls(values: Vec<Option<String>>, name: &str) -> Result<Vec<String>> {
@@ -180,6 +211,32 @@ mod tests {
         let booleans = table(df!("y" => [true, false]));
         let labels = strings(&["false", "true"]);
         assert_eq!(classes(&booleans, "y", &labels).expect("classes"), [1, 0]);
+    }
+
+    #[test]
+    fn numbers_are_classes_where_labels_have_other_names() {
+        let labels = strings(&["negative", "positive"]);
+        let integers = table(df!("y" => [1i64, 0, 2]));
+        let error = classes(&integers, "y", &labels).expect_err("three classes");
+        assert_eq!(
+            error.message(),
+            "row 3 has the label `2` in column `y`, which is not in `labels`"
+        );
+        assert_eq!(error.notes()[0], "`labels`: 0 = negative, 1 = positive");
+        let integers = table(df!("y" => [1i64, 0]));
+        assert_eq!(classes(&integers, "y", &labels).expect("classes"), [1, 0]);
+        let booleans = table(df!("y" => [true, false]));
+        assert_eq!(classes(&booleans, "y", &labels).expect("classes"), [1, 0]);
+        // Numbers as text are names, and there are no such names.
+        let texts = table(df!("y" => ["1", "0"]));
+        assert!(classes(&texts, "y", &labels).is_err());
+    }
+
+    #[test]
+    fn numbers_that_are_labels_are_not_class_numbers() {
+        let stars = strings(&["5", "1"]);
+        let integers = table(df!("y" => [1i64, 5]));
+        assert_eq!(classes(&integers, "y", &stars).expect("classes"), [1, 0]);
     }
 
     #[test]

@@ -312,3 +312,6 @@ impl Dataset {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //!
 //! A new kind is one file here and two lines below: its `mod` and its row in [`KINDS`].
 
+#[cfg(test)]
+mod bench;
 mod command;
 mod context;
 mod data_schema;
@@ -12,6 +14,7 @@ mod freeze;
 mod mirrors;
 mod port;
 mod pretrained;
+mod split;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +30,7 @@ use crate::fingerprint::Manifest;
 pub const KINDS: &[&dyn StageKind] = &[
     &pretrained::PretrainedKind,
     &dataset::DatasetKind,
+    &split::SplitKind,
     &freeze::FreezeKind,
     &finetune::FinetuneKind,
     &evaluate::EvaluateKind,

@@ -1,0 +1,153 @@
+//! Runs one stage in a temporary folder, for the tests of stage kinds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::{Job, Stage, StageContext, find};
+use crate::config::{self, Overrides};
+use crate::data::Table;
+use crate::data::csv::{self, Dialect};
+use crate::error::{Error, Result, Source};
+use crate::event::Event;
+use crate::store::{Store, write_atomic};
+
+/// A folder with a pipeline file and what it needs.
+pub(super) struct Bench {
+    folder: Arc<tempfile::TempDir>,
+}
+
+/// What a stage made.
+#[derive(Debug)]
+pub(super) struct Made {
+    outputs: BTreeMap<String, PathBuf>,
+    /// Keeps them.
+    _folder: Arc<tempfile::TempDir>,
+    /// What it told the user.
+    pub(super) notices: Vec<String>,
+}
+
+impl Made {
+    /// The table at output `port`.
+    pub(super) fn table(&self, port: &str) -> Table {
+        Table::read(&self.outputs[port]).expect("a table")
+    }
+
+    /// The bytes of the table at output `port`.
+    pub(super) fn bytes(&self, port: &str) -> Vec<u8> {
+        std::fs::read(self.outputs[port].join(crate::data::table::FILE)).expect("a table")
+    }
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self {
+            folder: Arc::new(folder),
+        }
+    }
+
+    /// The path of `name` in the folder.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file.
+    pub(super) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        write_atomic(&self.path(name), bytes.as_ref()).expect("written");
+    }
+
+    /// Reads `settings`, among them `kind`, as the stage `it` of a pipeline.
+    pub(super) fn parse(&self, settings: &str) -> Result<Box<dyn Stage>> {
+        let name = self.path("pipeline.toml").display().to_string();
+        let source = Arc::new(Source::new(name, format!("[stage.it]\n{settings}")));
+        let pipeline = config::parse(&source, &Overrides::default())?;
+        let table = &pipeline.stages[0];
+        find(&table.kind.0)
+            .expect("a known kind")
+            .parse(&table.settings)
+    }
+
+    /// The error with which `settings` are refused.
+    pub(super) fn refusal(&self, settings: &str) -> Error {
+        match self.parse(settings) {
+            Ok(_) => panic!("the settings were taken: {settings}"),
+            Err(error) => error,
+        }
+    }
+
+    /// Runs the stage on tables of its own.
+    pub(super) fn run(&self, settings: &str, inputs: &[(&str, &Table)], seed: u64) -> Result<Made> {
+        let stage = self.parse(settings)?;
+        stage.check()?;
+        let fresh = |name: &str| -> PathBuf {
+            let folder = tempfile::tempdir_in(self.folder.path())
+                .expect("a folder")
+                .keep();
+            let folder = folder.join(name);
+            std::fs::create_dir_all(&folder).expect("a folder");
+            folder
+        };
+        let mut job = Job {
+            stage: "it".into(),
+            scratch: fresh("scratch"),
+            downloads: fresh("downloads"),
+            seed,
+            device: "cpu".into(),
+            offline: true,
+            ..Job::default()
+        };
+        for (port, table) in inputs {
+            let folder = fresh("input");
+            table.write(&folder)?;
+            job.inputs.insert((*port).into(), folder);
+        }
+        for output in stage.outputs() {
+            job.outputs.insert(output.port.clone(), fresh("output"));
+        }
+        let store = Store::open(&self.path("store"))?;
+        let notices = Mutex::new(Vec::new());
+        let sink = |event: &Event| {
+            if let Event::Notice { text, .. } = event {
+                notices.lock().expect("not poisoned").push(text.clone());
+            }
+        };
+        stage.run(&mut StageContext::new(&job, &store, &sink, &|| false))?;
+        Ok(Made {
+            outputs: job.outputs,
+            _folder: Arc::clone(&self.folder),
+            notices: notices.into_inner().expect("not poisoned"),
+        })
+    }
+}
+
+/// The text that the first place of `error` covers.
+pub(super) fn place(error: &Error) -> &str {
+    let span = &error.labels().first().expect("a place").span;
+    &span.source.text[span.range.clone()]
+}
+
+/// A file of the data that is shared beside the repository, if it is there.
+pub(super) fn shared(file: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data")
+        .join(file);
+    if path.exists() {
+        Some(path)
+    } else {
+        eprintln!("skipped: no shared data");
+        None
+    }
+}
+
+/// The table that `text`, a CSV file, holds.
+pub(super) fn table(text: &str) -> Table {
+    let dialect = Dialect {
+        separator: b',',
+        quote: Some(b'"'),
+        columns: None,
+        null_values: Vec::new(),
+    };
+    let loaded = csv::read("table.csv", text.as_bytes(), &dialect, &BTreeMap::new());
+    loaded.expect("a table").table
+}
