@@ -1,13 +1,13 @@
 //! JavaScript packages: `npm:name@version#path/in/the/package`, by the user's own npm.
 
-use std::io::ErrorKind;
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
 
-use super::archive::{Archive, Format};
-use super::package::{Client, Package, only_file, run};
-use super::{Location, Scheme, Transfer};
-use crate::error::{Error, Result};
+use super::archive::Format;
+use super::environment::Environment;
+use super::package::{Client, Package};
+use super::{Location, Scheme};
+use crate::error::Result;
 
 /// `npm:…`
 #[derive(Debug)]
@@ -48,56 +48,33 @@ impl Client for Npm {
         "@"
     }
 
-    fn download(
-        &self,
-        transfer: &Transfer<'_>,
-        requirement: &str,
-        folder: &Path,
-    ) -> Result<Archive> {
-        let npm = &transfer.environment.npm;
-        let mut command = Command::new(npm);
-        command
-            .args([
-                "pack",
-                "--ignore-scripts",
-                "--loglevel",
-                "error",
-                "--pack-destination",
-            ])
-            .arg(folder)
-            .arg("--")
-            .arg(requirement);
-        let activity = format!("npm pack {requirement}");
-        let cannot = || Error::stage(format!("cannot fetch `npm:{requirement}`"));
-        let ended = match run(transfer, &mut command, &activity, &folder.join("log"))? {
-            Ok(ended) => ended,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(cannot()
-                    .cause(format!("there is no `{npm}`"))
-                    .help("`npm:` sources need npm; install it, or use another source"));
-            }
-            Err(error) => return Err(cannot().because(&error)),
-        };
-        if ended.status.success() {
-            return Ok(Archive {
-                path: only_file(folder, ".tgz")?,
-                format: Format::TarGzip,
-                strip: 1,
-            });
-        }
-        let lines = ended
-            .stderr
-            .lines()
-            .filter_map(|line| line.strip_prefix("npm error "));
-        let lines = lines.filter(|line| !line.starts_with("A complete log") && !line.is_empty());
-        let mut error = cannot()
-            .help("check name and version, and npm's own settings for a registry or a proxy");
-        for line in lines.take(3) {
-            error = error.cause(format!("npm: {line}"));
-        }
-        if error.causes().is_empty() {
-            error = error.cause(format!("npm ended with {}", ended.status));
-        }
-        Err(error)
+    fn program<'a>(&self, environment: &'a Environment) -> &'a str {
+        &environment.npm
+    }
+
+    fn needs(&self) -> &'static str {
+        "npm"
+    }
+
+    fn arguments(&self, requirement: &str, folder: &Path) -> Vec<OsString> {
+        let arguments = [
+            "pack",
+            "--ignore-scripts",
+            "--loglevel=error",
+            "--pack-destination",
+        ];
+        let arguments = arguments.into_iter().map(OsString::from);
+        let what = [folder.into(), "--".into(), requirement.into()];
+        arguments.chain(what).collect()
+    }
+
+    /// All files of the package are in one folder, `package` by habit.
+    fn leaves(&self) -> (&'static str, Format, usize) {
+        (".tgz", Format::TarGzip, 1)
+    }
+
+    fn complaint<'a>(&self, line: &'a str) -> Option<&'a str> {
+        let words = line.strip_prefix("npm error ")?;
+        (!words.is_empty() && !words.starts_with("A complete log")).then_some(words)
     }
 }

@@ -1,19 +1,21 @@
 //! Packages from the registries of languages, fetched by the user's own client with its configured mirror, so that it
 //! works behind a company proxy. `pip` and `npm` say how their client is called.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::archive::{self, Archive};
+use super::archive::{self, Archive, Format};
 use super::checksum::Sha256;
+use super::environment::Environment;
 use super::{Location, Transfer};
 use crate::error::{Context, Error, Result};
 
-/// How one registry's client fetches a package.
+/// How one registry's client is called, and what it leaves.
 pub(super) trait Client: fmt::Debug + Sync + Send {
     /// The scheme: `pip`.
     fn scheme(&self) -> &'static str;
@@ -21,13 +23,21 @@ pub(super) trait Client: fmt::Debug + Sync + Send {
     /// What stands between name and version: `==`.
     fn separator(&self) -> &'static str;
 
-    /// Fetches the package `requirement` (`name==version`) into `folder`, which is empty.
-    fn download(
-        &self,
-        transfer: &Transfer<'_>,
-        requirement: &str,
-        folder: &Path,
-    ) -> Result<Archive>;
+    /// The program, for messages: `python3`.
+    fn program<'a>(&self, environment: &'a Environment) -> &'a str;
+
+    /// What the user has to install: `Python with pip`.
+    fn needs(&self) -> &'static str;
+
+    /// The arguments that put the package `requirement` (`name==version`) into `folder`.
+    fn arguments(&self, requirement: &str, folder: &Path) -> Vec<OsString>;
+
+    /// How the package that it leaves is packed: the ending of its name, the format, and how many folders to leave out
+    /// in front of the names inside.
+    fn leaves(&self) -> (&'static str, Format, usize);
+
+    /// The words of a line on standard error that tell what went wrong, if it is such a line.
+    fn complaint<'a>(&self, line: &'a str) -> Option<&'a str>;
 }
 
 /// A package, or a file or folder in it.
@@ -80,8 +90,60 @@ impl Package {
         let name = format!("{}:{}", self.client.scheme(), self.requirement);
         transfer.package(&name, |folder| {
             transfer.require_network(&self.to_string())?;
-            self.client.download(transfer, &self.requirement, folder)
+            self.download(transfer, folder)
+                .map_err(|error| error.wrap(format!("cannot fetch `{name}`")))
         })
+    }
+
+    /// Lets the client put the package into `folder`.
+    fn download(&self, transfer: &Transfer<'_>, folder: &Path) -> Result<Archive> {
+        let client = self.client;
+        let program = client.program(&transfer.environment);
+        let missing = |message: String| {
+            Error::stage(message).help(format!(
+                "`{}:` sources need {}; install it, or use another source",
+                client.scheme(),
+                client.needs()
+            ))
+        };
+        let mut command = Command::new(program);
+        command.args(client.arguments(&self.requirement, folder));
+        let activity = format!("{} {}", client.scheme(), self.requirement);
+        let ended = match run(transfer, &mut command, &activity, &folder.join("log"))? {
+            Ok(ended) => ended,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(missing(format!("there is no `{program}`")));
+            }
+            Err(error) => {
+                return Err(Error::stage(format!("cannot run `{program}`")).because(&error));
+            }
+        };
+        let (ending, format, strip) = client.leaves();
+        if ended.status.success() {
+            let path = only_file(folder, ending)?;
+            return Ok(Archive {
+                path,
+                format,
+                strip,
+            });
+        }
+        let mut complaints = ended
+            .stderr
+            .lines()
+            .filter_map(|line| client.complaint(line));
+        let Some(first) = complaints.next() else {
+            let last = ended.stderr.lines().last().unwrap_or("it said nothing");
+            return Err(missing(format!(
+                "`{program}` ended with {}: {last}",
+                ended.status
+            )));
+        };
+        let error = Error::stage(format!("{} says: {first}", client.scheme()));
+        let error = complaints.take(2).fold(error, Error::cause);
+        Err(error.help(format!(
+            "check name and version, and the settings of {} for a mirror or a proxy",
+            client.scheme()
+        )))
     }
 }
 
@@ -127,16 +189,13 @@ impl Location for Package {
 }
 
 /// What a client that ended said.
-pub(super) struct Ended {
-    pub(super) status: ExitStatus,
-    pub(super) stderr: String,
+struct Ended {
+    status: ExitStatus,
+    stderr: String,
 }
 
-/// Runs a client to its end, or kills it when the fetch is cancelled.
-///
-/// # Errors
-/// `NotFound` among others if it cannot be started: then the inner result is an error.
-pub(super) fn run(
+/// Runs a client to its end, or kills it when the fetch is cancelled. The inner error is that of starting it.
+fn run(
     transfer: &Transfer<'_>,
     command: &mut Command,
     activity: &str,
@@ -172,7 +231,7 @@ pub(super) fn run(
 }
 
 /// The one file in `folder` whose name ends in `ending`.
-pub(super) fn only_file(folder: &Path, ending: &str) -> Result<std::path::PathBuf> {
+fn only_file(folder: &Path, ending: &str) -> Result<PathBuf> {
     let cannot = || format!("cannot read `{}`", folder.display());
     for entry in std::fs::read_dir(folder).or_stage(cannot)? {
         let path = entry.or_stage(cannot)?.path();

