@@ -26,5 +26,6 @@ pub mod models;
 pub mod sources;
 pub mod train;
 
-// What the user sees.
+// What the user types and sees.
+pub mod cli;
 pub mod report;

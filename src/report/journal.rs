@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Context, Result};
-use crate::event::{self, Event, Sink};
+use crate::event::{self, Event, Outcome, Sink};
 
 /// Writes a run down and passes its events on. A disk that fills up during the run costs log lines, not the run.
 pub struct Journal<'a> {
@@ -77,6 +77,30 @@ impl Sink for Journal<'_> {
     }
 }
 
+/// The stages that failed in the latest of the runs in the folder `runs`, and why. None if there was no run.
+#[must_use]
+pub fn last_failures(runs: &Path) -> BTreeMap<String, String> {
+    let folders = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let Some(latest) = folders.map(|entry| entry.path()).max() else {
+        return BTreeMap::new();
+    };
+    let events = std::fs::read_to_string(latest.join("events.jsonl")).unwrap_or_default();
+    // A line may be cut off when the run was killed; what it said is lost, the rest is not.
+    let events = events
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let failure = |event| match event {
+        Event::StageFinished {
+            stage,
+            outcome: Outcome::Failed,
+            reason,
+            ..
+        } => Some((stage, reason)),
+        _ => None,
+    };
+    events.filter_map(failure).collect()
+}
+
 /// A folder of its own for this run, even if another run starts at the same moment.
 fn new_folder(runs: &Path) -> Result<(String, PathBuf)> {
     std::fs::create_dir_all(runs).or_stage(|| format!("cannot create `{}`", runs.display()))?;
@@ -101,4 +125,51 @@ fn new_folder(runs: &Path) -> Result<(String, PathBuf)> {
         }
     }
     unreachable!("four billion runs in one second")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    #[test]
+    fn the_failures_of_the_latest_run_are_remembered() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let runs = folder.path().join("runs");
+        assert_eq!(last_failures(&runs), BTreeMap::new());
+
+        let nowhere = |_: &Event| {};
+        let first = Journal::begin(&runs, &nowhere).expect("writable");
+        for event in samples::run() {
+            first.send(&event);
+        }
+        let failures = last_failures(&runs);
+        assert_eq!(failures.len(), 1);
+        assert_eq!(failures["audit"], "`python` ended with status 1");
+
+        let second = Journal::begin(&runs, &nowhere).expect("writable");
+        assert!(second.run() > first.run(), "runs sort by time");
+        assert_eq!(last_failures(&runs), BTreeMap::new());
+    }
+
+    #[test]
+    fn logs_go_to_a_file_a_stage_and_progress_nowhere() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let nowhere = |_: &Event| {};
+        let journal = Journal::begin(folder.path(), &nowhere).expect("writable");
+        for event in samples::run() {
+            journal.send(&event);
+        }
+        let run = folder.path().join(journal.run());
+        let log = std::fs::read_to_string(run.join("audit.log")).expect("it was written");
+        assert_eq!(
+            log,
+            "Traceback (most recent call last):\nValueError: no such column\n"
+        );
+        let events = std::fs::read_to_string(run.join("events.jsonl")).expect("it was written");
+        assert!(
+            !events.contains("progress") && !events.contains("Traceback"),
+            "{events}"
+        );
+    }
 }

@@ -17,7 +17,7 @@ mod views;
 
 use std::io::{IsTerminal as _, Write as _};
 
-pub use journal::Journal;
+pub use journal::{Journal, last_failures};
 pub use views::{MetricsRow, PlanRow, StatusRow, metrics, params, plan, status};
 
 use crate::error::Error;
@@ -75,6 +75,13 @@ pub fn print(text: &str) {
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
+}
+
+/// Prints a result for programs.
+pub fn print_json(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string_pretty(value) {
+        print(&format!("{text}\n"));
+    }
 }
 
 /// Prints an error.

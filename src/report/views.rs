@@ -118,7 +118,7 @@ pub fn status(rows: &[StatusRow]) -> String {
 pub fn plan(rows: &[PlanRow]) -> String {
     let mut table = Table::new([
         ("stage", Align::Left),
-        ("would", Align::Left),
+        ("plan", Align::Left),
         ("last took", Align::Right),
         ("", Align::Left),
     ]);
@@ -140,7 +140,7 @@ pub fn plan(rows: &[PlanRow]) -> String {
 
 /// Params and their values, as TOML.
 #[must_use]
-pub fn params(rows: &[(String, String)]) -> String {
+pub fn params(rows: &BTreeMap<String, String>) -> String {
     let mut table = Table::new([("param", Align::Left), ("value", Align::Left)]);
     for (name, value) in rows {
         table.row([name.as_str().into(), value.as_str().into()]);

@@ -14,6 +14,7 @@ mod freeze;
 mod mirrors;
 mod port;
 mod pretrained;
+mod schema;
 mod split;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 pub use context::{Job, StageContext};
 pub use port::{Port, Ports};
+pub use schema::schema;
 
 use crate::config::Table;
 use crate::error::{Error, Kind, Result, Span};

@@ -1,0 +1,23 @@
+//! `refire completions`.
+
+use clap_complete::Shell;
+
+use super::command;
+use crate::report;
+
+/// Print completions for a shell.
+///
+/// For bash: `refire completions bash > ~/.local/share/bash-completion/completions/refire`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The shell.
+    shell: Shell,
+}
+
+impl Args {
+    pub(super) fn run(self) {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command(), "refire", &mut script);
+        report::print(&String::from_utf8_lossy(&script));
+    }
+}

@@ -1,0 +1,37 @@
+//! Ctrl-C: the first asks the run to stop, the second ends the process.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Context as _, Kind, Result};
+use crate::report;
+
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Takes Ctrl-C (and SIGTERM and SIGHUP) from now on.
+///
+/// # Errors
+/// If the system refuses the handler.
+pub(super) fn listen() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if ASKED.swap(true, Ordering::Relaxed) {
+            exit();
+        }
+        report::print_status(
+            "\nstopping; what is finished is kept. Press Ctrl-C again to stop at once\n",
+        );
+    })
+    .or_stage(|| "cannot listen to Ctrl-C")
+}
+
+/// Whether the user asked to stop.
+pub(super) fn asked() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
+#[expect(
+    clippy::exit,
+    reason = "the user asked twice: nothing more may be waited for"
+)]
+fn exit() {
+    std::process::exit(i32::from(Kind::Interrupted.exit_code()));
+}

@@ -1,0 +1,156 @@
+//! The command line: clap's types, one file a verb. What a verb does is a call into `run`; how it looks is `report`'s.
+
+mod check;
+mod completions;
+mod flags;
+mod get;
+mod interrupt;
+mod man;
+mod metrics;
+mod params;
+mod pipeline;
+mod plan;
+mod run;
+mod schema;
+mod status;
+mod why;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::error::Error;
+use crate::report;
+
+/// What a verb comes to.
+type Outcome = Result<(), Failure>;
+
+/// What went wrong: the errors to show, and the exit code.
+struct Failure {
+    errors: Vec<Error>,
+    exit_code: u8,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            exit_code: error.kind().exit_code(),
+            errors: vec![error],
+        }
+    }
+}
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "refire",
+    version,
+    about = "Fine-tune pretrained models from a TOML file, running only what changed",
+    after_help = EXIT_CODES,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(flatten)]
+    global: flags::Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+A pipeline file can be named first wherever PIPELINE is shown; its name ends in .toml. Without one, refire \
+takes refire.toml, else the only file in pipelines/.
+
+Exit codes: 0 done, 1 a stage failed, 2 the command line or a file is wrong, 3 a gate failed, \
+4 --locked and the lock is out of date, 130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Args),
+    Plan(plan::Args),
+    Why(why::Args),
+    Status(status::Args),
+    Check(check::Args),
+    Metrics(metrics::Args),
+    Params(params::Args),
+    Get(get::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    Worker(worker::Args),
+}
+
+impl Verb {
+    fn run(self) -> Outcome {
+        match self {
+            Self::Run(args) => args.run(),
+            Self::Plan(args) => args.run(),
+            Self::Why(args) => args.run(),
+            Self::Status(args) => args.run(),
+            Self::Check(args) => args.run(),
+            Self::Metrics(args) => args.run(),
+            Self::Params(args) => args.run(),
+            Self::Get(args) => args.run(),
+            Self::Schema(_) => {
+                schema::Args::run();
+                Ok(())
+            }
+            Self::Completions(args) => {
+                args.run();
+                Ok(())
+            }
+            Self::Man(args) => args.run(),
+            Self::Worker(_) => worker::Args::run(),
+        }
+    }
+}
+
+/// Reads the command line, does what it says, and shows what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    report::set_colour(cli.global.colour());
+    match cli.verb.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for error in &failure.errors {
+                report::print_error(error);
+            }
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+/// The command line as clap describes it, for completions and man pages.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_explains_itself() {
+        let mut command = command().term_width(100);
+        let mut text = command.render_long_help().to_string();
+        command.build();
+        for verb in command.get_subcommands_mut() {
+            if verb.is_hide_set() {
+                continue;
+            }
+            let name = verb.get_name().to_string();
+            let help = verb.render_long_help();
+            let _ = write!(text, "\n──── refire {name} ────\n{help}");
+        }
+        insta::assert_snapshot!(text);
+    }
+}

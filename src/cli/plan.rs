@@ -1,0 +1,67 @@
+//! `refire plan`.
+
+use super::Outcome;
+use super::flags::{Changes, Stages};
+use crate::error::Result;
+use crate::exec::{Forecast, Preview, in_words};
+use crate::plan::Goal;
+use crate::report::{self, PlanRow};
+use crate::run::Project;
+
+/// Show what would run, why, and how long it took the last time.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    stages: Stages,
+
+    /// As if the named stages had to run even if they are cached
+    #[arg(short, long)]
+    force: bool,
+
+    #[command(flatten)]
+    changes: Changes,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        let (path, goal) = self.stages.resolve()?;
+        let project = Project::open(&path, &self.changes.overrides())?;
+        Ok(show(&project, &goal, self.force, self.json)?)
+    }
+}
+
+/// Prints what a run of `goal` would do.
+///
+/// # Errors
+/// As [`Project::preview`].
+pub(super) fn show(project: &Project, goal: &Goal, force: bool, json: bool) -> Result<()> {
+    let previews = project.preview(goal, force)?;
+    let rows: Vec<PlanRow> = previews
+        .iter()
+        .map(|preview| row(project, preview))
+        .collect();
+    if json {
+        report::print_json(&rows);
+    } else {
+        report::print(&report::plan(&rows));
+    }
+    Ok(())
+}
+
+fn row(project: &Project, preview: &Preview) -> PlanRow {
+    let (action, reasons) = match &preview.forecast {
+        Forecast::Cached(_) => ("cached", &[][..]),
+        Forecast::Run(reasons) => ("run", reasons.as_slice()),
+        Forecast::Depends(reasons) => ("maybe", reasons.as_slice()),
+    };
+    PlanRow {
+        stage: project.plan.nodes[preview.index].name.clone(),
+        action: action.into(),
+        reason: in_words(reasons),
+        seconds: preview.expected_seconds,
+    }
+}

@@ -1,0 +1,120 @@
+//! `refire run`.
+
+use super::flags::{Changes, Shown, Stages};
+use super::{Failure, Outcome, interrupt, plan};
+use crate::error::{Context as _, Error};
+use crate::exec::Workers;
+use crate::report;
+use crate::run::{Project, Request, run};
+
+/// Bring a pipeline, or some of its stages and what they need, up to date.
+///
+/// Stages whose inputs and settings did not change are taken from the cache. What happens goes to stderr, the table of
+/// metrics to stdout.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(super) struct Args {
+    #[command(flatten)]
+    stages: Stages,
+
+    /// Run the named stages (all, if none is named) even if they are cached
+    #[arg(short, long)]
+    force: bool,
+
+    /// How many stages may run at once
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+
+    /// After a failure, go on with what does not depend on it
+    #[arg(short, long)]
+    keep_going: bool,
+
+    /// Only say what would run
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Fail (exit code 4) if the lock does not describe the pipeline, and never write the lock
+    #[arg(long)]
+    locked: bool,
+
+    /// Never touch the network
+    #[arg(long)]
+    offline: bool,
+
+    #[command(flatten)]
+    changes: Changes,
+
+    /// How to show the run
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Shown,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        let (path, goal) = self.stages.resolve()?;
+        let mut project = Project::open(&path, &self.changes.overrides())?;
+        if self.dry_run {
+            let json = matches!(self.format, Shown::Json);
+            return Ok(plan::show(&project, &goal, self.force, json)?);
+        }
+        let request = Request {
+            goal,
+            force: self.force,
+            keep_going: self.keep_going,
+            locked: self.locked,
+            offline: self.offline,
+            jobs: self.jobs.into(),
+        };
+        interrupt::listen()?;
+        let program = std::env::current_exe().or_stage(|| "cannot tell where refire is")?;
+        let workers = Workers::new(program);
+        let reporter = report::reporter(self.format.into());
+        let summary = run(
+            &mut project,
+            &request,
+            &workers,
+            &*reporter,
+            &interrupt::asked,
+        )?;
+        drop(reporter);
+        match summary.verdict() {
+            None => Ok(()),
+            Some(verdict) => Err(Failure {
+                exit_code: verdict.kind().exit_code(),
+                errors: summary
+                    .errors
+                    .iter()
+                    .map(|(stage, error)| of_stage(stage, error))
+                    .collect(),
+            }),
+        }
+    }
+}
+
+/// The error with its stage in the message.
+fn of_stage(stage: &str, error: &Error) -> Error {
+    let message = error.message();
+    if stage.is_empty() || message.contains(&format!("`{stage}`")) {
+        return error.clone();
+    }
+    error
+        .clone()
+        .with_message(format!("stage `{stage}`: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_names_its_stage_once() {
+        let named = Error::stage("stage `tune` was interrupted");
+        assert_eq!(of_stage("tune", &named).message(), named.message());
+        let bare = Error::stage("no such column");
+        assert_eq!(
+            of_stage("tune", &bare).message(),
+            "stage `tune`: no such column"
+        );
+        assert_eq!(of_stage("", &bare).message(), "no such column");
+    }
+}

@@ -1,0 +1,75 @@
+//! `refire status`.
+
+use std::collections::BTreeMap;
+
+use super::flags::Changes;
+use super::{Outcome, pipeline};
+use crate::exec::{Forecast, Preview, in_words};
+use crate::fingerprint::Reason;
+use crate::plan::Goal;
+use crate::report::{self, StatusRow};
+use crate::run::Project;
+
+/// Show how each stage stands: fresh, stale, missing or failed.
+///
+/// `fresh` means that its result is in the cache; `stale` that it would run, or may, because something changed;
+/// `missing` that no result is known here; `failed` that it failed in the last run.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The pipeline file, if the first one ends in .toml, then stages by name or glob; all of them by default
+    #[arg(value_name = "PIPELINE] [STAGE")]
+    what: Vec<String>,
+
+    #[command(flatten)]
+    changes: Changes,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) fn run(mut self) -> Outcome {
+        let path = pipeline::take(&mut self.what)?;
+        let project = Project::open(&path, &self.changes.overrides())?;
+        let failures = report::last_failures(project.workspace.runs());
+        let single = !self.what.is_empty();
+        let goal = Goal {
+            stages: self.what,
+            single,
+            ..Goal::default()
+        };
+        let previews = project.preview(&goal, false)?;
+        let rows: Vec<StatusRow> = previews
+            .iter()
+            .map(|preview| row(&project.plan.nodes[preview.index].name, preview, &failures))
+            .collect();
+        if self.json {
+            report::print_json(&rows);
+        } else {
+            report::print(&report::status(&rows));
+        }
+        Ok(())
+    }
+}
+
+fn row(name: &str, preview: &Preview, failures: &BTreeMap<String, String>) -> StatusRow {
+    let (state, reason) = match &preview.forecast {
+        Forecast::Cached(_) => ("fresh", String::new()),
+        Forecast::Run(reasons) | Forecast::Depends(reasons) => match failures.get(name) {
+            Some(failure) => ("failed", failure.clone()),
+            None if reasons
+                .iter()
+                .any(|reason| matches!(reason, Reason::New | Reason::Lost)) =>
+            {
+                ("missing", in_words(reasons))
+            }
+            None => ("stale", in_words(reasons)),
+        },
+    };
+    StatusRow {
+        stage: name.into(),
+        state: state.into(),
+        reason,
+    }
+}

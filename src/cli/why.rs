@@ -1,0 +1,78 @@
+//! `refire why`.
+
+use std::fmt::Write as _;
+
+use super::flags::Changes;
+use super::{Outcome, pipeline};
+use crate::exec::{Forecast, Preview};
+use crate::fingerprint::Reason;
+use crate::plan::Goal;
+use crate::report;
+use crate::run::Project;
+
+/// Say why a stage would run: what differs from its last result, setting by setting, input by input.
+///
+/// If it waits for other stages that would run, their reasons follow. A pipeline file may stand before the stage.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "refire why [OPTIONS] [PIPELINE] STAGE")]
+pub(super) struct Args {
+    #[arg(hide = true, required = true, num_args = 1..=2)]
+    what: Vec<String>,
+
+    #[command(flatten)]
+    changes: Changes,
+}
+
+impl Args {
+    pub(super) fn run(mut self) -> Outcome {
+        let path = pipeline::take(&mut self.what)?;
+        let stage = pipeline::only_stage(&self.what)?;
+        let project = Project::open(&path, &self.changes.overrides())?;
+        let index = project.plan.find(stage)?;
+        let goal = Goal {
+            stages: vec![stage.to_string()],
+            ..Goal::default()
+        };
+        let previews = project.preview(&goal, false)?;
+        let mut text = String::new();
+        // The stage first, then what it waits for, nearest first.
+        for preview in previews.iter().rev() {
+            if preview.index == index || !matches!(preview.forecast, Forecast::Cached(_)) {
+                explain(&mut text, &project.plan.nodes[preview.index].name, preview);
+            }
+        }
+        report::print(&text);
+        Ok(())
+    }
+}
+
+fn explain(text: &mut String, stage: &str, preview: &Preview) {
+    match &preview.forecast {
+        Forecast::Cached(record) => {
+            let took = report::figures::seconds(record.seconds);
+            let _ = writeln!(
+                text,
+                "`{stage}` is up to date: nothing that can change its result has changed"
+            );
+            let _ = writeln!(
+                text,
+                "  it ran on {} in {took}; key {}",
+                record.finished_at, record.key
+            );
+        }
+        Forecast::Run(reasons) => {
+            let _ = writeln!(text, "`{stage}` would run");
+            list(text, reasons);
+        }
+        Forecast::Depends(reasons) => {
+            let _ = writeln!(text, "`{stage}` would run if its inputs change");
+            list(text, reasons);
+        }
+    }
+}
+
+fn list(text: &mut String, reasons: &[Reason]) {
+    for reason in reasons {
+        let _ = writeln!(text, "  {reason}");
+    }
+}

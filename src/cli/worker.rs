@@ -1,0 +1,23 @@
+//! `refire worker`, which `refire run` starts for its stages. Not for people.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Outcome;
+use crate::error::Context as _;
+use crate::exec;
+
+/// Run stages on orders from standard input. Started by `refire run`.
+#[derive(Debug, clap::Args)]
+#[command(hide = true)]
+pub(super) struct Args {}
+
+impl Args {
+    pub(super) fn run() -> Outcome {
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
+            .or_stage(|| "cannot listen to signals")?;
+        Ok(exec::serve(&stop)?)
+    }
+}
