@@ -2,6 +2,7 @@
 
 mod de;
 mod limits;
+mod matrix;
 mod params;
 mod pipeline;
 #[cfg(test)]

@@ -2,36 +2,45 @@
 
 use std::sync::Arc;
 
+use super::matrix::Instance;
 use super::value::{Data, Table, Value};
 use crate::error::{Error, Result, Source, Span};
 
-/// Replaces every `${params.NAME}` in the values of `table`.
+/// What references can refer to.
+pub(super) struct Scope<'s> {
+    /// `[params]`.
+    pub(super) params: &'s Table,
+    /// The instance of the stage's matrix.
+    pub(super) matrix: Option<&'s Instance>,
+}
+
+/// Replaces every `${params.NAME}` and `${matrix.NAME}` in the values of `table`.
 ///
 /// A string that is one reference takes the param's value with its type; elsewhere the param's text is put in.
 /// `$${` stands for `${`. Values keep their own place, so that errors show the reference.
 ///
 /// # Errors
 /// Unknown params, references to something else, unclosed references.
-pub(super) fn resolve(table: Table, params: &Table) -> Result<Table> {
+pub(super) fn resolve(table: Table, scope: &Scope<'_>) -> Result<Table> {
     let mut resolved = Table::empty(table.span);
     for (key, (span, value)) in table.entries {
         resolved
             .entries
-            .insert(key, (span, resolve_value(value, params)?));
+            .insert(key, (span, resolve_value(value, scope)?));
     }
     Ok(resolved)
 }
 
-fn resolve_value(value: Value, params: &Table) -> Result<Value> {
+fn resolve_value(value: Value, scope: &Scope<'_>) -> Result<Value> {
     let data = match value.data {
-        Data::String(text) if text.contains("${") => replace(&text, &value.span, params)?,
+        Data::String(text) if text.contains("${") => replace(&text, &value.span, scope)?,
         Data::Array(items) => Data::Array(
             items
                 .into_iter()
-                .map(|item| resolve_value(item, params))
+                .map(|item| resolve_value(item, scope))
                 .collect::<Result<_>>()?,
         ),
-        Data::Table(inner) => Data::Table(resolve(inner, params)?),
+        Data::Table(inner) => Data::Table(resolve(inner, scope)?),
         other => other,
     };
     Ok(Value {
@@ -40,10 +49,10 @@ fn resolve_value(value: Value, params: &Table) -> Result<Value> {
     })
 }
 
-fn replace(text: &str, span: &Span, params: &Table) -> Result<Data> {
+fn replace(text: &str, span: &Span, scope: &Scope<'_>) -> Result<Data> {
     if let Some(reference) = whole_reference(text) {
         return Ok(moved_to(
-            look_up(reference, span, params)?.data.clone(),
+            scope.look_up(reference, span)?.0.data.clone(),
             span,
         ));
     }
@@ -64,7 +73,12 @@ fn replace(text: &str, span: &Span, params: &Table) -> Result<Data> {
                 .help("write `$${` for the two characters themselves"));
         };
         let reference = &after[..end];
-        let value = look_up(reference, span, params)?;
+        let (value, text) = scope.look_up(reference, span)?;
+        if let Some(text) = text {
+            out.push_str(text);
+            rest = &after[end + 1..];
+            continue;
+        }
         match &value.data {
             Data::String(text) | Data::Datetime(text) => out.push_str(text),
             Data::Integer(_) | Data::Float(_) | Data::Boolean(_) => out.push_str(&value.to_toml()),
@@ -90,20 +104,39 @@ fn whole_reference(text: &str) -> Option<&str> {
         .filter(|inner| !inner.contains(['$', '{', '}']))
 }
 
-fn look_up<'p>(reference: &str, span: &Span, params: &'p Table) -> Result<&'p Value> {
-    let place = narrow(span, reference);
-    let Some(path) = reference.trim().strip_prefix("params.") else {
-        return Err(Error::usage(format!("cannot refer to `{reference}`"))
-            .at(&place, "")
-            .help("`${params.NAME}` refers to a key of `[params]`"));
-    };
+impl<'s> Scope<'s> {
+    /// The value that `reference`, written at `span`, means; for a matrix also the text that stands in names.
+    fn look_up(&self, reference: &str, span: &Span) -> Result<(&'s Value, Option<&'s str>)> {
+        let place = narrow(span, reference);
+        if let Some(path) = reference.trim().strip_prefix("params.") {
+            return look_up(path, &place, self.params).map(|value| (value, None));
+        }
+        let Some(key) = reference.trim().strip_prefix("matrix.") else {
+            return Err(Error::usage(format!("cannot refer to `{reference}`"))
+                .at(&place, "")
+                .help("`${params.NAME}` refers to a key of `[params]`, `${matrix.NAME}` to one of the stage's `matrix`"));
+        };
+        let found = self.matrix.and_then(|instance| instance.get(key));
+        found
+            .map(|(value, text)| (value, Some(text)))
+            .ok_or_else(|| {
+                let known: Vec<&str> = self.matrix.into_iter().flat_map(Instance::keys).collect();
+                Error::usage(format!("the stage's matrix has no `{key}`"))
+                    .at(&place, "")
+                    .did_you_mean(key, known.iter().copied())
+                    .or_help(format!("add it: matrix = {{ {key} = [...] }}"))
+            })
+    }
+}
+
+fn look_up<'p>(path: &str, place: &Span, params: &'p Table) -> Result<&'p Value> {
     let mut table = params;
     let mut parts = path.split('.').peekable();
     while let Some(part) = parts.next() {
         let Some(value) = table.get(part) else {
             let known = table.entries.keys().map(String::as_str);
             return Err(Error::usage(format!("unknown param `{path}`"))
-                .at(&place, "")
+                .at(place, "")
                 .did_you_mean(part, known)
                 .or_help("add it to `[params]`"));
         };

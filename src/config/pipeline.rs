@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::limits::Limits;
-use super::params;
+use super::matrix;
+use super::params::{self, Scope};
 use super::value::{Data, Table, Value};
 use crate::error::{Context, Error, Result, Source, Span};
 
@@ -102,18 +103,22 @@ pub fn parse(source: &Arc<Source>, overrides: &Overrides) -> Result<Pipeline> {
         params::set(&mut root, argument, source)?;
     }
     let params = section(&mut root, "params")?;
-    let header = params::resolve(section(&mut root, "pipeline")?, &params)?;
+    let scope = Scope {
+        params: &params,
+        matrix: None,
+    };
+    let header = params::resolve(section(&mut root, "pipeline")?, &scope)?;
     let stages = section(&mut root, "stage")?;
     if stages.entries.is_empty() {
         return Err(Error::usage(format!("`{}` has no stage", source.name))
             .help("add a table such as `[stage.data]` with a `kind`; `refire init` writes a whole pipeline"));
     }
-    let mut stages = stages
-        .entries
-        .into_iter()
-        .map(|(name, (span, value))| stage(name, span, value, &params))
-        .collect::<Result<Vec<_>>>()?;
-    stages.sort_by_key(|stage| stage.span.range.start);
+    let mut named: Vec<(String, (Span, Value))> = stages.entries.into_iter().collect();
+    named.sort_by_key(|(_, (span, _))| span.range.start);
+    let mut stages = Vec::new();
+    for (name, (span, value)) in named {
+        stages.extend(instances(&name, &span, value, &params)?);
+    }
     check_keys(&header, &["device", "name", "seed"], "`[pipeline]`")?;
     Ok(Pipeline {
         name: text(&header, "name")?.map_or_else(|| stem(&source.name), |(name, _)| name),
@@ -126,23 +131,39 @@ pub fn parse(source: &Arc<Source>, overrides: &Overrides) -> Result<Pipeline> {
     })
 }
 
-fn stage(name: String, span: Span, value: Value, params: &Table) -> Result<StageTable> {
+/// The stages that one `[stage.NAME]` makes: one, or as many as its matrix has instances.
+fn instances(name: &str, span: &Span, value: Value, params: &Table) -> Result<Vec<StageTable>> {
     let valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || !name.chars().all(valid) {
         return Err(
             Error::usage(format!("`{name}` cannot be the name of a stage"))
-                .at(&span, "")
+                .at(span, "")
                 .help("use ASCII letters, digits, `_` and `-`"),
         );
     }
-    let Data::Table(table) = value.data else {
-        return Err(Error::usage(format!(
-            "stage `{name}` must be a table, not {}",
-            value.type_name()
-        ))
-        .at(&value.span, ""));
+    let Data::Table(mut table) = value.data else {
+        let message = format!("stage `{name}` must be a table, not {}", value.type_name());
+        return Err(Error::usage(message).at(&value.span, ""));
     };
-    let mut settings = params::resolve(table, params)?;
+    let instances = matrix::take(&mut table)?;
+    let stage = |instance: &matrix::Instance| {
+        let settings = params::resolve(
+            table.clone(),
+            &Scope {
+                params,
+                matrix: Some(instance),
+            },
+        )?;
+        stage(
+            format!("{name}{}", instance.suffix()),
+            span.clone(),
+            settings,
+        )
+    };
+    instances.iter().map(stage).collect()
+}
+
+fn stage(name: String, span: Span, mut settings: Table) -> Result<StageTable> {
     let Some(kind) = text(&settings, "kind")? else {
         return Err(Error::usage(format!("stage `{name}` has no `kind`")).at(&span, ""));
     };

@@ -245,3 +245,86 @@ fn bad_settings_name_the_key() {
         );
     }
 }
+
+#[test]
+fn a_matrix_makes_instances() {
+    let text = r#"
+[stage.tune]
+kind = "x"
+matrix = { lr = [1e-4, 3e-4], depth = [0, 2], exclude = [{ lr = 3e-4, depth = 0 }], include = [{ lr = 1.0, depth = 9 }] }
+learning_rate = "${matrix.lr}"
+name = "run-${matrix.lr}"
+
+[stage.word]
+kind = "x"
+matrix = { text = ["a,b=c", "a/b"] }
+"#;
+    let pipeline = load(text, &Overrides::default()).expect("valid");
+    let names: Vec<&str> = pipeline
+        .stages
+        .iter()
+        .map(|stage| stage.name.as_str())
+        .collect();
+    let expected = [
+        "tune@lr=1e-4,depth=0",
+        "tune@lr=1e-4,depth=2",
+        "tune@lr=3e-4,depth=2",
+        "tune@lr=1.0,depth=9",
+        "word@text=a%2Cb%3Dc",
+        "word@text=a%2Fb",
+    ];
+    assert_eq!(names, expected);
+    let second = &pipeline.stages[2].settings;
+    assert_eq!(
+        second.get("learning_rate").expect("set").data,
+        Data::Float(3e-4)
+    );
+    assert_eq!(
+        second.get("name").and_then(|value| value.as_str()),
+        Some("run-3e-4")
+    );
+}
+
+#[test]
+fn bad_matrices_are_refused() {
+    let cases = [
+        ("matrix = 3", "`matrix` must be a table"),
+        (
+            "matrix = { a = [] }",
+            "`matrix.a` must be an array with at least one value",
+        ),
+        ("matrix = { a = [1, 1] }", "this matrix makes `@a=1` twice"),
+        (
+            "matrix = { a = [[1]] }",
+            "a matrix takes plain values, not an array",
+        ),
+        (
+            "matrix = { a = [1], exclude = [{ b = 1 }] }",
+            "the matrix has no `b`",
+        ),
+        (
+            "matrix = { a = [1], exclude = [{ a = 1 }] }",
+            "this matrix makes no stage",
+        ),
+        (
+            "matrix = { a = [1], b = [2], include = [{ a = 3 }] }",
+            "this combination has no `b`",
+        ),
+        (
+            "matrix = { \"a.b\" = [1] }",
+            "`a.b` cannot be a key of a matrix",
+        ),
+        (
+            "matrix = { a = [1] }\nx = \"${matrix.b}\"",
+            "the stage's matrix has no `b`",
+        ),
+        ("x = \"${matrix.b}\"", "the stage's matrix has no `b`"),
+    ];
+    for (settings, message) in cases {
+        assert_eq!(
+            fails(&format!("[stage.a]\nkind = \"x\"\n{settings}")).0,
+            message,
+            "{settings}"
+        );
+    }
+}

@@ -85,7 +85,8 @@ impl Runner for InProcess {
             ..Job::default()
         };
         for (port, digest) in &task.inputs {
-            let path = folder(home.path().join("in"))?.join(port);
+            let path = home.path().join("in").join(port);
+            folder(path.parent().unwrap_or(home.path()).to_path_buf())?;
             around
                 .store
                 .materialise(digest, &path)
@@ -93,7 +94,10 @@ impl Runner for InProcess {
                     Unrestored::Damaged(_) => Failure::DamagedInput(port.clone()),
                     Unrestored::Failed(error) => Failure::Failed(error),
                 })?;
-            job.inputs.insert(port.clone(), path);
+            // What a port gathers lies in a folder with one folder an instance.
+            let name = port.split('/').next().unwrap_or(port);
+            job.inputs
+                .insert(name.into(), home.path().join("in").join(name));
         }
         for output in &node.outputs {
             job.outputs.insert(

@@ -1,5 +1,6 @@
 //! Stages and their ports → a checked, ordered graph. Hides petgraph; does no I/O.
 
+mod edges;
 mod graph;
 mod select;
 #[cfg(test)]
@@ -10,7 +11,7 @@ pub use select::{Goal, Selection};
 use crate::config::{Limits, Pipeline, StageTable, Table};
 use crate::error::{Error, Result, Span};
 use crate::fingerprint::stage_seed;
-use crate::stages::{Input, KINDS, Output, Stage, StageKind, find};
+use crate::stages::{KINDS, Output, Stage, StageKind, find};
 
 /// A pipeline whose stages are parsed, connected, typed and in order.
 pub struct Plan {
@@ -63,7 +64,7 @@ impl Plan {
             .iter()
             .map(|table| node(table, pipeline.seed))
             .collect::<Result<Vec<_>>>()?;
-        graph::connect(&mut nodes)?;
+        edges::connect(&mut nodes)?;
         let order = graph::order(&nodes)?;
         Ok(Self {
             nodes: graph::reorder(nodes, &order),
@@ -91,7 +92,7 @@ impl Plan {
     /// # Errors
     /// A port that is not there, no port where there are several.
     pub fn output(&self, index: usize, port: Option<&str>) -> Result<&Output> {
-        graph::output(&self.nodes[index], port)
+        edges::output(&self.nodes[index], port)
     }
 }
 
@@ -120,9 +121,11 @@ impl Node {
 }
 
 fn node(table: &StageTable, pipeline_seed: u64) -> Result<Node> {
+    // All instances of a matrix draw the same numbers, so that they differ by nothing but their values.
+    let base = table.name.split('@').next().unwrap_or(&table.name);
     let seed = table
         .seed
-        .unwrap_or_else(|| stage_seed(pipeline_seed, &table.name));
+        .unwrap_or_else(|| stage_seed(pipeline_seed, base));
     let (kind, span) = &table.kind;
     let node =
         Node::new(table.name.clone(), kind, table.settings.clone(), seed).unwrap_or_else(|| {
@@ -137,11 +140,4 @@ fn node(table: &StageTable, pipeline_seed: u64) -> Result<Node> {
         limits: table.limits,
         ..node?
     })
-}
-
-/// A reference as written, split: the stage and the port.
-fn parts(input: &Input) -> (&str, Option<&str>) {
-    let text = input.from.0.value.as_str();
-    text.split_once('.')
-        .map_or((text, None), |(stage, port)| (stage, Some(port)))
 }

@@ -141,6 +141,37 @@ fn goals_take_what_they_need() {
     assert!(plan.select(&goal(&["x*"], false, false)).is_err());
 }
 
+#[test]
+fn instances_are_named_or_gathered() {
+    let sweep = stage("sweep", &[]) + "matrix = { lr = [0.1, 0.2] }\n";
+    let one =
+        sweep.clone() + &stage("one", &["sweep@lr=0.2"]) + &stage("port", &["sweep@lr=0.2.out"]);
+    let plan = plan(&(one + &stage("all", &["sweep"]))).expect("valid");
+    assert_eq!(
+        names(&plan),
+        ["sweep@lr=0.1", "sweep@lr=0.2", "one", "port", "all"]
+    );
+    let ports = |index: usize| -> Vec<(&str, usize)> {
+        plan.nodes[index]
+            .inputs
+            .iter()
+            .map(|edge| (edge.port.as_str(), edge.from))
+            .collect()
+    };
+    assert_eq!(ports(2), [("i0", 1)]);
+    assert_eq!(ports(3), [("i0", 1)]);
+    assert_eq!(ports(4), [("i0/lr=0.1", 0), ("i0/lr=0.2", 1)]);
+    assert_eq!(plan.nodes[0].seed, plan.nodes[1].seed);
+    let goal = Goal {
+        stages: vec!["sweep@lr=*".into()],
+        ..Goal::default()
+    };
+    assert_eq!(
+        plan.select(&goal).expect("known").included,
+        [true, true, false, false, false]
+    );
+}
+
 proptest! {
     #[test]
     fn random_graphs_are_ordered(needs in proptest::collection::vec(proptest::collection::vec(0usize..30, 0..4), 1..30)) {

@@ -126,6 +126,10 @@ impl Stage for CommandStage {
         self.settings.inputs.iter().map(input).collect()
     }
 
+    fn gathers(&self, _port: &str) -> bool {
+        true
+    }
+
     fn outputs(&self) -> Vec<Output> {
         self.settings
             .outputs

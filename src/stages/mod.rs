@@ -70,6 +70,11 @@ pub trait Stage: Send + Sync {
     /// What it needs from other stages.
     fn inputs(&self) -> Vec<Input>;
 
+    /// Whether input `port` takes all instances of a matrix stage at once: a folder with one artifact an instance.
+    fn gathers(&self, _port: &str) -> bool {
+        false
+    }
+
     /// What it makes, in order; the names are constant for a given set of settings.
     fn outputs(&self) -> Vec<Output>;
 

@@ -1,0 +1,225 @@
+//! `matrix = { lr = [1e-4, 3e-4] }`: one stage table becomes several, `tune@lr=1e-4` and `tune@lr=3e-4`.
+
+use std::fmt::Write as _;
+
+use super::value::{Data, Table, Value};
+use crate::error::{Error, Result, Span};
+
+/// The values that one instance of a matrix stage was made with, in the order of the file: key, value, and the text that
+/// stands in the instance's name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Instance(Vec<(String, Value, String)>);
+
+impl Instance {
+    /// The value of `key` and its text.
+    pub(super) fn get(&self, key: &str) -> Option<(&Value, &str)> {
+        let found = self.0.iter().find(|(name, _, _)| name == key);
+        found.map(|(_, value, text)| (value, text.as_str()))
+    }
+
+    /// The keys.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _, _)| key.as_str())
+    }
+
+    /// What follows the stage's name: `@lr=1e-4,depth=2`; nothing for a stage without a matrix.
+    pub(super) fn suffix(&self) -> String {
+        let parts: Vec<String> = self
+            .0
+            .iter()
+            .map(|(key, _, text)| format!("{key}={text}"))
+            .collect();
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!("@{}", parts.join(","))
+        }
+    }
+}
+
+/// Takes `matrix` out of a stage's table: the instances that it makes, one without values if there is none.
+///
+/// Every combination of the listed values is an instance, as are the tables in `include`; combinations that agree with a
+/// table in `exclude` are left out.
+pub(super) fn take(settings: &mut Table) -> Result<Vec<Instance>> {
+    let Some(value) = settings.remove("matrix") else {
+        return Ok(vec![Instance::default()]);
+    };
+    let span = value.span.clone();
+    let Data::Table(mut matrix) = value.data else {
+        return Err(Error::usage("`matrix` must be a table")
+            .at(&span, "")
+            .help("matrix = { lr = [1e-4, 3e-4] }"));
+    };
+    let include = tables(&mut matrix, "include")?;
+    let exclude = tables(&mut matrix, "exclude")?;
+    let mut axes: Vec<(String, Span, Vec<Value>)> = Vec::new();
+    for (key, (key_span, value)) in matrix.entries {
+        check_key(&key, &key_span)?;
+        match value.data {
+            Data::Array(values) if !values.is_empty() => axes.push((key, key_span, values)),
+            _ => {
+                return Err(Error::usage(format!(
+                    "`matrix.{key}` must be an array with at least one value"
+                ))
+                .at(&value.span, ""));
+            }
+        }
+    }
+    axes.sort_by_key(|(_, span, _)| span.range.start);
+    let mut instances = if axes.is_empty() {
+        Vec::new()
+    } else {
+        vec![Instance::default()]
+    };
+    for (key, _, values) in &axes {
+        let mut longer = Vec::with_capacity(instances.len() * values.len());
+        for instance in &instances {
+            for value in values {
+                let mut next = instance.clone();
+                next.0.push((key.clone(), value.clone(), text(value)?));
+                longer.push(next);
+            }
+        }
+        instances = longer;
+    }
+    for table in &exclude {
+        check_known(table, &axes)?;
+        instances.retain(|instance| !agrees(instance, table));
+    }
+    for table in include {
+        instances.push(included(table, &axes)?);
+    }
+    if instances.is_empty() {
+        return Err(Error::usage("this matrix makes no stage").at(&span, ""));
+    }
+    check_unique(&instances, &span)?;
+    Ok(instances)
+}
+
+fn included(table: Table, axes: &[(String, Span, Vec<Value>)]) -> Result<Instance> {
+    if !axes.is_empty() {
+        check_known(&table, axes)?;
+        if let Some((missing, _, _)) = axes.iter().find(|(key, _, _)| table.get(key).is_none()) {
+            return Err(
+                Error::usage(format!("this combination has no `{missing}`")).at(&table.span, "")
+            );
+        }
+    }
+    let mut entries: Vec<(String, (Span, Value))> = table.entries.into_iter().collect();
+    entries.sort_by_key(|(key, (span, _))| {
+        let axis = axes.iter().position(|(axis, _, _)| axis == key);
+        axis.unwrap_or(span.range.start)
+    });
+    let mut instance = Instance::default();
+    for (key, (span, value)) in entries {
+        check_key(&key, &span)?;
+        let text = text(&value)?;
+        instance.0.push((key, value, text));
+    }
+    Ok(instance)
+}
+
+fn agrees(instance: &Instance, table: &Table) -> bool {
+    let same = |key: &str, wanted: &Value| {
+        instance
+            .get(key)
+            .is_some_and(|(value, _)| value.to_toml() == wanted.to_toml())
+    };
+    table
+        .entries
+        .iter()
+        .all(|(key, (_, wanted))| same(key, wanted))
+}
+
+fn check_known(table: &Table, axes: &[(String, Span, Vec<Value>)]) -> Result<()> {
+    let keys = || axes.iter().map(|(key, _, _)| key.as_str());
+    match table
+        .entries
+        .iter()
+        .find(|(key, _)| !keys().any(|known| known == key.as_str()))
+    {
+        None => Ok(()),
+        Some((key, (span, _))) => Err(Error::usage(format!("the matrix has no `{key}`"))
+            .at(span, "")
+            .did_you_mean(key, keys())),
+    }
+}
+
+fn check_key(key: &str, span: &Span) -> Result<()> {
+    if !key.is_empty()
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    {
+        return Ok(());
+    }
+    Err(Error::usage(format!("`{key}` cannot be a key of a matrix"))
+        .at(span, "")
+        .help("use ASCII letters, digits, `_` and `-`"))
+}
+
+fn check_unique(instances: &[Instance], span: &Span) -> Result<()> {
+    let mut names: Vec<String> = instances.iter().map(Instance::suffix).collect();
+    names.sort();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => {
+            Err(Error::usage(format!("this matrix makes `{}` twice", pair[0])).at(span, ""))
+        }
+    }
+}
+
+/// The tables of `include` or `exclude`.
+fn tables(matrix: &mut Table, key: &str) -> Result<Vec<Table>> {
+    let Some(value) = matrix.remove(key) else {
+        return Ok(Vec::new());
+    };
+    let wrong = |span: &Span| {
+        Error::usage(format!("`matrix.{key}` must be an array of tables")).at(span, "")
+    };
+    let Data::Array(items) = value.data else {
+        return Err(wrong(&value.span));
+    };
+    let table = |item: Value| match item.data {
+        Data::Table(table) if !table.entries.is_empty() => Ok(table),
+        _ => Err(wrong(&item.span)),
+    };
+    items.into_iter().map(table).collect()
+}
+
+/// The text of a value in a name: a string's own, anything else as written. What could be mistaken for the name's own
+/// punctuation is percent-encoded, so that different values never give the same name.
+fn text(value: &Value) -> Result<String> {
+    let written = value
+        .span
+        .source
+        .text
+        .get(value.span.range.clone())
+        .unwrap_or_default();
+    let text = match &value.data {
+        Data::String(text) => text.clone(),
+        Data::Integer(_) | Data::Float(_) | Data::Boolean(_) | Data::Datetime(_)
+            if !written.is_empty() =>
+        {
+            written.into()
+        }
+        Data::Integer(_) | Data::Float(_) | Data::Boolean(_) | Data::Datetime(_) => value.to_toml(),
+        Data::Array(_) | Data::Table(_) => {
+            return Err(Error::usage(format!(
+                "a matrix takes plain values, not {}",
+                value.type_name()
+            ))
+            .at(&value.span, ""));
+        }
+    };
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"._+-".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    Ok(encoded)
+}
