@@ -174,7 +174,7 @@ impl Store {
 
     fn manifests(&self) -> Result<BTreeMap<Digest, Manifest>> {
         let items = self.items("artifacts")?;
-        let read = |item: Item| Some((item.digest, self.manifest(&item.digest).ok()?));
+        let read = |item: Item| Some((item.digest, self.read_manifest(&item.digest).ok()?));
         Ok(items.into_par_iter().filter_map(read).collect())
     }
 

@@ -5,9 +5,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rayon::prelude::*;
-
+use super::spread::try_each;
 use crate::error::{Error, Result};
+use crate::event;
 
 /// The content of a file, most often a small one: three calls to the system where `fs::read` needs five, of which a run with
 /// nothing to do makes thousands.
@@ -103,7 +103,8 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
-fn replace(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Makes `target` hold `bytes`, in one step and for good. The new file is made in `folder`, on the same disk.
+pub(super) fn replace(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = temporary(folder)?;
     file.write_all(bytes)?;
     if let Ok(old) = fs::metadata(target) {
@@ -111,10 +112,10 @@ fn replace(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     file.as_file().sync_all()?;
     file.persist(target)?;
-    sync_folder(folder)
+    sync_folder(target.parent().unwrap_or(folder))
 }
 
-/// Makes `target` in `folder` hold `bytes`, in one step but not yet for good.
+/// The same, but not yet for good.
 pub(super) fn place(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = temporary(folder)?;
     file.write_all(bytes)?;
@@ -162,7 +163,7 @@ const MANY: usize = 64;
 /// Makes `paths` (files, or folders with what was renamed into them) survive a power cut; all lie on the file system of `root`.
 ///
 /// A sync costs about as much for one file as for a thousand that are written at once, so beyond [`MANY`] Linux is
-/// asked once to write back the whole file system (`syncfs`) instead of once per file; elsewhere the syncs
+/// asked once to write back the whole file system (`syncfs`) instead of once per file; elsewhere many syncs
 /// run in parallel, so that the system can merge them.
 pub(super) fn sync_all(root: &Path, paths: &[PathBuf]) -> Result<()> {
     #[cfg(target_os = "linux")]
@@ -173,7 +174,7 @@ pub(super) fn sync_all(root: &Path, paths: &[PathBuf]) -> Result<()> {
             .doing("sync", root);
     }
     if cfg!(unix) {
-        paths.par_iter().try_for_each(|path| {
+        try_each(paths, |path| {
             File::open(path)
                 .and_then(|file| file.sync_all())
                 .doing("sync", path)
@@ -234,6 +235,12 @@ fn read_only(file: &File, _executable: bool) -> io::Result<fs::Permissions> {
     let mut permissions = file.metadata()?.permissions();
     permissions.set_readonly(true);
     Ok(permissions)
+}
+
+/// Makes a file that is not sealed look as if it was written now.
+pub(super) fn touch(path: &Path) -> io::Result<()> {
+    let now = fs::FileTimes::new().set_modified(event::now());
+    File::options().write(true).open(path)?.set_times(now)
 }
 
 /// Whether the file has `size` bytes and was not written to since it was sealed.

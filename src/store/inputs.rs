@@ -5,12 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use super::digest::Digest;
 use super::disk::OnDisk;
 use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
+use super::spread::try_map;
 use super::stamp::Stamp;
 use super::walk::{Links, walk};
 use super::{Store, lock};
@@ -60,18 +59,16 @@ impl Store {
     }
 
     fn hash_folder(&self, folder: &Path) -> Result<Digest> {
-        let files = walk(folder, Links::Anywhere, IGNORED)?
-            .into_par_iter()
-            .map(|file| {
-                let (digest, size) = self.hash_local(&folder.join(&file.relative))?;
-                Ok(Entry {
-                    path: file.relative,
-                    digest,
-                    size,
-                    executable: false,
-                })
+        let files = walk(folder, Links::Anywhere, IGNORED)?;
+        let files = try_map(files, |file| {
+            let (digest, size) = self.hash_local(&folder.join(&file.relative))?;
+            Ok::<_, Error>(Entry {
+                path: file.relative,
+                digest,
+                size,
+                executable: false,
             })
-            .collect::<Result<Vec<Entry>>>()?;
+        })?;
         Ok(Manifest::sorted(files).digest())
     }
 

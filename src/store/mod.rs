@@ -28,6 +28,7 @@ mod publish;
 mod record;
 mod restore;
 mod scratch;
+mod spread;
 mod stamp;
 mod stat;
 mod walk;
@@ -38,7 +39,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 pub use collect::{Collected, Filed, Keep};
 pub use digest::Digest;
@@ -62,6 +63,8 @@ pub struct Store {
     stat: StatCache,
     /// Objects hashed by this process, and what they looked like then.
     verified: Mutex<BTreeMap<Digest, Stamp>>,
+    /// Manifests that were read with a record.
+    described: Mutex<BTreeMap<Digest, Arc<Manifest>>>,
     /// Local files that were written to just before they were hashed.
     racy: Mutex<BTreeSet<PathBuf>>,
     notices: Mutex<Vec<String>>,
@@ -93,6 +96,7 @@ impl Store {
             stat: StatCache::new(root.join("stat")),
             root,
             verified: Mutex::default(),
+            described: Mutex::default(),
             racy: Mutex::default(),
             notices: Mutex::default(),
             swept: Once::new(),
@@ -145,11 +149,11 @@ impl Store {
         path
     }
 
-    /// Writes a small file into the store: whole, synced, then renamed.
-    fn put(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let folder = path.parent().unwrap_or(&self.root);
-        make_folder(folder).doing("make the folder", folder)?;
-        write_atomic(path, bytes)
+    /// The folder for work in progress.
+    fn tmp(&self) -> Result<PathBuf> {
+        let tmp = self.root.join("tmp");
+        make_folder(&tmp).doing("make the folder", &tmp)?;
+        Ok(tmp)
     }
 
     /// Removes a damaged file. One that cannot be removed, in a cache that can only be read, is found damaged again.

@@ -1,21 +1,22 @@
 //! From a folder to an artifact: sealed, hashed, synced, renamed; the manifest last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
+use tempfile::{NamedTempFile, TempPath};
 
 use super::digest::Digest;
 use super::disk::{
-    OnDisk, hard_links, is_executable, is_sealed, make_folder, place, seal, sync_all,
+    OnDisk, hard_links, is_executable, is_sealed, make_folder, place, seal, sync_all, touch,
 };
 use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
+use super::spread::try_map;
 use super::stamp::Stamp;
 use super::walk::{Found, Links, walk};
-use super::{Scratch, Store, lock};
+use super::{Store, lock};
 use crate::error::{Error, Result};
 
 /// What was published.
@@ -33,6 +34,8 @@ pub struct Published {
 struct Incoming {
     entry: Entry,
     path: PathBuf,
+    /// What removes `path` if it is a copy that was made on the way.
+    copy: Option<TempPath>,
 }
 
 impl Store {
@@ -45,28 +48,18 @@ impl Store {
     /// Links out of the folder, special files, names that some system cannot hold or that differ only in case, a full
     /// disk, a cache that is not writable.
     pub fn publish(&self, folder: &Path) -> Result<Published> {
-        let staging = self.scratch("publish")?;
-        let incoming = walk(folder, Links::Inside, &[])?
-            .into_par_iter()
-            .map(|file| self.take_in(folder, &file, &staging))
-            .collect::<Result<Vec<Incoming>>>()?;
-        let (entries, paths): (Vec<Entry>, Vec<PathBuf>) = incoming
-            .into_iter()
-            .map(|file| (file.entry, file.path))
-            .unzip();
-        let sources: BTreeMap<Digest, (u64, PathBuf)> = entries
-            .iter()
-            .zip(paths)
-            .map(|(entry, path)| (entry.digest, (entry.size, path)))
-            .collect();
-        let manifest = Manifest::new(entries)?;
-        let mut touched = self.add_objects(sources, &staging)?;
+        let files = walk(folder, Links::Inside, &[])?;
+        let incoming = try_map(files, |file| self.take_in(folder, &file))?;
+        let manifest = Manifest::new(incoming.iter().map(|file| file.entry.clone()).collect())?;
+        let mut touched = self.add_objects(incoming)?;
         let published = Published {
             digest: manifest.digest(),
             bytes: manifest.bytes(),
             files: manifest.files().len(),
         };
         touched.extend(self.add_manifest(&published.digest, &manifest)?);
+        // The manifest is the last, so the sync of it carries the renames before it on most file systems.
+        touched.reverse();
         sync_all(&self.root, &touched)?;
         // What is left are folders and files that the store had already; a rest is swept with the scratch folder.
         let _ = fs::remove_dir_all(folder);
@@ -77,11 +70,11 @@ impl Store {
     ///
     /// A file that has other names, by which it could be changed, is copied first; unless the store has it, as when a
     /// stage moves an input to an output.
-    fn take_in(&self, folder: &Path, file: &Found, staging: &Scratch) -> Result<Incoming> {
+    fn take_in(&self, folder: &Path, file: &Found) -> Result<Incoming> {
         let mut path = folder.join(&file.relative);
         let metadata = fs::metadata(&path).doing("read", &path)?;
         let size = metadata.len();
-        let incoming = |digest, path| Incoming {
+        let incoming = |digest, path, copy| Incoming {
             entry: Entry {
                 path: file.relative.clone(),
                 digest,
@@ -89,18 +82,19 @@ impl Store {
                 executable: is_executable(&metadata),
             },
             path,
+            copy,
         };
+        let mut copy = None;
         if file.linked || hard_links(&metadata) > 1 {
             let digest = File::open(&path)
                 .and_then(|file| hash_file(&file, size))
                 .doing("read", &path)?;
             if self.has_object(&digest, size) {
-                return Ok(incoming(digest, path));
+                return Ok(incoming(digest, path, None));
             }
-            let name = Digest::of(file.relative.as_bytes()).to_string();
-            let copy = staging.path().join(name);
-            fs::copy(&path, &copy).doing("write", &copy)?;
-            path = copy;
+            let copied = self.copy_in(&path)?;
+            path = copied.to_path_buf();
+            copy = Some(copied);
         }
         let digest = seal(&path, false)
             .and_then(|file| hash_file(&file, size))
@@ -114,44 +108,52 @@ impl Store {
                 "a process that the stage started may still be running: let the stage wait for it",
             ));
         }
-        Ok(incoming(digest, path))
+        Ok(incoming(digest, path, copy))
+    }
+
+    /// A copy of a file on the store's disk.
+    fn copy_in(&self, path: &Path) -> Result<TempPath> {
+        let tmp = self.tmp()?;
+        let copied = NamedTempFile::new_in(&tmp).and_then(|copy| {
+            let copy = copy.into_temp_path();
+            fs::copy(path, &copy)?;
+            Ok(copy)
+        });
+        copied.doing("copy a file into", &tmp)
     }
 
     /// Moves files into the store, synced, unless it has them whole. Gives the folders that have to be synced.
-    fn add_objects(
-        &self,
-        sources: BTreeMap<Digest, (u64, PathBuf)>,
-        staging: &Scratch,
-    ) -> Result<Vec<PathBuf>> {
-        let new: Vec<(Digest, PathBuf)> = sources
-            .into_par_iter()
-            .filter(|(digest, (size, _))| !self.has_object(digest, *size))
-            .map(|(digest, (_, path))| (digest, path))
+    fn add_objects(&self, incoming: Vec<Incoming>) -> Result<Vec<PathBuf>> {
+        let unique: BTreeMap<Digest, Incoming> = incoming
+            .into_iter()
+            .map(|file| (file.entry.digest, file))
             .collect();
-        let paths: Vec<PathBuf> = new.iter().map(|(_, path)| path.clone()).collect();
+        let new = try_map(unique.into_values().collect(), |file| {
+            let known = self.has_object(&file.entry.digest, file.entry.size);
+            Ok::<_, Error>((!known).then_some(file))
+        })?;
+        let new: Vec<Incoming> = new.into_iter().flatten().collect();
+        let paths: Vec<PathBuf> = new.iter().map(|file| file.path.clone()).collect();
         sync_all(&self.root, &paths)?;
-        let mut shards: Vec<PathBuf> = new
+        let shards: BTreeSet<PathBuf> = new
             .iter()
-            .filter_map(|(digest, _)| Some(self.object_path(digest).parent()?.to_owned()))
+            .filter_map(|file| Some(self.object_path(&file.entry.digest).parent()?.to_owned()))
             .collect();
-        shards.sort_unstable();
-        shards.dedup();
         for shard in &shards {
             make_folder(shard).doing("make the folder", shard)?;
         }
-        for (digest, path) in &new {
-            self.add_object(digest, path, staging)?;
+        for file in &new {
+            self.add_object(&file.entry.digest, &file.path)?;
         }
-        Ok(shards)
+        Ok(shards.into_iter().collect())
     }
 
-    fn add_object(&self, digest: &Digest, path: &Path, staging: &Scratch) -> Result<()> {
+    fn add_object(&self, digest: &Digest, path: &Path) -> Result<()> {
         let object = self.object_path(digest);
         match fs::rename(path, &object) {
             Err(error) if error.kind() == ErrorKind::CrossesDevices => {
-                let copy = staging.path().join(digest.to_string());
-                fs::copy(path, &copy)
-                    .and_then(|_| seal(&copy, false))
+                let copy = self.copy_in(path)?;
+                seal(&copy, false)
                     .and_then(|file| file.sync_all())
                     .and_then(|()| fs::rename(&copy, &object))
             }
@@ -169,16 +171,16 @@ impl Store {
         self.is_object_whole(object, size) && seal(&self.object_path(object), false).is_ok()
     }
 
-    /// Writes the manifest unless it is there. Gives what has to be synced; a manifest that a power cut spoils is noticed, because its
+    /// Writes the manifest unless it is there, in which case it is made young. Gives what has to be synced; a manifest that a power cut spoils is noticed, because its
     /// digest is its name.
     fn add_manifest(&self, artifact: &Digest, manifest: &Manifest) -> Result<Vec<PathBuf>> {
-        if self.manifest(artifact).is_ok() {
+        let path = self.manifest_path(artifact);
+        if self.read_manifest(artifact).is_ok() && touch(&path).is_ok() {
             return Ok(Vec::new());
         }
-        let path = self.manifest_path(artifact);
         let folder = path.parent().unwrap_or(&self.root).to_owned();
         make_folder(&folder).doing("make the folder", &folder)?;
-        place(&path, &folder, &manifest.to_json()).doing("write", &path)?;
+        place(&path, &self.tmp()?, &manifest.to_json()).doing("write", &path)?;
         Ok(vec![path, folder])
     }
 }

@@ -1,17 +1,17 @@
 //! What a key led to: outputs, figures, time. Written last, so that a record means that everything is there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
 use super::digest::Digest;
-use super::disk::{OnDisk, read_small};
+use super::disk::{OnDisk, make_folder, read_small, replace, touch};
+use super::manifest::{Entry, Manifest};
+use super::{Store, lock};
 use crate::error::{Error, Result};
-use crate::event;
 
 /// The version of the JSON; a record of another version is no record.
 const VERSION: u32 = 1;
@@ -39,10 +39,15 @@ pub struct Record {
     pub bytes: u64,
 }
 
+/// An artifact of at most so many files is described in the records that name it, which spares opening its manifest.
+const FEW: usize = 8;
+
 #[derive(Serialize, Deserialize)]
-struct Stored<R> {
+struct Stored<R, F> {
     version: u32,
     record: R,
+    /// The files of those outputs that have few. They prove which artifact they are: its digest is made of them.
+    manifests: Vec<F>,
 }
 
 impl Store {
@@ -56,8 +61,13 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             json => json.doing("read the record", &path)?,
         };
-        match serde_json::from_slice::<Stored<Record>>(&json) {
+        match serde_json::from_slice::<Stored<Record, Vec<Entry>>>(&json) {
             Ok(stored) if stored.version == VERSION && stored.record.key == *key => {
+                let mut described = lock(&self.described);
+                for files in stored.manifests {
+                    let manifest = Manifest::sorted(files);
+                    described.insert(manifest.digest(), Arc::new(manifest));
+                }
                 Ok(Some(stored.record))
             }
             Ok(stored) if stored.version > VERSION => Ok(None),
@@ -75,12 +85,8 @@ impl Store {
     /// Notes that a record was used, so that it is collected later than others. Locks do not name memos, so this is all that
     /// keeps them.
     pub(super) fn touch_record(&self, key: &Digest) {
-        let now = fs::FileTimes::new().set_modified(event::now());
         // In a cache that can only be read nothing is collected either.
-        let _ = File::options()
-            .write(true)
-            .open(self.record_path(key))
-            .and_then(|file| file.set_times(now));
+        let _ = touch(&self.record_path(key));
     }
 
     /// Files `record`. Everything that it names must have been published.
@@ -88,13 +94,23 @@ impl Store {
     /// # Errors
     /// If the cache is not writable or the disk is full.
     pub fn put_record(&self, record: &Record) -> Result<()> {
+        let manifests: Vec<Arc<Manifest>> = record
+            .outputs
+            .values()
+            .filter_map(|artifact| self.manifest(artifact).ok())
+            .filter(|manifest| manifest.files().len() <= FEW)
+            .collect();
         let stored = Stored {
             version: VERSION,
             record,
+            manifests: manifests.iter().map(|manifest| manifest.files()).collect(),
         };
         let json = serde_json::to_vec(&stored)
             .map_err(|error| Error::stage("cannot write a record").because(&error))?;
-        self.put(&self.record_path(&record.key), &json)
+        let path = self.record_path(&record.key);
+        let folder = path.parent().unwrap_or(&self.root);
+        make_folder(folder).doing("make the folder", folder)?;
+        replace(&path, &self.tmp()?, &json).doing("write", &path)
     }
 }
 

@@ -5,14 +5,14 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use rayon::prelude::*;
 
 use super::digest::Digest;
 use super::disk::{OnDisk, disk_error, is_sealed, read_small, seal};
 use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
+use super::spread::try_each;
 use super::stamp::Stamp;
 use super::{Store, lock};
 use crate::error::{Error, Result};
@@ -110,7 +110,15 @@ impl Store {
     ///
     /// # Errors
     /// [`Unrestored::Damaged`] if it is not in the store, or its manifest is not what was published.
-    pub fn manifest(&self, artifact: &Digest) -> Result<Manifest, Unrestored> {
+    pub fn manifest(&self, artifact: &Digest) -> Result<Arc<Manifest>, Unrestored> {
+        if let Some(manifest) = lock(&self.described).get(artifact) {
+            return Ok(Arc::clone(manifest));
+        }
+        self.read_manifest(artifact).map(Arc::new)
+    }
+
+    /// The same from the manifest's own file, which a record that describes it does not replace for other processes.
+    pub(super) fn read_manifest(&self, artifact: &Digest) -> Result<Manifest, Unrestored> {
         let path = self.manifest_path(artifact);
         let defect = match read_small(&path) {
             Ok(json) => {
@@ -146,16 +154,10 @@ impl Store {
 
     fn check(&self, artifact: &Digest) -> Result<(), Unrestored> {
         let manifest = self.manifest(artifact)?;
-        let check = |file: &Entry| {
+        try_each(manifest.files(), |file| {
             self.look_at(&file.digest, file.size)
                 .map_err(|defect| self.damage(artifact, file, defect).into())
-        };
-        // Waking threads costs more than looking at a few files.
-        if manifest.files().len() < 64 {
-            manifest.files().iter().try_for_each(check)
-        } else {
-            manifest.files().par_iter().try_for_each(check)
-        }
+        })
     }
 
     /// Puts the files of `artifact` into `folder`, which must be missing or empty. They are read-only and share the store's
@@ -186,10 +188,9 @@ impl Store {
         let result = make_folders(&manifest, folder)
             .map_err(Unrestored::from)
             .and_then(|()| {
-                manifest
-                    .files()
-                    .par_iter()
-                    .try_for_each(|file| self.restore_file(artifact, file, folder, owner, &refused))
+                try_each(manifest.files(), |file| {
+                    self.restore_file(artifact, file, folder, owner, &refused)
+                })
             });
         if result.is_err() {
             // The error says more than a failure to clean up would.

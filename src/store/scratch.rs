@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::Store;
-use super::disk::{OnDisk, make_folder};
+use super::disk::OnDisk;
 use super::stamp::age;
 use crate::error::Result;
 
@@ -45,8 +45,7 @@ impl Store {
     /// # Errors
     /// If the cache is not writable.
     pub fn scratch(&self, prefix: &str) -> Result<Scratch> {
-        let parent = self.root.join("tmp");
-        make_folder(&parent).doing("make the folder", &parent)?;
+        let parent = self.tmp()?;
         self.swept.call_once(|| sweep(&parent, YOUNG));
         let folder = tempfile::Builder::new()
             .prefix(&format!("{prefix}-"))
@@ -67,7 +66,7 @@ fn sweep(folder: &Path, young: Duration) {
     for item in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = item.path();
         if is_left_behind(&path, young) {
-            let _ = fs::remove_dir_all(&path);
+            let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
         }
     }
 }

@@ -5,14 +5,9 @@ use super::*;
 fn stage(store: &Store, name: &str, files: &[(&str, &str)]) -> Record {
     let published = publish(store, files);
     let record = Record {
-        key: Digest::of(name.as_bytes()),
-        kind: "test".into(),
-        explanation: Vec::new(),
         outputs: BTreeMap::from([("out".into(), published.digest)]),
-        metrics: BTreeMap::new(),
-        seconds: 0.0,
-        finished_at: jiff::Timestamp::UNIX_EPOCH,
         bytes: published.bytes,
+        ..record(name)
     };
     store.put_record(&record).expect("written");
     record

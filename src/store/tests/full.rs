@@ -113,14 +113,8 @@ fn a_full_disk_is_named_and_nothing_half_written_can_be_seen() {
     let mut file = fs::File::create(&filler).expect("made");
     while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
     let record = Record {
-        key: Digest::of(b"key"),
-        kind: "test".into(),
         explanation: vec![("text".into(), "x".repeat(10_000))],
-        outputs: BTreeMap::new(),
-        metrics: BTreeMap::new(),
-        seconds: 0.0,
-        finished_at: jiff::Timestamp::UNIX_EPOCH,
-        bytes: 0,
+        ..record("key")
     };
     for error in [
         store.publish(scratch.path()).expect_err("no room"),

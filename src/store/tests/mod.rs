@@ -47,6 +47,20 @@ fn publish(store: &Store, files: &[(&str, &str)]) -> Published {
     store.publish(scratch.path()).expect("published")
 }
 
+/// A record without anything in it.
+fn record(name: &str) -> Record {
+    Record {
+        key: Digest::of(name.as_bytes()),
+        kind: "test".into(),
+        explanation: Vec::new(),
+        outputs: BTreeMap::new(),
+        metrics: BTreeMap::new(),
+        seconds: 0.0,
+        finished_at: jiff::Timestamp::UNIX_EPOCH,
+        bytes: 0,
+    }
+}
+
 /// Every file under `folder`, with its content.
 fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     walk::walk(folder, walk::Links::Anywhere, &[])

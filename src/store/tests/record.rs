@@ -44,14 +44,8 @@ fn records_come_back_as_they_were_and_broken_ones_are_dropped() {
 fn a_metric_that_is_not_a_number_survives() {
     let place = place();
     let record = Record {
-        key: Digest::of(b"key"),
-        kind: String::new(),
-        explanation: Vec::new(),
-        outputs: BTreeMap::new(),
         metrics: BTreeMap::from([("mcc".into(), f64::NAN)]),
-        seconds: 0.0,
-        finished_at: jiff::Timestamp::UNIX_EPOCH,
-        bytes: 0,
+        ..record("key")
     };
     place.store.put_record(&record).expect("written");
     let read = place
@@ -114,4 +108,34 @@ fn a_memo_that_fails_leaves_nothing() {
     assert_eq!(error.message(), "no");
     assert_eq!(count(&place.path.join("cache/tmp")), 0);
     assert_eq!(count(&place.path.join("cache/records")), 0);
+}
+
+#[test]
+fn a_record_spares_opening_the_manifest_of_a_small_artifact() {
+    let place = place();
+    let small = publish(&place.store, &[("a", "content")]);
+    let files: Vec<String> = (0..20).map(|index| index.to_string()).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|name| (&name[..], &name[..])).collect();
+    let large = publish(&place.store, &files);
+    let record = Record {
+        outputs: BTreeMap::from([
+            ("small".into(), small.digest),
+            ("large".into(), large.digest),
+        ]),
+        ..record("described")
+    };
+    place.store.put_record(&record).expect("written");
+    fs::remove_dir_all(place.store.root().join("artifacts")).expect("removed");
+
+    let other = Store::open(place.store.root()).expect("opened");
+    assert!(!other.is_whole(&small.digest), "nothing tells what it is");
+    other.record(&record.key).expect("read").expect("known");
+    assert!(other.is_whole(&small.digest));
+    assert!(!other.is_whole(&large.digest));
+    flip(&other.object_path(&Digest::of(b"content")));
+    assert!(!other.is_whole(&small.digest), "its objects are looked at");
+    // Publishing it again brings back the manifest itself.
+    assert_eq!(publish(&other, &[("a", "content")]), small);
+    let third = Store::open(place.store.root()).expect("opened");
+    assert!(third.is_whole(&small.digest));
 }
