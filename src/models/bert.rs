@@ -16,6 +16,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::dropout::dropout;
 use super::folder::{self, ModelFolder};
 use super::weights::{self, Account, Checkpoint, Reading};
 use super::{Activations, Head, Parameter, Pooling, TokenBatch, head};
@@ -345,7 +346,7 @@ impl Bert {
                 Activations::Pooled(self.pool(states, mask))
             }
             (block, Activations::Pooled(pooled)) if block == layers + 2 => {
-                Activations::Logits(self.classifier.forward(self.dropout.forward(pooled)))
+                Activations::Logits(self.classifier.forward(dropout(&self.dropout, pooled)))
             }
             (block, x) => panic!("block {block} of a BERT cannot take {x:?}"),
         })
@@ -374,7 +375,7 @@ impl Embeddings {
         let positions = self.position_embeddings.weight.val().slice(0..tokens);
         let of_type = self.token_type_embeddings.weight.val().slice(0..1);
         let states = self.word_embeddings.forward(ids) + (positions + of_type).unsqueeze::<3>();
-        self.dropout.forward(self.layer_norm.forward(states))
+        dropout(&self.dropout, self.layer_norm.forward(states))
     }
 }
 
@@ -408,7 +409,7 @@ impl SelfAttention {
             .mul_scalar(1e9)
             .reshape([batch, 1, 1, tokens]);
         let scores = query.matmul(key.transpose()).mul_scalar(scale) + additive;
-        let weights = self.dropout.forward(softmax(scores, 3));
+        let weights = dropout(&self.dropout, softmax(scores, 3));
         weights
             .matmul(value)
             .swap_dims(1, 2)
@@ -418,7 +419,7 @@ impl SelfAttention {
 
 impl Output {
     fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
-        let states = self.dropout.forward(self.dense.forward(states));
+        let states = dropout(&self.dropout, self.dense.forward(states));
         self.layer_norm.forward(states + around)
     }
 }

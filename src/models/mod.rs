@@ -7,6 +7,7 @@ pub mod bert;
 mod card;
 
 mod device;
+mod dropout;
 mod folder;
 mod freeze;
 mod head;

@@ -196,7 +196,7 @@ impl Step {
 
 #[cfg(test)]
 mod tests {
-    use burn::nn::{Linear, LinearConfig};
+    use burn::nn::Linear;
     use burn::optim::{AdamWConfig, GradientsParams};
     use burn::tensor::{Device, Int};
 
@@ -212,7 +212,6 @@ mod tests {
         Linear {
             weight: Param::from_tensor(weight),
             bias: Some(Param::from_tensor(Tensor::zeros([to], &device))),
-            ..LinearConfig::new(from, to).init(&device)
         }
     }
 

@@ -102,7 +102,7 @@ impl Bench {
             self.events
                 .lock()
                 .expect("no test panics while it holds it")
-                .push(event.clone())
+                .push(event.clone());
         };
         let mut cx = StageContext::new(&job, &self.store, &sink, cancelled);
         stage.run(&mut cx)?;
