@@ -1,8 +1,8 @@
 //! Dropping what nobody needs: records first, then manifests that no record names, then objects that no manifest names.
 //!
-//! It takes no lock. What is younger than a grace period stays, so that a publication in progress, whose
-//! manifest and record are not there yet, keeps its objects; publishing makes an object that is there already young again.
-//! Should one be lost in a race all the same, it is found missing and made again.
+//! It takes no lock. What is younger than a grace period stays, so that a publication in progress, whose manifest and
+//! record are not there yet, keeps its objects; publishing makes an object that is there already young again. Should
+//! one be lost in a race all the same, it is found missing and made again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

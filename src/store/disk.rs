@@ -9,8 +9,8 @@ use super::spread::try_each;
 use crate::error::{Error, Result};
 use crate::event;
 
-/// The content of a file, most often a small one: three calls to the system where `fs::read` needs five, of which a run with
-/// nothing to do makes thousands.
+/// The content of a file, most often a small one: three calls to the system where `fs::read` needs five, of which a run
+/// with nothing to do makes thousands.
 pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
     const SMALL: usize = 4096;
     let mut file = File::open(path)?;
@@ -55,12 +55,17 @@ pub fn disk_error(error: &io::Error, action: &str, path: &Path) -> Error {
             Error::stage(format!("the disk is full: cannot {action} `{shown}`"))
                 .because(error)
                 .note(format!("no space is left for `{folder}`"))
-                .help("free some space there; `refire gc` drops what no pipeline needs, and REFIRE_CACHE_DIR moves the cache to another disk")
+                .help(
+                    "free some space there: `refire gc` drops what no pipeline needs; \
+                     or move the cache to another disk with REFIRE_CACHE_DIR",
+                )
         }
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
             Error::stage(format!("cannot {action} `{shown}`"))
                 .because(error)
-                .help(format!("check who owns `{folder}` and whether it is writable"))
+                .help(format!(
+                    "check who owns `{folder}` and whether it is writable"
+                ))
         }
         _ => Error::stage(format!("cannot {action} `{shown}`")).because(error),
     }
@@ -160,7 +165,8 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 /// From how many files on one sync of the whole file system is cheaper than one per file.
 const MANY: usize = 64;
 
-/// Makes `paths` (files, or folders with what was renamed into them) survive a power cut; all lie on the file system of `root`.
+/// Makes `paths` (files, or folders with what was renamed into them) survive a power cut; all lie on the file system of
+/// `root`.
 ///
 /// A sync costs about as much for one file as for a thousand that are written at once, so beyond [`MANY`] Linux is
 /// asked once to write back the whole file system (`syncfs`) instead of once per file; elsewhere many syncs
@@ -183,8 +189,8 @@ pub(super) fn sync_all(root: &Path, paths: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// The modification time of every object in the store, in seconds since 1970: 2000-01-01, an even number of whole seconds, which every file
-/// system can hold.
+/// The modification time of every object in the store, in seconds since 1970: 2000-01-01, an even number of whole
+/// seconds, which every file system can hold.
 ///
 /// Any later write moves it, so a file that still has it is what it was when it was sealed. Unlike an inode or a
 /// ctime it survives hard links, copies of the cache by `cp -a`, rsync or tar, and needs no list that processes share.

@@ -27,8 +27,8 @@ impl Store {
     /// The digest of the content of a local file or folder; links are followed.
     ///
     /// For a file it is the BLAKE3 digest of its bytes. For a folder it is that of a manifest of its files, without
-    /// `.git` and `.refire`, and without permissions, which a copy on another system may not keep. A file that looks as it
-    /// did when it was last hashed is not read again.
+    /// `.git` and `.refire`, and without permissions, which a copy on another system may not keep. A file that looks as
+    /// it did when it was last hashed is not read again.
     ///
     /// # Errors
     /// A usage error if there is nothing at `path`; else if something cannot be read or changes all the time.
@@ -52,8 +52,8 @@ impl Store {
         Ok(self.hash_local(&path)?.0)
     }
 
-    /// Whether `path` still has the content that gave `digest`. To be asked after a stage has read it: if not, what the stage made
-    /// belongs to no key.
+    /// Whether `path` still has the content that gave `digest`. To be asked after a stage has read it: if not, what the
+    /// stage made belongs to no key.
     pub fn is_unchanged(&self, path: &Path, digest: &Digest) -> bool {
         self.hash_path(path).is_ok_and(|now| now == *digest)
     }
@@ -97,8 +97,8 @@ impl Store {
         .help("wait until whatever writes it is done"))
     }
 
-    /// Hashes once more what was written to so shortly before it was hashed that its stamp proved nothing, so that the next run
-    /// finds it in the stat cache.
+    /// Hashes once more what was written to so shortly before it was hashed that its stamp proved nothing, so that the
+    /// next run finds it in the stat cache.
     pub(super) fn settle(&self) {
         let racy: BTreeSet<PathBuf> = std::mem::take(&mut lock(&self.racy));
         for path in racy {

@@ -20,8 +20,8 @@ const OUTPUT: &str = "memo";
 
 /// A folder in `scratch` with what `make` writes into an empty folder, made only if the store does not have it.
 ///
-/// The key is made of `name` and `fields`, in order, which must hold everything that can change the result. Processes that
-/// make the same at once both make it; either result is kept.
+/// The key is made of `name` and `fields`, in order, which must hold everything that can change the result. Processes
+/// that make the same at once both make it; either result is kept.
 ///
 /// # Errors
 /// Those of `make`, and of the disk.

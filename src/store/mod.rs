@@ -14,8 +14,8 @@
 //! may share the folder without locks. What two of them make at once is made twice and kept once.
 //!
 //! Finished files are *sealed*: read-only, with one fixed modification time that any write moves. A sealed object of
-//! the right size is trusted where that decides only whether work is repeated ([`Store::is_whole`]), any other is hashed again;
-//! what is handed out ([`Store::materialise`]) is always hashed first, once per process.
+//! the right size is trusted where that decides only whether work is repeated ([`Store::is_whole`]), any other is
+//! hashed again; what is handed out ([`Store::materialise`]) is always hashed first, once per process.
 
 mod collect;
 mod digest;
@@ -114,8 +114,8 @@ impl Store {
         std::mem::take(&mut lock(&self.notices))
     }
 
-    /// Writes down the digests of local files that were hashed, if there are new ones. Dropping the store does so too, but
-    /// silently.
+    /// Writes down the digests of local files that were hashed, if there are new ones. Dropping the store does so too,
+    /// but silently.
     ///
     /// # Errors
     /// If the cache is not writable or the disk is full; only speed is lost.

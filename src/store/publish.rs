@@ -33,16 +33,32 @@ pub struct Published {
 /// A file that is on its way into the store.
 struct Incoming {
     entry: Entry,
-    path: PathBuf,
-    /// What removes `path` if it is a copy that was made on the way.
-    copy: Option<TempPath>,
+    source: Source,
+}
+
+/// Where its bytes are.
+enum Source {
+    /// In the folder that is published.
+    Folder(PathBuf),
+    /// In a copy made on the way, which is removed if it is not moved on.
+    Copy(TempPath),
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Folder(path) => path,
+            Self::Copy(path) => path,
+        }
+    }
 }
 
 impl Store {
-    /// Makes an artifact of all files in `folder`, which is consumed: files move into the store and what remains is removed.
+    /// Makes an artifact of all files in `folder`, which is consumed: files move into the store and what remains is
+    /// removed.
     ///
-    /// Links are followed within the folder. Empty folders, times and owners are not kept. When this returns, the artifact is
-    /// on the disk for good; if it fails, no artifact can be seen.
+    /// Links are followed within the folder. Empty folders, times and owners are not kept. When this returns, the
+    /// artifact is on the disk for good; if it fails, no artifact can be seen.
     ///
     /// # Errors
     /// Links out of the folder, special files, names that some system cannot hold or that differ only in case, a full
@@ -71,35 +87,34 @@ impl Store {
     /// A file that has other names, by which it could be changed, is copied first; unless the store has it, as when a
     /// stage moves an input to an output.
     fn take_in(&self, folder: &Path, file: &Found) -> Result<Incoming> {
-        let mut path = folder.join(&file.relative);
+        let path = folder.join(&file.relative);
         let metadata = fs::metadata(&path).doing("read", &path)?;
         let size = metadata.len();
-        let incoming = |digest, path, copy| Incoming {
+        let incoming = |digest, source| Incoming {
             entry: Entry {
                 path: file.relative.clone(),
                 digest,
                 size,
                 executable: is_executable(&metadata),
             },
-            path,
-            copy,
+            source,
         };
-        let mut copy = None;
-        if file.linked || hard_links(&metadata) > 1 {
+        let source = if file.linked || hard_links(&metadata) > 1 {
             let digest = File::open(&path)
                 .and_then(|file| hash_file(&file, size))
                 .doing("read", &path)?;
             if self.has_object(&digest, size) {
-                return Ok(incoming(digest, path, None));
+                return Ok(incoming(digest, Source::Folder(path)));
             }
-            let copied = self.copy_in(&path)?;
-            path = copied.to_path_buf();
-            copy = Some(copied);
-        }
-        let digest = seal(&path, false)
+            Source::Copy(self.copy_in(&path)?)
+        } else {
+            Source::Folder(path)
+        };
+        let path = source.path();
+        let digest = seal(path, false)
             .and_then(|file| hash_file(&file, size))
-            .doing("read", &path)?;
-        if !is_sealed(&fs::metadata(&path).doing("read", &path)?, size) {
+            .doing("read", path)?;
+        if !is_sealed(&fs::metadata(path).doing("read", path)?, size) {
             return Err(Error::stage(format!(
                 "`{}` was written to while it was published",
                 file.relative
@@ -108,7 +123,7 @@ impl Store {
                 "a process that the stage started may still be running: let the stage wait for it",
             ));
         }
-        Ok(incoming(digest, path, copy))
+        Ok(incoming(digest, source))
     }
 
     /// A copy of a file on the store's disk.
@@ -133,7 +148,10 @@ impl Store {
             Ok::<_, Error>((!known).then_some(file))
         })?;
         let new: Vec<Incoming> = new.into_iter().flatten().collect();
-        let paths: Vec<PathBuf> = new.iter().map(|file| file.path.clone()).collect();
+        let paths: Vec<PathBuf> = new
+            .iter()
+            .map(|file| file.source.path().to_owned())
+            .collect();
         sync_all(&self.root, &paths)?;
         let shards: BTreeSet<PathBuf> = new
             .iter()
@@ -143,7 +161,7 @@ impl Store {
             make_folder(shard).doing("make the folder", shard)?;
         }
         for file in &new {
-            self.add_object(&file.entry.digest, &file.path)?;
+            self.add_object(&file.entry.digest, file.source.path())?;
         }
         Ok(shards.into_iter().collect())
     }
@@ -171,8 +189,8 @@ impl Store {
         self.is_object_whole(object, size) && seal(&self.object_path(object), false).is_ok()
     }
 
-    /// Writes the manifest unless it is there, in which case it is made young. Gives what has to be synced; a manifest that a power cut spoils is noticed, because its
-    /// digest is its name.
+    /// Writes the manifest unless it is there, in which case it is made young. Gives what has to be synced; a manifest
+    /// that a power cut spoils is noticed, because its digest is its name.
     fn add_manifest(&self, artifact: &Digest, manifest: &Manifest) -> Result<Vec<PathBuf>> {
         let path = self.manifest_path(artifact);
         if self.read_manifest(artifact).is_ok() && touch(&path).is_ok() {

@@ -82,8 +82,8 @@ impl Store {
         }
     }
 
-    /// Notes that a record was used, so that it is collected later than others. Locks do not name memos, so this is all that
-    /// keeps them.
+    /// Notes that a record was used, so that it is collected later than others. Locks do not name memos, so this is all
+    /// that keeps them.
     pub(super) fn touch_record(&self, key: &Digest) {
         // In a cache that can only be read nothing is collected either.
         let _ = touch(&self.record_path(key));

@@ -17,8 +17,8 @@ use super::stamp::Stamp;
 use super::{Store, lock};
 use crate::error::{Error, Result};
 
-/// How often an object is linked to before it counts as missing: it cannot be in the moment in which another process that
-/// published the same content replaces it.
+/// How often an object is linked to before it counts as missing: it cannot be in the moment in which another process
+/// that published the same content replaces it.
 const ATTEMPTS: usize = 10;
 
 /// What is wrong with something in the store.
@@ -139,8 +139,8 @@ impl Store {
         }))
     }
 
-    /// Whether `artifact` can be given back, as far as one look at each of its objects tells; one that was written to is
-    /// hashed. What is damaged is removed and noticed.
+    /// Whether `artifact` can be given back, as far as one look at each of its objects tells; one that was written to
+    /// is hashed. What is damaged is removed and noticed.
     pub fn is_whole(&self, artifact: &Digest) -> bool {
         match self.check(artifact) {
             Ok(()) => true,
@@ -160,9 +160,9 @@ impl Store {
         })
     }
 
-    /// Puts the files of `artifact` into `folder`, which must be missing or empty. They are read-only and share the store's
-    /// bytes where the disk can do that (reflinks, else hard links, else copies). Each object is hashed before it is used, once
-    /// per process.
+    /// Puts the files of `artifact` into `folder`, which must be missing or empty. They are read-only and share the
+    /// store's bytes where the disk can do that (reflinks, else hard links, else copies). Each object is hashed before
+    /// it is used, once per process.
     ///
     /// # Errors
     /// [`Unrestored::Damaged`] if the store does not have it whole; nothing is left in `folder` then.
@@ -241,8 +241,8 @@ impl Store {
         }
     }
 
-    /// Hashes the object unless this process has done so, seals it if its seal was lost, removes it if it is not what it
-    /// should be.
+    /// Hashes the object unless this process has done so, seals it if its seal was lost, removes it if it is not what
+    /// it should be.
     fn verify(&self, object: &Digest, size: u64) -> Result<(), Defect> {
         let path = self.object_path(object);
         let Ok(metadata) = fs::metadata(&path) else {

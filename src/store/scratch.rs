@@ -40,15 +40,21 @@ impl AsRef<Path> for Scratch {
 }
 
 impl Store {
-    /// A new scratch folder, from which [`Store::publish`] moves files instead of copying them. Its name starts with `prefix`.
+    /// A new scratch folder, from which [`Store::publish`] moves files instead of copying them. Its name starts with
+    /// `prefix`.
     ///
     /// # Errors
     /// If the cache is not writable.
     pub fn scratch(&self, prefix: &str) -> Result<Scratch> {
         let parent = self.tmp()?;
         self.swept.call_once(|| sweep(&parent, YOUNG));
+        let plain = |letter: char| match letter {
+            'a'..='z' | 'A'..='Z' | '0'..='9' => letter,
+            _ => '-',
+        };
+        let prefix: String = prefix.chars().map(plain).take(40).chain(['-']).collect();
         let folder = tempfile::Builder::new()
-            .prefix(&format!("{prefix}-"))
+            .prefix(&prefix)
             .tempdir_in(&parent)
             .doing("make a folder in", &parent)?;
         let lock = File::open(folder.path())
@@ -86,6 +92,16 @@ fn is_left_behind(path: &Path, young: Duration) -> bool {
 mod tests {
     use super::super::tests::{place, write};
     use super::*;
+
+    #[test]
+    fn any_name_of_a_stage_will_do() {
+        let place = place();
+        for name in ["", "a/../b@lr=1e-4", &"long".repeat(200), "ä"] {
+            let scratch = place.store.scratch(name).expect("a scratch folder");
+            assert!(scratch.path().starts_with(place.path.join("cache/tmp")));
+            assert!(scratch.path().is_dir());
+        }
+    }
 
     #[test]
     fn what_a_killed_process_left_is_swept_and_what_is_in_use_is_not() {

@@ -50,8 +50,8 @@ impl Stamp {
 
     /// Whether a write at `time` or later is sure to give the file another stamp.
     ///
-    /// Git's racy rule: file systems keep time in steps, so two writes within one step leave the same stamp, and a stamp that is
-    /// not older than the moment it was taken proves nothing. A time in whole seconds comes from a file
+    /// Git's racy rule: file systems keep time in steps, so two writes within one step leave the same stamp, and a
+    /// stamp that is not older than the moment it was taken proves nothing. A time in whole seconds comes from a file
     /// system with steps of up to two seconds; the others step every 10 ms at the slowest.
     pub(super) fn is_older_than(&self, time: SystemTime) -> bool {
         let newest = self.modified.max(self.changed);

@@ -151,8 +151,8 @@ fn encode<'a>(rows: impl ExactSizeIterator<Item = &'a Row>) -> Vec<u8> {
     bytes
 }
 
-/// The rows of the file that still prove something: those whose file was older than the cache file when that was written
-/// (git's rule; it also catches a clock that was set back). None, if the file is missing or not whole.
+/// The rows of the file that still prove something: those whose file was older than the cache file when that was
+/// written (git's rule; it also catches a clock that was set back). None, if the file is missing or not whole.
 fn read(file: &Path) -> Vec<Row> {
     let Ok(bytes) = fs::read(file) else {
         return Vec::new();
