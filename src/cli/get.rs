@@ -15,7 +15,7 @@ use crate::run::Project;
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "refire get [OPTIONS] [PIPELINE] STAGE[.PORT] DEST")]
 pub(super) struct Args {
-    #[arg(hide = true, required = true, num_args = 2..=3)]
+    #[arg(hide = true, value_name = "STAGE DEST", required = true, num_args = 2..=3)]
     what: Vec<String>,
 
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use super::flags::{Changes, Shown, Stages};
 use super::{Failure, Outcome, interrupt, plan};
-use crate::error::{Context as _, Error};
+use crate::error::{Context as _, Error, Kind};
 use crate::exec::Workers;
 use crate::report;
 use crate::run::{Project, Request, run};
@@ -79,6 +79,8 @@ impl Args {
         drop(reporter);
         match summary.verdict() {
             None => Ok(()),
+            // Stages that were stopped say nothing new.
+            Some(verdict) if verdict.kind() == Kind::Interrupted => Err(verdict.clone().into()),
             Some(verdict) => Err(Failure {
                 exit_code: verdict.kind().exit_code(),
                 errors: summary

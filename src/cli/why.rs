@@ -16,7 +16,7 @@ use crate::run::Project;
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "refire why [OPTIONS] [PIPELINE] STAGE")]
 pub(super) struct Args {
-    #[arg(hide = true, required = true, num_args = 1..=2)]
+    #[arg(hide = true, value_name = "STAGE", required = true, num_args = 1..=2)]
     what: Vec<String>,
 
     #[command(flatten)]
@@ -49,15 +49,11 @@ impl Args {
 fn explain(text: &mut String, stage: &str, preview: &Preview) {
     match &preview.forecast {
         Forecast::Cached(record) => {
+            let on = record.finished_at.strftime("%Y-%m-%d %H:%M UTC");
             let took = report::figures::seconds(record.seconds);
             let _ = writeln!(
                 text,
-                "`{stage}` is up to date: nothing that can change its result has changed"
-            );
-            let _ = writeln!(
-                text,
-                "  it ran on {} in {took}; key {}",
-                record.finished_at, record.key
+                "`{stage}` is up to date: nothing that can change its result has changed\n  it ran on {on}, in {took}"
             );
         }
         Forecast::Run(reasons) => {

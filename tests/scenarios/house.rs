@@ -1,0 +1,260 @@
+//! The rules of the house: who may import whom, how long a file may be, what stands at its top.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::support::Project;
+
+/// Module → the modules that it may import. Everyone may import `error` and `event`; who is not here imports no other.
+/// ARCHITECTURE.md says why.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("main", &["cli"]),
+    (
+        "cli",
+        &[
+            "run",
+            "report",
+            "exec",
+            "plan",
+            "stages",
+            "fingerprint",
+            "config",
+        ],
+    ),
+    (
+        "run",
+        &[
+            "report", "exec", "plan", "lock", "store", "models", "config",
+        ],
+    ),
+    ("lock", &["store", "fingerprint", "config"]),
+    (
+        "exec",
+        &["plan", "stages", "fingerprint", "store", "config"],
+    ),
+    ("plan", &["stages", "fingerprint", "config"]),
+    (
+        "stages",
+        &[
+            "train",
+            "models",
+            "data",
+            "sources",
+            "store",
+            "fingerprint",
+            "config",
+        ],
+    ),
+    ("train", &["models"]),
+];
+
+/// A file of more lines than this does too much.
+const LONGEST_FILE: usize = 600;
+
+/// The library's own files, each with its text.
+fn sources() -> BTreeMap<PathBuf, String> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("readable");
+                files.insert(
+                    path.strip_prefix(env!("CARGO_MANIFEST_DIR"))
+                        .expect("inside")
+                        .into(),
+                    text,
+                );
+            }
+        }
+    }
+    files
+}
+
+/// The module directly under `src` that a file belongs to.
+fn module(path: &Path) -> String {
+    let first = path.iter().nth(1).expect("it is in src");
+    first.to_string_lossy().trim_end_matches(".rs").to_string()
+}
+
+/// The modules that a text names after `crate::` or `refire::`.
+fn imports(text: &str) -> BTreeSet<&str> {
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| {
+        line.split("crate::")
+            .skip(1)
+            .chain(line.split("refire::").skip(1))
+    })
+    .map(|rest| {
+        rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+            .unwrap_or_default()
+    })
+    .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+    .collect()
+}
+
+/// A test may use anything.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(text)
+}
+
+/// The files that are only built for tests: those declared by `#[cfg(test)] mod NAME;`, and what lies below them.
+fn test_modules(files: &BTreeMap<PathBuf, String>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (path, text) in files {
+        let folder = match path.file_stem().and_then(|stem| stem.to_str()) {
+            Some("mod" | "lib" | "main") | None => path.with_file_name(""),
+            Some(_) => path.with_extension(""),
+        };
+        for declared in text.split("#[cfg(test)]\nmod ").skip(1) {
+            if let Some((name, _)) = declared
+                .split_once([';', ' '])
+                .filter(|(name, _)| !name.contains('{'))
+            {
+                found.push(folder.join(name));
+            }
+        }
+    }
+    found
+}
+
+fn is_test(path: &Path, test_modules: &[PathBuf]) -> bool {
+    let named_so = path
+        .iter()
+        .any(|part| part == "tests" || part == "tests.rs");
+    let declared_so =
+        |module: &PathBuf| path.with_extension("") == *module || path.starts_with(module);
+    named_so || test_modules.iter().any(declared_so)
+}
+
+/// The library's own files without those that are only built for tests, and without the tests in them.
+fn code() -> BTreeMap<PathBuf, String> {
+    let files = sources();
+    let test_modules = test_modules(&files);
+    files
+        .into_iter()
+        .filter(|(path, _)| !is_test(path, &test_modules))
+        .map(|(path, text)| (path, without_tests(&text).to_string()))
+        .collect()
+}
+
+#[test]
+fn modules_import_only_what_the_table_allows() {
+    let mut wrong = Vec::new();
+    for (path, text) in code() {
+        let module = module(&path);
+        let row = MAY_IMPORT.iter().find(|(name, _)| *name == module);
+        let allowed = row.map_or(&[][..], |(_, allowed)| allowed);
+        for import in imports(&text) {
+            let common = ["error", "event", module.as_str()].contains(&import);
+            if !common && !allowed.contains(&import) {
+                wrong.push(format!("{} imports `{import}`", path.display()));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "not in the table of imports:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_table_of_imports_has_no_cycle_and_no_ghost() {
+    let modules: BTreeSet<String> = sources().keys().map(|path| module(path)).collect();
+    for (index, (name, allowed)) in MAY_IMPORT.iter().enumerate() {
+        assert!(modules.contains(*name), "there is no module `{name}`");
+        for other in *allowed {
+            assert!(modules.contains(*other), "there is no module `{other}`");
+            let above = MAY_IMPORT[..=index]
+                .iter()
+                .any(|(earlier, _)| earlier == other);
+            assert!(
+                !above,
+                "`{name}` may import `{other}`, which stands above it"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_allowed_import_is_used() {
+    let files = code();
+    for (name, allowed) in MAY_IMPORT {
+        let texts = files.iter().filter(|(path, _)| module(path) == *name);
+        let used: BTreeSet<&str> = texts.flat_map(|(_, text)| imports(text)).collect();
+        for other in *allowed {
+            assert!(
+                used.contains(other),
+                "`{name}` does not import `{other}`: take it out of the table"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_is_short() {
+    for (path, text) in sources() {
+        assert!(
+            text.starts_with("//! "),
+            "{} does not begin with `//! `",
+            path.display()
+        );
+        let lines = without_tests(&text).lines().count();
+        assert!(
+            lines <= LONGEST_FILE,
+            "{} has {lines} lines; split it",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn only_report_and_the_worker_s_protocol_write_to_the_terminal() {
+    for (path, text) in code() {
+        let speaks = ["src/report", "src/exec/serve.rs"]
+            .iter()
+            .any(|allowed| path.starts_with(allowed));
+        for word in ["println!", "eprintln!", "print!(", "stdout()", "stderr()"] {
+            let found = text.contains(word);
+            assert!(speaks || !found, "{} uses `{word}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_file_is_a_drawer_for_everything() {
+    for path in sources().keys() {
+        let name = path.file_stem().expect("it has a name").to_string_lossy();
+        let drawer =
+            ["util", "utils", "helper", "helpers", "common", "misc"].contains(&name.as_ref());
+        assert!(
+            !drawer,
+            "{} is named after nothing that it does",
+            path.display()
+        );
+    }
+}
+
+/// `REFIRE_UPDATE=1 cargo test --release the_schema` writes it anew.
+#[test]
+fn the_schema_in_the_repository_is_the_one_that_refire_prints() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/pipeline.schema.json");
+    let printed = Project::new().refire(&["schema"]).succeeds().stdout();
+    if std::env::var_os("REFIRE_UPDATE").is_some() {
+        refire::store::write_atomic(&path, printed.as_bytes()).expect("writable");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == printed,
+        "schemas/pipeline.schema.json is out of date: run `just schema`"
+    );
+}
