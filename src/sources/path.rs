@@ -32,7 +32,7 @@ impl Local {
         })
     }
 
-    fn archive(&self) -> Option<Archive> {
+    fn as_archive(&self) -> Option<Archive> {
         Some(Archive {
             path: self.path.clone(),
             format: Format::of(&self.path.to_string_lossy())?,
@@ -63,7 +63,7 @@ impl fmt::Display for Local {
 
 impl Location for Local {
     fn join(&self, file: &str) -> Box<dyn Location> {
-        let joined = if self.archive().is_some() && !self.path.is_dir() {
+        let joined = if self.as_archive().is_some() && !self.path.is_dir() {
             Self {
                 path: self.path.clone(),
                 member: archive::join(&self.member, file),
@@ -88,7 +88,7 @@ impl Location for Local {
     fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, _: Option<&Sha256>) -> Result<()> {
         let path = &self.path;
         self.check_exists()?;
-        if let Some(archive) = self.archive().filter(|_| !self.member.is_empty()) {
+        if let Some(archive) = self.as_archive().filter(|_| !self.member.is_empty()) {
             return archive.extract(&self.member, dest, transfer.observer);
         }
         if path.is_dir() {
@@ -98,15 +98,13 @@ impl Location for Local {
         copy(path, dest)
     }
 
-    fn fetch_folder(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
+    fn archive(&self, _: &Transfer<'_>) -> Result<(Archive, &str)> {
         self.check_exists()?;
-        match self.archive() {
-            Some(archive) => archive.extract_folder(&self.member, dest, transfer.observer),
-            None => Err(
-                Error::stage(format!("`{}` is not an archive", self.path.display()))
-                    .help(archive::FORMATS),
-            ),
-        }
+        let archive = self.as_archive().ok_or_else(|| {
+            Error::stage(format!("`{}` is not an archive", self.path.display()))
+                .help(archive::FORMATS)
+        })?;
+        Ok((archive, &self.member))
     }
 }
 

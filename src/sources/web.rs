@@ -104,18 +104,29 @@ impl Location for Address {
     }
 
     fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, pinned: Option<&Sha256>) -> Result<()> {
-        match &self.member {
-            None => self.download(transfer, dest, pinned),
-            Some(member) => self
-                .archive(transfer)?
-                .extract(member, dest, transfer.observer),
+        if self.member.is_none() {
+            return self.download(transfer, dest, pinned);
         }
+        let (archive, member) = self.archive(transfer)?;
+        archive.extract(member, dest, transfer.observer)
     }
 
-    fn fetch_folder(&self, transfer: &Transfer<'_>, dest: &Path) -> Result<()> {
-        let folder = self.member.as_deref().unwrap_or_default();
-        self.archive(transfer)?
-            .extract_folder(folder, dest, transfer.observer)
+    fn archive(&self, transfer: &Transfer<'_>) -> Result<(Archive, &str)> {
+        let path = address::path(&self.url);
+        let format = Format::of(path).ok_or_else(|| {
+            Error::stage(format!("`{}` is not an archive", self.url)).help(archive::FORMATS)
+        })?;
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let archive = transfer.package(&self.url, |folder| {
+            let path = folder.join(name);
+            self.download(transfer, &path, None)?;
+            Ok(Archive {
+                path,
+                format,
+                strip: 0,
+            })
+        })?;
+        Ok((archive, self.member.as_deref().unwrap_or_default()))
     }
 }
 
@@ -133,23 +144,6 @@ impl Address {
             explain: &|answer| explain(&self.url, answer),
         }
         .run(transfer, dest)
-    }
-
-    fn archive(&self, transfer: &Transfer<'_>) -> Result<Archive> {
-        let path = address::path(&self.url);
-        let format = Format::of(path).ok_or_else(|| {
-            Error::stage(format!("`{}` is not an archive", self.url)).help(archive::FORMATS)
-        })?;
-        let name = path.rsplit('/').next().unwrap_or_default();
-        transfer.package(&self.url, |folder| {
-            let path = folder.join(name);
-            self.download(transfer, &path, None)?;
-            Ok(Archive {
-                path,
-                format,
-                strip: 0,
-            })
-        })
     }
 }
 

@@ -10,6 +10,7 @@ use zip::write::SimpleFileOptions;
 use super::hub::Hub;
 use super::{Bench, bytes, read, says};
 use crate::error::Error;
+use crate::sources::Sha256;
 
 fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -69,7 +70,9 @@ fn unpack(bench: &Bench, source: &str) -> Result<(), Error> {
     let folder = bench.path("unpacked");
     std::fs::create_dir(&folder).expect("a folder");
     let source = super::source_of(&bench.path(source).to_string_lossy());
-    source.fetch_folder(&bench.transfer(), &folder)
+    source
+        .fetch_folder(&bench.transfer(), &folder, None)
+        .map(drop)
 }
 
 fn files_below(folder: &Path) -> Vec<String> {
@@ -138,6 +141,33 @@ fn an_archive_from_the_web_is_downloaded_once() {
         assert_eq!(read(&bench.path(name)), name.as_bytes());
     }
     assert_eq!(hub.requests().len(), 1);
+}
+
+#[test]
+fn an_archive_as_a_whole_is_pinned_by_its_own_digest() {
+    let archive = zip_of(&[("m/a", b"a")]);
+    let bench = bench("d.zip", &archive);
+    let source = super::source_of(&bench.path("d.zip").to_string_lossy());
+    let folder = bench.path("unpacked");
+    std::fs::create_dir(&folder).expect("a folder");
+    let wrong = Sha256::of(b"a");
+    let error = source.fetch_folder(&bench.transfer(), &folder, Some(&wrong));
+    says(
+        &error.expect_err("another archive"),
+        &["is not the file that the pipeline pins"],
+    );
+    assert!(files_below(&folder).is_empty());
+    let right = Sha256::of(&archive);
+    let fetched = source
+        .fetch_folder(&bench.transfer(), &folder, Some(&right))
+        .expect("all files");
+    assert_eq!(fetched.sha256, right);
+    assert_eq!(files_below(&folder), ["m/a"]);
+    let whole = super::source_of("hf:org/name").fetch_folder(&bench.transfer(), &folder, None);
+    says(
+        &whole.expect_err("no archive"),
+        &["cannot be fetched as a whole"],
+    );
 }
 
 #[test]

@@ -64,6 +64,12 @@ fn npm_fetches_a_file_out_of_a_package() {
     };
     let json: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
     assert_eq!(json["version"], "3.0.1");
+    let folder = bench.path("all");
+    std::fs::create_dir(&folder).expect("a folder");
+    super::source_of("npm:is-odd@3.0.1")
+        .fetch_folder(&bench.transfer(), &folder, None)
+        .expect("the whole package");
+    assert!(folder.join("package.json").is_file() && folder.join("index.js").is_file());
     says(
         &bench.refused("npm:is-odd@99.0.0#package.json"),
         &["cannot fetch `npm:is-odd@99.0.0`", "npm says: "],
