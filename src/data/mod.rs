@@ -1,8 +1,9 @@
-//! Tables: files → checked tables → SQL → parts → examples. Hides polars; knows no stage, no pipeline and no model.
+//! Tables: files → checked tables → SQL → parts → examples; and images. Hides polars; knows no stage, no pipeline and no model.
 
 pub mod csv;
 pub mod duplicates;
 pub mod format;
+pub mod images;
 pub mod ndjson;
 pub mod schema;
 pub mod split;

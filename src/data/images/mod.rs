@@ -1,0 +1,15 @@
+//! Images: files → RGB pixels → squares of one size, kept as an Arrow file that is memory-mapped when it is read. Hides
+//! the image decoders; knows no stage and no model.
+
+mod decode;
+mod jpeg;
+mod resize;
+mod store;
+mod transform;
+
+pub use decode::{Broken, Rgb, decode};
+pub use store::{FILE, Images, Writer, batch_len};
+pub use transform::{Interpolation, Transform};
+
+#[cfg(test)]
+mod tests;
