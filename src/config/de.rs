@@ -41,6 +41,15 @@ impl<T> Spanned<T> {
             None => error,
         }
     }
+
+    /// Adds the places of two values that do not go together.
+    #[must_use]
+    pub fn blame_also<U>(&self, other: &Spanned<U>, error: Error) -> Error {
+        [&self.span, &other.span]
+            .into_iter()
+            .flatten()
+            .fold(error, |error, span| error.at(span, ""))
+    }
 }
 
 impl<T> From<T> for Spanned<T> {

@@ -7,6 +7,7 @@ pub mod images;
 pub mod ndjson;
 pub mod schema;
 pub mod split;
+pub mod sql;
 pub mod table;
 pub mod text;
 pub mod types;

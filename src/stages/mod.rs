@@ -13,6 +13,7 @@ mod finetune;
 mod freeze;
 mod mirrors;
 mod port;
+mod preprocess;
 mod pretrained;
 mod schema;
 mod split;
@@ -32,6 +33,7 @@ use crate::fingerprint::Manifest;
 pub const KINDS: &[&dyn StageKind] = &[
     &pretrained::PretrainedKind,
     &dataset::DatasetKind,
+    &preprocess::PreprocessKind,
     &split::SplitKind,
     &freeze::FreezeKind,
     &finetune::FinetuneKind,

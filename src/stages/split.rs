@@ -150,20 +150,6 @@ impl Settings {
     }
 }
 
-trait BlameAlso {
-    /// Points to two places.
-    fn blame_also<T>(&self, other: &Spanned<T>, error: Error) -> Error;
-}
-
-impl<S> BlameAlso for Spanned<S> {
-    fn blame_also<T>(&self, other: &Spanned<T>, error: Error) -> Error {
-        [&self.span, &other.span]
-            .into_iter()
-            .flatten()
-            .fold(error, |error, span| error.at(span, ""))
-    }
-}
-
 struct Split {
     settings: Settings,
 }

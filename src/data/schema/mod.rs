@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::types::Type;
 
 /// What must hold for a table.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSchema {
     /// What must hold for each column, by its name.
@@ -62,6 +63,17 @@ impl DataSchema {
 pub struct Rules {
     written: Written,
     pattern: Option<Regex>,
+}
+
+impl Serialize for Rules {
+    /// What is set, so that a rule that is added to this module changes no key of those who do not use it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rules = serde_json::to_value(&self.written).map_err(S::Error::custom)?;
+        if let Some(rules) = rules.as_object_mut() {
+            rules.retain(|name, value| !value.is_null() && name != "description");
+        }
+        rules.serialize(serializer)
+    }
 }
 
 impl JsonSchema for Rules {
