@@ -83,10 +83,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     } else {
         path.to_path_buf()
     };
-    let folder = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(&target);
     if !folder.is_dir() {
         return Err(Error::stage(format!(
             "cannot write `{}`: its folder does not exist",
@@ -108,6 +105,14 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
+/// The folder that `path` is in; a bare name is in the current one.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// Makes `target` hold `bytes`, in one step and for good. The new file is made in `folder`, on the same disk.
 pub(super) fn replace(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = temporary(folder)?;
@@ -117,7 +122,7 @@ pub(super) fn replace(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<
     }
     file.as_file().sync_all()?;
     file.persist(target)?;
-    sync_folder(target.parent().unwrap_or(folder))
+    sync_folder(folder_of(target))
 }
 
 /// The same, but not yet for good.

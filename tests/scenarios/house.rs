@@ -7,7 +7,7 @@ use crate::support::Project;
 
 /// Module → the modules that it may import. Everyone may import `error` and `event`; who is not here imports no other.
 /// ARCHITECTURE.md says why.
-const MAY_IMPORT: &[(&str, &[&str])] = &[
+pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
         "cli",

@@ -4,4 +4,5 @@ mod caching;
 mod command_line;
 mod files;
 mod house;
+mod papers;
 mod support;

@@ -1,0 +1,150 @@
+//! What the README says is true: its pipeline, its tables, its commands.
+
+use std::path::Path;
+
+use refire::stages::KINDS;
+
+use crate::support::Project;
+
+fn paper(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {name}: {error}"))
+}
+
+/// The first block of code in `language`.
+fn block<'t>(text: &'t str, language: &str) -> &'t str {
+    let (_, rest) = text
+        .split_once(&format!("```{language}\n"))
+        .expect("there is such a block");
+    rest.split("```").next().expect("the block ends")
+}
+
+/// The text under a heading, up to the next one of its level.
+fn section<'t>(text: &'t str, heading: &str) -> &'t str {
+    let (_, rest) = text
+        .split_once(&format!("\n{heading}\n"))
+        .expect("there is such a heading");
+    let level = heading.split(' ').next().unwrap_or_default();
+    rest.split(&format!("\n{level} ")).next().unwrap_or(rest)
+}
+
+/// The first words of a table's rows: what stands in the first pair of backticks, up to a space or a colon.
+fn first_column(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(['`', ' ', ':']).next())
+        .collect()
+}
+
+#[test]
+fn the_pipeline_in_the_readme_is_valid() {
+    let project = Project::new();
+    project.write("pipelines/example.toml", block(&paper("README.md"), "toml"));
+    project.write("schemas/reviews.toml", paper("schemas/reviews.toml"));
+    project.write(
+        "pipelines/data/reviews.csv",
+        "text,label,source\nfine,1,rotten_tomatoes\n",
+    );
+    project.refire(&["check"]).succeeds().shows("7 stages");
+    project.refire(&["check", "--profile", "smoke"]).succeeds();
+}
+
+#[test]
+fn the_pipelines_in_the_repository_are_valid() {
+    let project = Project::new();
+    for folder in ["pipelines", "schemas"] {
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+            .expect("readable")
+            .flatten()
+        {
+            let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            project.write(&name, std::fs::read(entry.path()).expect("readable"));
+        }
+    }
+    project.write("pipelines/Restaurant_Reviews.tsv", "Review\tLiked\n");
+    for pipeline in ["sentiment", "sentiment-full", "restaurant-reviews"] {
+        project
+            .refire(&["check", &format!("pipelines/{pipeline}.toml")])
+            .succeeds();
+    }
+}
+
+#[test]
+fn the_readme_lists_every_kind_every_scheme_and_every_verb() {
+    let readme = paper("README.md");
+    let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
+    let listed = first_column(section(&readme, "## A pipeline"));
+    assert!(
+        kinds.iter().all(|kind| listed.contains(kind)),
+        "{kinds:?} and {listed:?} differ"
+    );
+
+    let listed = first_column(section(&readme, "### Sources"));
+    for scheme in ["https", "hf", "pip", "npm"] {
+        assert!(
+            listed.contains(&scheme),
+            "the README does not list `{scheme}:`"
+        );
+    }
+
+    let help = Project::new().refire(&["--help"]).succeeds().stdout();
+    let verbs = section(&readme, "## The command line");
+    let commands = help
+        .split("Commands:\n")
+        .nth(1)
+        .expect("help lists them")
+        .split("\n\n")
+        .next()
+        .expect("a list");
+    let verb = |line: &'_ str| {
+        line.strip_prefix("  ")
+            .filter(|rest| !rest.starts_with(' '))
+            .map(str::to_string)
+    };
+    for line in commands.lines().filter_map(verb) {
+        let name = line.split_whitespace().next().expect("a name");
+        assert!(
+            verbs.contains(&format!("`{name}")),
+            "the README does not list `{name}`"
+        );
+    }
+}
+
+#[test]
+fn the_readme_names_every_exit_code_and_the_last_event() {
+    let readme = paper("README.md");
+    assert!(readme.contains(
+        r#"{"event":"run_finished","ran":2,"cached":5,"failed":0,"skipped":0,"seconds":1.93}"#
+    ));
+    let help = Project::new().refire(&["--help"]).succeeds().stdout();
+    let codes = section(&readme, "## The command line")
+        .split("Exit codes:")
+        .nth(1)
+        .expect("they are listed");
+    for (code, word) in [
+        ("0", "done"),
+        ("1", "stage"),
+        ("2", "wrong"),
+        ("3", "gate"),
+        ("4", "lock"),
+        ("130", "interrupted"),
+    ] {
+        for text in [codes, help.as_str()] {
+            assert!(
+                text.contains(code) && text.contains(word),
+                "exit code {code} is not explained"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_table_of_imports_in_the_architecture_is_the_one_that_is_held() {
+    let architecture = paper("ARCHITECTURE.md");
+    let table = section(&architecture, "## Who may import whom");
+    for (module, allowed) in crate::house::MAY_IMPORT {
+        let names: Vec<String> = allowed.iter().map(|name| format!("`{name}`")).collect();
+        let row = format!("| `{module}` | {} |", names.join(", "));
+        assert!(table.contains(&row), "ARCHITECTURE.md lacks the row\n{row}");
+    }
+    assert_eq!(first_column(table).len(), crate::house::MAY_IMPORT.len());
+}
