@@ -366,6 +366,8 @@ fn autodiff(activations: Activations) -> Activations {
             states: Tensor::from_inner(states),
             mask: Tensor::from_inner(mask),
         },
+        Activations::Images(images) => Activations::Images(Tensor::from_inner(images)),
+        Activations::Map(map) => Activations::Map(Tensor::from_inner(map)),
         Activations::Pooled(vectors) => Activations::Pooled(Tensor::from_inner(vectors)),
         Activations::Logits(logits) => Activations::Logits(Tensor::from_inner(logits)),
     }
