@@ -12,6 +12,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::gradients::numbers;
+use super::inference::run_batches;
 use super::{Host, Prefix, Progress, Samples, batches};
 use crate::error::{Context, Error, Result};
 use crate::models::Activations;
@@ -51,8 +53,6 @@ struct Form {
     by_token: bool,
     /// Numbers in a vector.
     width: usize,
-    /// Channels, height and width, if the vector is a map of an image.
-    map: Option<[usize; 3]>,
 }
 
 /// Which vectors are those of each distinct sample.
@@ -120,13 +120,8 @@ impl Features {
                 .flat_map(vectors)
                 .copied()
                 .collect::<Vec<_>>();
-            let count = samples.len();
-            let Some([channels, height, width]) = self.form.map else {
-                let data = TensorData::new(rows, [count, self.form.width]);
-                return Activations::Pooled(Tensor::from_data(data, device));
-            };
-            let data = TensorData::new(rows, [count, channels, height, width]);
-            return Activations::Map(Tensor::from_data(data, device));
+            let data = TensorData::new(rows, [samples.len(), self.form.width]);
+            return Activations::Pooled(Tensor::from_data(data, device));
         }
         let tokens = samples
             .iter()
@@ -157,24 +152,12 @@ impl Form {
             Activations::Hidden { states, .. } => Self {
                 by_token: true,
                 width: states.dims()[2],
-                map: None,
             },
-            Activations::Map(map) => {
-                let [_, channels, height, width] = map.dims();
-                Self {
-                    by_token: false,
-                    width: channels * height * width,
-                    map: Some([channels, height, width]),
-                }
-            }
             Activations::Pooled(vectors) | Activations::Logits(vectors) => Self {
                 by_token: false,
                 width: vectors.dims()[1],
-                map: None,
             },
-            Activations::Tokens(_) | Activations::Images(_) => {
-                unreachable!("no block gives a network's input")
-            }
+            Activations::Tokens(_) => unreachable!("a block gives no tokens"),
         }
     }
 
@@ -237,34 +220,25 @@ fn compute(
         Some(start)
     });
     let starts = starts.collect::<Vec<_>>();
-    let mut numbers = vec![0.0; form.count(bucket) * form.width];
-    let mut done = 0;
-    for batch in batches::by_length(&lengths.collect::<Vec<_>>(), BATCH) {
-        progress(done)?;
-        let texts = batch
-            .iter()
-            .map(|sample| bucket[*sample].1)
-            .collect::<Vec<_>>();
-        let found = match prefix.run(&texts) {
+    let batches = batches::by_length(&lengths.collect::<Vec<_>>(), BATCH);
+    let found = run_batches(&batches, progress, |batch| {
+        let texts = batch.iter().map(|sample| bucket[*sample].1);
+        match prefix.run(&texts.collect::<Vec<_>>()) {
             Activations::Hidden { states, .. } => states.into_data(),
             Activations::Pooled(vectors) | Activations::Logits(vectors) => vectors.into_data(),
-            Activations::Map(map) => map.into_data(),
-            Activations::Tokens(_) | Activations::Images(_) => {
-                unreachable!("no block gives a network's input")
-            }
-        };
-        let found = super::gradients::numbers(&found);
-        for (sample, row) in batch
-            .iter()
-            .zip(found.chunks_exact(found.len() / batch.len()))
-        {
-            let length = form.vectors(bucket[*sample].1) * form.width;
-            numbers[starts[*sample]..][..length].copy_from_slice(&row[..length]);
+            Activations::Tokens(_) => unreachable!("a block gives no tokens"),
         }
-        done += batch.len();
+    })?;
+    let mut features = vec![0.0; form.count(bucket) * form.width];
+    for (batch, found) in batches.iter().zip(&found) {
+        let found = numbers(found);
+        let rows = found.chunks_exact(found.len() / batch.len());
+        for (sample, row) in batch.iter().zip(rows) {
+            let length = form.vectors(bucket[*sample].1) * form.width;
+            features[starts[*sample]..][..length].copy_from_slice(&row[..length]);
+        }
     }
-    progress(done)?;
-    Ok(numbers)
+    Ok(features)
 }
 
 /// Splits samples that are sorted by digest into buckets, by the leading bits of the digest.
@@ -329,4 +303,35 @@ fn read(path: &Path, form: Form, vectors: usize) -> Result<Vec<f32>> {
         .iter()
         .map(|number| f32::from_le_bytes(*number))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sample_more_makes_one_bucket_stale() {
+        let texts = (0..5000).map(|id| vec![id]).collect::<Vec<_>>();
+        let split = |texts: &[Vec<u32>]| {
+            let mut samples = texts
+                .iter()
+                .map(|text| (digest(text), text.as_slice()))
+                .collect::<Vec<_>>();
+            samples.sort_unstable();
+            let buckets = buckets(&samples);
+            assert!(buckets.iter().all(|bucket| bucket.len() <= BUCKET));
+            assert_eq!(buckets.concat(), samples);
+            buckets.into_iter().map(digest_of_all).collect::<Vec<_>>()
+        };
+        let (before, after) = (split(&texts[..4999]), split(&texts));
+        let kept = after
+            .iter()
+            .filter(|bucket| before.contains(bucket))
+            .count();
+        assert!(
+            before.len() >= 5 && kept + 1 >= before.len(),
+            "{kept} of {}",
+            before.len()
+        );
+    }
 }

@@ -1,5 +1,9 @@
 //! What a network says about samples, without training.
 
+use burn::tensor::TensorData;
+use rayon::prelude::*;
+
+use super::gradients::numbers;
 use super::metrics::Predictions;
 use super::{Feed, Host, Progress, batches};
 use crate::error::Result;
@@ -19,23 +23,36 @@ pub fn predict(
 ) -> Result<Predictions> {
     let truth = feed.all_labels();
     let mut progress = Progress::new(host, activity, truth.len(), "samples");
+    let blocks = feed.blocks()..network.blocks().len();
+    let batches = batches::by_length(feed.lengths(), batch_size);
+    let found = run_batches(&batches, &mut |done| progress.at(done), |batch| {
+        let logits = network.forward(blocks.clone(), feed.activations(batch));
+        logits.into_logits().into_data()
+    })?;
     let mut logits = vec![0.0; truth.len() * classes];
-    let last = network.blocks().len();
-    let mut done = 0;
-    for batch in batches::by_length(feed.lengths(), batch_size) {
-        progress.at(done)?;
-        let found = network
-            .forward(feed.blocks()..last, feed.activations(&batch))
-            .into_logits()
-            .into_data();
-        for (sample, row) in batch
-            .iter()
-            .zip(super::gradients::numbers(&found).chunks_exact(classes))
-        {
+    for (batch, found) in batches.iter().zip(&found) {
+        let rows = numbers(found).chunks_exact(classes);
+        for (sample, row) in batch.iter().zip(rows) {
             logits[sample * classes..][..classes].copy_from_slice(row);
         }
-        done += batch.len();
     }
-    progress.at(done)?;
     Predictions::from_logits(&logits, truth, classes)
+}
+
+/// Runs every batch without training, one batch a thread: much of a forward pass is too small to be shared out. The results come in the
+/// order of the batches, and which thread made one does not change its bits. `progress` hears how many samples are done.
+pub(super) fn run_batches(
+    batches: &[Vec<usize>],
+    progress: &mut dyn FnMut(usize) -> Result<()>,
+    run: impl Fn(&[usize]) -> TensorData + Sync,
+) -> Result<Vec<TensorData>> {
+    let mut results = Vec::with_capacity(batches.len());
+    let mut done = 0;
+    for group in batches.chunks(rayon::current_num_threads()) {
+        progress(done)?;
+        results.par_extend(group.par_iter().map(|batch| run(batch)));
+        done += group.iter().map(Vec::len).sum::<usize>();
+    }
+    progress(done)?;
+    Ok(results)
 }

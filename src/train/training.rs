@@ -100,13 +100,6 @@ pub struct Outcome {
     pub best_epoch: usize,
 }
 
-/// The best epoch so far.
-struct Best {
-    epoch: usize,
-    figures: BTreeMap<String, f64>,
-    network: Network,
-}
-
 impl Training<'_> {
     /// Trains `network`, which is on the plain device, apart from the parameters that `plan` freezes.
     ///
@@ -115,52 +108,38 @@ impl Training<'_> {
     pub fn run(&self, network: &Network, plan: &Resolved) -> Result<Outcome> {
         let mut state = self.start(network, plan);
         let mut history: Vec<EpochFigures> = Vec::new();
-        let mut best: Option<Best> = None;
+        let mut best: Option<(usize, Network)> = None;
         for epoch in 1..=self.recipe.epochs {
             let train_loss;
             (state, train_loss) = self.epoch(state, epoch)?;
-            let validation = self.validate(&state.network.valid(), epoch)?;
-            self.show(epoch, train_loss, &validation);
-            if best
-                .as_ref()
-                .is_none_or(|best| self.better(&validation, &best.figures))
-            {
-                let network = state.network.valid();
-                best = Some(Best {
-                    epoch,
-                    figures: validation.clone(),
-                    network,
-                });
-            }
-            history.push(EpochFigures {
+            let network = state.network.valid();
+            let validation = self.validate(&network, epoch)?;
+            let figures = EpochFigures {
                 epoch,
                 train_loss,
                 validation,
-            });
-            if let Some(best) = best
+            };
+            let at = format!("epoch {epoch}/{}", self.recipe.epochs);
+            self.host.measured(at, figures.headline(self.recipe.metric));
+            if best
                 .as_ref()
-                .filter(|best| self.is_out_of_patience(epoch, best.epoch))
+                .is_none_or(|(best, _)| self.better(&figures, &history[best - 1]))
             {
-                let name = self.recipe.metric.name;
-                self.host.notice(format!(
-                    "stopped after epoch {epoch}: no better {name} since epoch {}",
-                    best.epoch
-                ));
+                best = Some((epoch, network));
+            }
+            history.push(figures);
+            if self.is_out_of_patience(epoch, best.as_ref().map_or(epoch, |(best, _)| *best)) {
                 break;
             }
         }
         let last = history.len();
-        Ok(match best {
-            Some(best) if self.recipe.load_best_model_at_end => Outcome {
-                network: best.network,
-                history,
-                best_epoch: best.epoch,
-            },
-            _ => Outcome {
-                network: state.network.valid(),
-                history,
-                best_epoch: last,
-            },
+        let (best_epoch, network) = best
+            .filter(|_| self.recipe.load_best_model_at_end)
+            .unwrap_or_else(|| (last, state.network.valid()));
+        Ok(Outcome {
+            network,
+            history,
+            best_epoch,
         })
     }
 
@@ -297,36 +276,52 @@ impl Training<'_> {
         Ok(Report::new(&predictions, self.labels).figures)
     }
 
-    fn show(&self, epoch: usize, train_loss: f64, validation: &BTreeMap<String, f64>) {
-        let mut figures = BTreeMap::from([("train_loss".to_string(), train_loss)]);
-        for name in [self.recipe.metric.name, "log_loss"] {
-            if let Some(figure) = validation.get(name) {
-                figures.insert(format!("validation_{name}"), *figure);
-            }
-        }
-        self.host
-            .measured(format!("epoch {epoch}/{}", self.recipe.epochs), figures);
+    fn show(&self, figures: &EpochFigures) {
+        let at = format!("epoch {}/{}", figures.epoch, self.recipe.epochs);
+        self.host.measured(at, figures.headline(self.recipe.metric));
     }
 
-    /// Whether an epoch with these figures is better than the best one before it: by the metric, then by the log loss. Without
-    /// validation samples the latest epoch is the best.
-    fn better(&self, figures: &BTreeMap<String, f64>, best: &BTreeMap<String, f64>) -> bool {
+    /// Whether an epoch is better than the best one before it: by the metric, then by the log loss. Without validation samples the
+    /// latest epoch is the best.
+    fn better(&self, epoch: &EpochFigures, best: &EpochFigures) -> bool {
         let gain = |name: &str, higher_is_better: bool| {
-            let gain = figures
-                .get(name)
-                .zip(best.get(name))
-                .map(|(new, old)| new - old);
+            let figures = epoch.validation.get(name).zip(best.validation.get(name));
+            let gain = figures.map(|(new, old)| new - old);
             gain.map(|gain| if higher_is_better { gain } else { -gain })
         };
-        match gain(self.recipe.metric.name, self.recipe.metric.higher_is_better) {
+        let metric = self.recipe.metric;
+        match gain(metric.name, metric.higher_is_better) {
             Some(gain) if gain != 0.0 => gain > 0.0,
             _ => gain("log_loss", false).is_none_or(|gain| gain > 0.0),
         }
     }
 
+    /// Whether no epoch was better than `best` for too long, and says so.
     fn is_out_of_patience(&self, epoch: usize, best: usize) -> bool {
         let patience = self.recipe.early_stopping_patience;
-        epoch < self.recipe.epochs && patience.is_some_and(|patience| epoch - best >= patience)
+        let out =
+            epoch < self.recipe.epochs && patience.is_some_and(|patience| epoch - best >= patience);
+        if out {
+            let name = self.recipe.metric.name;
+            self.host.notice(format!(
+                "stopped after epoch {epoch}: no better {name} since epoch {best}"
+            ));
+        }
+        out
+    }
+}
+
+impl EpochFigures {
+    /// The figures that say most: the training loss, and on the validation samples `metric` and the log loss.
+    #[must_use]
+    pub fn headline(&self, metric: &Metric) -> BTreeMap<String, f64> {
+        let mut figures = BTreeMap::from([("train_loss".to_string(), self.train_loss)]);
+        for name in [metric.name, "log_loss"] {
+            if let Some(figure) = self.validation.get(name) {
+                figures.insert(format!("validation_{name}"), *figure);
+            }
+        }
+        figures
     }
 }
 
@@ -366,8 +361,6 @@ fn autodiff(activations: Activations) -> Activations {
             states: Tensor::from_inner(states),
             mask: Tensor::from_inner(mask),
         },
-        Activations::Images(images) => Activations::Images(Tensor::from_inner(images)),
-        Activations::Map(map) => Activations::Map(Tensor::from_inner(map)),
         Activations::Pooled(vectors) => Activations::Pooled(Tensor::from_inner(vectors)),
         Activations::Logits(logits) => Activations::Logits(Tensor::from_inner(logits)),
     }

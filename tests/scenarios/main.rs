@@ -6,3 +6,4 @@ mod files;
 mod house;
 mod papers;
 mod support;
+mod training;

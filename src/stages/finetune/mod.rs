@@ -18,7 +18,7 @@ use crate::data::text::{Examples, read_examples, shared};
 use crate::error::{Context, Error, Result};
 use crate::fingerprint::{Manifest, describe};
 use crate::models::{self, Card, Head, Loaded, Network, Resolved, Tokenizer};
-use crate::train::metrics::{Predictions, Report};
+use crate::train::metrics::{Metric, Predictions, Report};
 use crate::train::{Feed, Outcome, Prefix, Recipe, Samples, Training, check_step};
 
 /// The kind `finetune`.
@@ -142,7 +142,7 @@ impl Stage for Finetune {
         let card = self.card(loaded.card, max_length, &outcome, cx.seed());
         outcome.network.save(cx.output("model"), &card)?;
         copy_tokenizer(cx.input("model"), cx.output("model"))?;
-        cx.set_metrics(figures(&outcome));
+        cx.set_metrics(figures(&outcome, recipe.metric));
         Ok(())
     }
 }
@@ -340,20 +340,11 @@ fn report_frozen(network: &Network, plan: &Resolved, learning_rate: f64, cx: &St
     }
 }
 
-/// The figures of the best epoch, for the record and the lock.
-fn figures(outcome: &Outcome) -> BTreeMap<String, f64> {
+/// The headline of the best epoch, for the record and the lock.
+fn figures(outcome: &Outcome, metric: &Metric) -> BTreeMap<String, f64> {
+    let mut figures = outcome.history[outcome.best_epoch - 1].headline(metric);
     #[expect(clippy::cast_precision_loss, reason = "numbers of epochs are small")]
-    let mut figures = BTreeMap::from([("best_epoch".to_string(), outcome.best_epoch as f64)]);
-    for epoch in outcome
-        .history
-        .iter()
-        .filter(|epoch| epoch.epoch == outcome.best_epoch)
-    {
-        figures.insert("train_loss".into(), epoch.train_loss);
-        for (name, figure) in &epoch.validation {
-            figures.insert(format!("validation_{name}"), *figure);
-        }
-    }
+    figures.insert("best_epoch".into(), outcome.best_epoch as f64);
     figures
 }
 

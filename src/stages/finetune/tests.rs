@@ -273,6 +273,27 @@ fn features_are_computed_once_for_all_experiments_on_the_same_encoder() {
 }
 
 #[test]
+fn features_do_not_depend_on_what_was_remembered_before() {
+    // Enough texts for several buckets, so that one text more leaves most of them as they were.
+    let settings = FROZEN.replace("epochs = 8", "epochs = 1");
+    let many = |bench: &Bench, rows: usize| {
+        let texts =
+            (0..rows).map(|row| format!("{} {row}", if row % 2 == 0 { "good" } else { "bad" }));
+        let labels = (0..rows).map(|row| if row % 2 == 0 { "good" } else { "bad" });
+        let frame = df!("text" => texts.collect::<Vec<_>>(), "label" => labels.collect::<Vec<_>>());
+        write(frame.expect("a frame"), &bench.path("train"));
+        weights(&bench.tune(&settings).expect("it trains").0)
+    };
+    let bench = Bench::frozen();
+    many(&bench, 2400);
+    let grown = many(&bench, 2401);
+    assert!(
+        grown == many(&Bench::frozen(), 2401),
+        "the weights depend on what was remembered"
+    );
+}
+
+#[test]
 fn the_same_settings_give_the_same_bits_on_any_number_of_threads() {
     let bits = |threads, freeze| {
         let bench = Bench::new(freeze);

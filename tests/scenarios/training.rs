@@ -1,0 +1,164 @@
+//! Fine-tuning and evaluation on a tiny BERT, from the file to the figures.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::support::Project;
+
+/// A table, two parts of it, the tiny BERT, a tuned one and its figures.
+const PIPELINE: &str = r#"
+[pipeline]
+seed = 7
+
+[params]
+learning_rate = 0.02
+layers = 0
+
+[stage.encoder]
+kind = "pretrained"
+source = "tiny-bert"
+files = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+
+[stage.reviews]
+kind = "dataset"
+source = "reviews.csv"
+
+[stage.split]
+kind = "split"
+table = "reviews"
+stratify = "label"
+parts = { train = 0.75, test = 0.25 }
+
+[stage.frozen]
+kind = "freeze"
+model = "encoder"
+trainable_layers = "${params.layers}"
+
+[stage.tune]
+kind = "finetune"
+model = "frozen"
+train = "split.train"
+validation = "split.test"
+task = "text-classification"
+labels = ["bad", "good"]
+pooling = "mean"
+epochs = 6
+batch_size = 8
+learning_rate = "${params.learning_rate}"
+resources = { cpus = 1 }
+
+[stage.test]
+kind = "evaluate"
+model = "tune"
+table = "split.test"
+gate = { accuracy = ">= 0.8" }
+"#;
+
+fn project() -> Project {
+    let project = Project::with(PIPELINE);
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert");
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ] {
+        let bytes = std::fs::read(model.join(name)).expect("a file of the tiny BERT");
+        project.write(&format!("tiny-bert/{name}"), bytes);
+    }
+    let words = [
+        ["good", "lovely", "superb", "warm", "excellent"],
+        ["bad", "awful", "bland", "cold", "boring"],
+    ];
+    let mut table = String::from("text,label\n");
+    for row in 0..120 {
+        let thing = ["food", "film", "service", "plot"][row / 10 % 4];
+        let (word, label) = (words[row % 2][row / 2 % 5], ["good", "bad"][row % 2]);
+        writeln!(
+            table,
+            "the {thing} was {}{word},{label}",
+            "very ".repeat(row / 40)
+        )
+        .expect("a string takes it");
+    }
+    project.write("reviews.csv", table);
+    project
+}
+
+#[test]
+fn a_changed_learning_rate_reruns_training_and_evaluation_only() {
+    let project = project();
+    let all = |outcome: &str| {
+        ["encoder", "reviews", "split", "frozen", "tune", "test"]
+            .map(|stage| format!("{stage} {outcome}"))
+    };
+    let sorted = |mut outcomes: Vec<String>| {
+        outcomes.sort();
+        outcomes
+    };
+    assert_eq!(sorted(project.outcomes(&[])), sorted(all("ran").to_vec()));
+    assert_eq!(
+        sorted(project.outcomes(&[])),
+        sorted(all("cached").to_vec())
+    );
+    let outcomes = project.outcomes(&["-S", "learning_rate=0.03"]);
+    let ran = outcomes
+        .iter()
+        .filter(|outcome| outcome.ends_with("ran"))
+        .collect::<Vec<_>>();
+    assert_eq!(ran, ["tune ran", "test ran"]);
+}
+
+#[test]
+fn two_clean_caches_and_any_number_of_threads_give_the_same_bits() {
+    for layers in ["layers = 0", "layers = 2"] {
+        let locks = ["cpus = 1", "cpus = 2"].map(|cpus| {
+            let project = project();
+            project.edit("layers = 0", layers);
+            project.edit("cpus = 1", cpus);
+            project.edit(">= 0.8", ">= 0.0");
+            project.refire(&["run"]).succeeds();
+            project.read("refire.lock")
+        });
+        assert_eq!(locks[0], locks[1], "{layers}");
+    }
+}
+
+#[test]
+fn a_gate_that_fails_stops_with_its_figure() {
+    let project = project();
+    project.edit(">= 0.8", "> 1");
+    project.refire(&["run"]).fails_with(3).shows("accuracy");
+}
+
+#[test]
+fn a_gate_on_an_unknown_metric_is_refused_before_anything_runs() {
+    let project = project();
+    project.edit("gate = { accuracy", "gate = { acuracy");
+    project
+        .refire(&["run"])
+        .fails_with(2)
+        .shows("did you mean `accuracy`?");
+}
+
+#[test]
+fn a_label_that_is_not_listed_is_named_with_its_row() {
+    let project = project();
+    project.edit(
+        "labels = [\"bad\", \"good\"]",
+        "labels = [\"bad\", \"great\"]",
+    );
+    project
+        .refire(&["run"])
+        .fails_with(1)
+        .shows("has the label `good`");
+}
+
+#[test]
+fn a_training_that_diverges_says_so() {
+    let project = project();
+    project
+        .refire(&["run", "-S", "learning_rate=1e38"])
+        .fails_with(1)
+        .shows("not a number");
+}
