@@ -3,7 +3,6 @@
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
 
-use std::ops::Range;
 use std::path::Path;
 
 use burn::module::{Initializer, Module};
@@ -18,8 +17,9 @@ use serde_json::{Map, Value};
 
 use super::dropout::dropout;
 use super::folder::{self, ModelFolder};
-use super::weights::{self, Account, Checkpoint, Reading};
-use super::{Activations, Head, Parameter, Pooling, TokenBatch, head};
+use super::network::Blocks;
+use super::weights::{self, Account, Checkpoint, Reading, Shapes};
+use super::{Activations, Card, Head, Parameter, Pooling, TokenBatch, head};
 use crate::error::{Error, Result};
 
 // ------------------------------------------------------------------------------------------------------------ config
@@ -59,7 +59,7 @@ pub struct BertConfig {
 /// The function between a layer's two wide linear layers.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Act {
+pub(super) enum Act {
     /// x Φ(x), with the normal distribution's own Φ (arXiv:1606.08415).
     #[default]
     #[serde(alias = "gelu_python")]
@@ -249,31 +249,6 @@ impl Bert {
             json: Map::new(),
         }
     }
-
-    /// The most tokens that it has positions for.
-    pub(super) fn max_tokens(&self) -> usize {
-        self.config.max_position_embeddings
-    }
-
-    /// The rows of its word embedding.
-    pub(super) fn vocabulary(&self) -> usize {
-        self.config.vocab_size
-    }
-
-    /// Everything but its weights that decides what its blocks compute, in words: dropout, which is for training, and labels do not
-    /// enter.
-    pub(super) fn signature(&self) -> String {
-        let config = &self.config;
-        format!(
-            "bert, {:?} pooling, {} heads, {:?}, layer norm {:e}",
-            self.pooling, config.num_attention_heads, config.hidden_act, config.layer_norm_eps,
-        )
-    }
-
-    /// How it makes one vector of many.
-    pub(super) fn pooling(&self) -> Pooling {
-        self.pooling
-    }
 }
 
 impl Embeddings {
@@ -318,9 +293,9 @@ fn norm(config: &BertConfig, device: &Device) -> LayerNorm {
 
 // ----------------------------------------------------------------------------------------------------------- forward
 
-impl Bert {
+impl Blocks for Bert {
     /// `embeddings`, `encoder.layer.0` …, `pooler` (whatever the pooling is), `classifier`.
-    pub(super) fn blocks(&self) -> Vec<String> {
+    fn blocks(&self) -> Vec<String> {
         let layers = (0..self.encoder.layer.len()).map(|index| format!("encoder.layer.{index}"));
         std::iter::once("embeddings".to_string())
             .chain(layers)
@@ -328,10 +303,9 @@ impl Bert {
             .collect()
     }
 
-    /// Runs the blocks `blocks`.
-    pub(super) fn forward(&self, blocks: Range<usize>, x: Activations) -> Activations {
+    fn forward(&self, block: usize, x: Activations) -> Activations {
         let layers = self.encoder.layer.len();
-        blocks.fold(x, |x, block| match (block, x) {
+        match (block, x) {
             (0, Activations::Tokens(TokenBatch { ids, mask })) => Activations::Hidden {
                 states: self.embeddings.forward(ids),
                 mask,
@@ -349,9 +323,58 @@ impl Bert {
                 Activations::Logits(self.classifier.forward(dropout(&self.dropout, pooled)))
             }
             (block, x) => panic!("block {block} of a BERT cannot take {x:?}"),
-        })
+        }
     }
 
+    fn parameters(&self) -> Vec<Parameter> {
+        let blocks = self.blocks();
+        weights::parameters(self)
+            .into_iter()
+            .map(|seen| {
+                let name = parameter_name(&seen.path);
+                let is_in = |block: &String| name.starts_with(&format!("{block}."));
+                Parameter {
+                    full_name: full_name(&name),
+                    shape: seen.shape,
+                    block: blocks.iter().position(is_in).unwrap_or_default(),
+                    head: is_head(&name),
+                    used: self.pooling == Pooling::Pooler || !name.starts_with("pooler."),
+                    id: seen.id,
+                    name,
+                }
+            })
+            .collect()
+    }
+
+    /// Dropout, which is for training, and labels do not enter.
+    fn signature(&self) -> String {
+        let config = &self.config;
+        format!(
+            "bert, {:?} pooling, {} heads, {:?}, layer norm {:e}",
+            self.pooling, config.num_attention_heads, config.hidden_act, config.layer_norm_eps,
+        )
+    }
+
+    fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {
+        card.pooling = Some(self.pooling);
+        let mut config = folder::classifier_config(&self.json, CLASS, &card.labels);
+        if let Some(dropout) = self.config.classifier_dropout {
+            config.insert("classifier_dropout".into(), dropout.into());
+        }
+        folder::write_object(&folder.join("config.json"), &config)?;
+        weights::write(self, folder, |path| full_name(&parameter_name(path)))
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        Some(self.config.max_position_embeddings)
+    }
+
+    fn vocabulary(&self) -> Option<usize> {
+        Some(self.config.vocab_size)
+    }
+}
+
+impl Bert {
     /// `[batch, tokens, width]` → `[batch, width]`.
     fn pool(&self, states: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
         let [batch, tokens, width] = states.dims();
@@ -425,7 +448,7 @@ impl Output {
 }
 
 impl Act {
-    fn apply(self, x: Tensor<3>) -> Tensor<3> {
+    pub(super) fn apply(self, x: Tensor<3>) -> Tensor<3> {
         match self {
             Self::Gelu => gelu(x),
             Self::GeluNew => gelu_approximate(x),
@@ -480,27 +503,6 @@ const BASE: &str = "bert";
 const CLASS: &str = "BertForSequenceClassification";
 
 impl Bert {
-    /// Its parameters.
-    pub(super) fn parameters(&self) -> Vec<Parameter> {
-        let blocks = self.blocks();
-        weights::parameters(self)
-            .into_iter()
-            .map(|seen| {
-                let name = parameter_name(&seen.path);
-                let is_in = |block: &String| name.starts_with(&format!("{block}."));
-                Parameter {
-                    full_name: full_name(&name),
-                    shape: seen.shape,
-                    block: blocks.iter().position(is_in).unwrap_or_default(),
-                    head: is_head(&name),
-                    used: self.pooling == Pooling::Pooler || !name.starts_with("pooler."),
-                    id: seen.id,
-                    name,
-                }
-            })
-            .collect()
-    }
-
     /// Builds the network that `folder` describes, fills it with `reading` its checkpoint, and puts `head` on it.
     pub(super) fn load(
         folder: &ModelFolder,
@@ -542,14 +544,13 @@ impl Bert {
         account.unused.extend(other_head);
         Ok((network, account))
     }
+}
 
-    /// Writes `config.json` and the weights into `folder`.
-    pub(super) fn save(&self, folder: &Path, labels: &[String]) -> Result<()> {
-        let mut config = folder::classifier_config(&self.json, CLASS, labels);
-        if let Some(dropout) = self.config.classifier_dropout {
-            config.insert("classifier_dropout".into(), dropout.into());
-        }
-        folder::write_object(&folder.join("config.json"), &config)?;
-        weights::write(self, folder, |path| full_name(&parameter_name(path)))
-    }
+/// Whether weights are those of a BERT.
+pub(super) fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
+    let mark = "encoder.layer.0.attention.self.query.weight";
+    shapes
+        .keys()
+        .any(|name| name.ends_with(mark))
+        .then_some("BERT")
 }

@@ -64,7 +64,7 @@ fn mask(length: usize, probability: f64, seed: u64) -> Vec<f32> {
 /// The golden ratio in 64 bits.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The output function of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"): random bits for
+/// The output function of `SplitMix64` (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"): random bits for
 /// each place in any order, so that threads need not wait for each other.
 fn scramble(place: u64) -> u64 {
     let z = (place ^ (place >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -31,6 +31,11 @@ impl ModelFolder {
         })
     }
 
+    /// What `config.json` says about `key`, if that is a word.
+    pub(super) fn word(&self, key: &str) -> Option<&str> {
+        self.config.get(key)?.as_str()
+    }
+
     /// `config.json` as an architecture's own config.
     ///
     /// # Errors
@@ -71,16 +76,24 @@ impl ModelFolder {
         }
     }
 
-    /// The labels that the checkpoint's classifier was trained for; none if it says nothing about them.
+    /// The labels that the checkpoint's classifier was trained for; none if it says nothing about them. Classes that have
+    /// no names are numbered from 0.
     pub(super) fn labels(&self) -> Vec<String> {
         if !self.card.labels.is_empty() {
             return self.card.labels.clone();
         }
-        let Some(Value::Object(by_id)) = self.config.get("id2label") else {
-            return Vec::new();
-        };
-        (0..by_id.len())
-            .map_while(|id| Some(by_id.get(&id.to_string())?.as_str()?.to_string()))
+        if let Some(Value::Object(by_id)) = self.config.get("id2label") {
+            return (0..by_id.len())
+                .map_while(|id| Some(by_id.get(&id.to_string())?.as_str()?.to_string()))
+                .collect();
+        }
+        if let Some(Value::Array(names)) = self.config.get("label_names") {
+            let names = names.iter().filter_map(Value::as_str);
+            return names.map(str::to_string).collect();
+        }
+        let classes = self.config.get("num_classes").and_then(Value::as_u64);
+        (0..classes.unwrap_or(0))
+            .map(|class| class.to_string())
             .collect()
     }
 }
@@ -160,7 +173,7 @@ fn object(path: &Path) -> Result<Map<String, Value>> {
     let bytes = std::fs::read(path).map_err(|error| {
         Error::stage(format!("cannot read `{}`", path.display()))
             .because(&error)
-            .help("a model is a folder with Hugging Face's config.json and weights")
+            .help("a model is a folder with Hugging Face's config.json and weights; for a bare file of weights, `architecture = \"…\"` in the stage `pretrained` writes it")
     })?;
     serde_json::from_slice(&bytes).or_stage(|| format!("`{}` is not a JSON object", path.display()))
 }

@@ -14,6 +14,19 @@ use serde::{Deserialize, Serialize};
 pub enum Task {
     /// One label for a text.
     TextClassification,
+    /// One label for an image.
+    ImageClassification,
+}
+
+impl Task {
+    /// The word for it in settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TextClassification => "text-classification",
+            Self::ImageClassification => "image-classification",
+        }
+    }
 }
 
 /// How the states of a text's tokens become one vector.

@@ -5,14 +5,22 @@
 
 pub mod bert;
 mod card;
-
+mod convolution;
 mod device;
 mod dropout;
+mod efficientnet;
 mod folder;
 mod freeze;
 mod head;
+mod image_input;
+mod kernels;
+mod mobilenet;
 mod network;
+mod resnet;
+mod resnet_cifar;
 mod tokenizer;
+mod vision;
+mod vit;
 mod weights;
 
 pub use card::{CARD_FILE, Card, Frozen};
@@ -20,6 +28,7 @@ pub use device::{device, device_class};
 pub use folder::{copy_companions, copy_folder};
 pub use freeze::{FreezePlan, Resolved};
 pub use head::{Head, Pooling, Task};
+pub use image_input::{CropMode, ImageInput, Interpolation, architectures, bare_config};
 pub use network::{
     ARCHITECTURES, Activations, Architecture, Loaded, Network, Parameter, TokenBatch,
 };

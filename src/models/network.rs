@@ -6,9 +6,15 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ParamGroup, ParamId};
 use burn::tensor::{Device, Int, Tensor};
 
-use super::bert::Bert;
+use super::bert::{self, Bert};
+use super::efficientnet::{self, EfficientNetLite};
 use super::folder::ModelFolder;
-use super::weights::{Account, Reading};
+use super::image_input::Variant;
+use super::mobilenet::{self, MobileNetV2};
+use super::resnet::{self, ResNet};
+use super::resnet_cifar::{self, CifarResNet};
+use super::vit::{self, Vit};
+use super::weights::{self, Account, Checkpoint, Reading, Shapes};
 use super::{Card, FreezePlan, Head, Resolved, Task};
 use crate::error::{Error, Result};
 
@@ -17,20 +23,119 @@ use crate::error::{Error, Result};
 pub struct Architecture {
     /// Its name.
     pub name: &'static str,
-    /// The `model_type` in `config.json`.
-    pub model_type: &'static str,
+    /// The values of `model_type` in `config.json` that Hugging Face writes for it.
+    pub model_types: &'static [&'static str],
+    /// What it does.
+    pub task: Task,
+    /// Its public checkpoints, each a value of `architecture` in `config.json`.
+    pub(super) variants: &'static [Variant],
     load: fn(&ModelFolder, &Head, Reading, &Device) -> Result<(Network, Account)>,
+    /// The name under which weights with these names and shapes are known, if they are those of this architecture.
+    recognise: fn(&Shapes<'_>) -> Option<&'static str>,
 }
 
 /// Every architecture.
-pub const ARCHITECTURES: &[Architecture] = &[Architecture {
-    name: "BERT",
-    model_type: "bert",
-    load: |folder, head, reading, device| {
-        Bert::load(folder, head, reading, device)
-            .map(|(bert, account)| (Network::Bert(bert), account))
+pub const ARCHITECTURES: &[Architecture] = &[
+    Architecture {
+        name: "BERT",
+        model_types: &["bert"],
+        task: Task::TextClassification,
+        variants: &[],
+        load: |folder, head, reading, device| {
+            Bert::load(folder, head, reading, device)
+                .map(|(network, account)| (Network::Bert(network), account))
+        },
+        recognise: bert::recognise,
     },
-}];
+    Architecture {
+        name: "MobileNetV2",
+        model_types: &[],
+        task: Task::ImageClassification,
+        variants: mobilenet::VARIANTS,
+        load: |folder, head, reading, device| {
+            MobileNetV2::load(folder, head, reading, device)
+                .map(|(network, account)| (Network::MobileNetV2(network), account))
+        },
+        recognise: mobilenet::recognise,
+    },
+    Architecture {
+        name: "EfficientNet-Lite",
+        model_types: &[],
+        task: Task::ImageClassification,
+        variants: efficientnet::VARIANTS,
+        load: |folder, head, reading, device| {
+            EfficientNetLite::load(folder, head, reading, device)
+                .map(|(network, account)| (Network::EfficientNetLite(network), account))
+        },
+        recognise: efficientnet::recognise,
+    },
+    Architecture {
+        name: "ResNet",
+        model_types: &[],
+        task: Task::ImageClassification,
+        variants: resnet::VARIANTS,
+        load: |folder, head, reading, device| {
+            ResNet::load(folder, head, reading, device)
+                .map(|(network, account)| (Network::ResNet(network), account))
+        },
+        recognise: resnet::recognise,
+    },
+    Architecture {
+        name: "ResNet for CIFAR",
+        model_types: &[],
+        task: Task::ImageClassification,
+        variants: resnet_cifar::VARIANTS,
+        load: |folder, head, reading, device| {
+            CifarResNet::load(folder, head, reading, device)
+                .map(|(network, account)| (Network::CifarResNet(network), account))
+        },
+        recognise: resnet_cifar::recognise,
+    },
+    Architecture {
+        name: "Vision Transformer",
+        model_types: &["vit", "deit"],
+        task: Task::ImageClassification,
+        variants: &[],
+        load: |folder, head, reading, device| {
+            Vit::load(folder, head, reading, device)
+                .map(|(network, account)| (Network::Vit(network), account))
+        },
+        recognise: vit::recognise,
+    },
+];
+
+/// What the file of an architecture gives; [`Network`] passes its calls on to it.
+pub(super) trait Blocks {
+    /// The names of the blocks, in order.
+    fn blocks(&self) -> Vec<String>;
+
+    /// Runs one block.
+    fn forward(&self, block: usize, x: Activations) -> Activations;
+
+    /// Its parameters in the order of their blocks.
+    fn parameters(&self) -> Vec<Parameter>;
+
+    /// Everything but its weights that decides what its blocks compute, in words.
+    fn signature(&self) -> String;
+
+    /// Writes `config.json` and the weights into `folder`, and adds to the card what else is needed to load them.
+    fn save(&self, folder: &Path, card: &mut Card) -> Result<()>;
+
+    /// The most tokens that a text may have.
+    fn max_tokens(&self) -> Option<usize> {
+        None
+    }
+
+    /// How many different token ids it knows.
+    fn vocabulary(&self) -> Option<usize> {
+        None
+    }
+
+    /// The only height and width that it takes.
+    fn image_size(&self) -> Option<usize> {
+        None
+    }
+}
 
 /// A network of any architecture.
 ///
@@ -40,6 +145,16 @@ pub const ARCHITECTURES: &[Architecture] = &[Architecture {
 pub enum Network {
     /// BERT and its descendants.
     Bert(Bert),
+    /// MobileNetV2.
+    MobileNetV2(MobileNetV2),
+    /// EfficientNet-Lite0.
+    EfficientNetLite(EfficientNetLite),
+    /// ResNet-18, -34 and -50.
+    ResNet(ResNet),
+    /// The ResNets for CIFAR-10.
+    CifarResNet(CifarResNet),
+    /// ViT and DeiT.
+    Vit(Vit),
 }
 
 /// A batch of token ids.
@@ -63,6 +178,10 @@ pub enum Activations {
         /// 1 for a token, 0 for padding; `[batch, tokens]`.
         mask: Tensor<2>,
     },
+    /// The input of an image network: `[batch, 3, height, width]`, normalised.
+    Images(Tensor<4>),
+    /// A vector for every place of an image: `[batch, channels, height, width]`.
+    Map(Tensor<4>),
     /// One vector a sample: `[batch, width]`.
     Pooled(Tensor<2>),
     /// One number a label: `[batch, labels]`.
@@ -142,9 +261,9 @@ impl Network {
     /// As [`load`](Self::load); also a model without labels or without a classifier.
     pub fn open(folder: &Path, device: &Device) -> Result<Loaded> {
         let folder = ModelFolder::open(folder)?;
-        let head = own_head(&folder);
+        let head = own_head(&folder)?;
         let path = folder.path.clone();
-        let loaded = read(folder, &head, Reading::Values, device)?;
+        let mut loaded = read(folder, &head, Reading::Values, device)?;
         if head.labels.is_empty() || !loaded.missing.is_empty() {
             return Err(Error::stage(format!(
                 "the model in `{}` has no classifier yet",
@@ -152,6 +271,8 @@ impl Network {
             ))
             .help("tune it first: a stage of kind `finetune`"));
         }
+        loaded.card.task = Some(head.task);
+        loaded.card.labels = head.labels;
         Ok(loaded)
     }
 
@@ -162,24 +283,31 @@ impl Network {
     /// As [`load`](Self::load), except for what only reading the values would show.
     pub fn outline(folder: &Path) -> Result<Loaded> {
         let folder = ModelFolder::open(folder)?;
-        let head = own_head(&folder);
+        let head = own_head(&folder)?;
         read(folder, &head, Reading::Headers, &Device::flex())
+    }
+
+    fn architecture(&self) -> &dyn Blocks {
+        match self {
+            Self::Bert(network) => network,
+            Self::MobileNetV2(network) => network,
+            Self::EfficientNetLite(network) => network,
+            Self::ResNet(network) => network,
+            Self::CifarResNet(network) => network,
+            Self::Vit(network) => network,
+        }
     }
 
     /// The names of its blocks, in order: `embeddings`, `encoder.layer.0`, …, `pooler`, `classifier`.
     #[must_use]
     pub fn blocks(&self) -> Vec<String> {
-        match self {
-            Self::Bert(bert) => bert.blocks(),
-        }
+        self.architecture().blocks()
     }
 
     /// Its parameters in the order of their blocks.
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
-        match self {
-            Self::Bert(bert) => bert.parameters(),
-        }
+        self.architecture().parameters()
     }
 
     /// Applies a freeze plan to its parameters.
@@ -190,17 +318,50 @@ impl Network {
         plan.resolve(&self.blocks(), &self.parameters())
     }
 
-    /// The network with gradients turned off for what `resolved` freezes.
+    /// The running statistics of its batch normalisations: no parameters, but numbers that its blocks depend on.
+    #[must_use]
+    pub fn statistics(&self) -> Vec<Parameter> {
+        let parameters = self.parameters();
+        let mut statistics = Vec::new();
+        for norm in weights::norms(self) {
+            let Some(weight) = parameters.iter().find(|known| known.id == norm.weight) else {
+                continue;
+            };
+            let renamed = |name: &str, to: &str| {
+                format!("{}{to}", name.strip_suffix("weight").unwrap_or(name))
+            };
+            statistics.extend(norm.statistics.into_iter().map(|(field, id)| Parameter {
+                name: renamed(&weight.name, field),
+                full_name: renamed(&weight.full_name, field),
+                id,
+                ..weight.clone()
+            }));
+        }
+        statistics
+    }
+
+    /// The network with gradients turned off for what `resolved` freezes. Batch normalisations in blocks that are frozen
+    /// as a whole keep their running statistics, and normalise with them.
     #[must_use]
     pub fn freeze(self, resolved: &Resolved) -> Self {
-        let frozen = self
-            .parameters()
-            .into_iter()
+        let parameters = self.parameters();
+        let (frozen, trained): (Vec<_>, Vec<_>) = parameters
+            .iter()
             .zip(&resolved.frozen)
-            .filter(|(_, frozen)| **frozen)
-            .map(|(parameter, _)| parameter.id);
-        let group = ParamGroup::from_ids(frozen.collect());
-        self.set_require_grad_group(group, false)
+            .partition(|(_, frozen)| **frozen);
+        let trains = |block| {
+            trained
+                .iter()
+                .any(|(parameter, _)| parameter.block == block)
+        };
+        let still = weights::norms(&self).into_iter().filter_map(|norm| {
+            let weight = parameters.iter().find(|known| known.id == norm.weight)?;
+            (!trains(weight.block)).then_some(norm.training)
+        });
+        let still = ParamGroup::from_ids(still.collect());
+        let frozen = frozen.iter().map(|(parameter, _)| parameter.id).collect();
+        self.set_require_grad_group(ParamGroup::from_ids(frozen), false)
+            .freeze_group(still)
     }
 
     /// Runs the blocks `blocks` on the activations that the block before them gives.
@@ -209,81 +370,106 @@ impl Network {
     /// If the activations are not of the kind that the first block takes.
     #[must_use]
     pub fn forward(&self, blocks: Range<usize>, x: Activations) -> Activations {
-        match self {
-            Self::Bert(bert) => bert.forward(blocks, x),
-        }
+        let network = self.architecture();
+        blocks.fold(x, |x, block| network.forward(block, x))
     }
 
     /// Everything but its weights that decides what its blocks compute, in words.
     #[must_use]
     pub fn signature(&self) -> String {
-        match self {
-            Self::Bert(bert) => bert.signature(),
-        }
+        self.architecture().signature()
     }
 
     /// The most tokens that a text may have; none for networks without such a limit.
     #[must_use]
     pub fn max_tokens(&self) -> Option<usize> {
-        match self {
-            Self::Bert(bert) => Some(bert.max_tokens()),
-        }
+        self.architecture().max_tokens()
     }
 
     /// How many different token ids it knows; none for networks that take no tokens.
     #[must_use]
     pub fn vocabulary(&self) -> Option<usize> {
-        match self {
-            Self::Bert(bert) => Some(bert.vocabulary()),
-        }
+        self.architecture().vocabulary()
+    }
+
+    /// The only height and width that its images may have, in pixels; none for networks that take any.
+    #[must_use]
+    pub fn image_size(&self) -> Option<usize> {
+        self.architecture().image_size()
     }
 
     /// Writes `config.json`, `model.safetensors` and `refire.json` into `folder`. The same weights and card give the
-    /// same bytes; what `transformers` needs to load it is there.
+    /// same bytes; what `transformers`, `timm` or torchvision need to load it is there.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn save(&self, folder: &Path, card: &Card) -> Result<()> {
         let mut card = card.clone();
-        match self {
-            Self::Bert(bert) => {
-                card.pooling = Some(bert.pooling());
-                bert.save(folder, &card.labels)?;
-            }
-        }
+        self.architecture().save(folder, &mut card)?;
         card.write(folder)
     }
 }
 
 /// The head that the model in `folder` has.
-fn own_head(folder: &ModelFolder) -> Head {
-    Head {
-        task: folder.card.task.unwrap_or(Task::TextClassification),
+fn own_head(folder: &ModelFolder) -> Result<Head> {
+    Ok(Head {
+        task: folder.card.task.unwrap_or(architecture(folder)?.task),
         labels: folder.labels(),
         pooling: None,
         dropout: None,
         seed: 0,
-    }
+    })
+}
+
+/// The architecture that `config.json` names.
+fn architecture(folder: &ModelFolder) -> Result<&'static Architecture> {
+    let model_type = folder.word("model_type");
+    let name = folder.word("architecture");
+    let found = ARCHITECTURES.iter().find(|known| {
+        known
+            .variants
+            .iter()
+            .any(|variant| name == Some(variant.name))
+            || model_type.is_some_and(|model_type| known.model_types.contains(&model_type))
+    });
+    found.ok_or_else(|| {
+        let known = ARCHITECTURES.iter();
+        let model_types: Vec<&str> = known.flat_map(|known| known.model_types).copied().collect();
+        let architectures: Vec<&str> = super::architectures().collect();
+        Error::stage(format!(
+            "`{}` names {}, which refire does not know",
+            folder.path.join("config.json").display(),
+            match (name, model_type) {
+                (Some(name), _) => format!("the architecture `{name}`"),
+                (None, Some(model_type)) => format!("the model type `{model_type}`"),
+                (None, None) => "no `model_type` and no `architecture`".into(),
+            }
+        ))
+        .note(format!("known model types: {}", model_types.join(", ")))
+        .note(format!("known architectures: {}", architectures.join(", ")))
+    })
 }
 
 fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> Result<Loaded> {
-    let model_type = folder
-        .config
-        .get("model_type")
-        .and_then(|value| value.as_str())
-        .unwrap_or_default();
-    let Some(architecture) = ARCHITECTURES
-        .iter()
-        .find(|known| known.model_type == model_type)
-    else {
-        let known: Vec<&str> = ARCHITECTURES.iter().map(|known| known.model_type).collect();
+    let architecture = architecture(&folder)?;
+    if architecture.task != head.task {
         return Err(Error::stage(format!(
-            "`{}` names the model type `{model_type}`, which refire does not know",
-            folder.path.join("config.json").display()
-        ))
-        .note(format!("known model types: {}", known.join(", "))));
-    };
-    let (network, account) = (architecture.load)(&folder, head, reading, device)?;
+            "the model in `{}` is a {}, which does {}, not {}",
+            folder.path.display(),
+            architecture.name,
+            architecture.task.name(),
+            head.task.name(),
+        )));
+    }
+    let loaded = (architecture.load)(&folder, head, reading, device);
+    let (network, account) = loaded.map_err(|error| match recognise(&folder) {
+        Some(name)
+            if ![folder.word("architecture"), Some(architecture.name)].contains(&Some(name)) =>
+        {
+            error.note(format!("these weights look like {name}"))
+        }
+        _ => error,
+    })?;
     Ok(Loaded {
         network,
         card: folder.card,
@@ -291,4 +477,13 @@ fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> 
         unused: account.unused,
         file: account.file,
     })
+}
+
+/// What the weights in `folder` look like.
+fn recognise(folder: &ModelFolder) -> Option<&'static str> {
+    let checkpoint = Checkpoint::open(&folder.path, str::to_string).ok()?;
+    let shapes = checkpoint.shapes();
+    ARCHITECTURES
+        .iter()
+        .find_map(|known| (known.recognise)(&shapes))
 }

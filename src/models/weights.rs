@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::store::burn_pack::Tensor as StoredTensor;
 use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
 use burn::tensor::{Tensor, TensorData};
@@ -37,12 +37,14 @@ impl Checkpoint {
         let stored = if file.extension().is_some_and(|e| e == "safetensors") {
             tensors(&mut SafetensorsStore::from_file(&file))
         } else {
-            tensors(&mut PytorchStore::from_file(&file))
+            // Names count: burn-store would number the parts of a sequence anew.
+            tensors(&mut PytorchStore::from_file(&file).map_indices_contiguous(false))
         };
         let stored = stored.map_err(|cause| damaged(&file).cause(cause))?;
+        let wrapped = wrapping(stored.keys());
         let mut tensors = BTreeMap::new();
         for (name, tensor) in stored {
-            let renamed = rename(&name);
+            let renamed = rename(&name[wrapped..]);
             if tensors.insert(renamed.clone(), tensor).is_some() {
                 return Err(Error::stage(format!(
                     "`{}` holds the tensor `{renamed}` twice, under different names",
@@ -51,6 +53,14 @@ impl Checkpoint {
             }
         }
         Ok(Self { file, tensors })
+    }
+
+    /// Name and shape of every tensor.
+    pub(super) fn shapes(&self) -> Shapes<'_> {
+        let tensors = self.tensors.iter();
+        tensors
+            .map(|(name, tensor)| (name.as_str(), &tensor.shape[..]))
+            .collect()
     }
 
     /// Whether it has the tensor `name`.
@@ -75,7 +85,7 @@ impl Checkpoint {
         self,
         module: M,
         name_of: fn(&str) -> String,
-        may_miss: fn(&str) -> bool,
+        may_miss: impl Fn(&str) -> bool,
         reading: Reading,
     ) -> Result<(M, Account)> {
         let mut filler = Filler {
@@ -118,6 +128,23 @@ impl Checkpoint {
         }
         Err(error)
     }
+}
+
+/// Name → shape.
+pub(super) type Shapes<'a> = BTreeMap<&'a str, &'a [usize]>;
+
+/// How much of every name only says how a training script kept its network: in a dictionary beside its optimiser, or in
+/// PyTorch's `DataParallel`.
+fn wrapping<'a>(names: impl Iterator<Item = &'a String> + Clone) -> usize {
+    const WRAPPERS: &[&str] = &["state_dict.", "model_state_dict.", "model.", "module."];
+    let mut length = 0;
+    while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {
+        let mut names = names.clone().peekable();
+        names.peek().is_some() && names.all(|name| name[length..].starts_with(**wrapper))
+    }) {
+        length += wrapper.len();
+    }
+    length
 }
 
 /// How much of a checkpoint to read.
@@ -193,6 +220,10 @@ pub(super) fn list(names: &[String]) -> String {
     }
 }
 
+/// Burn's and PyTorch's names for the statistics of a batch normalisation.
+const MEAN: &str = "running_mean";
+const VARIANCE: &str = "running_var";
+
 /// Where a walk over a module is.
 #[derive(Default)]
 struct Place(Vec<(String, String)>);
@@ -216,6 +247,18 @@ impl Place {
             .map(|(name, _)| name.as_str())
             .collect::<Vec<_>>()
             .join(".")
+    }
+
+    /// The field of a batch normalisation that this is.
+    fn field_of_norm(&self) -> Option<&str> {
+        let (name, container) = self.0.last()?;
+        (container == "Struct:BatchNorm").then_some(name)
+    }
+
+    /// Whether this is no parameter, but what a batch normalisation has seen.
+    fn is_statistic(&self) -> bool {
+        self.field_of_norm()
+            .is_some_and(|field| field == MEAN || field == VARIANCE)
     }
 
     /// Whether this is a weight that Burn keeps as `[in, out]`, but PyTorch as `[out, in]`.
@@ -334,7 +377,7 @@ pub(super) struct Seen {
     pub(super) id: ParamId,
 }
 
-/// The parameters of `module`, in its order, without initialising any.
+/// The parameters of `module`, in its order, without initialising any; running statistics are none.
 pub(super) fn parameters<M: Module>(module: &M) -> Vec<Seen> {
     #[derive(Default)]
     struct Visitor(Place, Vec<Seen>);
@@ -349,17 +392,77 @@ pub(super) fn parameters<M: Module>(module: &M) -> Vec<Seen> {
         }
 
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.push(Seen {
-                path: self.0.path(),
-                shape: in_checkpoint_order(&param.lazy_shape(), self.0.is_transposed()),
-                id: param.id,
-            });
+            if !self.0.is_statistic() {
+                self.1.push(Seen {
+                    path: self.0.path(),
+                    shape: in_checkpoint_order(&param.lazy_shape(), self.0.is_transposed()),
+                    id: param.id,
+                });
+            }
         }
     }
 
     let mut visitor = Visitor::default();
     module.visit(&mut visitor);
     visitor.1
+}
+
+/// A batch normalisation in a module.
+pub(super) struct Norm {
+    /// Its factors.
+    pub(super) weight: ParamId,
+    /// Whether it takes the statistics of the batch, and keeps count of them, where gradients are kept.
+    pub(super) training: ParamId,
+    /// Its running mean and variance.
+    pub(super) statistics: [(&'static str, ParamId); 2],
+}
+
+/// The batch normalisations of `module`, in its order.
+pub(super) fn norms<M: Module>(module: &M) -> Vec<Norm> {
+    #[derive(Default)]
+    struct Visitor(Place, BTreeMap<String, ParamId>, Vec<Norm>);
+
+    impl Visitor {
+        fn see(&mut self, id: ParamId) {
+            let Some(field) = self.0.field_of_norm() else {
+                return;
+            };
+            self.1.insert(field.to_string(), id);
+            let id = |field: &str| self.1.get(field).copied();
+            if let (Some(weight), Some(training), Some(mean), Some(variance)) =
+                (id("gamma"), id("training"), id(MEAN), id(VARIANCE))
+            {
+                self.2.push(Norm {
+                    weight,
+                    training,
+                    statistics: [(MEAN, mean), (VARIANCE, variance)],
+                });
+                self.1.clear();
+            }
+        }
+    }
+
+    impl ModuleVisitor for Visitor {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.0.enter(name, container);
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.exit();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.see(param.id);
+        }
+
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            self.see(flag.id);
+        }
+    }
+
+    let mut visitor = Visitor::default();
+    module.visit(&mut visitor);
+    visitor.2
 }
 
 /// Writes the parameters of `module` to `model.safetensors` in `folder`, as f32, with names given by `name_of`. The

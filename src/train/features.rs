@@ -53,6 +53,8 @@ struct Form {
     by_token: bool,
     /// Numbers in a vector.
     width: usize,
+    /// Channels, height and width, if the vector is a map of an image.
+    map: Option<[usize; 3]>,
 }
 
 /// Which vectors are those of each distinct sample.
@@ -120,8 +122,13 @@ impl Features {
                 .flat_map(vectors)
                 .copied()
                 .collect::<Vec<_>>();
-            let data = TensorData::new(rows, [samples.len(), self.form.width]);
-            return Activations::Pooled(Tensor::from_data(data, device));
+            let count = samples.len();
+            let Some([channels, height, width]) = self.form.map else {
+                let data = TensorData::new(rows, [count, self.form.width]);
+                return Activations::Pooled(Tensor::from_data(data, device));
+            };
+            let data = TensorData::new(rows, [count, channels, height, width]);
+            return Activations::Map(Tensor::from_data(data, device));
         }
         let tokens = samples
             .iter()
@@ -152,12 +159,24 @@ impl Form {
             Activations::Hidden { states, .. } => Self {
                 by_token: true,
                 width: states.dims()[2],
+                map: None,
             },
+            Activations::Map(map) => {
+                let [_, channels, height, width] = map.dims();
+                Self {
+                    by_token: false,
+                    width: channels * height * width,
+                    map: Some([channels, height, width]),
+                }
+            }
             Activations::Pooled(vectors) | Activations::Logits(vectors) => Self {
                 by_token: false,
                 width: vectors.dims()[1],
+                map: None,
             },
-            Activations::Tokens(_) => unreachable!("a block gives no tokens"),
+            Activations::Tokens(_) | Activations::Images(_) => {
+                unreachable!("no block gives a network's input")
+            }
         }
     }
 
@@ -226,7 +245,10 @@ fn compute(
         match prefix.run(&texts.collect::<Vec<_>>()) {
             Activations::Hidden { states, .. } => states.into_data(),
             Activations::Pooled(vectors) | Activations::Logits(vectors) => vectors.into_data(),
-            Activations::Tokens(_) => unreachable!("a block gives no tokens"),
+            Activations::Map(map) => map.into_data(),
+            Activations::Tokens(_) | Activations::Images(_) => {
+                unreachable!("no block gives a network's input")
+            }
         }
     })?;
     let mut features = vec![0.0; form.count(bucket) * form.width];

@@ -77,7 +77,7 @@ impl Prefix {
     }
 
     /// Everything but the texts that decides what [`run`](Self::run) gives: how the network is built, how deep the prefix is, the
-    /// names, sizes and bytes of its weights, the padding, the class of the device.
+    /// names, sizes and bytes of its weights and running statistics, the padding, the class of the device.
     ///
     /// Weights of later blocks do not enter, so a network keeps its features when its head is tuned.
     #[must_use]
@@ -92,6 +92,7 @@ impl Prefix {
         text(&format!("{} blocks, padding {}", self.blocks, self.pad_id));
         text(&self.device_class);
         let mut parameters = self.network.parameters();
+        parameters.extend(self.network.statistics());
         parameters.retain(|parameter| parameter.block < self.blocks && parameter.used);
         parameters.sort_by(|a, b| a.name.cmp(&b.name));
         for parameter in parameters {

@@ -276,11 +276,6 @@ impl Training<'_> {
         Ok(Report::new(&predictions, self.labels).figures)
     }
 
-    fn show(&self, figures: &EpochFigures) {
-        let at = format!("epoch {}/{}", figures.epoch, self.recipe.epochs);
-        self.host.measured(at, figures.headline(self.recipe.metric));
-    }
-
     /// Whether an epoch is better than the best one before it: by the metric, then by the log loss. Without validation samples the
     /// latest epoch is the best.
     fn better(&self, epoch: &EpochFigures, best: &EpochFigures) -> bool {
@@ -361,6 +356,8 @@ fn autodiff(activations: Activations) -> Activations {
             states: Tensor::from_inner(states),
             mask: Tensor::from_inner(mask),
         },
+        Activations::Images(images) => Activations::Images(Tensor::from_inner(images)),
+        Activations::Map(map) => Activations::Map(Tensor::from_inner(map)),
         Activations::Pooled(vectors) => Activations::Pooled(Tensor::from_inner(vectors)),
         Activations::Logits(logits) => Activations::Logits(Tensor::from_inner(logits)),
     }

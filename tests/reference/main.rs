@@ -1,6 +1,7 @@
 //! Parity with other tools: numbers in this folder, made by the scripts beside them.
 
 mod bert;
+mod vision;
 mod wheels;
 
 #[global_allocator]

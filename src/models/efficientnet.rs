@@ -1,0 +1,318 @@
+//! EfficientNet-Lite0: EfficientNet (Tan and Le, arXiv:1905.11946) without squeeze-and-excitation and with ReLU6, by the names of
+//! timm's `tf_efficientnet_lite0` (padded as in TensorFlow) and `efficientnet_lite0`.
+//!
+//! It reads top to bottom: config, blocks, forward, weight names.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, Linear};
+use burn::tensor::Device;
+use serde_json::{Map, Value};
+
+use super::convolution::{ConvNorm, ConvNormConfig, Padding, global_mean, torch_name};
+use super::dropout::dropout;
+use super::folder::ModelFolder;
+use super::image_input::{CropMode, IMAGENET, ImageInput, Interpolation, Variant};
+use super::kernels::Activation;
+use super::mobilenet::{InvertedResidual, InvertedResidualConfig};
+use super::network::Blocks;
+use super::vision::{self, Naming};
+use super::weights::{Account, Reading, Shapes};
+use super::{Activations, Card, Head, Parameter};
+use crate::error::Result;
+
+// ------------------------------------------------------------------------------------------------------------ config
+
+/// The checkpoints that have these names and sizes. Tensors do not tell one from the other.
+pub(super) const VARIANTS: &[Variant] = &[
+    Variant {
+        name: "efficientnet_lite0",
+        classes: 1000,
+        labels: &[],
+        input: ImageInput {
+            interpolation: Interpolation::Bicubic,
+            ..IMAGENET
+        },
+    },
+    Variant {
+        name: TENSORFLOW,
+        classes: 1000,
+        labels: &[],
+        input: ImageInput {
+            size: 224,
+            crop_pct: 0.875,
+            crop_mode: CropMode::Center,
+            interpolation: Interpolation::Bicubic,
+            mean: [0.5; 3],
+            std: [0.5; 3],
+        },
+    },
+];
+
+/// The variant that was trained with TensorFlow.
+const TENSORFLOW: &str = "tf_efficientnet_lite0";
+
+/// Table 1 of the paper: expansion, kernel, channels, how many blocks, the stride of the first of them.
+const STAGES: [(usize, usize, usize, usize, usize); 7] = [
+    (1, 3, 16, 1, 1),
+    (6, 3, 24, 2, 2),
+    (6, 5, 40, 2, 2),
+    (6, 3, 80, 3, 2),
+    (6, 5, 112, 3, 1),
+    (6, 5, 192, 4, 2),
+    (6, 3, 320, 1, 1),
+];
+const FIRST: usize = 32;
+const LAST: usize = 1280;
+const DROPOUT: f64 = 0.2;
+
+/// What the variants differ in.
+#[derive(Clone, Copy, Debug)]
+struct Style {
+    padding: Padding,
+    epsilon: f64,
+}
+
+impl Style {
+    fn of(architecture: &str) -> Self {
+        if architecture == TENSORFLOW {
+            Self {
+                padding: Padding::Same,
+                epsilon: 1e-3,
+            }
+        } else {
+            Self {
+                padding: Padding::Centred,
+                epsilon: 1e-5,
+            }
+        }
+    }
+
+    fn layer(self, inputs: usize, outputs: usize) -> ConvNormConfig {
+        ConvNormConfig {
+            padding: self.padding,
+            epsilon: self.epsilon,
+            activation: Activation::Relu6,
+            ..ConvNormConfig::new(inputs, outputs)
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ blocks
+
+/// The network.
+#[derive(Module, Debug)]
+pub struct EfficientNetLite {
+    stem: ConvNorm,
+    blocks: Vec<Vec<InvertedResidual>>,
+    last: ConvNorm,
+    dropout: Dropout,
+    classifier: Linear,
+    #[module(skip)]
+    style: Style,
+    #[module(skip)]
+    json: Map<String, Value>,
+}
+
+impl EfficientNetLite {
+    /// The network with nothing in its weights yet, and `classifier` on top.
+    fn new(style: Style, classifier: Linear, dropout: f64, device: &Device) -> Self {
+        let stem = ConvNormConfig {
+            kernel: 3,
+            stride: 2,
+            ..style.layer(3, FIRST)
+        };
+        let mut inputs = FIRST;
+        let mut stages = Vec::new();
+        for (expansion, kernel, outputs, count, stride) in STAGES {
+            let blocks = (0..count).map(|index| {
+                let block = InvertedResidualConfig {
+                    inputs,
+                    outputs,
+                    expansion,
+                    kernel,
+                    stride: if index == 0 { stride } else { 1 },
+                    padding: style.padding,
+                    epsilon: style.epsilon,
+                };
+                inputs = outputs;
+                block.init(device)
+            });
+            stages.push(blocks.collect());
+        }
+        Self {
+            stem: stem.init(device),
+            blocks: stages,
+            last: style.layer(inputs, LAST).init(device),
+            dropout: DropoutConfig::new(dropout).init(),
+            classifier,
+            style,
+            json: Map::new(),
+        }
+    }
+
+    fn block(&self, index: usize) -> Option<&InvertedResidual> {
+        self.blocks.iter().flatten().nth(index)
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------------- forward
+
+/// How many blocks there are between stem and head.
+fn depth() -> usize {
+    STAGES.iter().map(|(.., count, _)| count).sum()
+}
+
+impl Blocks for EfficientNetLite {
+    /// `conv_stem`, `blocks.0.0` …, `conv_head`, `classifier`.
+    fn blocks(&self) -> Vec<String> {
+        let blocks = self.blocks.iter().enumerate();
+        let blocks = blocks.flat_map(|(stage, blocks)| {
+            (0..blocks.len()).map(move |index| format!("blocks.{stage}.{index}"))
+        });
+        let blocks: Vec<String> = blocks.collect();
+        let last = vec!["conv_head".into(), "classifier".into()];
+        [vec!["conv_stem".into()], blocks, last].concat()
+    }
+
+    /// `conv_head` ends with the mean over the map.
+    fn forward(&self, block: usize, x: Activations) -> Activations {
+        let depth = depth();
+        match (block, x) {
+            (0, Activations::Images(x)) => Activations::Map(self.stem.forward(x)),
+            (block, Activations::Map(x)) if (1..=depth).contains(&block) => {
+                match self.block(block - 1) {
+                    Some(residual) => Activations::Map(residual.forward(x)),
+                    None => unreachable!("there are {depth} blocks"),
+                }
+            }
+            (block, Activations::Map(x)) if block == depth + 1 => {
+                Activations::Pooled(global_mean(self.last.forward(x)))
+            }
+            (block, Activations::Pooled(x)) if block == depth + 2 => {
+                Activations::Logits(self.classifier.forward(dropout(&self.dropout, x)))
+            }
+            (block, x) => panic!("block {block} of an EfficientNet cannot take {x:?}"),
+        }
+    }
+
+    fn signature(&self) -> String {
+        format!("EfficientNet-Lite0, {:?}", self.style)
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        vision::parameters(self, &NAMING, &Blocks::blocks(self))
+    }
+
+    fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {
+        vision::save(self, &NAMING, folder, &self.json, &card.labels)
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ weight names
+
+static NAMING: Naming = Naming {
+    parameter: parameter_name,
+    checkpoint: checkpoint_name,
+    block: block_name,
+    head: "classifier",
+    base: "",
+};
+
+/// A module's path → timm's name. Its blocks number their normalisations, and the first stage, which does not expand, calls its
+/// projection as the others call their expansion.
+fn parameter_name(path: &str) -> String {
+    let parts: Vec<&str> = path.split('.').collect();
+    match parts[..] {
+        ["stem", "conv", field] => format!("conv_stem.{field}"),
+        ["stem", _, field] => format!("bn1.{}", torch_name(field)),
+        ["last", "conv", field] => format!("conv_head.{field}"),
+        ["last", _, field] => format!("bn2.{}", torch_name(field)),
+        ["blocks", stage, index, layer, part, field] => {
+            let expands = stage != "0";
+            let (conv, norm) = match (layer, expands) {
+                ("expand", _) => ("conv_pw", "bn1"),
+                ("depthwise", true) => ("conv_dw", "bn2"),
+                ("depthwise", false) => ("conv_dw", "bn1"),
+                (_, true) => ("conv_pwl", "bn3"),
+                (_, false) => ("conv_pw", "bn2"),
+            };
+            let part = if part == "conv" { conv } else { norm };
+            format!("blocks.{stage}.{index}.{part}.{}", torch_name(field))
+        }
+        _ => path.to_string(),
+    }
+}
+
+/// A name in a checkpoint → timm's. Other ports from TensorFlow begin names with `_` and number blocks in one row.
+fn checkpoint_name(name: &str) -> String {
+    let parts: Vec<&str> = name.split('.').collect();
+    match parts[..] {
+        ["_conv_stem", field] => format!("conv_stem.{field}"),
+        ["_bn0", field] => format!("bn1.{field}"),
+        ["_conv_head", field] => format!("conv_head.{field}"),
+        ["_bn1", field] => format!("bn2.{field}"),
+        ["_fc", field] => format!("classifier.{field}"),
+        ["_blocks", number, part, field] => {
+            let Some((stage, index)) = number.parse().ok().and_then(place) else {
+                return name.to_string();
+            };
+            let part = match (part, stage) {
+                ("_expand_conv", _) | ("_project_conv", 0) => "conv_pw",
+                ("_depthwise_conv", _) => "conv_dw",
+                ("_project_conv", _) => "conv_pwl",
+                ("_bn0", _) | ("_bn1", 0) => "bn1",
+                ("_bn1", _) | ("_bn2", 0) => "bn2",
+                ("_bn2", _) => "bn3",
+                _ => return name.to_string(),
+            };
+            format!("blocks.{stage}.{index}.{part}.{field}")
+        }
+        _ => name.to_string(),
+    }
+}
+
+/// Stage, and place in the stage, of a block that is numbered in one row.
+fn place(number: usize) -> Option<(usize, usize)> {
+    let stages = STAGES.iter().enumerate();
+    stages
+        .flat_map(|(stage, (.., count, _))| (0..*count).map(move |index| (stage, index)))
+        .nth(number)
+}
+
+/// `conv_stem` (with `bn1`), `blocks.2.0`, `conv_head` (with `bn2`) or `classifier`.
+fn block_name(name: &str) -> &str {
+    match vision::first(name, 1) {
+        "bn1" => "conv_stem",
+        "bn2" => "conv_head",
+        "blocks" => vision::first(name, 3),
+        other => other,
+    }
+}
+
+impl EfficientNetLite {
+    /// Builds the network that `folder` names, fills it with `reading` its checkpoint, and puts `head` on it.
+    pub(super) fn load(
+        folder: &ModelFolder,
+        head: &Head,
+        reading: Reading,
+        device: &Device,
+    ) -> Result<(Self, Account)> {
+        let style = Style::of(folder.word("architecture").unwrap_or_default());
+        let classifier = vision::new_head(LAST, head, device);
+        let mut network = Self::new(style, classifier, head.dropout.unwrap_or(DROPOUT), device);
+        network.json = folder.config.clone();
+        vision::fill(network, &NAMING, folder, head, reading)
+    }
+}
+
+/// Whether weights are those of an EfficientNet-Lite0.
+pub(super) fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
+    let device = Device::flex();
+    let outline = |variant: &Variant| {
+        let style = Style::of(variant.name);
+        EfficientNetLite::new(style, vision::no_head(LAST, &device), DROPOUT, &device)
+    };
+    vision::recognise(VARIANTS, outline, &NAMING, shapes)
+}

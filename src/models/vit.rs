@@ -1,0 +1,476 @@
+//! The Vision Transformer (Dosovitskiy et al., arXiv:2010.11929) and DeiT (Touvron et al., arXiv:2012.12877): an encoder of
+//! pre-norm transformer layers over patches, with names and numbers of Hugging Face's `ViTForImageClassification` and
+//! `DeiTForImageClassification`.
+//!
+//! It reads top to bottom: config, blocks, forward, weight names.
+
+use std::path::Path;
+
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::bert::Act;
+use super::convolution::torch_name;
+use super::dropout::dropout;
+use super::folder::{self, ModelFolder};
+use super::network::Blocks;
+use super::vision::{self, Naming};
+use super::weights::{Account, Reading, Shapes};
+use super::{Activations, Card, Head, Parameter};
+use crate::error::{Error, Result};
+
+// ------------------------------------------------------------------------------------------------------------ config
+
+/// The part of `config.json` that decides what the network is.
+#[derive(Clone, Debug, Deserialize)]
+struct VitConfig {
+    model_type: Family,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    #[serde(default)]
+    hidden_act: Act,
+    #[serde(default)]
+    hidden_dropout_prob: f64,
+    #[serde(default)]
+    attention_probs_dropout_prob: f64,
+    #[serde(default = "tiny")]
+    layer_norm_eps: f64,
+    #[serde(default = "ordinary_image")]
+    image_size: usize,
+    #[serde(default = "ordinary_patch")]
+    patch_size: usize,
+    #[serde(default = "colours")]
+    num_channels: usize,
+    #[serde(default = "yes")]
+    qkv_bias: bool,
+}
+
+/// Which of the two networks it is.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Family {
+    Vit,
+    /// With a further token, which was trained to follow a teacher.
+    Deit,
+}
+
+fn tiny() -> f64 {
+    1e-12
+}
+
+fn ordinary_image() -> usize {
+    224
+}
+
+fn ordinary_patch() -> usize {
+    16
+}
+
+fn colours() -> usize {
+    3
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl VitConfig {
+    /// Checks what the types cannot say.
+    fn check(&self) -> Result<()> {
+        let wrong = |what: String| Err(Error::stage(format!("config.json: {what}")));
+        if self.num_attention_heads == 0
+            || !self.hidden_size.is_multiple_of(self.num_attention_heads)
+        {
+            return wrong(format!(
+                "`hidden_size` {} is not a multiple of `num_attention_heads` {}",
+                self.hidden_size, self.num_attention_heads
+            ));
+        }
+        if self.patch_size == 0 || !self.image_size.is_multiple_of(self.patch_size) {
+            return wrong(format!(
+                "`image_size` {} is not a multiple of `patch_size` {}",
+                self.image_size, self.patch_size
+            ));
+        }
+        if self.num_channels != 3 {
+            return wrong(format!(
+                "`num_channels` is {}, and images have 3 colours",
+                self.num_channels
+            ));
+        }
+        for (name, value) in [
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            (
+                "attention_probs_dropout_prob",
+                self.attention_probs_dropout_prob,
+            ),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return wrong(format!("`{name}` must be at least 0 and below 1"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tokens of an image: one for each patch, and those that stand before them.
+    fn tokens(&self) -> usize {
+        let side = self.image_size / self.patch_size;
+        let before = if self.model_type == Family::Deit {
+            2
+        } else {
+            1
+        };
+        side * side + before
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ blocks
+
+/// The network.
+#[derive(Module, Debug)]
+pub struct Vit {
+    embeddings: Embeddings,
+    layers: Vec<Layer>,
+    norm: LayerNorm,
+    dropout: Dropout,
+    classifier: Linear,
+    #[module(skip)]
+    config: VitConfig,
+    #[module(skip)]
+    json: Map<String, Value>,
+}
+
+#[derive(Module, Debug)]
+struct Embeddings {
+    cls_token: Param<Tensor<3>>,
+    distillation_token: Option<Param<Tensor<3>>>,
+    /// One for each token: `[1, tokens, width]`.
+    position_embeddings: Param<Tensor<3>>,
+    projection: Projection,
+    dropout: Dropout,
+}
+
+/// What makes a token of a patch: a convolution whose step is its size.
+#[derive(Module, Debug)]
+struct Projection {
+    /// `[width, 3, patch, patch]`.
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    before: LayerNorm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    attended: Linear,
+    after: LayerNorm,
+    wide: Linear,
+    narrow: Linear,
+    weights_dropout: Dropout,
+    dropout: Dropout,
+    heads: usize,
+    #[module(skip)]
+    act: Act,
+}
+
+impl Vit {
+    /// The network with nothing in its weights yet, and `classifier` on top.
+    fn new(config: VitConfig, classifier: Linear, dropout: f64, device: &Device) -> Self {
+        Self {
+            embeddings: Embeddings::new(&config, device),
+            layers: (0..config.num_hidden_layers)
+                .map(|_| Layer::new(&config, device))
+                .collect(),
+            norm: norm(&config, device),
+            dropout: DropoutConfig::new(dropout).init(),
+            classifier,
+            config,
+            json: Map::new(),
+        }
+    }
+}
+
+impl Embeddings {
+    fn new(config: &VitConfig, device: &Device) -> Self {
+        let (width, patch) = (config.hidden_size, config.patch_size);
+        let token = || Initializer::Zeros.init([1, 1, width], device);
+        Self {
+            cls_token: token(),
+            distillation_token: (config.model_type == Family::Deit).then(token),
+            position_embeddings: Initializer::Zeros.init([1, config.tokens(), width], device),
+            projection: Projection {
+                weight: Initializer::Zeros.init([width, 3, patch, patch], device),
+                bias: Initializer::Zeros.init([width], device),
+            },
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+        }
+    }
+}
+
+impl Layer {
+    fn new(config: &VitConfig, device: &Device) -> Self {
+        let width = config.hidden_size;
+        let linear = |from, to, bias| {
+            LinearConfig::new(from, to)
+                .with_bias(bias)
+                .with_initializer(Initializer::Zeros)
+                .init(device)
+        };
+        Self {
+            before: norm(config, device),
+            query: linear(width, width, config.qkv_bias),
+            key: linear(width, width, config.qkv_bias),
+            value: linear(width, width, config.qkv_bias),
+            attended: linear(width, width, true),
+            after: norm(config, device),
+            wide: linear(width, config.intermediate_size, true),
+            narrow: linear(config.intermediate_size, width, true),
+            weights_dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            heads: config.num_attention_heads,
+            act: config.hidden_act,
+        }
+    }
+}
+
+fn norm(config: &VitConfig, device: &Device) -> LayerNorm {
+    LayerNormConfig::new(config.hidden_size)
+        .with_epsilon(config.layer_norm_eps)
+        .init(device)
+}
+
+// ----------------------------------------------------------------------------------------------------------- forward
+
+impl Blocks for Vit {
+    /// `embeddings`, `encoder.layer.0` …, `layernorm`, `classifier`.
+    fn blocks(&self) -> Vec<String> {
+        let layers = (0..self.layers.len()).map(|index| format!("encoder.layer.{index}"));
+        std::iter::once("embeddings".to_string())
+            .chain(layers)
+            .chain(["layernorm".to_string(), "classifier".to_string()])
+            .collect()
+    }
+
+    /// `layernorm` gives the state of the first token.
+    fn forward(&self, block: usize, x: Activations) -> Activations {
+        let layers = self.layers.len();
+        match (block, x) {
+            (0, Activations::Images(x)) => {
+                let states = self.embeddings.forward(x);
+                let [batch, tokens, _] = states.dims();
+                Activations::Hidden {
+                    mask: Tensor::ones([batch, tokens], &states.device()),
+                    states,
+                }
+            }
+            (block, Activations::Hidden { states, mask }) if (1..=layers).contains(&block) => {
+                Activations::Hidden {
+                    states: self.layers[block - 1].forward(states),
+                    mask,
+                }
+            }
+            (block, Activations::Hidden { states, .. }) if block == layers + 1 => {
+                let [batch, _, width] = states.dims();
+                let first = states.slice([0..batch, 0..1]).reshape([batch, width]);
+                Activations::Pooled(self.norm.forward(first))
+            }
+            (block, Activations::Pooled(x)) if block == layers + 2 => {
+                Activations::Logits(self.classifier.forward(dropout(&self.dropout, x)))
+            }
+            (block, x) => panic!("block {block} of a Vision Transformer cannot take {x:?}"),
+        }
+    }
+
+    /// Dropout, which is for training, and labels do not enter.
+    fn signature(&self) -> String {
+        let config = &self.config;
+        format!(
+            "{:?}, {} heads, {:?}, layer norm {:e}, patches of {}",
+            config.model_type,
+            config.num_attention_heads,
+            config.hidden_act,
+            config.layer_norm_eps,
+            config.patch_size,
+        )
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        vision::parameters(self, self.naming(), &self.blocks())
+    }
+
+    fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {
+        let class = match self.config.model_type {
+            Family::Vit => "ViTForImageClassification",
+            Family::Deit => "DeiTForImageClassification",
+        };
+        let config = folder::classifier_config(&self.json, class, &card.labels);
+        folder::write_object(&folder.join("config.json"), &config)?;
+        vision::write(self, self.naming(), folder)
+    }
+
+    fn image_size(&self) -> Option<usize> {
+        Some(self.config.image_size)
+    }
+}
+
+impl Embeddings {
+    /// `[batch, 3, size, size]` → `[batch, tokens, width]`.
+    fn forward(&self, x: Tensor<4>) -> Tensor<3> {
+        let [batch, ..] = x.dims();
+        let [_, _, width] = self.cls_token.val().dims();
+        let patches = self.projection.forward(x);
+        let token = |token: &Param<Tensor<3>>| token.val().expand([batch, 1, width]);
+        let mut tokens = vec![token(&self.cls_token)];
+        tokens.extend(self.distillation_token.as_ref().map(token));
+        tokens.push(patches);
+        let states = Tensor::cat(tokens, 1) + self.position_embeddings.val();
+        dropout(&self.dropout, states)
+    }
+}
+
+impl Projection {
+    /// `[batch, 3, size, size]` → `[batch, patches, width]`.
+    fn forward(&self, x: Tensor<4>) -> Tensor<3> {
+        let [batch, colours, height, width] = x.dims();
+        let [outputs, _, side, _] = self.weight.val().dims();
+        let (rows, columns) = (height / side, width / side);
+        let inputs = colours * side * side;
+        let patches = x
+            .reshape([batch, colours, rows, side, columns, side])
+            .permute([0, 2, 4, 1, 3, 5])
+            .reshape([batch, rows * columns, inputs]);
+        let weight = self.weight.val().reshape([1, outputs, inputs]).transpose();
+        patches.matmul(weight) + self.bias.val().reshape([1, 1, outputs])
+    }
+}
+
+impl Layer {
+    /// `[batch, tokens, width]` → the same.
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let attended = self.attend(self.before.forward(x.clone()));
+        let x = x + dropout(&self.dropout, self.attended.forward(attended));
+        let wide = self
+            .act
+            .apply(self.wide.forward(self.after.forward(x.clone())));
+        x + dropout(&self.dropout, self.narrow.forward(wide))
+    }
+
+    /// Scaled dot-product attention of all heads (arXiv:1706.03762).
+    fn attend(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, width] = x.dims();
+        let width_of_head = width / self.heads;
+        let split = |x: Tensor<3>| {
+            x.reshape([batch, tokens, self.heads, width_of_head])
+                .swap_dims(1, 2)
+        };
+        let query = split(self.query.forward(x.clone()));
+        let key = split(self.key.forward(x.clone()));
+        let value = split(self.value.forward(x));
+        #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
+        let scale = (width_of_head as f64).sqrt().recip();
+        let scores = query.matmul(key.transpose()).mul_scalar(scale);
+        dropout(&self.weights_dropout, softmax(scores, 3))
+            .matmul(value)
+            .swap_dims(1, 2)
+            .reshape([batch, tokens, width])
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ weight names
+
+static VIT: Naming = naming("vit");
+static DEIT: Naming = naming("deit");
+
+const fn naming(base: &'static str) -> Naming {
+    Naming {
+        parameter: parameter_name,
+        checkpoint: checkpoint_name,
+        block: block_name,
+        head: "classifier",
+        base,
+    }
+}
+
+/// A module's path → its Hugging Face name without the base model's.
+fn parameter_name(path: &str) -> String {
+    let parts: Vec<&str> = path.split('.').collect();
+    match parts[..] {
+        ["embeddings", "projection", field] => {
+            format!("embeddings.patch_embeddings.projection.{field}")
+        }
+        ["layers", index, part, field] => {
+            let part = match part {
+                "before" => "layernorm_before",
+                "query" => "attention.attention.query",
+                "key" => "attention.attention.key",
+                "value" => "attention.attention.value",
+                "attended" => "attention.output.dense",
+                "after" => "layernorm_after",
+                "wide" => "intermediate.dense",
+                _ => "output.dense",
+            };
+            format!("encoder.layer.{index}.{part}.{}", torch_name(field))
+        }
+        ["norm", field] => format!("layernorm.{}", torch_name(field)),
+        _ => path.to_string(),
+    }
+}
+
+/// A name in a checkpoint → the form of [`parameter_name`].
+fn checkpoint_name(name: &str) -> String {
+    ["vit.", "deit."]
+        .iter()
+        .find_map(|base| name.strip_prefix(base))
+        .unwrap_or(name)
+        .to_string()
+}
+
+/// `embeddings`, `encoder.layer.3`, `layernorm` or `classifier`.
+fn block_name(name: &str) -> &str {
+    let parts = if name.starts_with("encoder.") { 3 } else { 1 };
+    vision::first(name, parts)
+}
+
+impl Vit {
+    fn naming(&self) -> &'static Naming {
+        match self.config.model_type {
+            Family::Vit => &VIT,
+            Family::Deit => &DEIT,
+        }
+    }
+
+    /// Builds the network that `folder` describes, fills it with `reading` its checkpoint, and puts `head` on it.
+    pub(super) fn load(
+        folder: &ModelFolder,
+        head: &Head,
+        reading: Reading,
+        device: &Device,
+    ) -> Result<(Self, Account)> {
+        let config: VitConfig = folder.config_as()?;
+        config.check()?;
+        let classifier = vision::new_head(config.hidden_size, head, device);
+        let mut network = Self::new(config, classifier, head.dropout.unwrap_or(0.0), device);
+        network.json = folder.config.clone();
+        let naming = network.naming();
+        vision::fill(network, naming, folder, head, reading)
+    }
+}
+
+/// Whether weights are those of a Vision Transformer.
+pub(super) fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
+    let has = |mark: &str| shapes.keys().any(|name| name.ends_with(mark));
+    let is_vit = has("encoder.layer.0.attention.attention.query.weight");
+    match (is_vit, has("embeddings.distillation_token")) {
+        (true, true) => Some("DeiT"),
+        (true, false) => Some("ViT"),
+        _ => None,
+    }
+}
