@@ -143,6 +143,7 @@ impl Location for Repository {
         if let Some(cached) = self.cached(transfer, pinned, is_offline)? {
             return copy(&cached, dest);
         }
+        transfer.require_network(&self.to_string())?;
         if transfer.environment.hub_offline {
             return Err(
                 Error::stage(format!("offline, and `{self}` is not in the cache"))

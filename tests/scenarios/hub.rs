@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     Silence,
     /// The file comes without an entity tag, in chunks of unknown total.
     Unmarked,
+    /// The same, but the connection ends before the last chunk.
+    UnmarkedCut,
     /// Other bytes of the same length come under the same entity tag.
     Corrupt,
 }
@@ -298,7 +300,7 @@ impl Answer {
                 std::thread::sleep(Duration::from_secs(5));
                 return Ok(());
             }
-            Some(Fault::Unmarked) => {
+            Some(Fault::Unmarked | Fault::UnmarkedCut) => {
                 is_chunked = true;
                 takes_ranges = false;
                 self.file = None;
@@ -321,7 +323,8 @@ impl Answer {
                 stream.write_all(chunk)?;
                 stream.write_all(b"\r\n")?;
             }
-            return stream.write_all(b"0\r\n\r\n");
+            let is_cut = matches!(fault, Some(Fault::UnmarkedCut));
+            return stream.write_all(if is_cut { b"" } else { b"0\r\n\r\n" });
         }
         if self.status != 304 {
             write!(head, "Content-Length: {}\r\n", self.body.len()).expect("a string");

@@ -4,6 +4,8 @@ mod caching;
 mod command_line;
 mod files;
 mod house;
+mod hub;
 mod papers;
+mod sources;
 mod support;
 mod training;

@@ -8,11 +8,13 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 /// Variables that would make a run depend on who runs the tests.
-const FOREIGN: [&str; 9] = [
+const FOREIGN: [&str; 11] = [
     "REFIRE_CACHE_DIR",
     "HF_ENDPOINT",
+    "HF_HUB_CACHE",
     "HF_HUB_OFFLINE",
     "HF_TOKEN",
+    "HF_TOKEN_PATH",
     "NO_COLOR",
     "CLICOLOR",
     "CLICOLOR_FORCE",
@@ -92,6 +94,8 @@ impl Project {
         for name in FOREIGN {
             command.env_remove(name);
         }
+        // Nobody's own downloads and tokens.
+        command.env("HF_HOME", self.path("huggingface"));
         command.envs(self.variables.iter().cloned());
         let output = command.output().expect("the binary starts");
         Ran {

@@ -95,6 +95,25 @@ fn a_later_run_goes_on_where_an_earlier_one_gave_up() {
 }
 
 #[test]
+fn a_file_of_unknown_length_must_have_its_end() {
+    let hub = Hub::start();
+    hub.put_file("a", bytes(3000))
+        .fail(Fault::UnmarkedCut)
+        .fail(Fault::Unmarked);
+    let bench = Bench::at(&hub);
+    assert_eq!(
+        bench.fetch(&hub.file_url("a")).expect("a file"),
+        bytes(3000)
+    );
+    assert_eq!(hub.requests().len(), 2);
+    assert_eq!(
+        hub.requests()[1].header("range"),
+        None,
+        "nothing tells whether the rest would fit"
+    );
+}
+
+#[test]
 fn a_server_that_ignores_the_range_or_has_a_new_file_starts_anew() {
     let hub = Hub::start();
     hub.put_file("a", bytes(3000))

@@ -1,0 +1,144 @@
+//! Fetching through the binary: from a stand-in Hub, with everything that can go wrong on the way.
+
+use std::io::{Cursor, Write};
+
+use zip::write::SimpleFileOptions;
+
+use crate::hub::{Fault, Hub, sha256};
+use crate::support::Project;
+
+const ID: &str = "org/tiny";
+
+/// A project with a stage `encoder` whose weights are pinned to `weights`, and the Hub that it asks.
+fn project(weights: &[u8]) -> (Project, Hub) {
+    let hub = Hub::start();
+    hub.put(ID, "config.json", "{}")
+        .put(ID, "model.safetensors", weights);
+    let mut project = Project::with(&format!(
+        r#"[pipeline]
+name = "fetch"
+
+[stage.encoder]
+kind = "pretrained"
+source = "hf:org/tiny"
+
+[stage.encoder.files]
+"config.json" = "sha256:{}"
+"model.safetensors" = "sha256:{}"
+"#,
+        sha256(b"{}"),
+        sha256(weights),
+    ));
+    project.set("HF_ENDPOINT", hub.url());
+    (project, hub)
+}
+
+fn weights() -> Vec<u8> {
+    (0..20_000_u32).flat_map(u32::to_le_bytes).collect()
+}
+
+/// The error of a run that fails, with the stand-in's address as `HUB` and digests as `DIGEST`.
+fn failed(project: &Project, hub: &Hub) -> String {
+    let error = project
+        .refire(&["run", "--format", "plain"])
+        .fails_with(1)
+        .error();
+    let error = error.replace(hub.url(), "HUB");
+    let words = error
+        .split_inclusive([' ', '\n'])
+        .map(|word| match word.find("sha256:") {
+            Some(at) => format!("{}DIGEST{}", &word[..at], &word[at + 7 + 64..]),
+            None => word.to_string(),
+        });
+    words.collect()
+}
+
+#[test]
+fn a_model_is_fetched_once_and_then_needs_no_network() {
+    let (project, hub) = project(&weights());
+    assert_eq!(project.outcomes(&[]), ["encoder ran"]);
+    project.refire(&["get", "encoder", "copy"]).succeeds();
+    assert_eq!(
+        std::fs::read(project.path("copy/model.safetensors")).expect("a copy"),
+        weights()
+    );
+    let asked = hub.requests().len();
+    assert_eq!(project.outcomes(&["--offline"]), ["encoder cached"]);
+    // Every file is pinned, so another source of the same bytes is nothing new.
+    project.edit("hf:org/tiny", "hf:org/elsewhere");
+    assert_eq!(project.outcomes(&[]), ["encoder cached"]);
+    assert_eq!(hub.requests().len(), asked);
+}
+
+#[test]
+fn a_run_goes_on_with_the_download_of_the_run_before() {
+    let (project, hub) = project(&weights());
+    // config.json comes first and whole.
+    hub.fail(Fault::Cut(usize::MAX));
+    (0..5).for_each(|_| _ = hub.fail(Fault::Cut(10_000)));
+    insta::assert_snapshot!(failed(&project, &hub));
+    let before = hub.requests().len();
+    assert_eq!(project.outcomes(&[]), ["encoder ran"]);
+    let ranges: Vec<_> = hub.requests().split_off(before);
+    let ranges = ranges.iter().filter_map(|request| request.header("range"));
+    assert_eq!(ranges.last(), Some("bytes=50000-"));
+    let left = std::fs::read_dir(project.path(".refire/cache/downloads")).expect("a folder");
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn other_bytes_than_pinned() {
+    let (project, hub) = project(&weights());
+    hub.put(ID, "config.json", "{ }");
+    insta::assert_snapshot!(failed(&project, &hub));
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let (project, hub) = project(&weights());
+    project.edit("\"model.safetensors\"", "\"model.safetensor\"");
+    insta::assert_snapshot!(failed(&project, &hub));
+}
+
+#[test]
+fn a_repository_behind_terms() {
+    let (project, hub) = project(&weights());
+    hub.gate(ID);
+    insta::assert_snapshot!(failed(&project, &hub));
+}
+
+#[test]
+fn offline_without_the_file() {
+    let (mut project, hub) = project(&weights());
+    let offline = project.refire(&["run", "--offline"]).fails_with(1).error();
+    project.set("HF_HUB_OFFLINE", "1");
+    insta::assert_snapshot!(format!("{offline}\n{}", failed(&project, &hub)));
+    assert!(hub.requests().is_empty());
+}
+
+#[test]
+fn no_source_answers() {
+    let (project, hub) = project(&weights());
+    let url = hub.file_url("tiny");
+    hub.fail(Fault::WebPage(403));
+    hub.put_file("tiny/config.json", "{}");
+    project.edit(
+        "\"hf:org/tiny\"",
+        &format!("[\"{url}\", \"hf:org/tny\", \"models/tiny\"]"),
+    );
+    insta::assert_snapshot!(failed(&project, &hub));
+}
+
+#[test]
+fn an_archive_that_leads_out() {
+    let (project, hub) = project(&weights());
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["config.json", "../../evil"] {
+        zip.start_file(name, SimpleFileOptions::default())
+            .expect("room");
+        zip.write_all(b"{}").expect("room");
+    }
+    project.write("tiny.zip", zip.finish().expect("a zip").into_inner());
+    project.edit("hf:org/tiny", "tiny.zip");
+    insta::assert_snapshot!(failed(&project, &hub));
+}
