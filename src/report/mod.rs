@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod figures;
 mod journal;
 mod json;
+mod line;
 mod plain;
 mod pretty;
 mod results;

@@ -5,14 +5,14 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anstyle::Style;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::UnicodeWidthStr as _;
 
-use super::figures::{metrics, seconds};
+use super::figures::{amount, metrics};
+use super::line::Line;
 use super::results::Results;
-use super::views::{BAD, GOOD, ODD, QUIET};
-use crate::event::{Event, Outcome, Sink};
+use super::views::{BAD, GOOD};
+use crate::event::{Event, Sink};
 
 /// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(100);
@@ -33,10 +33,11 @@ struct State {
 }
 
 /// What a bar can say: it depends on what is known about the activity.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Shape {
     Spinner,
-    Steps,
+    /// Things of this unit.
+    Count(String),
     Bytes,
 }
 
@@ -83,15 +84,17 @@ impl State {
             }
             Event::Notice { stage, text } => {
                 let name = stage.as_deref().unwrap_or("");
-                self.line(&Line::new(("!", ODD), name, text.clone(), Style::new()));
+                self.line(&Line::notice(name, text));
             }
             Event::Measured {
                 stage,
                 at,
                 metrics: figures,
             } => {
-                let text = format!("{at}  {}", metrics(figures));
-                self.line(&Line::new(("·", QUIET), stage, text, QUIET));
+                self.line(&Line::measured(
+                    stage,
+                    format!("{at}  {}", metrics(figures)),
+                ));
             }
             Event::Log { .. } | Event::Used { .. } => {}
             Event::StageFinished {
@@ -107,7 +110,7 @@ impl State {
                 self.line(&Line::finished(stage, *outcome, *seconds, reason));
                 let log: Vec<String> = self.results.log_of(stage).map(String::from).collect();
                 for text in log {
-                    self.line(&Line::new(("│", BAD), "", text, QUIET));
+                    self.line(&Line::log(text));
                 }
             }
             Event::RunFinished { failed, .. } => self.end(*failed > 0),
@@ -122,7 +125,7 @@ impl State {
 
     fn start(&mut self, stage: &str) {
         let bar = self.live.add(ProgressBar::no_length());
-        bar.set_style(self.style(Shape::Spinner));
+        bar.set_style(self.style(&Shape::Spinner));
         let padding = self.names.saturating_sub(stage.width());
         bar.set_prefix(format!("{stage}{:padding$}", ""));
         bar.enable_steady_tick(TICK);
@@ -136,23 +139,20 @@ impl State {
         let shape = match (total, unit) {
             (0, _) => Shape::Spinner,
             (_, "bytes") => Shape::Bytes,
-            _ => Shape::Steps,
+            _ => Shape::Count(unit.into()),
         };
-        let style = self.style(shape);
+        let style = self.style(&shape);
         let Some((bar, shown)) = self.bars.get_mut(stage) else {
             return;
+        };
+        let message = match shape {
+            Shape::Spinner if done > 0 => format!("{activity}, {}", amount(done, unit)),
+            _ => activity.to_string(),
         };
         if *shown != shape {
             bar.set_style(style);
             *shown = shape;
         }
-        let message = match shape {
-            Shape::Spinner if done > 0 => {
-                format!("{activity}, {}", super::figures::amount(done, unit))
-            }
-            Shape::Steps => format!("{activity}, {unit}"),
-            Shape::Spinner | Shape::Bytes => activity.to_string(),
-        };
         if bar.message() != message {
             bar.reset_elapsed();
             bar.reset_eta();
@@ -164,7 +164,7 @@ impl State {
         bar.set_position(done);
     }
 
-    fn style(&self, shape: Shape) -> ProgressStyle {
+    fn style(&self, shape: &Shape) -> ProgressStyle {
         let (spinner, bar) = if self.coloured {
             ("{spinner:.cyan}", "{bar:24.cyan/dim}")
         } else {
@@ -172,14 +172,14 @@ impl State {
         };
         let rest = match shape {
             Shape::Spinner => "{elapsed:>4}  {wide_msg}".to_string(),
-            Shape::Steps => {
-                format!("{bar} {{human_pos}}/{{human_len}}  {{eta:>4}} left  {{wide_msg}}")
+            Shape::Count(unit) => {
+                format!("{bar} {{human_pos}}/{{human_len}} {unit}  {{eta:>4}} left  {{wide_msg}}")
             }
-            Shape::Bytes => {
-                format!(
-                    "{bar} {{decimal_bytes}} of {{decimal_total_bytes}}  {{decimal_bytes_per_sec}}  {{wide_msg}}"
-                )
-            }
+            Shape::Bytes => [
+                bar,
+                "{decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {wide_msg}",
+            ]
+            .join(" "),
         };
         ProgressStyle::with_template(&format!("  {spinner} {{prefix}}  {rest}"))
             .unwrap_or_else(|_| ProgressStyle::default_spinner())
@@ -198,122 +198,5 @@ impl State {
         let summary = self.results.summary();
         super::print_status(&format!("\n{style}{summary}{style:#}\n"));
         let _ = std::io::stderr().flush();
-    }
-}
-
-/// A finished line: `  ✓ tune  ran     12.4 s  learning_rate: 0.001 → 0.002`.
-struct Line {
-    mark: (&'static str, Style),
-    stage: String,
-    /// Outcome and seconds, in columns.
-    columns: String,
-    text: String,
-    style: Style,
-}
-
-impl Line {
-    fn new(mark: (&'static str, Style), stage: &str, text: String, style: Style) -> Self {
-        Self {
-            mark,
-            stage: stage.into(),
-            columns: String::new(),
-            text,
-            style,
-        }
-    }
-
-    fn finished(stage: &str, outcome: Outcome, took: f64, reason: &str) -> Self {
-        let (mark, word) = match outcome {
-            Outcome::Ran => (("✓", GOOD), "ran"),
-            Outcome::Cached => (("•", GOOD), "cached"),
-            Outcome::Failed => (("✗", BAD), "failed"),
-            Outcome::Skipped => (("–", ODD), "skipped"),
-            Outcome::Cancelled => (("–", ODD), "cancelled"),
-        };
-        let timed =
-            matches!(outcome, Outcome::Ran | Outcome::Failed | Outcome::Cancelled) || took >= 0.1;
-        let took = if timed { seconds(took) } else { String::new() };
-        Self {
-            mark,
-            stage: stage.into(),
-            columns: format!("{word:<9}  {took:>9}  "),
-            text: reason.into(),
-            style: QUIET,
-        }
-    }
-
-    /// One line of at most `width` columns, ended by a newline.
-    fn render(&self, names: usize, width: usize) -> String {
-        let padding = names.saturating_sub(self.stage.width());
-        let head = format!("{}{:padding$}  {}", self.stage, "", self.columns);
-        let (mark, style) = (self.mark.1, self.style);
-        if self.text.is_empty() {
-            return format!("  {mark}{}{mark:#} {}\n", self.mark.0, head.trim_end());
-        }
-        let room = width.saturating_sub(4 + head.width());
-        let text = cut(&self.text, room.max(20));
-        format!(
-            "  {mark}{}{mark:#} {head}{style}{text}{style:#}\n",
-            self.mark.0
-        )
-    }
-}
-
-/// `text` on one line of at most `width` columns.
-fn cut(text: &str, width: usize) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    if line.width() <= width && line.len() == text.trim_end().len() {
-        return line.into();
-    }
-    let mut room = width.saturating_sub(1);
-    let mut kept: String = line
-        .chars()
-        .take_while(|character| {
-            let needs = character.width().unwrap_or(0);
-            let fits = needs <= room;
-            room = room.saturating_sub(needs);
-            fits
-        })
-        .collect();
-    kept.push('…');
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::samples;
-
-    fn line(event: &Event) -> String {
-        let Event::StageFinished {
-            stage,
-            outcome,
-            seconds,
-            reason,
-            ..
-        } = event
-        else {
-            return String::new();
-        };
-        let text = Line::finished(stage, *outcome, *seconds, reason).render(7, 80);
-        anstream::adapter::strip_str(&text).to_string()
-    }
-
-    #[test]
-    fn finished_stages_stand_in_columns() {
-        let lines: String = samples::run().iter().map(line).collect();
-        insta::assert_snapshot!(lines);
-    }
-
-    #[test]
-    fn long_reasons_are_cut_to_the_terminal() {
-        let reason = "features: 漢字 ".repeat(20);
-        let text = line(&samples::finished("tune", Outcome::Ran, 1.0, &reason, &[]));
-        assert!(
-            text.ends_with("…\n") && text.trim_end().width() <= 80,
-            "{text}"
-        );
-        assert_eq!(cut("two\nlines", 80), "two…");
-        assert_eq!(cut("one line\n", 80), "one line");
     }
 }
