@@ -1,6 +1,7 @@
 //! Parity with other tools: numbers in this folder, made by the scripts beside them.
 
 mod bert;
+mod imagenet;
 mod vision;
 mod wheels;
 

