@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::path::cannot_write;
 use super::transfer::Observer;
 use crate::error::{Context, Error, Result, closest};
 
@@ -336,9 +337,8 @@ impl Visit<'_> {
 
 /// Writes `content` to the new file `dest`.
 fn write(content: &mut Content<'_>, dest: &Path, observer: &dyn Observer) -> Result<()> {
-    let cannot_write = || format!("cannot write `{}`", dest.display());
     let name = content.name;
-    let mut file = File::create_new(dest).or_stage(cannot_write)?;
+    let mut file = File::create_new(dest).map_err(|error| cannot_write(dest, &error))?;
     let mut piece = vec![0; 256 << 10];
     let mut done = 0;
     loop {
@@ -350,7 +350,8 @@ fn write(content: &mut Content<'_>, dest: &Path, observer: &dyn Observer) -> Res
         if read == 0 {
             break;
         }
-        file.write_all(&piece[..read]).or_stage(cannot_write)?;
+        file.write_all(&piece[..read])
+            .map_err(|error| cannot_write(dest, &error))?;
         done += read as u64;
         observer.progress(&format!("unpack {name}"), done, content.size);
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::checksum::Sha256;
+use super::path::cannot_write;
 use crate::error::{Context, Error, Result};
 
 /// Which version of the file the bytes belong to.
@@ -136,13 +137,13 @@ impl Partial {
 
     /// Moves the bytes, which are complete, to `dest`.
     pub(super) fn finish(self, dest: &Path) -> Result<()> {
-        let cannot = || format!("cannot write `{}`", dest.display());
+        let cannot = |error| cannot_write(dest, &error);
         if std::fs::rename(&self.bytes, dest).is_err() {
             // Another file system.
-            std::fs::copy(&self.bytes, dest).or_stage(cannot)?;
-            std::fs::remove_file(&self.bytes).or_stage(cannot)?;
+            std::fs::copy(&self.bytes, dest).map_err(cannot)?;
+            std::fs::remove_file(&self.bytes).map_err(cannot)?;
         }
-        std::fs::remove_file(&self.version_file).or_stage(cannot)
+        std::fs::remove_file(&self.version_file).map_err(cannot)
     }
 
     /// Removes all traces of it.
@@ -154,7 +155,7 @@ impl Partial {
     }
 
     fn cannot(&self, error: &std::io::Error) -> Error {
-        Error::stage(format!("cannot write `{}`", self.bytes.display())).because(error)
+        cannot_write(&self.bytes, error)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Files and folders on this machine, by a relative or absolute path; `archive.zip#file` for a file in an archive.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::archive::{self, Archive, Format};
@@ -112,5 +113,19 @@ impl Location for Local {
 pub(super) fn copy(path: &Path, dest: &Path) -> Result<()> {
     reflink_copy::reflink_or_copy(path, dest)
         .map(drop)
-        .or_stage(|| format!("cannot copy `{}`", path.display()))
+        .map_err(|error| {
+            let source = format!("cannot copy `{}`", path.display());
+            cannot_write(dest, &error).wrap(source)
+        })
+}
+
+/// The error for a file that cannot be written, with advice for a full disk.
+pub(super) fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
+    let refused = Error::stage(format!("cannot write `{}`", path.display())).because(error);
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => refused.help(
+            "the disk is full: free some space there, or move the cache with REFIRE_CACHE_DIR",
+        ),
+        _ => refused,
+    }
 }
