@@ -10,6 +10,7 @@ use crate::data::Table;
 use crate::data::csv::{self, Dialect};
 use crate::error::{Error, Result, Source};
 use crate::event::Event;
+use crate::fingerprint::Manifest;
 use crate::store::{Store, write_atomic};
 
 /// A folder with a pipeline file and what it needs.
@@ -76,6 +77,13 @@ impl Bench {
         }
     }
 
+    /// The settings that enter the stage's key, and the names of those that do not.
+    pub(super) fn described(&self, settings: &str) -> (BTreeMap<String, String>, Vec<String>) {
+        let mut walk = Walk::default();
+        self.parse(settings).expect("parsed").describe(&mut walk);
+        (walk.settings, walk.skipped)
+    }
+
     /// Runs the stage on tables of its own.
     pub(super) fn run(&self, settings: &str, inputs: &[(&str, &Table)], seed: u64) -> Result<Made> {
         let stage = self.parse(settings)?;
@@ -118,6 +126,31 @@ impl Bench {
             _folder: Arc::clone(&self.folder),
             notices: notices.into_inner().expect("not poisoned"),
         })
+    }
+}
+
+/// Takes what a stage describes.
+#[derive(Default)]
+struct Walk {
+    settings: BTreeMap<String, String>,
+    skipped: Vec<String>,
+}
+
+impl Manifest for Walk {
+    fn setting(&mut self, name: &str, value: &serde_json::Value) {
+        self.settings.insert(name.into(), value.to_string());
+    }
+
+    fn skip(&mut self, name: &str, _: &'static str) {
+        self.skipped.push(name.into());
+    }
+
+    fn seed(&mut self) {
+        self.settings.insert("(seed)".into(), "counts".into());
+    }
+
+    fn device(&mut self) {
+        self.settings.insert("(device)".into(), "counts".into());
     }
 }
 

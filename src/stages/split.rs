@@ -298,8 +298,8 @@ impl Split {
         if let Some((one, other)) = found.example {
             let name = |row: usize| &self.settings.parts.value.0[parts[row]].0;
             cx.notice(format!(
-                "{} rows with {} distinct values are in more than one part, such as row {} in `{}` and row {} in `{}`; \
-                 `group` keeps equal values of a column together",
+                "{} rows are copies of each other ({} different ones) in more than one part, such as row {} in `{}` and \
+                 row {} in `{}`; `group` keeps equal values of a column together",
                 found.rows,
                 found.values,
                 one + 1,

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
 use polars::prelude::{
-    CsvParseOptions, CsvReadOptions, DataFrame, DataType, Field, NullValues, Schema, SerReader,
+    CsvParseOptions, CsvReadOptions, DataFrame, DataType, Field, NullValues, PolarsResult, Schema,
+    SchemaRef, SerReader,
 };
 
 use self::rows::{Row, Rows};
@@ -59,7 +60,8 @@ pub fn read(
     refuse_repeated(name, &names)?;
     let body = rows.rest();
     let lines = check_rows(name, &mut rows, &names)?;
-    let frame = parse(body, &names, dialect).or_stage(|| format!("cannot read `{name}`"))?;
+    let frame =
+        parse(body, &names, parse_options(dialect)).or_stage(|| format!("cannot read `{name}`"))?;
     if frame.height() != lines.len() {
         return Err(Error::stage(format!(
             "`{name}` has {} rows, but {} were read",
@@ -101,15 +103,8 @@ fn header(name: &str, rows: &mut Rows<'_>, dialect: &Dialect) -> Result<Vec<Stri
         return Err(Error::stage(format!("`{name}` is empty")));
     };
     let text = &rest[..row.length];
-    let every = CsvReadOptions::default()
-        .with_has_header(false)
-        .with_schema(Some(all_text(
-            (0..row.fields).map(|index| index.to_string()),
-        )));
-    let frame = every
-        .with_parse_options(parse_options(dialect).with_null_values(None))
-        .into_reader_with_file_handle(Cursor::new(text.as_bytes()))
-        .finish()
+    let places: Vec<String> = (0..row.fields).map(|index| index.to_string()).collect();
+    let frame = parse(text, &places, parse_options(dialect).with_null_values(None))
         .or_stage(|| format!("cannot read the header of `{name}`"))?;
     frame
         .columns()
@@ -176,22 +171,24 @@ fn parse_options(dialect: &Dialect) -> CsvParseOptions {
         .with_null_values(nulls)
 }
 
-fn all_text(names: impl Iterator<Item = String>) -> polars::prelude::SchemaRef {
+fn all_text(names: impl Iterator<Item = String>) -> SchemaRef {
     let fields = names.map(|name| Field::new(name.into(), DataType::String));
     fields.collect::<Schema>().into()
 }
 
-fn parse(
-    body: &str,
-    names: &[String],
-    dialect: &Dialect,
-) -> polars::prelude::PolarsResult<DataFrame> {
+/// Reads rows as text columns called `names`.
+fn parse(rows: &str, names: &[String], options: CsvParseOptions) -> PolarsResult<DataFrame> {
+    // polars drops a byte order mark in front, and takes a text that begins with some letters for a compressed file: with
+    // a mark of its own in front, it does neither.
+    let marked = rows
+        .starts_with(['\u{feff}', 'x'])
+        .then(|| format!("\u{feff}{rows}"));
     CsvReadOptions::default()
         .with_has_header(false)
         .with_rechunk(true)
         .with_schema(Some(all_text(names.iter().cloned())))
-        .with_parse_options(parse_options(dialect))
-        .into_reader_with_file_handle(Cursor::new(body.as_bytes()))
+        .with_parse_options(options)
+        .into_reader_with_file_handle(Cursor::new(marked.as_deref().unwrap_or(rows).as_bytes()))
         .finish()
 }
 

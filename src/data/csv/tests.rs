@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn comma() -> Dialect {
@@ -61,6 +63,15 @@ fn a_single_column_may_have_empty_rows_inside() {
         [Some("x".to_owned()), None, Some("y".to_owned())]
     );
     assert_eq!(loaded.lines, [2, 3, 4]);
+}
+
+#[test]
+fn what_looks_like_a_mark_or_a_compressed_file_is_text() {
+    let loaded = load("x^2,b\nx^2,1\n").expect("read");
+    assert_eq!(loaded.table.columns(), ["x^2", "b"]);
+    assert_eq!(column(&loaded, "x^2"), some(&["x^2"]));
+    let loaded = load("a,b\n\u{feff},1\n").expect("read");
+    assert_eq!(column(&loaded, "a"), some(&["\u{feff}"]));
 }
 
 #[test]
@@ -209,4 +220,51 @@ fn next_line_characters_stay_inside_their_rows() {
     assert_eq!(loaded.table.rows(), 1000);
     let texts = column(&loaded, "text");
     assert!(texts.iter().flatten().any(|text| text.contains('\u{85}')));
+}
+
+/// `cell` as a file holds it: quoted if it must be, or at will.
+fn written(cell: &str, quoted: bool) -> String {
+    let needs = cell.is_empty() || cell.contains(['"', ',', '\n', '\r']);
+    if quoted || needs {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_comes_back_as_it_was_written(
+        rows in prop::collection::vec((".{0,6}|[\"',\\n\\r\\t x\u{85}]{0,6}", any::<bool>(), ".{0,4}"), 1..40),
+        ending in prop::sample::select(vec!["\n", "\r\n"]),
+    ) {
+        let mut text = format!("a,b{ending}");
+        for (left, quoted, right) in &rows {
+            text += &[&written(left, *quoted), ",", &written(right, !*quoted), ending].concat();
+        }
+        let types = BTreeMap::from([("a".to_owned(), Type::String), ("b".to_owned(), Type::String)]);
+        let loaded = read("t.csv", text.as_bytes(), &comma(), &types).expect("well-formed");
+        let (left, right): (Vec<_>, Vec<_>) =
+            rows.iter().map(|(left, _, right)| (Some(left.clone()), Some(right.clone()))).unzip();
+        prop_assert_eq!(column(&loaded, "a"), left);
+        prop_assert_eq!(column(&loaded, "b"), right);
+        for (row, line) in loaded.lines.iter().enumerate() {
+            let before: usize = rows[..row].iter().map(|(left, _, right)| {
+                (left.to_owned() + right).matches('\n').count()
+            }).sum();
+            prop_assert_eq!(*line, 2 + row + before);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        let _ = load(&bytes);
+    }
+
+    #[test]
+    fn any_mess_of_separators_is_read_or_refused(text in "[ab\",\\n\\r]{0,40}") {
+        if let Err(error) = load(&text) {
+            prop_assert!(!error.help_text().unwrap_or_default().contains("defect"), "{} {:?}", error, text);
+        }
+    }
 }

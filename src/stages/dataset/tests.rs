@@ -110,6 +110,41 @@ fn a_pin_is_compared() {
 }
 
 #[test]
+fn the_first_source_that_has_the_file_gives_it() {
+    let bench = Bench::new();
+    bench.write("r.csv", "a\n1\n");
+    let made = bench
+        .run("kind = 'dataset'\nsource = ['gone.csv', 'r.csv']", &[], 0)
+        .expect("ran");
+    assert_eq!(made.table(TABLE).rows(), 1);
+    assert!(
+        made.notices
+            .iter()
+            .any(|notice| notice.contains("gone.csv")),
+        "{:?}",
+        made.notices
+    );
+}
+
+#[test]
+fn a_pinned_source_may_move_without_a_rerun() {
+    let bench = Bench::new();
+    let digest = Sha256::of(b"a\n1\n");
+    let (pinned, skipped) = bench.described(&format!(
+        "kind = 'dataset'\nsource = 'r.csv'\nsha256 = '{digest}'"
+    ));
+    assert_eq!(skipped, ["source"]);
+    assert!(pinned["sha256"].contains(&digest.to_string()));
+    // Defaults count as if they were written.
+    let written = format!(
+        "kind = 'dataset'\nsource = 'https://host/other.csv'\nsha256 = '{digest}'\nseparator = ','\nheader = true"
+    );
+    assert_eq!(bench.described(&written).0, pinned);
+    let remote = bench.described("kind = 'dataset'\nsource = 'https://host/r.csv'");
+    assert_eq!(remote.0["source"], "[\"https://host/r.csv\"]");
+}
+
+#[test]
 fn settings_that_cannot_be_meant_are_refused_at_their_place() {
     let bench = Bench::new();
     let refused = |settings: &str, message: &str, at: &str| {

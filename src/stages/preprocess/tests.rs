@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::error::Kind;
-use crate::fingerprint::Manifest;
 use crate::stages::bench::{Bench, Made, place, table};
 
 fn reviews() -> Table {
@@ -138,40 +137,17 @@ fn settings_that_cannot_be_meant_are_refused() {
     );
 }
 
-/// What enters the key.
-#[derive(Default)]
-struct Seen(Vec<(String, String)>);
-
-impl Manifest for Seen {
-    fn setting(&mut self, name: &str, value: &serde_json::Value) {
-        self.0.push((name.into(), value.to_string()));
-    }
-
-    fn skip(&mut self, _: &str, _: &'static str) {}
-
-    fn seed(&mut self) {}
-
-    fn device(&mut self) {}
-}
-
 #[test]
 fn the_query_and_what_is_expected_enter_the_key() {
     let bench = Bench::new();
     let settings = "kind = 'preprocess'\ntables = { t = 'x' }\nsql = 'SELECT a FROM t'\n";
-    let seen = |more: &str| {
-        let mut seen = Seen::default();
-        let stage = bench.parse(&format!("{settings}{more}")).expect("parsed");
-        stage.describe(&mut seen);
-        seen.0
-    };
-    let plain = seen("");
-    assert!(plain.contains(&("sql".into(), "\"SELECT a FROM t\"".into())));
-    assert!(plain.iter().all(|(name, _)| name != "expect"));
-    let expecting = seen("expect = { columns = { a = { minimum = 1 } } }");
-    let (_, expected) = expecting
-        .iter()
-        .find(|(name, _)| name == "expect")
-        .expect("expect");
+    let (plain, _) = bench.described(settings);
+    assert_eq!(plain["sql"], "\"SELECT a FROM t\"");
+    assert!(!plain.contains_key("expect"));
+    let (expecting, _) = bench.described(&format!(
+        "{settings}expect = {{ columns = {{ a = {{ minimum = 1 }} }} }}"
+    ));
+    let expected = &expecting["expect"];
     assert!(
         expected.contains("\"minimum\":1.0") && !expected.contains("maximum"),
         "{expected}"

@@ -149,12 +149,12 @@ fn copies_in_different_parts_are_reported() {
     assert_eq!(
         made.notices,
         [
-            "2 rows with 1 distinct values are in more than one part, such as row 1 in `one` and row 3 in `two`; \
+            "2 rows are copies of each other (1 different ones) in more than one part, such as row 1 in `one` and row 3 in `two`; \
           `group` keeps equal values of a column together"
         ]
     );
     let made = split(&rows, &format!("{halves}duplicates_by = ['text']"), 1).expect("split");
-    assert!(made.notices[0].starts_with("4 rows with 2 distinct values"));
+    assert!(made.notices[0].starts_with("4 rows are copies of each other (2 different ones)"));
 }
 
 #[test]
