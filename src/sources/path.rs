@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::archive::{self, Archive, Format};
 use super::checksum::Sha256;
 use super::{Location, Transfer};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 
 /// A file, a folder that files are taken from, or a file in an archive.
 #[derive(Debug)]
