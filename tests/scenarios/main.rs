@@ -2,6 +2,7 @@
 
 mod caching;
 mod command_line;
+mod data;
 mod files;
 mod house;
 mod hub;

@@ -75,7 +75,7 @@ impl Query {
                 self.identifiers.iter().find(|known| known.name == name)?,
             ))
         });
-        let error = Error::stage(format!("SQL error: {message}"));
+        let error = Error::stage(format!("polars refuses the query: {message}"));
         let Some((name, identifier)) = found else {
             return error.at(&locate(0..self.text.len()), "");
         };

@@ -68,10 +68,14 @@ fn last_word(text: &str) -> usize {
     })
 }
 
-/// polars' message without the query plan that may follow it.
+/// polars' message without the kind of error in front and the query plan that may follow it.
 pub(super) fn first_paragraph(message: &str) -> String {
     let end = message.find("\n\n").unwrap_or(message.len());
-    message[..end].trim().to_owned()
+    let message = message[..end].trim();
+    message
+        .strip_prefix("not found: ")
+        .unwrap_or(message)
+        .to_owned()
 }
 
 /// The words that stand in quotes of any kind in `message`.

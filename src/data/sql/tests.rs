@@ -183,8 +183,9 @@ fn missing_columns_are_found_in_the_query() {
     let (kind, message, place, help) = refusal("SELECT text, lable FROM reviews");
     assert_eq!((kind, place.as_str()), (Kind::Stage, "lable"));
     assert!(
-        message
-            .starts_with("SQL error: not found: unable to find column \"lable\"; valid columns:"),
+        message.starts_with(
+            "polars refuses the query: unable to find column \"lable\"; valid columns:"
+        ),
         "{message}"
     );
     assert_eq!(help.as_deref(), Some("did you mean `label`?"));
