@@ -18,7 +18,7 @@ pub struct Gradients {
 impl Gradients {
     /// Takes the gradients of `network`'s parameters out of what `backward` gave.
     #[must_use]
-    pub(super) fn new(network: &impl Module, from: BurnGradients) -> Self {
+    pub fn new(network: &impl Module, from: BurnGradients) -> Self {
         let mut collector = Collector {
             from,
             gradients: Self::default(),

@@ -43,7 +43,7 @@ impl Objective {
 
     /// How much the samples with these labels weigh together: what their losses are divided by.
     #[must_use]
-    pub(super) fn weight(&self, labels: impl IntoIterator<Item = u32>) -> f32 {
+    pub fn weight(&self, labels: impl IntoIterator<Item = u32>) -> f32 {
         labels
             .into_iter()
             .map(|label| self.weights[label as usize])
@@ -56,7 +56,7 @@ impl Objective {
     /// # Panics
     /// If a label is not below the number of classes.
     #[must_use]
-    pub(super) fn loss(&self, logits: Tensor<2>, labels: &[u32], total: f32) -> Tensor<1> {
+    pub fn loss(&self, logits: Tensor<2>, labels: &[u32], total: f32) -> Tensor<1> {
         let targets = self.targets(labels, total, &logits.device());
         -(log_softmax(logits, 1) * targets).sum()
     }

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::module::{Module, ModuleMapper, Param, ParamGroup};
-use burn::nn::loss::CrossEntropyLossConfig;
-use burn::optim::{AdamWConfig, GradientsParams};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use polars::prelude::*;
 use refire::models::{
     self, Activations, Encoded, Head, Network, Pooling, Task, TokenBatch, Tokenizer,
 };
+use refire::train::{AdamW, AdamWSettings, Gradients, Objective, Trained};
 use serde::Deserialize;
 
 use crate::wheels;
@@ -28,7 +27,7 @@ struct Steps {
     stride: usize,
     rows: usize,
     learning_rate: f64,
-    weight_decay: f32,
+    weight_decay: f64,
     max_length: usize,
     tokens: Vec<usize>,
     losses: Vec<f64>,
@@ -145,24 +144,18 @@ fn losses_of_ten_adamw_steps_are_those_of_pytorch() {
     let loaded = Network::load(&model, &head(), &device.clone().inner()).expect("the model loads");
     let mut network = with_formula(loaded.network).map(&mut NoDropout).train();
 
-    let undecayed = network
-        .parameters()
-        .into_iter()
-        .filter(|parameter| {
-            parameter.name.ends_with("bias") || parameter.name.contains("LayerNorm")
-        })
-        .map(|parameter| parameter.id)
-        .collect();
-    let adamw = AdamWConfig::new().with_epsilon(1e-8);
-    let mut optimizer = adamw
-        .clone()
-        .with_weight_decay(reference.weight_decay)
-        .init()
-        .with_group(
-            ParamGroup::from_ids(undecayed),
-            adamw.with_weight_decay(0.0).build(),
-            None,
-        );
+    let trained = network.parameters().into_iter().map(|parameter| Trained {
+        id: parameter.id,
+        decays: parameter.shape.len() > 1,
+        name: parameter.name,
+    });
+    let settings = AdamWSettings {
+        weight_decay: reference.weight_decay,
+        max_grad_norm: None,
+        ..AdamWSettings::default()
+    };
+    let mut optimizer = AdamW::new(settings, trained.collect());
+    let objective = Objective::new(vec![1.0; 2], 0.0);
 
     let mut worst = 0.0_f64;
     for (step, (expected, tokens)) in reference.losses.iter().zip(&reference.tokens).enumerate() {
@@ -178,20 +171,18 @@ fn losses_of_ten_adamw_steps_are_those_of_pytorch() {
             .expect("the texts encode");
         let total: usize = encoded.iter().map(|text| text.ids.len()).sum();
         assert_eq!(total, *tokens, "step {step} sees the same tokens");
-        let targets: Vec<i64> = rows.iter().map(|row| labels[*row]).collect();
-        let targets = Tensor::<1, Int>::from_data(&targets[..], &device);
+        let targets: Vec<u32> = rows.iter().map(|row| labels[*row]).collect();
         let blocks = 0..network.blocks().len();
         let tokens = batch(&encoded, tokenizer.pad_id(), &device);
         let logits = network
             .forward(blocks, Activations::Tokens(tokens))
             .into_logits();
-        let loss = CrossEntropyLossConfig::new()
-            .init(&device)
-            .forward(logits, targets);
+        let total = objective.weight(targets.iter().copied());
+        let loss = objective.loss(logits, &targets, total);
         let value = f64::from(loss.clone().into_scalar::<f32>());
         worst = worst.max((value - expected).abs() / expected);
-        let gradients = GradientsParams::from_grads(loss.backward(), &network);
-        network = optimizer.step(reference.learning_rate, network, gradients);
+        let gradients = Gradients::new(&network, loss.backward());
+        (network, _) = optimizer.step(network, &gradients, reference.learning_rate);
     }
     assert!(worst <= 1e-4, "the worst relative difference is {worst:e}");
     report(&format!(
@@ -200,7 +191,7 @@ fn losses_of_ten_adamw_steps_are_those_of_pytorch() {
 }
 
 /// Texts and labels of the Rotten Tomatoes part, in file order.
-fn rotten_tomatoes(csv: &Path, rows: usize) -> (Vec<String>, Vec<i64>) {
+fn rotten_tomatoes(csv: &Path, rows: usize) -> (Vec<String>, Vec<u32>) {
     let table = LazyCsvReader::new(PlRefPath::try_from_path(csv).expect("the path is UTF-8"))
         .with_has_header(true)
         .finish()
@@ -222,7 +213,10 @@ fn rotten_tomatoes(csv: &Path, rows: usize) -> (Vec<String>, Vec<i64>) {
             .iter()
             .map(|text| text.unwrap_or_default().to_string())
             .collect(),
-        labels.into_no_null_iter().collect(),
+        labels
+            .into_no_null_iter()
+            .map(|label| u32::from(label == 1))
+            .collect(),
     )
 }
 
