@@ -537,7 +537,7 @@ impl Bert {
             checkpoint.remove(is_head)
         };
         let mut network = Self::new(config, pooler, pooling, head.labels.len(), device);
-        network.json = folder.config.clone();
+        network.json.clone_from(&folder.config);
         let std = network.config.initializer_range;
         network.classifier = head::classifier(network.classifier, std, head.seed, device);
         let (network, mut account) = checkpoint.fill(network, parameter_name, is_head, reading)?;

@@ -41,7 +41,8 @@ impl Padding {
 pub(super) struct ConvNormConfig {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    pub(super) groups: usize,
+    /// Whether each channel has one kernel of its own.
+    pub(super) depthwise: bool,
     pub(super) kernel: usize,
     pub(super) stride: usize,
     pub(super) padding: Padding,
@@ -50,12 +51,12 @@ pub(super) struct ConvNormConfig {
 }
 
 impl ConvNormConfig {
-    /// A 1×1 convolution with ReLU, from which others differ.
+    /// A 1×1 convolution with `ReLU`, from which others differ.
     pub(super) fn new(inputs: usize, outputs: usize) -> Self {
         Self {
             inputs,
             outputs,
-            groups: 1,
+            depthwise: false,
             kernel: 1,
             stride: 1,
             padding: Padding::Centred,
@@ -68,7 +69,7 @@ impl ConvNormConfig {
     pub(super) fn init(self, device: &Device) -> ConvNorm {
         let shape = [
             self.outputs,
-            self.inputs / self.groups,
+            if self.depthwise { 1 } else { self.inputs },
             self.kernel,
             self.kernel,
         ];
@@ -96,7 +97,7 @@ pub(super) struct ConvNorm {
 
 #[derive(Module, Debug)]
 struct Convolution {
-    /// `[outputs, inputs / groups, kernel, kernel]`.
+    /// `[outputs, inputs, kernel, kernel]`, or `[outputs, 1, kernel, kernel]`.
     weight: Param<Tensor<4>>,
 }
 
@@ -108,7 +109,10 @@ impl ConvNorm {
         }
         let [_, _, height, width] = x.dims();
         let [rows, columns] = self.padding([height, width]);
-        let ConvNormConfig { stride, groups, .. } = self.config;
+        let ConvNormConfig {
+            stride, depthwise, ..
+        } = self.config;
+        let groups = if depthwise { self.config.inputs } else { 1 };
         let options = ConvOptions::new_with_padding([stride; 2], [rows, columns], [1; 2], groups);
         let x = self
             .norm
@@ -137,7 +141,7 @@ impl ConvNorm {
         let shape = Shape {
             inputs,
             outputs: config.outputs,
-            groups: config.groups,
+            depthwise: config.depthwise,
             size: [height, width],
             kernel: config.kernel,
             stride: config.stride,

@@ -302,7 +302,7 @@ impl EfficientNetLite {
         let style = Style::of(folder.word("architecture").unwrap_or_default());
         let classifier = vision::new_head(LAST, head, device);
         let mut network = Self::new(style, classifier, head.dropout.unwrap_or(DROPOUT), device);
-        network.json = folder.config.clone();
+        network.json.clone_from(&folder.config);
         vision::fill(network, &NAMING, folder, head, reading)
     }
 }

@@ -305,10 +305,10 @@ impl Processor {
 
 fn side(size: Side) -> Result<usize> {
     match size {
-        Side::Square(side)
+        Side::Square(pixels)
         | Side::Shorter {
-            shortest_edge: side,
-        } => Ok(side),
+            shortest_edge: pixels,
+        } => Ok(pixels),
         Side::Box { height, width } if height == width => Ok(height),
         Side::Box { height, width } => Err(Error::stage(format!(
             "the input of {height}×{width} pixels is no square"

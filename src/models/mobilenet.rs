@@ -49,18 +49,13 @@ const DROPOUT: f64 = 0.2;
 /// The network.
 #[derive(Module, Debug)]
 pub struct MobileNetV2 {
-    features: Vec<Feature>,
+    stem: ConvNorm,
+    blocks: Vec<InvertedResidual>,
+    last: ConvNorm,
     dropout: Dropout,
     classifier: Linear,
     #[module(skip)]
     json: Map<String, Value>,
-}
-
-/// One of `features`.
-#[derive(Module, Debug)]
-enum Feature {
-    Layer(ConvNorm),
-    Residual(InvertedResidual),
 }
 
 /// A block that expands its input, filters every channel on its own, and projects the result onto few channels; where the
@@ -96,7 +91,7 @@ impl InvertedResidualConfig {
         };
         let expand = (self.expansion != 1).then(|| layer(self.inputs, hidden).init(device));
         let depthwise = ConvNormConfig {
-            groups: hidden,
+            depthwise: true,
             kernel: self.kernel,
             stride: self.stride,
             ..layer(hidden, hidden)
@@ -117,13 +112,13 @@ impl InvertedResidualConfig {
 impl MobileNetV2 {
     /// The network with nothing in its weights yet, and `classifier` on top.
     fn new(classifier: Linear, dropout: f64, device: &Device) -> Self {
-        let first = ConvNormConfig {
+        let stem = ConvNormConfig {
             kernel: 3,
             stride: 2,
             activation: Activation::Relu6,
             ..ConvNormConfig::new(3, FIRST)
         };
-        let mut features = vec![Feature::Layer(first.init(device))];
+        let mut blocks = Vec::new();
         let mut inputs = FIRST;
         for (expansion, outputs, count, stride) in STAGES {
             for index in 0..count {
@@ -136,7 +131,7 @@ impl MobileNetV2 {
                     padding: Padding::Centred,
                     epsilon: 1e-5,
                 };
-                features.push(Feature::Residual(block.init(device)));
+                blocks.push(block.init(device));
                 inputs = outputs;
             }
         }
@@ -144,9 +139,10 @@ impl MobileNetV2 {
             activation: Activation::Relu6,
             ..ConvNormConfig::new(inputs, LAST)
         };
-        features.push(Feature::Layer(last.init(device)));
         Self {
-            features,
+            stem: stem.init(device),
+            blocks,
+            last: last.init(device),
             dropout: DropoutConfig::new(dropout).init(),
             classifier,
             json: Map::new(),
@@ -175,28 +171,25 @@ impl InvertedResidual {
 impl Blocks for MobileNetV2 {
     /// `features.0` … `features.18`, `classifier`.
     fn blocks(&self) -> Vec<String> {
-        let features = (0..self.features.len()).map(|index| format!("features.{index}"));
+        let features = (0..self.blocks.len() + 2).map(|index| format!("features.{index}"));
         features.chain(["classifier".to_string()]).collect()
     }
 
     /// The last of the features ends with the mean over the map.
     fn forward(&self, block: usize, x: Activations) -> Activations {
-        match (self.features.get(block), x) {
-            (Some(feature), Activations::Images(x) | Activations::Map(x)) => {
-                let x = match feature {
-                    Feature::Layer(layer) => layer.forward(x),
-                    Feature::Residual(residual) => residual.forward(x),
-                };
-                if block + 1 == self.features.len() {
-                    Activations::Pooled(global_mean(x))
-                } else {
-                    Activations::Map(x)
-                }
+        let depth = self.blocks.len();
+        match (block, x) {
+            (0, Activations::Images(x)) => Activations::Map(self.stem.forward(x)),
+            (block, Activations::Map(x)) if (1..=depth).contains(&block) => {
+                Activations::Map(self.blocks[block - 1].forward(x))
             }
-            (None, Activations::Pooled(x)) => {
+            (block, Activations::Map(x)) if block == depth + 1 => {
+                Activations::Pooled(global_mean(self.last.forward(x)))
+            }
+            (block, Activations::Pooled(x)) if block == depth + 2 => {
                 Activations::Logits(self.classifier.forward(dropout(&self.dropout, x)))
             }
-            (_, x) => panic!("block {block} of a MobileNetV2 cannot take {x:?}"),
+            (block, x) => panic!("block {block} of a MobileNetV2 cannot take {x:?}"),
         }
     }
 
@@ -226,19 +219,19 @@ static NAMING: Naming = Naming {
 /// A module's path → torchvision's name. There a block is a sequence, whose numbers depend on whether it expands.
 fn parameter_name(path: &str) -> String {
     let parts: Vec<&str> = path.split('.').collect();
-    let index = |layer| usize::from(layer == "norm");
+    let index = |part| usize::from(part == "norm");
     match parts[..] {
-        ["features", block, part, layer, field] => {
-            let first = if block == "1" { 0 } else { 1 };
-            let layer = match part {
-                "expand" => format!("0.{}", index(layer)),
-                "depthwise" => format!("{first}.{}", index(layer)),
-                _ => format!("{}", first + 1 + index(layer)),
+        ["stem", part, field] => format!("features.0.{}.{}", index(part), torch_name(field)),
+        ["last", part, field] => format!("features.18.{}.{}", index(part), torch_name(field)),
+        ["blocks", block, layer, part, field] => {
+            let block = block.parse::<usize>().map_or(0, |block| block + 1);
+            let expands = usize::from(block != 1);
+            let place = match layer {
+                "expand" => format!("0.{}", index(part)),
+                "depthwise" => format!("{expands}.{}", index(part)),
+                _ => format!("{}", expands + 1 + index(part)),
             };
-            format!("features.{block}.conv.{layer}.{}", torch_name(field))
-        }
-        ["features", block, layer, field] => {
-            format!("features.{block}.{}.{}", index(layer), torch_name(field))
+            format!("features.{block}.conv.{place}.{}", torch_name(field))
         }
         ["classifier", field] => format!("classifier.1.{field}"),
         _ => path.to_string(),
@@ -261,7 +254,7 @@ impl MobileNetV2 {
     ) -> Result<(Self, Account)> {
         let classifier = vision::new_head(LAST, head, device);
         let mut network = Self::new(classifier, head.dropout.unwrap_or(DROPOUT), device);
-        network.json = folder.config.clone();
+        network.json.clone_from(&folder.config);
         vision::fill(network, &NAMING, folder, head, reading)
     }
 }

@@ -29,10 +29,13 @@ pub struct Architecture {
     pub task: Task,
     /// Its public checkpoints, each a value of `architecture` in `config.json`.
     pub(super) variants: &'static [Variant],
-    load: fn(&ModelFolder, &Head, Reading, &Device) -> Result<(Network, Account)>,
+    load: Load,
     /// The name under which weights with these names and shapes are known, if they are those of this architecture.
     recognise: fn(&Shapes<'_>) -> Option<&'static str>,
 }
+
+/// Builds a network, and fills it with a checkpoint.
+type Load = fn(&ModelFolder, &Head, Reading, &Device) -> Result<(Network, Account)>;
 
 /// Every architecture.
 pub const ARCHITECTURES: &[Architecture] = &[

@@ -285,7 +285,7 @@ impl ResNet {
         let config = ResNetConfig::of(folder.word("architecture").unwrap_or_default());
         let fc = vision::new_head(config.outputs(), head, device);
         let mut network = Self::new(config, fc, head.dropout.unwrap_or(0.0), device);
-        network.json = folder.config.clone();
+        network.json.clone_from(&folder.config);
         vision::fill(network, &NAMING, folder, head, reading)
     }
 }

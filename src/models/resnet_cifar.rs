@@ -1,5 +1,5 @@
 //! The ResNets for CIFAR-10 (He et al., arXiv:1512.03385, section 4.2) whose shortcuts have no parameters (option A), with the
-//! names of akamaster/pytorch_resnet_cifar10.
+//! names of `akamaster/pytorch_resnet_cifar10`.
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
 
@@ -253,7 +253,7 @@ impl CifarResNet {
         let depth = depth(folder.word("architecture").unwrap_or_default());
         let linear = vision::new_head(WIDTHS[2], head, device);
         let mut network = Self::new(depth, linear, head.dropout.unwrap_or(0.0), device);
-        network.json = folder.config.clone();
+        network.json.clone_from(&folder.config);
         vision::fill(network, &NAMING, folder, head, reading)
     }
 }

@@ -151,7 +151,7 @@ struct Embeddings {
     cls_token: Param<Tensor<3>>,
     distillation_token: Option<Param<Tensor<3>>>,
     /// One for each token: `[1, tokens, width]`.
-    position_embeddings: Param<Tensor<3>>,
+    positions: Param<Tensor<3>>,
     projection: Projection,
     dropout: Dropout,
 }
@@ -205,7 +205,7 @@ impl Embeddings {
         Self {
             cls_token: token(),
             distillation_token: (config.model_type == Family::Deit).then(token),
-            position_embeddings: Initializer::Zeros.init([1, config.tokens(), width], device),
+            positions: Initializer::Zeros.init([1, config.tokens(), width], device),
             projection: Projection {
                 weight: Initializer::Zeros.init([width, 3, patch, patch], device),
                 bias: Initializer::Zeros.init([width], device),
@@ -331,7 +331,7 @@ impl Embeddings {
         let mut tokens = vec![token(&self.cls_token)];
         tokens.extend(self.distillation_token.as_ref().map(token));
         tokens.push(patches);
-        let states = Tensor::cat(tokens, 1) + self.position_embeddings.val();
+        let states = Tensor::cat(tokens, 1) + self.positions.val();
         dropout(&self.dropout, states)
     }
 }
@@ -406,6 +406,7 @@ fn parameter_name(path: &str) -> String {
         ["embeddings", "projection", field] => {
             format!("embeddings.patch_embeddings.projection.{field}")
         }
+        ["embeddings", "positions"] => "embeddings.position_embeddings".into(),
         ["layers", index, part, field] => {
             let part = match part {
                 "before" => "layernorm_before",
@@ -458,7 +459,7 @@ impl Vit {
         config.check()?;
         let classifier = vision::new_head(config.hidden_size, head, device);
         let mut network = Self::new(config, classifier, head.dropout.unwrap_or(0.0), device);
-        network.json = folder.config.clone();
+        network.json.clone_from(&folder.config);
         let naming = network.naming();
         vision::fill(network, naming, folder, head, reading)
     }

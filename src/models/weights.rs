@@ -41,7 +41,7 @@ impl Checkpoint {
             tensors(&mut PytorchStore::from_file(&file).map_indices_contiguous(false))
         };
         let stored = stored.map_err(|cause| damaged(&file).cause(cause))?;
-        let wrapped = wrapping(stored.keys());
+        let wrapped = wrapping(&stored);
         let mut tensors = BTreeMap::new();
         for (name, tensor) in stored {
             let renamed = rename(&name[wrapped..]);
@@ -135,14 +135,21 @@ pub(super) type Shapes<'a> = BTreeMap<&'a str, &'a [usize]>;
 
 /// How much of every name only says how a training script kept its network: in a dictionary beside its optimiser, or in
 /// PyTorch's `DataParallel`.
-fn wrapping<'a>(names: impl Iterator<Item = &'a String> + Clone) -> usize {
+fn wrapping(tensors: &BTreeMap<String, StoredTensor>) -> usize {
     const WRAPPERS: &[&str] = &["state_dict.", "model_state_dict.", "model.", "module."];
+    let Some(name) = tensors.keys().next() else {
+        return 0;
+    };
     let mut length = 0;
-    while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {
-        let mut names = names.clone().peekable();
-        names.peek().is_some() && names.all(|name| name[length..].starts_with(**wrapper))
-    }) {
-        length += wrapper.len();
+    while let Some(wrapper) = WRAPPERS
+        .iter()
+        .find(|wrapper| name[length..].starts_with(**wrapper))
+    {
+        let longer = &name[..length + wrapper.len()];
+        if !tensors.keys().all(|name| name.starts_with(longer)) {
+            break;
+        }
+        length = longer.len();
     }
     length
 }

@@ -1,0 +1,166 @@
+use super::*;
+
+/// The definition, term by term.
+fn slow(images: &[f32], shape: &Shape, weights: &Weights<'_>) -> Vec<f32> {
+    let [height, width] = shape.output_size();
+    let input = |image: usize, channel: usize, row: usize, column: usize| {
+        let row = row
+            .checked_sub(shape.padding[0].0)
+            .filter(|row| *row < shape.size[0]);
+        let column = column
+            .checked_sub(shape.padding[1].0)
+            .filter(|column| *column < shape.size[1]);
+        match (row, column) {
+            (Some(row), Some(column)) => {
+                let plane = (image * shape.inputs + channel) * shape.plane();
+                images[plane + row * shape.size[1] + column]
+            }
+            _ => 0.0,
+        }
+    };
+    let batch = images.len() / (shape.inputs * shape.plane());
+    let mut results = Vec::new();
+    for place in 0..batch * shape.outputs * height * width {
+        let (row, column) = (place / width % height, place % width);
+        let channel = place / (width * height) % shape.outputs;
+        let image = place / (width * height * shape.outputs);
+        let mut sum = 0.0_f64;
+        for tap in 0..shape.fan_in() {
+            let (tap_row, tap_column) = (tap / shape.kernel % shape.kernel, tap % shape.kernel);
+            let of = tap / (shape.kernel * shape.kernel);
+            let of = if shape.depthwise { channel } else { of };
+            let value = input(
+                image,
+                of,
+                row * shape.stride + tap_row,
+                column * shape.stride + tap_column,
+            );
+            sum += f64::from(value) * f64::from(weights.kernels[channel * shape.fan_in() + tap]);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "results are f32")]
+        let value = sum as f32 * weights.scale[channel] + weights.shift[channel];
+        results.push(match weights.activation {
+            Activation::Identity => value,
+            Activation::Relu => value.max(0.0),
+            Activation::Relu6 => value.clamp(0.0, 6.0),
+        });
+    }
+    results
+}
+
+/// Numbers between -1 and 1 without a pattern that a wrong index could keep.
+fn numbers(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f32::from(i16::from_le_bytes([
+            state.to_le_bytes()[2],
+            state.to_le_bytes()[3],
+        ])) / 32768.0
+    };
+    (0..len).map(next).collect()
+}
+
+#[test]
+fn every_way_gives_what_the_definition_gives() {
+    let shape = Shape {
+        inputs: 5,
+        outputs: 5,
+        depthwise: false,
+        size: [9, 14],
+        kernel: 1,
+        stride: 1,
+        padding: [(0, 0); 2],
+    };
+    let mut shapes = vec![
+        shape,
+        Shape {
+            outputs: 7,
+            ..shape
+        },
+        Shape { stride: 2, ..shape },
+    ];
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2), (7, 2), (3, 3), (2, 2)] {
+        for padding in [[(kernel / 2, kernel / 2); 2], [(0, 1), (1, 2)], [(0, 0); 2]] {
+            for depthwise in [false, true] {
+                let outputs = if depthwise { 5 } else { 3 };
+                shapes.push(Shape {
+                    outputs,
+                    depthwise,
+                    kernel,
+                    stride,
+                    padding,
+                    ..shape
+                });
+            }
+        }
+    }
+    // Larger than a tile, and smaller than a block.
+    shapes.push(Shape {
+        size: [40, 33],
+        ..shape
+    });
+    shapes.push(Shape {
+        size: [40, 33],
+        kernel: 3,
+        padding: [(1, 1); 2],
+        ..shape
+    });
+    shapes.push(Shape {
+        size: [1, 1],
+        depthwise: true,
+        kernel: 3,
+        padding: [(1, 1); 2],
+        ..shape
+    });
+    for (index, shape) in shapes.iter().enumerate() {
+        let images = numbers(2 * shape.inputs * shape.plane(), 1);
+        let kernels = numbers(shape.outputs * shape.fan_in(), 2);
+        let (scale, shift) = (numbers(shape.outputs, 3), numbers(shape.outputs, 4));
+        let activations = [Activation::Identity, Activation::Relu, Activation::Relu6];
+        let weights = Weights {
+            kernels: &kernels,
+            scale: &scale,
+            shift: &shift,
+            activation: activations[index % activations.len()],
+        };
+        let (fast, slow) = (
+            convolve(&images, shape, &weights),
+            slow(&images, shape, &weights),
+        );
+        assert_eq!(fast.len(), slow.len(), "{shape:?}");
+        for (fast, slow) in fast.iter().zip(&slow) {
+            assert!((fast - slow).abs() < 1e-5, "{shape:?}: {fast}, not {slow}");
+        }
+    }
+}
+
+#[test]
+fn an_image_gives_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
+    for (depthwise, kernel) in [(false, 1), (false, 3), (true, 3)] {
+        let shape = Shape {
+            inputs: 24,
+            outputs: 24,
+            depthwise,
+            size: [30, 31],
+            kernel,
+            stride: 1,
+            padding: [(kernel / 2, kernel / 2); 2],
+        };
+        let images = numbers(5 * 24 * 30 * 31, 1);
+        let kernels = numbers(24 * shape.fan_in(), 2);
+        let weights = Weights {
+            kernels: &kernels,
+            scale: &[1.0; 24],
+            shift: &[0.0; 24],
+            activation: Activation::Identity,
+        };
+        let together = convolve(&images, &shape, &weights);
+        let alone = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .build()
+            .expect("a pool");
+        let alone = alone.install(|| convolve(&images[4 * 24 * 30 * 31..], &shape, &weights));
+        assert_eq!(together[4 * 24 * 30 * 31..], alone);
+    }
+}
