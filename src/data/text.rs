@@ -62,6 +62,14 @@ pub fn texts(table: &Table, name: &str) -> Result<Vec<String>> {
     without_nulls(table.as_text(name)?, name)
 }
 
+/// The values of column `name` of `table`, as text.
+///
+/// # Errors
+/// No such column, one of lists or structs, a row without value.
+pub fn values(table: &Table, name: &str) -> Result<Vec<String>> {
+    without_nulls(table.as_text(name)?, name)
+}
+
 /// The class of each row by column `name` of `table`: indices into `labels`.
 ///
 /// A label is the class of that name. Where the column holds integers or booleans and `labels` holds other names, its

@@ -26,9 +26,16 @@ pub(super) struct Made {
     _folder: Arc<tempfile::TempDir>,
     /// What it told the user.
     pub(super) notices: Vec<String>,
+    /// The lines of its log.
+    pub(super) logs: Vec<String>,
 }
 
 impl Made {
+    /// The folder of output `port`.
+    pub(super) fn folder(&self, port: &str) -> &Path {
+        &self.outputs[port]
+    }
+
     /// The table at output `port`.
     pub(super) fn table(&self, port: &str) -> Table {
         Table::read(&self.outputs[port]).expect("a table")
@@ -51,6 +58,16 @@ impl Bench {
     /// The path of `name` in the folder.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A new empty folder called `name`.
+    fn fresh(&self, name: &str) -> PathBuf {
+        let folder = tempfile::tempdir_in(self.folder.path())
+            .expect("a folder")
+            .keep();
+        let folder = folder.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        folder
     }
 
     /// Writes a file.
@@ -86,45 +103,54 @@ impl Bench {
 
     /// Runs the stage on tables of its own.
     pub(super) fn run(&self, settings: &str, inputs: &[(&str, &Table)], seed: u64) -> Result<Made> {
+        let mut folders = BTreeMap::new();
+        for (port, table) in inputs {
+            let folder = self.fresh("input");
+            table.write(&folder)?;
+            folders.insert((*port).into(), folder);
+        }
+        self.run_on(settings, folders, seed)
+    }
+
+    /// Runs the stage on artifacts: input port → folder.
+    pub(super) fn run_on(
+        &self,
+        settings: &str,
+        inputs: BTreeMap<String, PathBuf>,
+        seed: u64,
+    ) -> Result<Made> {
         let stage = self.parse(settings)?;
         stage.check()?;
-        let fresh = |name: &str| -> PathBuf {
-            let folder = tempfile::tempdir_in(self.folder.path())
-                .expect("a folder")
-                .keep();
-            let folder = folder.join(name);
-            std::fs::create_dir_all(&folder).expect("a folder");
-            folder
-        };
         let mut job = Job {
             stage: "it".into(),
-            scratch: fresh("scratch"),
-            downloads: fresh("downloads"),
+            scratch: self.fresh("scratch"),
+            downloads: self.fresh("downloads"),
+            inputs,
             seed,
             device: "cpu".into(),
             offline: true,
             ..Job::default()
         };
-        for (port, table) in inputs {
-            let folder = fresh("input");
-            table.write(&folder)?;
-            job.inputs.insert((*port).into(), folder);
-        }
         for output in stage.outputs() {
-            job.outputs.insert(output.port.clone(), fresh("output"));
+            job.outputs
+                .insert(output.port.clone(), self.fresh("output"));
         }
         let store = Store::open(&self.path("store"))?;
-        let notices = Mutex::new(Vec::new());
+        let (notices, logs) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let sink = |event: &Event| {
-            if let Event::Notice { text, .. } = event {
-                notices.lock().expect("not poisoned").push(text.clone());
-            }
+            let (lines, text) = match event {
+                Event::Notice { text, .. } => (&notices, text),
+                Event::Log { text, .. } => (&logs, text),
+                _ => return,
+            };
+            lines.lock().expect("not poisoned").push(text.clone());
         };
         stage.run(&mut StageContext::new(&job, &store, &sink, &|| false))?;
         Ok(Made {
             outputs: job.outputs,
             _folder: Arc::clone(&self.folder),
             notices: notices.into_inner().expect("not poisoned"),
+            logs: logs.into_inner().expect("not poisoned"),
         })
     }
 }

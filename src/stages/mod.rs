@@ -11,6 +11,7 @@ mod dataset;
 mod evaluate;
 mod finetune;
 mod freeze;
+mod images;
 mod mirrors;
 mod port;
 mod preprocess;
@@ -35,6 +36,7 @@ pub const KINDS: &[&dyn StageKind] = &[
     &dataset::DatasetKind,
     &preprocess::PreprocessKind,
     &split::SplitKind,
+    &images::ImagesKind,
     &freeze::FreezeKind,
     &finetune::FinetuneKind,
     &evaluate::EvaluateKind,

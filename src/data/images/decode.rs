@@ -81,7 +81,7 @@ fn upper(numbers: &[u16], channels: usize) -> Vec<u8> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// No bytes.
-    #[error("the file is empty")]
+    #[error("it is empty")]
     Empty,
     /// Not an image, whatever its name says.
     #[error("its content is not an image")]
@@ -102,7 +102,7 @@ pub enum Broken {
         max_pixels: u64,
     },
     /// It ends early.
-    #[error("the file is truncated")]
+    #[error("it is truncated")]
     Truncated,
     /// It cannot be decoded.
     #[error("its {format} data is damaged ({why})")]

@@ -2,12 +2,18 @@
 //! the image decoders; knows no stage and no model.
 
 mod decode;
+mod embedded;
 mod jpeg;
+mod listing;
+mod prepare;
 mod resize;
 mod store;
 mod transform;
 
 pub use decode::{Broken, Rgb, decode};
+pub use embedded::Embedded;
+pub use listing::{ENDINGS, Entry, Labelling, Listing, Wanted, list, list_table};
+pub use prepare::{Content, Item, OnError, Preparation, Prepared, Watch};
 pub use store::{FILE, Images, Writer, batch_len};
 pub use transform::{Interpolation, Transform};
 

@@ -1,0 +1,244 @@
+//! Which images there are and what they show: files in folders, by their folder, by a pattern in their path, or by a table.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use regex::Regex;
+
+use crate::data::{Table, text};
+use crate::error::{Context, Error, Result};
+
+/// Endings of the files that are taken for images, in any case.
+pub const ENDINGS: [&str; 9] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "gif",
+];
+
+/// Folders that hold no data of the user's, besides hidden ones.
+const PASSED_OVER: &str = "__MACOSX";
+
+/// Where an image's label comes from.
+#[derive(Clone, Debug)]
+pub enum Labelling {
+    /// The first folder of its path.
+    Folder,
+    /// The first group of a pattern in its path, or what the whole pattern matches.
+    Pattern(Regex),
+}
+
+/// Which labels are wanted, and what they are called: label as found → name. None: all, as found.
+pub type Wanted = Option<BTreeMap<String, String>>;
+
+/// An image and its label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its path within the folder of images, with `/` between the parts.
+    pub path: String,
+    /// Its label.
+    pub label: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The images, by path or in the order of the table.
+    pub entries: Vec<Entry>,
+    /// Files that are not images by their ending.
+    pub other_files: Vec<String>,
+    /// Images that have no label, by folder or pattern.
+    pub without_label: Vec<String>,
+    /// How many images have a label that is not wanted.
+    pub unwanted: usize,
+}
+
+/// Lists the images below `root`.
+///
+/// # Errors
+/// Folders that cannot be read, names that are not UTF-8, a folder of a class that has no image.
+pub fn list(root: &Path, labelling: &Labelling, wanted: &Wanted) -> Result<Listing> {
+    let mut found = Found::default();
+    walk(root, "", &mut found)?;
+    let mut listing = Listing {
+        other_files: found.others,
+        ..Listing::default()
+    };
+    for path in found.images {
+        match labelling.label(&path) {
+            None => listing.without_label.push(path),
+            Some(label) => {
+                let label = label.to_owned();
+                let _ = listing.add(path, &label, wanted);
+            }
+        }
+    }
+    if matches!(labelling, Labelling::Folder) && wanted.is_none() {
+        let counts = listing.counts();
+        let empty = |folder: &&String| !counts.contains_key(folder.as_str());
+        if let Some(empty) = found.folders.iter().find(empty) {
+            return Err(Error::stage(format!("the class folder `{empty}` has no image"))
+                .note(format!("images are files that end in .{}", ENDINGS.join(" .")))
+                .help("fill or remove the folder, or name the classes that count: labels = [\"…\", \"…\"]"));
+        }
+    }
+    Ok(listing)
+}
+
+/// Takes paths and labels from two columns of `table`, in its order.
+///
+/// # Errors
+/// Missing columns and values, paths that are absolute or lead out of the folder of images.
+pub fn list_table(
+    table: &Table,
+    path_column: &str,
+    label_column: &str,
+    wanted: &Wanted,
+) -> Result<Listing> {
+    let paths = text::values(table, path_column)?;
+    let labels = text::values(table, label_column)?;
+    let mut listing = Listing::default();
+    for (row, (path, label)) in paths.into_iter().zip(labels).enumerate() {
+        let inside = Path::new(&path)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if path.is_empty() || !inside {
+            let error = Error::stage(format!(
+                "row {} has the path `{path}` in column `{path_column}`",
+                row + 1
+            ));
+            return Err(
+                error.help("write paths relative to the folder of the images, without `..`")
+            );
+        }
+        let _ = listing.add(path, &label, wanted);
+    }
+    Ok(listing)
+}
+
+impl Labelling {
+    fn label<'p>(&self, path: &'p str) -> Option<&'p str> {
+        match self {
+            Self::Folder => path.split_once('/').map(|(folder, _)| folder),
+            Self::Pattern(pattern) => {
+                let found = pattern.captures(path)?;
+                let part = found.get(1).or_else(|| found.get(0))?.as_str();
+                (!part.is_empty()).then_some(part)
+            }
+        }
+    }
+}
+
+impl Listing {
+    /// Adds an image if its label is wanted; returns the name of the label then.
+    pub(super) fn add(&mut self, path: String, label: &str, wanted: &Wanted) -> Option<String> {
+        let name = match wanted {
+            None => Some(label),
+            Some(names) => names.get(label).map(String::as_str),
+        };
+        match name {
+            Some(label) => self.entries.push(Entry {
+                path,
+                label: label.to_owned(),
+            }),
+            None => self.unwanted += 1,
+        }
+        name.map(str::to_owned)
+    }
+
+    /// How many images each label has.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for entry in &self.entries {
+            *counts.entry(entry.label.as_str()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Refuses what nothing can be learnt from.
+    ///
+    /// # Errors
+    /// No image, a wanted label that no image has, one label only that was not asked for.
+    pub fn check(&self, wanted: &Wanted) -> Result<()> {
+        let counts = self.counts();
+        if let Some(names) = wanted {
+            if let Some((found, name)) = names
+                .iter()
+                .find(|(_, name)| !counts.contains_key(name.as_str()))
+            {
+                let what = if found == name {
+                    format!("no image has the label `{found}`")
+                } else {
+                    format!("no image has the label `{found}`, which `labels` calls `{name}`")
+                };
+                return Err(Error::stage(what));
+            }
+            return Ok(());
+        }
+        match (counts.len(), self.without_label.first()) {
+            (0, Some(first)) => Err(Error::stage(format!("no image has a label, `{first}` for one"))
+                .help("put each class into a folder of its own, or say where in the path the label is: label_pattern = \"^([A-Z])\"")),
+            (0, None) => Err(Error::stage("there is no image")
+                .note(format!("images are files that end in .{}", ENDINGS.join(" .")))
+                .note(format!("{} other files are there", self.other_files.len()))),
+            (1, _) => {
+                let only = counts.keys().next().copied().unwrap_or_default();
+                Err(Error::stage(format!("all {} images have the label `{only}`", self.entries.len()))
+                    .help(format!("if the classes are one folder deeper, name that folder; if one class is meant, write labels = [\"{only}\"]")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    images: Vec<String>,
+    others: Vec<String>,
+    /// The folders directly below the root.
+    folders: Vec<String>,
+}
+
+/// Finds the files below `folder`, sorted by path; `prefix` is its path within the root, with a slash at its end.
+fn walk(folder: &Path, prefix: &str, found: &mut Found) -> Result<()> {
+    let cannot = || format!("cannot list `{}`", folder.display());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).or_stage(cannot)? {
+        let name = entry.or_stage(cannot)?.file_name();
+        names.push(name.into_string().map_err(|name| {
+            Error::stage(format!(
+                "the name of `{}` is not UTF-8",
+                folder.join(name).display()
+            ))
+            .help("rename the file")
+        })?);
+    }
+    names.sort_unstable();
+    for name in names {
+        let path: PathBuf = folder.join(&name);
+        let relative = format!("{prefix}{name}");
+        let hidden = name.starts_with('.') || name == PASSED_OVER;
+        // Links are followed: data sets are often linked to another disk.
+        let metadata =
+            std::fs::metadata(&path).or_stage(|| format!("cannot read `{}`", path.display()))?;
+        match (metadata.is_dir(), hidden) {
+            (true, true) => {}
+            (true, false) => {
+                if prefix.is_empty() {
+                    found.folders.push(name);
+                }
+                walk(&path, &format!("{relative}/"), found)?;
+            }
+            (false, false) if is_image(&path) => found.images.push(relative),
+            (false, _) => found.others.push(relative),
+        }
+    }
+    Ok(())
+}
+
+fn is_image(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| {
+        ENDINGS
+            .iter()
+            .any(|known| ending.eq_ignore_ascii_case(known))
+    })
+}

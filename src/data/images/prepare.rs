@@ -1,0 +1,240 @@
+//! Many images → the artifact: decoded, transformed and written batch by batch, each batch on all threads. The result depends on
+//! neither the number of threads nor their speed.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::decode::{Broken, decode};
+use super::listing::Entry;
+use super::store::Writer;
+use super::transform::Transform;
+use crate::error::{Error, Result};
+
+/// Larger files are not read: no photo is, and memory is finite.
+const MOST_BYTES: u64 = 1 << 30;
+/// How many broken images an error names.
+const NAMED: usize = 5;
+/// After how many images progress is shown.
+const STEP: usize = 8;
+
+/// An image that is still encoded.
+#[derive(Debug)]
+pub struct Item {
+    /// Its path within its source, for messages and for the artifact.
+    pub path: String,
+    /// Its label.
+    pub label: String,
+    /// Its bytes.
+    pub content: Content,
+}
+
+impl Item {
+    /// The image of a listing of the files below `root`.
+    #[must_use]
+    pub fn file(root: &Path, entry: &Entry) -> Self {
+        Self {
+            path: entry.path.clone(),
+            label: entry.label.clone(),
+            content: Content::File(root.join(&entry.path)),
+        }
+    }
+}
+
+/// Where the bytes of an encoded image are.
+#[derive(Debug)]
+pub enum Content {
+    /// In a file, which is read when its turn comes.
+    File(PathBuf),
+    /// In memory.
+    Bytes(Vec<u8>),
+}
+
+/// What becomes of images that cannot be read.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// They are named, and nothing is made.
+    #[default]
+    Error,
+    /// They are named and left out.
+    Skip,
+}
+
+/// Watches the work, and may stop it. Called by many threads.
+pub trait Watch: Sync {
+    /// So many images are done.
+    fn progress(&self, done: usize);
+
+    /// Called for every image.
+    ///
+    /// # Errors
+    /// If the work is to stop.
+    fn check_cancelled(&self) -> Result<()>;
+}
+
+/// How images are made ready.
+#[derive(Clone, Copy, Debug)]
+pub struct Preparation {
+    /// What is done to each.
+    pub transform: Transform,
+    /// The most pixels that an image may have before it is transformed.
+    pub max_pixels: u64,
+    /// What becomes of images that cannot be read.
+    pub on_error: OnError,
+}
+
+/// What was made.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// Label → number of images.
+    pub counts: BTreeMap<String, usize>,
+    /// The images that were left out, and why.
+    pub broken: Vec<(String, Broken)>,
+}
+
+impl Preparation {
+    /// Writes all images of `batches` into `writer`, whose images have the transform's size.
+    ///
+    /// # Errors
+    /// Those of `batches`, of the disk and of `watch`; images that cannot be read, unless they are skipped.
+    pub fn run(
+        &self,
+        batches: impl Iterator<Item = Result<Vec<Item>>>,
+        mut writer: Writer,
+        watch: &dyn Watch,
+    ) -> Result<Prepared> {
+        let mut prepared = Prepared::default();
+        let done = AtomicUsize::new(0);
+        for batch in batches {
+            let batch = batch?;
+            let mut pixels = vec![0; batch.len() * self.transform.bytes()];
+            let broken = self.transform_all(&batch, &mut pixels, &done, watch)?;
+            if self.on_error == OnError::Error
+                && let Some(error) = refusal(&batch, &broken)
+            {
+                return Err(error);
+            }
+            self.close_gaps(&broken, &mut pixels);
+            let (mut labels, mut paths) = (Vec::new(), Vec::new());
+            for (item, broken) in batch.iter().zip(broken) {
+                if let Some(why) = broken {
+                    prepared.broken.push((item.path.clone(), why));
+                } else {
+                    *prepared.counts.entry(item.label.clone()).or_default() += 1;
+                    labels.push(item.label.as_str());
+                    paths.push(item.path.as_str());
+                }
+            }
+            if !labels.is_empty() {
+                writer.write(pixels, &labels, &paths)?;
+            }
+        }
+        writer.finish()?;
+        Ok(prepared)
+    }
+
+    /// Decodes and transforms all of `batch` into `pixels`; returns for each what is wrong with it.
+    fn transform_all(
+        &self,
+        batch: &[Item],
+        pixels: &mut [u8],
+        done: &AtomicUsize,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Option<Broken>>> {
+        let places = pixels.par_chunks_exact_mut(self.transform.bytes());
+        let work = batch.par_iter().zip(places).map(|(item, place)| {
+            watch.check_cancelled()?;
+            let decoded = item.content.decode(self.max_pixels);
+            let broken = decoded
+                .map(|image| self.transform.apply(&image, place))
+                .err();
+            let count = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if count.is_multiple_of(STEP) {
+                watch.progress(count);
+            }
+            Ok(broken)
+        });
+        // One photo at a time: they differ too much in size to be dealt out in advance.
+        work.with_max_len(1).collect()
+    }
+
+    /// Moves the images behind broken ones forward.
+    fn close_gaps(&self, broken: &[Option<Broken>], pixels: &mut Vec<u8>) {
+        let bytes = self.transform.bytes();
+        let whole = (0..broken.len()).filter(|index| broken[*index].is_none());
+        let mut kept = 0;
+        for index in whole {
+            pixels.copy_within(index * bytes..(index + 1) * bytes, kept * bytes);
+            kept += 1;
+        }
+        pixels.truncate(kept * bytes);
+    }
+}
+
+/// The error that names the broken images of a batch.
+fn refusal(batch: &[Item], broken: &[Option<Broken>]) -> Option<Error> {
+    let named = batch.iter().zip(broken);
+    let mut named = named.filter_map(|(item, broken)| Some((&item.path, broken.as_ref()?)));
+    let (path, why) = named.next()?;
+    let error = Error::stage(format!("the image `{path}` cannot be read")).cause(why.to_string());
+    let more: Vec<_> = named.collect();
+    let error = more
+        .iter()
+        .take(NAMED - 1)
+        .fold(error, |error, (path, why)| {
+            error.note(format!("nor can `{path}`: {why}"))
+        });
+    let error = match more.len().saturating_sub(NAMED - 1) {
+        0 => error,
+        rest => error.note(format!(
+            "nor can {rest} more of the {} that were looked at",
+            batch.len()
+        )),
+    };
+    Some(match why {
+        Broken::TooLarge { .. } => error.help("if it is no mistake, raise `max_pixels`; or leave such images out: on_error = \"skip\""),
+        _ => error.help("repair or remove the file; or leave such images out: on_error = \"skip\""),
+    })
+}
+
+impl Content {
+    fn decode(&self, max_pixels: u64) -> Result<super::Rgb, Broken> {
+        match self {
+            Self::Bytes(bytes) => guarded(bytes, max_pixels),
+            Self::File(path) => {
+                let unreadable = |error: std::io::Error| Broken::Unreadable(error.to_string());
+                let file = File::open(path).map_err(unreadable)?;
+                let mut bytes = Vec::new();
+                file.take(MOST_BYTES)
+                    .read_to_end(&mut bytes)
+                    .map_err(unreadable)?;
+                guarded(&bytes, max_pixels)
+            }
+        }
+    }
+}
+
+/// Decodes; a decoder that panics on hostile bytes must not take the other images with it.
+fn guarded(bytes: &[u8], max_pixels: u64) -> Result<super::Rgb, Broken> {
+    std::panic::catch_unwind(|| decode(bytes, max_pixels)).unwrap_or_else(|_| {
+        Err(Broken::Damaged {
+            format: "image",
+            why: "the decoder gave up".into(),
+        })
+    })
+}
