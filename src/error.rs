@@ -238,6 +238,22 @@ impl Error {
         self
     }
 
+    /// Changes every text of it: message, labels, causes, notes and help.
+    #[must_use]
+    pub fn map_text(mut self, change: impl Fn(&str) -> String) -> Self {
+        let inner = &mut *self.0;
+        let labels = inner.labels.iter_mut().map(|label| &mut label.text);
+        let texts = std::iter::once(&mut inner.message)
+            .chain(labels)
+            .chain(&mut inner.causes)
+            .chain(&mut inner.notes)
+            .chain(&mut inner.help);
+        for text in texts {
+            *text = change(text);
+        }
+        self
+    }
+
     /// Changes the kind.
     #[must_use]
     pub fn of_kind(mut self, kind: Kind) -> Self {
@@ -355,6 +371,25 @@ mod tests {
         assert_eq!(closest("learing_rate", known), Some("learning_rate"));
         assert_eq!(closest("epoch", known), Some("epochs"));
         assert_eq!(closest("dropout", known), None);
+    }
+
+    #[test]
+    fn every_text_can_be_changed() {
+        let source = Arc::new(Source::new("a.toml", "x"));
+        let error = Error::usage("a")
+            .at(&Span::new(&source, 0..1), "a")
+            .cause("a")
+            .note("a")
+            .help("a")
+            .map_text(|text| text.replace('a', "b"));
+        let texts = [
+            error.message(),
+            &error.labels()[0].text,
+            &error.causes()[0],
+            &error.notes()[0],
+            error.help_text().unwrap_or_default(),
+        ];
+        assert_eq!(texts, ["b"; 5]);
     }
 
     #[test]

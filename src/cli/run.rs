@@ -86,37 +86,23 @@ impl Args {
                 errors: summary
                     .errors
                     .iter()
-                    .map(|(stage, error)| of_stage(stage, error))
+                    .map(|(stage, error)| of_stage(&project, stage, error))
                     .collect(),
             }),
         }
     }
 }
 
-/// The error with its stage in the message.
-fn of_stage(stage: &str, error: &Error) -> Error {
-    let message = error.message();
-    if stage.is_empty() || message.contains(&format!("`{stage}`")) {
+/// The error with its stage in the message, and at the stage if it has no better place.
+fn of_stage(project: &Project, stage: &str, error: &Error) -> Error {
+    let Ok(index) = project.plan.find(stage) else {
         return error.clone();
+    };
+    let error = error.clone().or_at(&project.plan.nodes[index].span, "");
+    let message = error.message();
+    if message.contains(&format!("`{stage}`")) {
+        return error;
     }
-    error
-        .clone()
-        .with_message(format!("stage `{stage}`: {message}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_error_names_its_stage_once() {
-        let named = Error::stage("stage `tune` was interrupted");
-        assert_eq!(of_stage("tune", &named).message(), named.message());
-        let bare = Error::stage("no such column");
-        assert_eq!(
-            of_stage("tune", &bare).message(),
-            "stage `tune`: no such column"
-        );
-        assert_eq!(of_stage("", &bare).message(), "no such column");
-    }
+    let message = format!("stage `{stage}`: {message}");
+    error.with_message(message)
 }

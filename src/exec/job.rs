@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
@@ -107,7 +107,8 @@ impl Runner for InProcess {
         }
         let mut context = StageContext::new(&job, around.store, around.events, around.cancelled);
         let end = catch_unwind(AssertUnwindSafe(|| node.stage.run(&mut context)));
-        end.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
+        end.unwrap_or_else(|panic| Err(panicked(&*panic)))
+            .map_err(|error| without_home(error, home.path()))?;
         let metrics = context.take_metrics();
         let moved = node.stage.files().into_iter().find(|file| {
             let before = task
@@ -148,6 +149,15 @@ impl Runner for InProcess {
 fn folder(path: PathBuf) -> Result<PathBuf> {
     std::fs::create_dir_all(&path).or_stage(|| format!("cannot create `{}`", path.display()))?;
     Ok(path)
+}
+
+/// The error with the names that users know: `model/config.json` is a file of port `model`, wherever it lay.
+fn without_home(error: Error, home: &Path) -> Error {
+    let folders = ["in", "out", "scratch"].map(|name| format!("{}/", home.join(name).display()));
+    error.map_text(|text| {
+        let strip = |text: String, folder: &String| text.replace(folder, "");
+        folders.iter().fold(text.to_string(), strip)
+    })
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {

@@ -131,7 +131,9 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             lines.push(rest[..broken].to_string());
             rest = rest[broken..].trim_start();
         }
-        lines.push(rest.to_string());
+        if !rest.is_empty() || line.is_empty() {
+            lines.push(rest.to_string());
+        }
     }
     lines
 }

@@ -92,13 +92,14 @@ impl StageKind for DatasetKind {
     }
 }
 
-/// The last part of a source, without what a web address may add.
+/// The last part of a source: of the file in an archive, else of the address without its query.
 fn file_name(source: &str) -> &str {
-    let source = match source.split_once("://") {
-        Some((_, address)) => address.split(['?', '#']).next().unwrap_or(address),
+    let path = match source.split_once('#') {
+        Some((_, member)) => member,
+        None if source.contains("://") => source.split('?').next().unwrap_or(source),
         None => source,
     };
-    source.rsplit(['/', '#']).next().unwrap_or(source)
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// How the bytes become a table.

@@ -97,7 +97,8 @@ impl Parts {
         let sum: f64 = self.shares().iter().sum();
         if (sum - 1.0).abs() > 1e-9 {
             return Err(Error::usage(format!(
-                "the shares of `parts` sum to {sum}, not to 1"
+                "the shares of `parts` sum to {}, not to 1",
+                (sum * 1e6).round() / 1e6
             )));
         }
         Ok(())

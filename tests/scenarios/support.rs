@@ -175,13 +175,20 @@ impl Ran {
         String::from_utf8_lossy(bytes).replace(&self.project, "PROJECT")
     }
 
-    /// The error that it ended with: standard error from `error:` on.
+    /// The error that it ended with: standard error from `error:` on, without the lists of all that refire knows,
+    /// which grow.
     pub(crate) fn error(&self) -> String {
         let shown = self.stderr();
-        let start = shown
-            .find("error: ")
-            .unwrap_or_else(|| panic!("refire {} shows no error:\n{shown}", self.what));
-        shown[start..].to_string()
+        let start = match shown.find("\nerror: ") {
+            Some(before) => before + 1,
+            None if shown.starts_with("error: ") => 0,
+            None => panic!("refire {} shows no error:\n{shown}", self.what),
+        };
+        shown[start..]
+            .lines()
+            .map(without_list)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// The events on standard output, which must hold nothing else.
@@ -202,4 +209,12 @@ impl Ran {
             .map(|event| format!("{} {}", word(event, "stage"), word(event, "outcome")))
             .collect()
     }
+}
+
+fn without_list(line: &str) -> String {
+    let cut = ["= note: known ", "= note: stage kinds"]
+        .iter()
+        .find_map(|start| Some(line.find(start)? + start.len()));
+    let end = cut.and_then(|from| Some(from + line[from..].find(':')?));
+    end.map_or_else(|| line.to_string(), |end| format!("{}: …", &line[..end]))
 }
