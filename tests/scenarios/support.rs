@@ -212,9 +212,15 @@ impl Ran {
 }
 
 fn without_list(line: &str) -> String {
-    let cut = ["= note: known ", "= note: stage kinds"]
+    let lists = [
+        "known model types",
+        "known architectures",
+        "known metrics",
+        "stage kinds",
+    ];
+    let cut = lists
         .iter()
-        .find_map(|start| Some(line.find(start)? + start.len()));
+        .find_map(|list| Some(line.find(&format!("= note: {list}"))? + list.len()));
     let end = cut.and_then(|from| Some(from + line[from..].find(':')?));
     end.map_or_else(|| line.to_string(), |end| format!("{}: …", &line[..end]))
 }

@@ -1,3 +1,5 @@
+//! Each way to convolve, against the definition.
+
 use super::*;
 
 /// The definition, term by term.
