@@ -3,6 +3,7 @@
 pub mod csv;
 pub mod duplicates;
 pub mod format;
+mod guard;
 pub mod images;
 pub mod ndjson;
 pub mod schema;

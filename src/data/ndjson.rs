@@ -11,6 +11,7 @@ use polars::prelude::{
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::csv::{Loaded, decode};
+use super::guard::guarded;
 use super::table::Table;
 use super::types::Type;
 use crate::error::{Context, Error, Result};
@@ -62,10 +63,10 @@ fn unreadable(name: &str, line: usize, error: &serde_json::Error) -> Error {
 }
 
 fn parse(text: &str, schema: Schema) -> PolarsResult<DataFrame> {
-    JsonReader::new(Cursor::new(text.as_bytes()))
+    let reader = JsonReader::new(Cursor::new(text.as_bytes()))
         .with_json_format(JsonFormat::JsonLines)
-        .with_schema(schema.into())
-        .finish()
+        .with_schema(schema.into());
+    guarded(|| reader.finish())
 }
 
 fn with_dates(frame: &DataFrame, types: &BTreeMap<String, Type>) -> PolarsResult<DataFrame> {

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use polars::prelude::{
     Column, DataFrame, DataType, IdxCa, IdxSize, ParquetCompression, ParquetReader, ParquetWriter,
-    PlSmallStr, SerReader, StatisticsOptions,
+    PlSmallStr, PolarsResult, SerReader, StatisticsOptions,
 };
 
+use super::guard::guarded;
 use crate::error::{Context, Error, Result};
 
 /// The file of a table artifact.
@@ -37,17 +38,21 @@ impl Table {
         Self::read_parquet(&folder.join(FILE))
     }
 
-    /// Reads a Parquet file.
+    /// Reads a Parquet file. Columns of categories become text.
     ///
     /// # Errors
     /// A file that is missing, is not Parquet, or has column types that tables do not have.
     pub fn read_parquet(path: &Path) -> Result<Self> {
         let what = || format!("cannot read the table `{}`", path.display());
         let file = File::open(path).or_stage(what)?;
-        let frame = ParquetReader::new(file)
-            .set_rechunk(true)
-            .finish()
-            .or_stage(what)?;
+        let frame =
+            guarded(|| ParquetReader::new(file).set_rechunk(true).finish()).or_stage(what)?;
+        let columns = frame.columns().iter().map(|column| match column.dtype() {
+            DataType::Categorical(..) | DataType::Enum(..) => column.cast(&DataType::String),
+            _ => Ok(column.clone()),
+        });
+        let columns = columns.collect::<PolarsResult<_>>().or_stage(what)?;
+        let frame = DataFrame::new(frame.height(), columns).or_stage(what)?;
         Ok(Self { frame })
     }
 
@@ -142,7 +147,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use polars::prelude::{NamedFrom, Series, df};
+    use polars::prelude::{CategoricalPhysical, Categories, NamedFrom, Series, df};
 
     use super::*;
 
@@ -178,6 +183,24 @@ mod tests {
         table.write(folder.path()).expect("written");
         let back = Table::read(folder.path()).expect("read");
         assert!(table.frame.equals_missing(&back.frame));
+    }
+
+    #[test]
+    fn categories_become_text() {
+        let categories = Categories::new("c".into(), PlSmallStr::EMPTY, CategoricalPhysical::U32);
+        let series = Series::new("c".into(), ["x", "y", "x"]);
+        let series = series
+            .cast(&DataType::from_categories(categories))
+            .expect("cast");
+        let mut frame = DataFrame::new_infer_height(vec![series.into()]).expect("a frame");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("c.parquet");
+        let file = File::create(&path).expect("a file");
+        ParquetWriter::new(file)
+            .finish(&mut frame)
+            .expect("written");
+        let table = Table::read_parquet(&path).expect("read");
+        assert!(table.column("c").expect("c").dtype().is_string());
     }
 
     #[test]

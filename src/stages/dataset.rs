@@ -298,6 +298,9 @@ impl Dataset {
                 let table = data::Table::read_parquet(file).map_err(|error| {
                     error.with_message(format!("cannot read `{}` as Parquet", self.name))
                 })?;
+                if table.rows() == 0 {
+                    return Err(Error::stage(format!("`{}` has no rows", self.name)));
+                }
                 Ok(Loaded {
                     table,
                     lines: Vec::new(),

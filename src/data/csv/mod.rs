@@ -12,6 +12,7 @@ use polars::prelude::{
 };
 
 use self::rows::{Row, Rows};
+use super::guard::guarded;
 use super::table::Table;
 use super::types::Type;
 use crate::error::{Context, Error, Result};
@@ -183,13 +184,14 @@ fn parse(rows: &str, names: &[String], options: CsvParseOptions) -> PolarsResult
     let marked = rows
         .starts_with(['\u{feff}', 'x'])
         .then(|| format!("\u{feff}{rows}"));
-    CsvReadOptions::default()
+    let bytes = Cursor::new(marked.as_deref().unwrap_or(rows).as_bytes());
+    let reader = CsvReadOptions::default()
         .with_has_header(false)
         .with_rechunk(true)
         .with_schema(Some(all_text(names.iter().cloned())))
         .with_parse_options(options)
-        .into_reader_with_file_handle(Cursor::new(marked.as_deref().unwrap_or(rows).as_bytes()))
-        .finish()
+        .into_reader_with_file_handle(bytes);
+    guarded(|| reader.finish())
 }
 
 /// Gives each column of text its type.

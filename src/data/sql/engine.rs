@@ -3,10 +3,12 @@
 //! With more threads, polars adds floats up in as many pieces, and the pieces show in the last bits. Its streaming
 //! engine, to which `collect` hands groupings, does the same.
 
-use polars::prelude::{DataFrame, DslPlan, LazyFrame, OptFlags, PolarsError, PolarsResult};
+use polars::prelude::{DataFrame, DslPlan, LazyFrame, OptFlags, PolarsResult};
 use polars_async::executor::ALLOW_RAYON_THREADS;
 use polars_expr::state::ExecutionState;
 use polars_mem_engine::create_physical_plan;
+
+use crate::data::guard::panicked;
 
 /// Runs `plan`, which must read nothing but tables in memory.
 pub(super) fn collect(plan: &DslPlan) -> PolarsResult<DataFrame> {
@@ -18,7 +20,7 @@ pub(super) fn collect(plan: &DslPlan) -> PolarsResult<DataFrame> {
         });
         worker
             .join()
-            .unwrap_or_else(|_| Err(PolarsError::ComputeError("polars failed".into())))
+            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
     })
 }
 

@@ -12,6 +12,7 @@ use polars::prelude::{IntoLazy, PolarsError};
 use polars::sql::SQLContext;
 
 use self::place::Identifier;
+use super::guard::guarded;
 use super::table::Table;
 use crate::error::{Error, Result, Span};
 
@@ -54,8 +55,7 @@ impl Query {
         for (name, table) in tables {
             context.register(name, table.frame.clone().lazy());
         }
-        let frame = context
-            .execute(&self.text)
+        let frame = guarded(|| context.execute(&self.text))
             .and_then(|lazy| engine::collect(&order::in_order(lazy.logical_plan)))
             .map_err(|error| self.explain(&error, tables, locate))?;
         Ok(Table::new(frame))
