@@ -148,7 +148,8 @@ impl Stage for Evaluate {
             &text_column,
             &target_column,
             &card.labels,
-        )?;
+        )
+        .map_err(|error| error.note("`labels` are those that the model was tuned on"))?;
         if examples.texts.is_empty() {
             return Err(Error::stage("the table has no row to measure the model on"));
         }

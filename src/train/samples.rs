@@ -31,4 +31,17 @@ impl Samples {
         let length = |tokens: &Vec<u32>| u32::try_from(tokens.len()).expect("texts are shorter");
         self.tokens.iter().map(length).collect()
     }
+
+    /// How many texts have each of `classes` labels.
+    ///
+    /// # Panics
+    /// If a label is not below `classes`.
+    #[must_use]
+    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for label in &self.labels {
+            counts[*label as usize] += 1;
+        }
+        counts
+    }
 }

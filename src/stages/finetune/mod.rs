@@ -2,6 +2,7 @@
 //!
 //! It reads as a story: load, check, compute features, train, write.
 
+mod checks;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -14,12 +15,12 @@ use settings::Settings;
 
 use super::{ArtifactType, Input, Output, Stage, StageContext, StageKind};
 use crate::config::{Table, from_table};
-use crate::data::text::{Examples, read_examples, shared};
+use crate::data::text::{Examples, read_examples};
 use crate::error::{Context, Error, Result};
 use crate::fingerprint::{Manifest, describe};
 use crate::models::{self, Card, Head, Loaded, Network, Resolved, Tokenizer};
-use crate::train::metrics::{Metric, Predictions, Report};
-use crate::train::{Feed, Outcome, Prefix, Recipe, Samples, Training, check_step};
+use crate::train::metrics::Metric;
+use crate::train::{Feed, Outcome, Prefix, Samples, Training, check_step};
 
 /// The kind `finetune`.
 pub(super) struct FinetuneKind;
@@ -90,102 +91,87 @@ impl Stage for Finetune {
         let plan = loaded
             .network
             .resolve(&loaded.card.freeze.clone().unwrap_or_default())?;
-        let tokenizer = Tokenizer::load(cx.input("model"))?;
-        if let Some(rows) = loaded.network.vocabulary() {
-            tokenizer.check_fits(rows)?;
-        }
-        let max_length = self.max_length(&loaded.network)?;
-        let train = self.read("train", cx)?;
-        let validation = cx
-            .optional_input("validation")
-            .map(|_| self.read("validation", cx))
-            .transpose()?;
-        let class_counts = train.class_counts(self.settings.labels.len());
-        let recipe = self.settings.recipe(&class_counts, cx.seed())?;
-        self.check_labels(&train, validation.as_ref(), &recipe, cx)?;
-        let samples =
-            |name: &str, examples: Examples| encode(&tokenizer, name, examples, max_length, cx);
-        let train = samples("train", train)?;
-        let validation = validation
-            .map(|examples| samples("validation", examples))
-            .transpose()?;
-        report_frozen(
+        checks::report_frozen(
             &loaded.network,
             &plan,
             self.settings.learning_rate.value,
             cx,
         );
-
-        let prefix = Prefix::new(
-            loaded.network.clone(),
-            plan.prefix,
-            tokenizer.pad_id(),
-            cx.device(),
-        )?;
-        let labels = self.settings.label_names();
-        let feed = Feed::without_features(&train, &prefix);
-        let training = |train, validation| Training {
-            recipe: &recipe,
-            labels: &labels,
-            train,
-            validation,
-            host: cx,
-        };
-        check_step(&training(&feed, None), &loaded.network, &plan)?;
-
-        let feed = Feed::new(&train, &prefix, cx)?;
-        let validation = validation
-            .as_ref()
-            .map(|samples| Feed::new(samples, &prefix, cx))
-            .transpose()?;
-        let outcome = training(&feed, validation.as_ref()).run(&loaded.network, &plan)?;
-        let card = self.card(loaded.card, max_length, &outcome, cx.seed());
+        let data = self.data(&loaded.network, cx)?;
+        let outcome = self.train(&loaded.network, &plan, &data, cx)?;
+        let card = self.card(loaded.card, data.max_length, &outcome, cx.seed());
         outcome.network.save(cx.output("model"), &card)?;
         copy_tokenizer(cx.input("model"), cx.output("model"))?;
-        cx.set_metrics(figures(&outcome, recipe.metric));
+        cx.set_metrics(figures(&outcome, self.settings.metric()?));
         Ok(())
     }
+}
+
+/// The tables as the network takes them.
+struct Data {
+    train: Samples,
+    validation: Option<Samples>,
+    /// The most tokens of a text that count.
+    max_length: usize,
+    /// The token that fills shorter texts of a batch.
+    pad_id: u32,
 }
 
 impl Finetune {
     /// The model with a head for our labels on it, every tensor accounted for.
     fn load(&self, cx: &StageContext<'_>) -> Result<Loaded> {
+        let dropout = self.settings.classifier_dropout.as_ref();
         let head = Head {
             task: self.settings.task,
             labels: self.settings.label_names(),
             pooling: self.settings.pooling,
-            dropout: self
-                .settings
-                .classifier_dropout
-                .as_ref()
-                .map(|dropout| dropout.value),
+            dropout: dropout.map(|dropout| dropout.value),
             seed: cx.seed(),
         };
         let loaded = Network::load(cx.input("model"), &head, &models::device(cx.device())?)?;
-        let old = &loaded.card.labels;
-        if *old != head.labels
-            && old.len() == head.labels.len()
-            && head.labels.iter().all(|label| old.contains(label))
-        {
-            return Err(
-                Error::stage("the model has the same labels in another order")
-                    .note(format!("the model's labels: {}", old.join(", ")))
-                    .help("write `labels` in the model's order, so that it keeps what it learnt"),
-            );
-        }
-        if !loaded.missing.is_empty() {
-            cx.log(format!(
-                "new weights, drawn from the seed: {}",
-                loaded.missing.join(", ")
-            ));
-        }
-        if !loaded.unused.is_empty() {
-            cx.log(format!(
-                "weights of the checkpoint that this task leaves out: {}",
-                loaded.unused.join(", ")
-            ));
-        }
+        checks::label_order(&loaded.card.labels, &head.labels)?;
+        checks::report_tensors(&loaded, cx);
         Ok(loaded)
+    }
+
+    /// Reads the tables, checks them, and turns texts into tokens.
+    fn data(&self, network: &Network, cx: &StageContext<'_>) -> Result<Data> {
+        let labels = self.settings.label_names();
+        let train = self.read("train", &labels, cx)?;
+        checks::every_label_comes(&labels, &train)?;
+        let validation = cx.optional_input("validation");
+        let validation = validation
+            .map(|_| self.read("validation", &labels, cx))
+            .transpose()?;
+        if let Some(validation) = &validation {
+            checks::metric_is_defined(self.settings.metric()?, &labels, validation)?;
+            checks::report_shared(&train, validation, cx);
+        }
+        let tokenizer = Tokenizer::load(cx.input("model"))?;
+        checks::token_ids(&tokenizer, network)?;
+        let max_length = self.max_length(network)?;
+        let samples = |name, examples| encode(&tokenizer, name, examples, max_length, cx);
+        Ok(Data {
+            train: samples("train", train)?,
+            validation: validation
+                .map(|examples| samples("validation", examples))
+                .transpose()?,
+            max_length,
+            pad_id: tokenizer.pad_id(),
+        })
+    }
+
+    fn read(&self, port: &str, labels: &[String], cx: &StageContext<'_>) -> Result<Examples> {
+        let settings = &self.settings;
+        let examples = read_examples(
+            cx.input(port),
+            &settings.text_column,
+            &settings.target_column,
+            labels,
+        )
+        .map_err(|error| error.note(format!("in the table of port `{port}`")))?;
+        cx.log(format!("{port}: {}", checks::counted(labels, &examples)));
+        Ok(examples)
     }
 
     fn max_length(&self, network: &Network) -> Result<usize> {
@@ -200,69 +186,33 @@ impl Finetune {
         }
     }
 
-    fn read(&self, port: &str, cx: &StageContext<'_>) -> Result<Examples> {
-        let settings = &self.settings;
-        read_examples(
-            cx.input(port),
-            &settings.text_column,
-            &settings.target_column,
-            &settings.label_names(),
-        )
-        .map_err(|error| error.note(format!("in the table of port `{port}`")))
-    }
-
-    /// Reports how often each label comes and which texts come twice; refuses labels that cannot be learnt and a metric that cannot be
-    /// measured.
-    fn check_labels(
+    /// Checks one step, computes the features of the frozen layers, and trains.
+    fn train(
         &self,
-        train: &Examples,
-        validation: Option<&Examples>,
-        recipe: &Recipe,
+        network: &Network,
+        plan: &Resolved,
+        data: &Data,
         cx: &StageContext<'_>,
-    ) -> Result<()> {
+    ) -> Result<Outcome> {
         let labels = self.settings.label_names();
-        let counts = train.class_counts(labels.len());
-        cx.log(format!("train: {}", counted(&labels, &counts)));
-        if let Some(missing) = counts.iter().position(|count| *count == 0) {
-            return Err(Error::stage(format!(
-                "no row of the training table has the label `{}`",
-                labels[missing]
-            ))
-            .help("take it out of `labels`, or look at how the table was made"));
-        }
-        let Some(validation) = validation else {
-            return Ok(());
+        let recipe = self
+            .settings
+            .recipe(&data.train.class_counts(labels.len()), cx.seed())?;
+        let prefix = Prefix::new(network.clone(), plan.prefix, data.pad_id, cx.device())?;
+        let training = |train, validation| Training {
+            recipe: &recipe,
+            labels: &labels,
+            train,
+            validation,
+            host: cx,
         };
-        let counts = validation.class_counts(labels.len());
-        cx.log(format!("validation: {}", counted(&labels, &counts)));
-        if validation.texts.is_empty() {
-            return Err(Error::stage("the validation table has no row"));
-        }
-        let nothing = vec![0.0; validation.labels.len() * labels.len()];
-        let report = Report::new(
-            &Predictions::from_logits(&nothing, &validation.labels, labels.len())?,
-            &labels,
-        );
-        let metric = recipe.metric.name;
-        if report.undefined.iter().any(|name| name == metric) {
-            return Err(Error::stage(format!(
-                "`{metric}` cannot be measured: a label has no row in the validation table"
-            ))
-            .note(format!(
-                "rows of the validation table: {}",
-                counted(&labels, &counts)
-            ))
-            .help("choose another `metric_for_best_model`, or stratify the split"));
-        }
-        let twice = shared(&train.texts, &validation.texts);
-        if twice.rows > 0 {
-            cx.notice(format!(
-                "{} of {} validation texts are also in the training table",
-                twice.rows,
-                validation.texts.len()
-            ));
-        }
-        Ok(())
+        let texts = Feed::without_features(&data.train, &prefix);
+        check_step(&training(&texts, None), network, plan)?;
+
+        let feed = |samples| Feed::new(samples, &prefix, cx);
+        let train = feed(&data.train)?;
+        let validation = data.validation.as_ref().map(feed).transpose()?;
+        training(&train, validation.as_ref()).run(network, plan)
     }
 
     /// What the tuned model's folder says about it.
@@ -286,15 +236,6 @@ impl Finetune {
     }
 }
 
-/// `negative 400, positive 400`.
-fn counted(labels: &[String], counts: &[usize]) -> String {
-    let pairs = labels
-        .iter()
-        .zip(counts)
-        .map(|(label, count)| format!("{label} {count}"));
-    pairs.collect::<Vec<_>>().join(", ")
-}
-
 /// Texts to token ids; reports how many were cut.
 pub(super) fn encode(
     tokenizer: &Tokenizer,
@@ -304,40 +245,11 @@ pub(super) fn encode(
     cx: &StageContext<'_>,
 ) -> Result<Samples> {
     let encoded = tokenizer.encode(&examples.texts, max_length)?;
-    let cut = encoded.iter().filter(|text| text.truncated).count();
-    if cut > 0 {
-        let percent = 100 * cut / encoded.len();
-        cx.notice(format!("{cut} of {} {name} texts ({percent} %) are longer than {max_length} tokens and are cut", encoded.len()));
-    }
+    checks::report_cut(name, &encoded, max_length, cx);
     Ok(Samples {
         tokens: encoded.into_iter().map(|text| text.ids).collect(),
         labels: examples.labels,
     })
-}
-
-/// Says what trains, and what learning rate is usual for it.
-fn report_frozen(network: &Network, plan: &Resolved, learning_rate: f64, cx: &StageContext<'_>) {
-    let (mut trained, mut total, mut head_only) = (0, 0, true);
-    for (parameter, frozen) in network.parameters().iter().zip(&plan.frozen) {
-        let size = parameter.shape.iter().product::<usize>();
-        total += size;
-        if !frozen {
-            trained += size;
-            head_only &= parameter.head;
-        }
-    }
-    cx.log(format!(
-        "{trained} of {total} weights train; the first {} of {} blocks are frozen",
-        plan.prefix,
-        network.blocks().len()
-    ));
-    if head_only && learning_rate < 2e-4 {
-        cx.notice(format!(
-            "only the head trains: `learning_rate` {learning_rate} is low for it, 1e-3 is usual"
-        ));
-    } else if !head_only && learning_rate > 2e-4 {
-        cx.notice(format!("pretrained layers train: `learning_rate` {learning_rate} is high for them, 3e-5 is usual"));
-    }
 }
 
 /// The headline of the best epoch, for the record and the lock.

@@ -12,7 +12,7 @@ use crate::config::Spanned;
 use crate::error::{Error, Result};
 use crate::models::{Pooling, Task};
 use crate::stages::Port;
-use crate::train::metrics;
+use crate::train::metrics::{self, Metric};
 use crate::train::{AdamWSettings, Objective, Recipe, Shape, Warmup};
 
 /// Trains a pretrained model on a table of labelled texts.
@@ -182,7 +182,7 @@ impl Settings {
         self.check_labels()?;
         self.check_class_weights()?;
         self.check_warmup()?;
-        metrics::find(&self.metric_for_best_model.value)
+        self.metric()
             .map_err(|error| self.metric_for_best_model.blame(error, ""))?;
         match &self.early_stopping_patience {
             Some(patience) if self.validation.is_none() => Err(patience.blame(
@@ -333,6 +333,11 @@ impl Settings {
             .collect()
     }
 
+    /// The figure that decides which epoch is the best.
+    pub(super) fn metric(&self) -> Result<&'static Metric> {
+        metrics::find(&self.metric_for_best_model.value)
+    }
+
     /// The settings of the training loop for a training table with so many samples of each label.
     ///
     /// # Errors
@@ -353,7 +358,7 @@ impl Settings {
                 max_grad_norm: Some(self.max_grad_norm.value).filter(|norm| *norm > 0.0),
             },
             objective: Objective::new(self.weights(class_counts), self.smoothing()),
-            metric: metrics::find(&self.metric_for_best_model.value)?,
+            metric: self.metric()?,
             load_best_model_at_end: self.load_best_model_at_end,
             early_stopping_patience: self
                 .early_stopping_patience

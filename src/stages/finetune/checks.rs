@@ -1,0 +1,149 @@
+//! What is checked and reported before anything is trained. That a step changes what it should is checked by
+//! [`check_step`](crate::train::check_step); that patterns match and something trains, by the freeze plan.
+
+use crate::data::text::{Examples, shared};
+use crate::error::{Error, Result};
+use crate::models::{Encoded, Loaded, Network, Resolved, Tokenizer};
+use crate::stages::StageContext;
+use crate::train::metrics::{Metric, Predictions, Report};
+
+/// Reports which tensors are new and which of the checkpoint's are left out; that all others fit, loading has checked.
+pub(super) fn report_tensors(loaded: &Loaded, cx: &StageContext<'_>) {
+    let lists = [
+        ("new weights, drawn from the seed", &loaded.missing),
+        (
+            "weights of the checkpoint that this task leaves out",
+            &loaded.unused,
+        ),
+    ];
+    for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+        cx.log(format!("{what}: {}", names.join(", ")));
+    }
+}
+
+/// Reports how much trains, and whether the learning rate is unusual for it.
+pub(super) fn report_frozen(
+    network: &Network,
+    plan: &Resolved,
+    learning_rate: f64,
+    cx: &StageContext<'_>,
+) {
+    let (mut trained, mut total, mut head_only) = (0, 0, true);
+    for (parameter, frozen) in network.parameters().iter().zip(&plan.frozen) {
+        let size = parameter.shape.iter().product::<usize>();
+        total += size;
+        if !frozen {
+            trained += size;
+            head_only &= parameter.head;
+        }
+    }
+    let blocks = network.blocks().len();
+    cx.log(format!(
+        "{trained} of {total} weights train; the first {} of {blocks} blocks are frozen",
+        plan.prefix
+    ));
+    if head_only && learning_rate < 2e-4 {
+        cx.notice(format!(
+            "only the head trains: `learning_rate` {learning_rate} is low for it, 1e-3 is usual"
+        ));
+    } else if !head_only && learning_rate > 2e-4 {
+        cx.notice(format!("pretrained layers train: `learning_rate` {learning_rate} is high for them, 3e-5 is usual"));
+    }
+}
+
+/// Refuses the labels that the model was tuned on in another order: its head would be lost by what is most likely a slip.
+pub(super) fn label_order(models: &[String], ours: &[String]) -> Result<()> {
+    let same = models.len() == ours.len() && ours.iter().all(|label| models.contains(label));
+    if !same || models == ours {
+        return Ok(());
+    }
+    Err(
+        Error::stage("the model has the same labels in another order")
+            .note(format!("the model's labels: {}", models.join(", ")))
+            .help("write `labels` in the model's order, so that it keeps what it learnt"),
+    )
+}
+
+/// Refuses a label that no row of the training table has.
+pub(super) fn every_label_comes(labels: &[String], train: &Examples) -> Result<()> {
+    let counts = train.class_counts(labels.len());
+    match labels.iter().zip(&counts).find(|(_, count)| **count == 0) {
+        None => Ok(()),
+        Some((label, _)) => Err(Error::stage(format!(
+            "no row of the training table has the label `{label}`"
+        ))
+        .help("take it out of `labels`, or look at how the table was made")),
+    }
+}
+
+/// Refuses a metric for the best model that the validation table leaves undefined.
+pub(super) fn metric_is_defined(
+    metric: &Metric,
+    labels: &[String],
+    validation: &Examples,
+) -> Result<()> {
+    if validation.texts.is_empty() {
+        return Err(Error::stage("the validation table has no row"));
+    }
+    let any = vec![0.0; validation.labels.len() * labels.len()];
+    let any = Predictions::from_logits(&any, &validation.labels, labels.len())?;
+    let name = metric.name;
+    if !Report::new(&any, labels)
+        .undefined
+        .iter()
+        .any(|undefined| undefined == name)
+    {
+        return Ok(());
+    }
+    Err(Error::stage(format!(
+        "`{name}` cannot be measured: a label has no row in the validation table"
+    ))
+    .note(format!(
+        "rows of the validation table: {}",
+        counted(labels, validation)
+    ))
+    .help("choose another `metric_for_best_model`, or stratify the split"))
+}
+
+/// Refuses a tokenizer whose ids do not fit the embedding.
+pub(super) fn token_ids(tokenizer: &Tokenizer, network: &Network) -> Result<()> {
+    network
+        .vocabulary()
+        .map_or(Ok(()), |rows| tokenizer.check_fits(rows))
+}
+
+/// Reports how many validation texts the model trains on.
+pub(super) fn report_shared(train: &Examples, validation: &Examples, cx: &StageContext<'_>) {
+    let rows = shared(&train.texts, &validation.texts).rows;
+    if rows > 0 {
+        let all = validation.texts.len();
+        cx.notice(format!(
+            "{rows} of {all} validation texts are also in the training table"
+        ));
+    }
+}
+
+/// Reports how many texts are longer than `max_length`.
+pub(super) fn report_cut(
+    name: &str,
+    encoded: &[Encoded],
+    max_length: usize,
+    cx: &StageContext<'_>,
+) {
+    let cut = encoded.iter().filter(|text| text.truncated).count();
+    if cut > 0 {
+        let all = encoded.len();
+        let percent = 100 * cut / all;
+        cx.notice(format!("{cut} of {all} {name} texts ({percent} %) are longer than {max_length} tokens and are cut"));
+    }
+}
+
+/// How often each label comes: `negative 400, positive 400`.
+pub(super) fn counted(labels: &[String], examples: &Examples) -> String {
+    let counts = examples.class_counts(labels.len());
+    let pairs = labels
+        .iter()
+        .zip(counts)
+        .map(|(label, count)| format!("{label} {count}"));
+    pairs.collect::<Vec<_>>().join(", ")
+}
