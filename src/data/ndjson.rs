@@ -39,16 +39,8 @@ pub fn read(name: &str, bytes: &[u8], types: &BTreeMap<String, Type>) -> Result<
     }
     let what = || format!("cannot read `{name}`");
     let frame = parse(text, columns.schema()).or_stage(what)?;
-    if frame.height() != lines.len() {
-        return Err(Error::stage(format!(
-            "`{name}` has {} rows, but {} were read",
-            lines.len(),
-            frame.height()
-        ))
-        .help("this is a defect of refire: please report it with the file"));
-    }
     let table = Table::new(with_dates(&frame, types).or_stage(what)?);
-    Ok(Loaded { table, lines })
+    Loaded::new(name, table, lines)
 }
 
 fn unreadable(name: &str, line: usize, error: &serde_json::Error) -> Error {

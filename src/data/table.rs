@@ -143,6 +143,27 @@ impl Table {
             .or_stage(|| format!("column `{name}` cannot be read as text"))?;
         Ok(text.iter().map(|value| value.map(str::to_owned)).collect())
     }
+
+    /// The values of column `name` as text, where every row must have one.
+    ///
+    /// # Errors
+    /// Those of [`as_text`](Self::as_text), and the first row without a value.
+    pub fn values(&self, name: &str) -> Result<Vec<String>> {
+        let values = self.as_text(name)?;
+        let (rows, nulls) = (
+            values.len(),
+            values.iter().filter(|value| value.is_none()).count(),
+        );
+        match values.iter().position(Option::is_none) {
+            None => Ok(values.into_iter().flatten().collect()),
+            Some(row) => Err(Error::stage(format!(
+                "row {} has no value in column `{name}`",
+                row + 1
+            ))
+            .note(format!("{nulls} of {rows} rows have none"))
+            .help(format!("drop such rows before: WHERE {name} IS NOT NULL"))),
+        }
+    }
 }
 
 #[cfg(test)]

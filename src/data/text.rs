@@ -59,7 +59,7 @@ pub fn texts(table: &Table, name: &str) -> Result<Vec<String>> {
             )),
         );
     }
-    without_nulls(table.as_text(name)?, name)
+    table.values(name)
 }
 
 /// The values of column `name` of `table`, as text.
@@ -67,7 +67,7 @@ pub fn texts(table: &Table, name: &str) -> Result<Vec<String>> {
 /// # Errors
 /// No such column, one of lists or structs, a row without value.
 pub fn values(table: &Table, name: &str) -> Result<Vec<String>> {
-    without_nulls(table.as_text(name)?, name)
+    table.values(name)
 }
 
 /// The class of each row by column `name` of `table`: indices into `labels`.
@@ -94,7 +94,7 @@ pub fn classes(table: &Table, name: &str, labels: &[String]) -> Result<Vec<u32>>
     } else {
         &numbers
     };
-    let values = without_nulls(table.as_text(name)?, name)?;
+    let values = table.values(name)?;
     let class = |value: &String| {
         let class = names
             .iter()
@@ -148,19 +148,6 @@ fn strange_label(
         values.len()
     ))
     .did_you_mean(value, names.iter().map(String::as_str))
-}
-
-fn without_nulls(values: Vec<Option<String>>, name: &str) -> Result<Vec<String>> {
-    let nulls = values.iter().filter(|value| value.is_none()).count();
-    let rows = values.len();
-    match values.iter().position(Option::is_none) {
-        None => Ok(values.into_iter().flatten().collect()),
-        Some(row) => Err(
-            Error::stage(format!("row {} has no value in column `{name}`", row + 1))
-                .note(format!("{nulls} of {rows} rows have none"))
-                .help(format!("drop such rows before: WHERE {name} IS NOT NULL")),
-        ),
-    }
 }
 
 /// Texts that two sets of examples share.

@@ -161,27 +161,26 @@ impl Settings {
     }
 
     fn refuse_delimited(&self) -> Result<()> {
-        let span = |name, span: Option<&Option<Span>>| span.map(|span| (name, span.clone()));
-        let set = [
-            span(
+        let places = [
+            (
                 "separator",
                 self.separator.as_ref().map(|value| &value.span),
             ),
-            span("quote", self.quote.as_ref().map(|value| &value.span)),
-            span("header", self.header.as_ref().map(|value| &value.span)),
-            span("columns", self.columns.as_ref().map(|value| &value.span)),
-            span(
+            ("quote", self.quote.as_ref().map(|value| &value.span)),
+            ("header", self.header.as_ref().map(|value| &value.span)),
+            ("columns", self.columns.as_ref().map(|value| &value.span)),
+            (
                 "null_values",
                 self.null_values.as_ref().map(|value| &value.span),
             ),
         ];
-        match set.into_iter().flatten().next() {
-            Some((name, span)) => {
+        match places
+            .into_iter()
+            .find_map(|(name, place)| Some((name, place?)))
+        {
+            Some((name, place)) => {
                 let error = Error::usage(format!("`{name}` is for CSV and TSV files"));
-                Err(match span {
-                    Some(span) => error.at(&span, ""),
-                    None => error,
-                })
+                Err(place.iter().fold(error, |error, span| error.at(span, "")))
             }
             None => Ok(()),
         }

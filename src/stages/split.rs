@@ -315,20 +315,9 @@ impl Split {
 
 /// The values of the column that a setting names, as text.
 fn values(table: &Table, column: &Spanned<String>) -> Result<Vec<String>> {
-    let name = &column.value;
-    let values = table
-        .as_text(name)
-        .map_err(|error| column.blame(error, ""))?;
-    match values.iter().position(Option::is_none) {
-        None => Ok(values.into_iter().flatten().collect()),
-        Some(row) => {
-            let nulls = values.iter().filter(|value| value.is_none()).count();
-            let error = Error::stage(format!("row {} has no value in column `{name}`", row + 1))
-                .note(format!("{nulls} of {} rows have none", values.len()))
-                .help(format!("drop such rows before: WHERE {name} IS NOT NULL"));
-            Err(column.blame(error, ""))
-        }
-    }
+    table
+        .values(&column.value)
+        .map_err(|error| column.blame(error, ""))
 }
 
 /// Each value's number in alphabetical order.

@@ -63,16 +63,21 @@ pub fn read(
     let lines = check_rows(name, &mut rows, &names)?;
     let frame =
         parse(body, &names, parse_options(dialect)).or_stage(|| format!("cannot read `{name}`"))?;
-    if frame.height() != lines.len() {
-        return Err(Error::stage(format!(
-            "`{name}` has {} rows, but {} were read",
-            lines.len(),
-            frame.height()
-        ))
-        .help("this is a defect of refire: please report it with the file"));
+    Loaded::new(name, Table::new(with_types(&frame, types)?), lines)
+}
+
+impl Loaded {
+    /// The rows of `table`, if they are as many as were counted.
+    pub(super) fn new(name: &str, table: Table, lines: Vec<usize>) -> Result<Self> {
+        if table.rows() == lines.len() {
+            return Ok(Self { table, lines });
+        }
+        let (counted, read) = (lines.len(), table.rows());
+        Err(
+            Error::stage(format!("`{name}` has {counted} rows, but {read} were read"))
+                .help("this is a defect of refire: please report it with the file"),
+        )
     }
-    let table = Table::new(with_types(&frame, types)?);
-    Ok(Loaded { table, lines })
 }
 
 /// The text in `bytes`, without a byte order mark.
