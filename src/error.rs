@@ -61,11 +61,8 @@ impl Span {
     #[must_use]
     pub fn line(&self) -> usize {
         let end = self.range.start.min(self.source.text.len());
-        self.source.text.as_bytes()[..end]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1
+        let before = &self.source.text.as_bytes()[..end];
+        before.split(|byte| *byte == b'\n').count()
     }
 }
 

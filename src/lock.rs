@@ -152,7 +152,7 @@ impl Lock {
             match self.stages.get(*stage) {
                 None => differences.push(format!("`{stage}` is not in the lock")),
                 Some(entry) if entry.recipe != *recipe => {
-                    differences.push(format!("`{stage}` has changed"))
+                    differences.push(format!("`{stage}` has changed"));
                 }
                 Some(_) => {}
             }

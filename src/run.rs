@@ -42,6 +42,7 @@ pub struct Project {
 
 /// What is asked of a run.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Request {
     /// Which stages.
     pub goal: Goal,

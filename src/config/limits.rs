@@ -87,7 +87,7 @@ impl Limits {
 }
 
 /// A number and its unit.
-fn quantity<'u>(text: &Spanned<String>, units: &[(&'u str, f64)], example: &str) -> Result<f64> {
+fn quantity(text: &Spanned<String>, units: &[(&str, f64)], example: &str) -> Result<f64> {
     let value = text.value.trim();
     let digits = value
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -157,7 +157,7 @@ mod tests {
     fn limits_are_taken_out() {
         let text = "epochs = 1\ntimeout = \"1.5h\"\nretries = 2\nresources = { cpus = 2, memory = \"512MiB\" }";
         let (limits, rest) = take(text).expect("valid");
-        assert_eq!(limits.timeout, Some(Duration::from_secs(5400)));
+        assert_eq!(limits.timeout, Some(Duration::from_mins(90)));
         assert_eq!(limits.retries, 2);
         assert_eq!(
             limits.resources,

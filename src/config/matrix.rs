@@ -108,8 +108,8 @@ fn included(table: Table, axes: &[(String, Span, Vec<Value>)]) -> Result<Instanc
     }
     let mut entries: Vec<(String, (Span, Value))> = table.entries.into_iter().collect();
     entries.sort_by_key(|(key, (span, _))| {
-        let axis = axes.iter().position(|(axis, _, _)| axis == key);
-        axis.unwrap_or(span.range.start)
+        let place = axes.iter().position(|(axis, _, _)| axis == key);
+        place.unwrap_or(span.range.start)
     });
     let mut instance = Instance::default();
     for (key, (span, value)) in entries {

@@ -155,12 +155,12 @@ fn look_up<'p>(path: &str, place: &Span, params: &'p Table) -> Result<&'p Value>
                     "param `{part}` is {}, not a table",
                     value.type_name()
                 ))
-                .at(&place, "")
+                .at(place, "")
                 .at(&value.span, "its value"));
             }
         }
     }
-    Err(Error::usage("a reference needs a name").at(&place, ""))
+    Err(Error::usage("a reference needs a name").at(place, ""))
 }
 
 fn holds_reference(value: &Value) -> bool {

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Source, Span};
 
 /// The files that places point into, each once.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Sources(Vec<WireSource>);
+pub(super) struct Sources(Vec<WireSource>);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct WireSource {

@@ -242,17 +242,16 @@ impl<'a> Run<'a> {
             }
             Ok((Decision::Run(reasons), fingerprint)) => {
                 let key = Digest::from(fingerprint.digest());
-                match self.making.get_mut(&key) {
-                    Some(waiting) => waiting.push(index),
-                    None => {
-                        self.making.insert(key, Vec::new());
-                        self.queue.push(Queued {
-                            index,
-                            at,
-                            key,
-                            reason: in_words(&reasons),
-                        });
-                    }
+                if let Some(waiting) = self.making.get_mut(&key) {
+                    waiting.push(index);
+                } else {
+                    self.making.insert(key, Vec::new());
+                    self.queue.push(Queued {
+                        index,
+                        at,
+                        key,
+                        reason: in_words(&reasons),
+                    });
                 }
             }
         }

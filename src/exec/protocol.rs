@@ -50,7 +50,7 @@ impl Order {
         let malformed =
             || Error::stage("the order is malformed: runner and worker are not the same refire");
         let settings = self.settings.clone().unpack().ok_or_else(malformed)?;
-        Node::new(self.name.clone(), &self.kind, settings, self.seed).ok_or_else(malformed)?
+        Node::new(self.name.clone(), &self.kind, &settings, self.seed).ok_or_else(malformed)?
     }
 
     /// The task that is ordered, on its `node`.
@@ -80,9 +80,9 @@ pub(super) enum Message {
 
 /// What a stage used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
+pub(super) struct Usage {
     /// CPU time of the stage and of the programs that it ran, in seconds.
-    pub cpu_seconds: f64,
+    pub(super) cpu_seconds: f64,
     /// The largest resident set of the worker, or of a program that it ran, in bytes.
-    pub peak_memory: u64,
+    pub(super) peak_memory: u64,
 }

@@ -47,7 +47,7 @@ pub fn serve(stop: &Arc<AtomicBool>) -> Result<()> {
             Err(Failure::DamagedInput(port)) => Message::Damaged(port),
             Err(Failure::Failed(error)) => Message::Failed(Box::new(WireError::pack(&error))),
         };
-        output.say(&message);
+        Output::say(&message);
         if stop.load(Ordering::Relaxed) {
             break;
         }
@@ -102,7 +102,7 @@ struct Output {
 }
 
 impl Output {
-    fn say(&self, message: &Message) {
+    fn say(message: &Message) {
         let Ok(mut line) = serde_json::to_vec(message) else {
             return;
         };
@@ -132,7 +132,7 @@ impl Output {
 impl Sink for Output {
     fn send(&self, event: &Event) {
         if !self.is_too_soon(event) {
-            self.say(&Message::Event(event.clone()));
+            Self::say(&Message::Event(event.clone()));
         }
     }
 }

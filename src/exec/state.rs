@@ -30,7 +30,7 @@ impl State {
 /// The states of all stages of a run.
 #[derive(Clone, Debug)]
 pub struct States {
-    states: Vec<State>,
+    now: Vec<State>,
     needs: Vec<Vec<usize>>,
     dependents: Vec<Vec<usize>>,
     missing: Vec<usize>,
@@ -56,7 +56,7 @@ impl States {
                 missing[index] += 1;
             }
         }
-        let states = included
+        let now = included
             .iter()
             .map(|included| {
                 if *included {
@@ -67,7 +67,7 @@ impl States {
             })
             .collect();
         let mut run = Self {
-            states,
+            now,
             needs,
             dependents,
             missing,
@@ -75,7 +75,7 @@ impl States {
             stopping: false,
         };
         for index in 0..count {
-            if run.states[index] == State::Waiting && run.missing[index] == 0 {
+            if run.now[index] == State::Waiting && run.missing[index] == 0 {
                 run.set(index, State::Ready);
             }
         }
@@ -85,7 +85,7 @@ impl States {
     /// The state of stage `index`.
     #[must_use]
     pub fn get(&self, index: usize) -> State {
-        self.states[index]
+        self.now[index]
     }
 
     /// The first stage that can be handed out.
@@ -97,7 +97,7 @@ impl States {
     /// Whether every stage has come to its end.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.states.iter().all(|state| state.is_over())
+        self.now.iter().all(|state| state.is_over())
     }
 
     /// Moves stage `index` on. The only way a state changes.
@@ -109,7 +109,7 @@ impl States {
     /// On any other transition: that is a bug in the caller.
     pub fn set(&mut self, index: usize, next: State) {
         use State::{Done, Failed, Out, Ready, Running, Skipped, Waiting};
-        let now = self.states[index];
+        let now = self.now[index];
         let allowed = matches!(
             (now, next),
             (Waiting, Ready | Skipped)
@@ -121,7 +121,7 @@ impl States {
             next != Ready || self.missing[index] == 0,
             "stage {index} is not ready"
         );
-        self.states[index] = next;
+        self.now[index] = next;
         self.ready.remove(&index);
         match next {
             Ready => {
@@ -136,8 +136,8 @@ impl States {
     /// Skips everything that has not started; no further stage becomes ready.
     pub fn stop(&mut self) {
         self.stopping = true;
-        for index in 0..self.states.len() {
-            if matches!(self.states[index], State::Waiting | State::Ready) {
+        for index in 0..self.now.len() {
+            if matches!(self.now[index], State::Waiting | State::Ready) {
                 self.set(index, State::Skipped);
             }
         }
@@ -149,13 +149,13 @@ impl States {
         self.needs[index]
             .iter()
             .copied()
-            .find(|need| matches!(self.states[*need], State::Failed | State::Skipped))
+            .find(|need| matches!(self.now[*need], State::Failed | State::Skipped))
     }
 
     fn release(&mut self, index: usize) {
         for dependent in self.dependents[index].clone() {
             self.missing[dependent] -= 1;
-            if self.missing[dependent] == 0 && self.states[dependent] == State::Waiting {
+            if self.missing[dependent] == 0 && self.now[dependent] == State::Waiting {
                 self.set(dependent, State::Ready);
             }
         }
@@ -163,7 +163,7 @@ impl States {
 
     fn skip_dependents(&mut self, index: usize) {
         for dependent in self.dependents[index].clone() {
-            if self.states[dependent] == State::Waiting {
+            if self.now[dependent] == State::Waiting {
                 self.set(dependent, State::Skipped);
             }
         }

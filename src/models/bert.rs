@@ -147,6 +147,10 @@ pub struct Bert {
 }
 
 #[derive(Module, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names that the checkpoint has"
+)]
 struct Embeddings {
     word_embeddings: Embedding,
     position_embeddings: Embedding,

@@ -98,7 +98,8 @@ impl Plan {
 
 impl Node {
     /// The stage called `name`, without edges; none if there is no such kind.
-    pub fn new(name: String, kind: &str, settings: Table, seed: u64) -> Option<Result<Self>> {
+    #[must_use]
+    pub fn new(name: String, kind: &str, settings: &Table, seed: u64) -> Option<Result<Self>> {
         let kind = find(kind)?;
         let span = settings.span.clone();
         let node = |stage: Box<dyn Stage>| Self {
@@ -113,7 +114,7 @@ impl Node {
             settings: settings.clone(),
         };
         Some(
-            kind.parse(&settings)
+            kind.parse(settings)
                 .map(node)
                 .map_err(|error| error.or_at(&span, "")),
         )
@@ -127,14 +128,13 @@ fn node(table: &StageTable, pipeline_seed: u64) -> Result<Node> {
         .seed
         .unwrap_or_else(|| stage_seed(pipeline_seed, base));
     let (kind, span) = &table.kind;
-    let node =
-        Node::new(table.name.clone(), kind, table.settings.clone(), seed).unwrap_or_else(|| {
-            let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
-            Err(Error::usage(format!("unknown stage kind `{kind}`"))
-                .at(span, "")
-                .did_you_mean(kind, names.iter().copied())
-                .note(format!("stage kinds: {}", names.join(", "))))
-        });
+    let node = Node::new(table.name.clone(), kind, &table.settings, seed).unwrap_or_else(|| {
+        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
+        Err(Error::usage(format!("unknown stage kind `{kind}`"))
+            .at(span, "")
+            .did_you_mean(kind, names.iter().copied())
+            .note(format!("stage kinds: {}", names.join(", "))))
+    });
     Ok(Node {
         span: table.span.clone(),
         limits: table.limits,

@@ -351,9 +351,9 @@ fn walk(folder: &std::path::Path) -> Vec<PathBuf> {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            found.extend(walk(&path))
+            found.extend(walk(&path));
         } else {
-            found.push(path)
+            found.push(path);
         }
     }
     found.sort();

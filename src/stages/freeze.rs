@@ -331,9 +331,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_matches_nothing_fails_the_stage_at_its_place() {
-        let error = run("model = 'a'\nfrozen = ['encoder.layers.0.*']")
-            .err()
-            .expect("fails");
+        let error = run("model = 'a'\nfrozen = ['encoder.layers.0.*']").expect_err("fails");
         assert_eq!(error.kind(), Kind::Stage);
         assert_eq!(error.labels()[0].span.line(), 2);
         assert_eq!(error.help_text(), Some("did you mean `encoder.layer.0.*`?"));
@@ -341,16 +339,13 @@ mod tests {
 
     #[test]
     fn something_must_be_left_to_train() {
-        let error = run("model = 'a'\ntrainable_layers = 0\nfrozen = ['classifier.*']")
-            .err()
-            .expect("fails");
+        let error =
+            run("model = 'a'\ntrainable_layers = 0\nfrozen = ['classifier.*']").expect_err("fails");
         assert_eq!(
             error.message(),
             "nothing is left to train: every parameter is frozen, the head too"
         );
-        let error = run("model = 'a'\ntrainable_layers = 3")
-            .err()
-            .expect("fails");
+        let error = run("model = 'a'\ntrainable_layers = 3").expect_err("fails");
         assert_eq!(
             error.message(),
             "`trainable_layers` is 3, but the network has 2 layers"

