@@ -10,14 +10,14 @@ use burn::nn::{
     Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
     LinearConfig,
 };
-use burn::tensor::activation::{gelu, gelu_approximate, relu, silu, softmax, tanh};
+use burn::tensor::activation::{gelu_approximate, relu, silu, tanh};
 use burn::tensor::{Device, Int, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::dropout::dropout;
 use super::folder::{self, ModelFolder};
 use super::network::Blocks;
+use super::operations::{attention, dropout, gelu};
 use super::weights::{self, Account, Checkpoint, Reading, Shapes};
 use super::{Activations, Card, Head, Parameter, Pooling, TokenBatch, head};
 use crate::error::{Error, Result};
@@ -431,12 +431,9 @@ impl SelfAttention {
         let value = split(self.value.forward(states));
         #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
         let scale = (width_of_head as f64).sqrt().recip();
-        // 0 for a token; for padding so low that its weight is exactly 0.
-        let additive = (mask.clone() - 1.0)
-            .mul_scalar(1e9)
-            .reshape([batch, 1, 1, tokens]);
-        let scores = query.matmul(key.transpose()).mul_scalar(scale) + additive;
-        let weights = dropout(&self.dropout, softmax(scores, 3));
+        let scores = query.matmul(key.transpose());
+        let weights = attention(scores, mask.clone(), scale);
+        let weights = dropout(&self.dropout, weights);
         weights
             .matmul(value)
             .swap_dims(1, 2)

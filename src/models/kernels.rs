@@ -291,7 +291,7 @@ const PATCHES: usize = 256;
     reason = "so that it is compiled for its caller's CPU"
 )]
 #[inline(always)]
-fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+pub(super) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     if let Some(v3) = pulp::x86::V3::try_new() {
         return v3.vectorize(work);

@@ -13,11 +13,11 @@ use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value};
 
 use super::convolution::{ConvNorm, ConvNormConfig, global_mean, torch_name};
-use super::dropout::dropout;
 use super::folder::ModelFolder;
 use super::image_input::{IMAGENET, Variant};
 use super::kernels::Activation;
 use super::network::Blocks;
+use super::operations::dropout;
 use super::vision::{self, Naming};
 use super::weights::{Account, Reading, Shapes};
 use super::{Activations, Card, Head, Parameter};

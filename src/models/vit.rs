@@ -8,16 +8,15 @@ use std::path::Path;
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::bert::Act;
 use super::convolution::torch_name;
-use super::dropout::dropout;
 use super::folder::{self, ModelFolder};
 use super::network::Blocks;
+use super::operations::{attention, dropout};
 use super::vision::{self, Naming};
 use super::weights::{Account, Reading, Shapes};
 use super::{Activations, Card, Head, Parameter};
@@ -376,8 +375,9 @@ impl Layer {
         let value = split(self.value.forward(x));
         #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
         let scale = (width_of_head as f64).sqrt().recip();
-        let scores = query.matmul(key.transpose()).mul_scalar(scale);
-        dropout(&self.weights_dropout, softmax(scores, 3))
+        let everything = Tensor::ones([batch, tokens], &query.device());
+        let weights = attention(query.matmul(key.transpose()), everything, scale);
+        dropout(&self.weights_dropout, weights)
             .matmul(value)
             .swap_dims(1, 2)
             .reshape([batch, tokens, width])

@@ -1,0 +1,98 @@
+//! Operations that transformers spend their time in and that Burn's own CPU code does number by number on one thread:
+//! GELU, attention's softmax, dropout. Each has a backward pass of its own.
+//!
+//! On the CPU they run in `flex`; on any other device they are made of Burn's operations. The results do not depend on
+//! the number of threads nor on the processor.
+
+mod autodiff;
+mod flex;
+mod slices;
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, backend_extension};
+use burn::nn::Dropout;
+use burn::tensor::{Device, Distribution, Int, Tensor, activation};
+
+/// The operations on a backend's own tensors. All tensors are f32.
+#[backend_extension(Flex, Autodiff)]
+pub(super) trait Operations: Backend {
+    /// x Φ(x).
+    fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `gradient` through GELU at `x`.
+    fn gelu_exact_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Softmax over the last axis of `scores`, `[batch, heads, queries, keys]`, times `scale`, without the keys whose
+    /// `mask`, `[batch, keys]`, is 0.
+    fn attention_weights(
+        scores: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self>;
+
+    /// `gradient` through [`attention_weights`](Self::attention_weights), which gave `weights`.
+    fn attention_weights_backward(
+        weights: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self>;
+
+    /// Sets numbers to zero, each with probability `drop`, and divides the others by `1 - drop`. Which ones is decided
+    /// by the `seed` and their places. It is its own backward pass.
+    fn drop_out(x: FloatTensor<Self>, seed: u64, drop: f32) -> FloatTensor<Self>;
+}
+
+/// x Φ(x), with the normal distribution's own Φ (arXiv:1606.08415).
+pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_flex(&x) {
+        Tensor::from_dispatch(<Dispatch as Operations>::gelu_exact(x.into_dispatch()))
+    } else {
+        activation::gelu(x)
+    }
+}
+
+/// Attention's weights (arXiv:1706.03762): softmax over the last axis of `scores`, `[batch, heads, queries, keys]`, times
+/// `scale`, without the keys whose `mask`, `[batch, keys]`, is 0.
+#[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
+pub(super) fn attention(scores: Tensor<4>, mask: Tensor<2>, scale: f64) -> Tensor<4> {
+    if is_flex(&scores) {
+        let (scores, mask) = (scores.into_dispatch(), mask.into_dispatch());
+        let weights = <Dispatch as Operations>::attention_weights(scores, mask, scale as f32);
+        return Tensor::from_dispatch(weights);
+    }
+    let [batch, keys] = mask.dims();
+    // 0 for a token; for padding so low that its weight is exactly 0.
+    let additive = (mask - 1.0).mul_scalar(1e9).reshape([batch, 1, 1, keys]);
+    activation::softmax(scores.mul_scalar(scale) + additive, 3)
+}
+
+/// Burn's dropout (Srivastava et al. 2014), with the same meaning and the same switches. The device's generator gives one
+/// seed for all numbers of `x`.
+#[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
+pub(super) fn dropout<const D: usize>(layer: &Dropout, x: Tensor<D>) -> Tensor<D> {
+    let is_active = layer.training.is_enabled() && x.device().is_autodiff() && layer.prob > 0.0;
+    if is_active && is_flex(&x) {
+        let seed = draw(&x.device());
+        let x = x.into_dispatch();
+        return Tensor::from_dispatch(<Dispatch as Operations>::drop_out(
+            x,
+            seed,
+            layer.prob as f32,
+        ));
+    }
+    layer.forward(x)
+}
+
+/// A seed from the device's generator, which `Device::seed` sets.
+fn draw(device: &Device) -> u64 {
+    let range = Distribution::Uniform(0.0, f64::from(1 << 30));
+    let halves = Tensor::<1, Int>::random([2], range, device).into_data();
+    halves.iter::<u64>().fold(0, |seed, half| seed << 32 | half)
+}
+
+fn is_flex<const D: usize>(x: &Tensor<D>) -> bool {
+    x.device() == Device::flex()
+}
+
+#[cfg(test)]
+mod tests;
