@@ -365,7 +365,7 @@ impl Blocks for Bert {
         if let Some(dropout) = self.config.classifier_dropout {
             config.insert("classifier_dropout".into(), dropout.into());
         }
-        folder::write_object(&folder.join("config.json"), &config)?;
+        folder::write_config(folder, &config)?;
         weights::write(self, folder, |path| full_name(&parameter_name(path)))
     }
 
@@ -532,7 +532,7 @@ impl Bert {
                     .help("choose pooling = \"cls\" or \"mean\""),
             );
         }
-        let other_head = if head.labels == folder.labels() {
+        let other_head = if head.labels == folder.labels() && !head.labels.is_empty() {
             Vec::new()
         } else {
             checkpoint.remove(is_head)

@@ -216,6 +216,7 @@ static NAMING: Naming = Naming {
     parameter: parameter_name,
     checkpoint: checkpoint_name,
     block: block_name,
+    spare: |_| false,
     head: "classifier",
     base: "",
 };

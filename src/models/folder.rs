@@ -76,8 +76,8 @@ impl ModelFolder {
         }
     }
 
-    /// The labels that the checkpoint's classifier was trained for; none if it says nothing about them. Classes that have
-    /// no names are numbered from 0.
+    /// The labels that the checkpoint's classifier was trained for; none if it says nothing about them. timm's classes that
+    /// have no names are numbered from 0; Hugging Face's classifiers have two labels where they do not name them.
     pub(super) fn labels(&self) -> Vec<String> {
         if !self.card.labels.is_empty() {
             return self.card.labels.clone();
@@ -90,6 +90,13 @@ impl ModelFolder {
         if let Some(Value::Array(names)) = self.config.get("label_names") {
             let names = names.iter().filter_map(Value::as_str);
             return names.map(str::to_string).collect();
+        }
+        let class = self
+            .config
+            .get("architectures")
+            .and_then(|classes| classes[0].as_str());
+        if class.is_some_and(|class| class.ends_with("Classification")) {
+            return vec!["LABEL_0".into(), "LABEL_1".into()];
         }
         let classes = self.config.get("num_classes").and_then(Value::as_u64);
         (0..classes.unwrap_or(0))
@@ -160,12 +167,16 @@ pub(super) fn classifier_config(
     config
 }
 
-/// Writes `object` to `path` as Hugging Face does: indented by two, a newline at the end.
-pub(super) fn write_object(path: &Path, object: &Map<String, Value>) -> Result<()> {
-    let mut json = serde_json::to_vec_pretty(object)
+/// Writes `config` as the `config.json` of the model in `folder`, as Hugging Face does: indented by two, a newline at the end.
+///
+/// # Errors
+/// Those of the disk.
+pub fn write_config(folder: &Path, config: &Map<String, Value>) -> Result<()> {
+    let path = folder.join("config.json");
+    let mut json = serde_json::to_vec_pretty(config)
         .or_stage(|| format!("cannot write `{}`", path.display()))?;
     json.push(b'\n');
-    super::weights::write_new(path, &json)
+    weights::write_new(&path, &json)
 }
 
 /// The object in the JSON file at `path`.

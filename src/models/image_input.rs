@@ -6,7 +6,6 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -32,7 +31,7 @@ pub struct ImageInput {
 }
 
 /// How a photo comes to the size that a network expects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CropMode {
     /// The shorter side is resized, and the centre cut out.
@@ -43,7 +42,7 @@ pub enum CropMode {
 }
 
 /// How pixels between pixels are made. All are antialiased when a photo becomes smaller, as Pillow does it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Interpolation {
     /// A triangle over the nearest pixels.
@@ -331,3 +330,6 @@ fn checked(input: ImageInput) -> Result<ImageInput> {
     };
     wrong.map_or(Ok(input), |wrong| Err(Error::stage(wrong)))
 }
+
+#[cfg(test)]
+mod tests;

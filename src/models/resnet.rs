@@ -230,6 +230,7 @@ static NAMING: Naming = Naming {
     parameter: parameter_name,
     checkpoint: str::to_string,
     block: block_name,
+    spare: |_| false,
     head: "fc",
     base: "",
 };

@@ -220,6 +220,7 @@ static NAMING: Naming = Naming {
     parameter: parameter_name,
     checkpoint: str::to_string,
     block: block_name,
+    spare: |_| false,
     head: "linear",
     base: "",
 };

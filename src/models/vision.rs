@@ -14,7 +14,7 @@ use super::folder::{self, ModelFolder};
 use super::image_input::Variant;
 use super::weights::{self, Account, Checkpoint, Reading, Seen, Shapes};
 use super::{Head, Parameter, head};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How the tensors of an architecture are called.
 pub(super) struct Naming {
@@ -24,6 +24,8 @@ pub(super) struct Naming {
     pub(super) checkpoint: fn(&str) -> String,
     /// A name → the name of the block that it belongs to.
     pub(super) block: fn(&str) -> &str,
+    /// Whether a checkpoint's tensor belongs to something that the network goes without, such as the head of another task.
+    pub(super) spare: fn(&str) -> bool,
     /// The block of the head.
     pub(super) head: &'static str,
     /// What stands before all names but the head's in a checkpoint, for libraries that nest a base model in a classifier.
@@ -55,7 +57,7 @@ pub(super) fn fill<M: Module>(
 ) -> Result<(M, Account)> {
     let mut checkpoint = Checkpoint::open(&folder.path, naming.checkpoint)?;
     checkpoint.remove(is_count);
-    let other_head = if head.labels == folder.labels() {
+    let other_head = if head.labels == folder.labels() && !head.labels.is_empty() {
         Vec::new()
     } else {
         checkpoint.remove(|name| naming.is_head(name))
@@ -66,6 +68,21 @@ pub(super) fn fill<M: Module>(
         |name| naming.is_head(name),
         reading,
     )?;
+    let left: Vec<String> = account
+        .unused
+        .iter()
+        .filter(|name| !(naming.spare)(name))
+        .cloned()
+        .collect();
+    if !left.is_empty() {
+        return Err(Error::stage(format!(
+            "`{}` holds {} tensors that the network in config.json has no place for",
+            account.file.display(),
+            left.len(),
+        ))
+        .note(format!("left over: {}", weights::list(&left)))
+        .help("take config.json and the weights from the same model"));
+    }
     account.unused.extend(other_head);
     Ok((network, account))
 }
@@ -140,7 +157,7 @@ pub(super) fn save<M: Module>(
     let mut config = config.clone();
     config.insert("num_classes".into(), labels.len().into());
     config.insert("label_names".into(), labels.into());
-    folder::write_object(&folder.join("config.json"), &config)?;
+    folder::write_config(folder, &config)?;
     write(network, naming, folder)
 }
 
@@ -171,3 +188,6 @@ pub(super) fn recognise<M: Module>(
     let variant = variants.iter().rfind(has_all)?;
     Some(variant.name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -311,7 +311,7 @@ impl Blocks for Vit {
             Family::Deit => "DeiTForImageClassification",
         };
         let config = folder::classifier_config(&self.json, class, &card.labels);
-        folder::write_object(&folder.join("config.json"), &config)?;
+        folder::write_config(folder, &config)?;
         vision::write(self, self.naming(), folder)
     }
 
@@ -394,6 +394,7 @@ const fn naming(base: &'static str) -> Naming {
         parameter: parameter_name,
         checkpoint: checkpoint_name,
         block: block_name,
+        spare: is_spare,
         head: "classifier",
         base,
     }
@@ -432,6 +433,20 @@ fn checkpoint_name(name: &str) -> String {
         .find_map(|base| name.strip_prefix(base))
         .unwrap_or(name)
         .to_string()
+}
+
+/// Whether a tensor is for another task: the pooler of the bare model, the token for masked patches, the heads that follow a
+/// teacher, a decoder.
+fn is_spare(name: &str) -> bool {
+    let first = vision::first(name, 1);
+    name == "embeddings.mask_token"
+        || [
+            "pooler",
+            "cls_classifier",
+            "distillation_classifier",
+            "decoder",
+        ]
+        .contains(&first)
 }
 
 /// `embeddings`, `encoder.layer.3`, `layernorm` or `classifier`.

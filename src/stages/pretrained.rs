@@ -13,6 +13,7 @@ use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKi
 use crate::config::{Spanned, Table, from_table};
 use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
+use crate::models;
 use crate::sources::{self, Sha256};
 
 /// The kind `pretrained`.
@@ -31,6 +32,10 @@ struct Settings {
     /// The files to fetch, each with its digest: `"config.json" = "sha256:…"`. An array of names fetches them without
     /// a check and prints their digests.
     files: Spanned<Files>,
+    /// What a bare file of weights is, by the name that torchvision or timm has for it, such as `mobilenet_v2` or `resnet50`: a
+    /// `config.json` that says so is written beside it. Not for models that come with a `config.json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    architecture: Option<Spanned<String>>,
 }
 
 /// The files with their digests, or their names alone.
@@ -59,11 +64,17 @@ impl StageKind for PretrainedKind {
         let mirrors = settings.source.value.parse(span)?;
         let span = settings.files.span.as_ref().unwrap_or(&table.span);
         let files = settings.files.value.checked(span)?;
-        refuse_missing_config(&files).map_err(|error| error.or_at(span, ""))?;
+        let config = if let Some(architecture) = &settings.architecture {
+            Some(config_of(architecture, &files)?)
+        } else {
+            refuse_missing_config(&files).map_err(|error| error.or_at(span, ""))?;
+            None
+        };
         Ok(Box::new(Pretrained {
             settings,
             mirrors,
             files,
+            config,
         }))
     }
 
@@ -111,15 +122,37 @@ fn refuse_missing_config(files: &BTreeMap<String, Option<Sha256>>) -> Result<()>
         Some(weights) if !files.contains_key("config.json") => Err(Error::usage(format!(
             "`files` has `{weights}` but no `config.json`"
         ))
-        .help("add `config.json`: it holds the sizes of the network")),
+        .help(
+            "add `config.json`, which holds the sizes of the network, or name the `architecture`",
+        )),
         _ => Ok(()),
     }
 }
+
+/// The `config.json` of bare weights.
+fn config_of(
+    architecture: &Spanned<String>,
+    files: &BTreeMap<String, Option<Sha256>>,
+) -> Result<Config> {
+    if files.contains_key(CONFIG) {
+        let twice = Error::usage("`architecture` is for weights without a `config.json`")
+            .help("leave `architecture` away: `files` has a `config.json`");
+        return Err(architecture.blame(twice, ""));
+    }
+    models::bare_config(&architecture.value).map_err(|error| architecture.blame(error, "unknown"))
+}
+
+const CONFIG: &str = "config.json";
+
+/// The contents of a `config.json`.
+type Config = serde_json::Map<String, serde_json::Value>;
 
 struct Pretrained {
     settings: Settings,
     mirrors: Mirrors,
     files: BTreeMap<String, Option<Sha256>>,
+    /// What is written as `config.json`.
+    config: Option<Config>,
 }
 
 impl Stage for Pretrained {
@@ -166,6 +199,9 @@ impl Stage for Pretrained {
                 .mirrors
                 .fetch(&transfer, name, &dest, pinned.as_ref())?;
             lines.push(format!("\"{name}\" = \"{}\"", fetched.sha256));
+        }
+        if let Some(config) = &self.config {
+            models::write_config(cx.output(MODEL), config)?;
         }
         if !self.is_pinned() {
             cx.notice(format!(

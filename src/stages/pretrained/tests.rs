@@ -269,3 +269,40 @@ fn settings_that_cannot_be_meant_are_refused_with_their_place() {
     parse(Path::new(""), "source = \"a\"\nfiles = [\"mobilenet.pth\"]")
         .expect("no config is needed");
 }
+
+#[test]
+fn bare_weights_get_a_config_that_says_what_they_are() {
+    let folder = TempDir::new().expect("room");
+    let weights = folder.path().join("weights");
+    std::fs::create_dir(&weights).expect("room");
+    crate::store::write_atomic(&weights.join("a.pth"), b"weights").expect("room");
+    let toml = "source = 'weights'\nfiles = ['a.pth']\narchitecture = 'mobilenet_v2'";
+    let stage = parse(folder.path(), toml).expect("parsed");
+    let (_, error) = run(folder.path(), &*stage);
+    assert!(error.is_none(), "{error:?}");
+    let config = std::fs::read(folder.path().join("model/config.json")).expect("written");
+    let config: Value = serde_json::from_slice(&config).expect("JSON");
+    assert_eq!(config["architecture"], "mobilenet_v2");
+    assert_eq!(config["num_classes"], 1000);
+    assert!(walk(&*stage).contains(&"architecture = \"mobilenet_v2\"".to_string()));
+}
+
+#[test]
+fn an_architecture_is_known_and_alone() {
+    let error = refused("source = 'a'\nfiles = ['a.pth']\narchitecture = 'mobilenet'");
+    assert!(
+        error.to_string().contains("no architecture `mobilenet`"),
+        "{error}"
+    );
+    let error =
+        refused("source = 'a'\nfiles = ['a.pth', 'config.json']\narchitecture = 'resnet18'");
+    assert!(
+        error.to_string().contains("without a `config.json`"),
+        "{error}"
+    );
+    parse(
+        Path::new(""),
+        "source = 'a'\nfiles = ['model.safetensors']\narchitecture = 'resnet18'",
+    )
+    .expect("the architecture is its config");
+}
