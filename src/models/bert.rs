@@ -10,14 +10,15 @@ use burn::nn::{
     Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
     LinearConfig,
 };
-use burn::tensor::activation::{gelu_approximate, relu, silu, tanh};
+use burn::tensor::activation::tanh;
 use burn::tensor::{Device, Int, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::architecture::Blocks;
 use super::folder::{self, ModelFolder};
-use super::network::Blocks;
-use super::operations::{attention, dropout, gelu};
+use super::operations::dropout;
+use super::transformer::{self, Act, SelfAttention, wrong};
 use super::weights::{self, Account, Checkpoint, Reading, Shapes};
 use super::{Activations, Card, Head, Parameter, Pooling, TokenBatch, head};
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 
 /// The part of `config.json` that decides what the network is.
 #[derive(Clone, Debug, Deserialize)]
-pub struct BertConfig {
+pub(super) struct BertConfig {
     vocab_size: usize,
     hidden_size: usize,
     num_hidden_layers: usize,
@@ -56,23 +57,6 @@ pub struct BertConfig {
     is_decoder: bool,
 }
 
-/// The function between a layer's two wide linear layers.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Act {
-    /// x Φ(x), with the normal distribution's own Φ (arXiv:1606.08415).
-    #[default]
-    #[serde(alias = "gelu_python")]
-    Gelu,
-    /// The same with Φ approximated by tanh.
-    #[serde(alias = "gelu_pytorch_tanh", alias = "gelu_fast")]
-    GeluNew,
-    Relu,
-    #[serde(alias = "swish")]
-    Silu,
-    Tanh,
-}
-
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum PositionEmbedding {
@@ -99,32 +83,21 @@ fn tiny() -> f64 {
 impl BertConfig {
     /// Checks what the types cannot say.
     pub(super) fn check(&self) -> Result<()> {
-        let wrong = |what: String| Err(Error::stage(format!("config.json: {what}")));
-        if self.num_attention_heads == 0
-            || !self.hidden_size.is_multiple_of(self.num_attention_heads)
-        {
-            return wrong(format!(
-                "`hidden_size` {} is not a multiple of `num_attention_heads` {}",
-                self.hidden_size, self.num_attention_heads
-            ));
-        }
         if self.is_decoder {
-            return wrong("`is_decoder` is true, and refire has BERT as an encoder only".into());
+            return wrong("`is_decoder` is true, and refire has BERT as an encoder only");
         }
-        let dropouts = [
-            ("hidden_dropout_prob", Some(self.hidden_dropout_prob)),
-            (
-                "attention_probs_dropout_prob",
-                Some(self.attention_probs_dropout_prob),
-            ),
-            ("classifier_dropout", self.classifier_dropout),
-        ];
-        for (name, value) in dropouts {
-            if value.is_some_and(|value| !(0.0..1.0).contains(&value)) {
-                return wrong(format!("`{name}` must be at least 0 and below 1"));
-            }
-        }
-        Ok(())
+        transformer::check(
+            self.hidden_size,
+            self.num_attention_heads,
+            &[
+                ("hidden_dropout_prob", self.hidden_dropout_prob),
+                (
+                    "attention_probs_dropout_prob",
+                    self.attention_probs_dropout_prob,
+                ),
+                ("classifier_dropout", self.classifier_dropout.unwrap_or(0.0)),
+            ],
+        )
     }
 }
 
@@ -178,15 +151,6 @@ struct Attention {
 }
 
 #[derive(Module, Debug)]
-struct SelfAttention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    dropout: Dropout,
-    heads: usize,
-}
-
-#[derive(Module, Debug)]
 struct Intermediate {
     dense: Linear,
     #[module(skip)]
@@ -218,13 +182,13 @@ impl Bert {
         let width = config.hidden_size;
         let layer = |_| Layer {
             attention: Attention {
-                self_: SelfAttention {
-                    query: linear(width, width, device),
-                    key: linear(width, width, device),
-                    value: linear(width, width, device),
-                    dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
-                    heads: config.num_attention_heads,
-                },
+                self_: SelfAttention::new(
+                    width,
+                    config.num_attention_heads,
+                    true,
+                    config.attention_probs_dropout_prob,
+                    device,
+                ),
                 output: Output::new(width, &config, device),
             },
             intermediate: Intermediate {
@@ -417,46 +381,10 @@ impl Layer {
     }
 }
 
-impl SelfAttention {
-    /// Scaled dot-product attention of all heads (arXiv:1706.03762), padding left out.
-    fn forward(&self, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
-        let [batch, tokens, width] = states.dims();
-        let width_of_head = width / self.heads;
-        let split = |x: Tensor<3>| {
-            x.reshape([batch, tokens, self.heads, width_of_head])
-                .swap_dims(1, 2)
-        };
-        let query = split(self.query.forward(states.clone()));
-        let key = split(self.key.forward(states.clone()));
-        let value = split(self.value.forward(states));
-        #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
-        let scale = (width_of_head as f64).sqrt().recip();
-        let scores = query.matmul(key.transpose());
-        let weights = attention(scores, mask.clone(), scale);
-        let weights = dropout(&self.dropout, weights);
-        weights
-            .matmul(value)
-            .swap_dims(1, 2)
-            .reshape([batch, tokens, width])
-    }
-}
-
 impl Output {
     fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
         let states = dropout(&self.dropout, self.dense.forward(states));
         self.layer_norm.forward(states + around)
-    }
-}
-
-impl Act {
-    pub(super) fn apply(self, x: Tensor<3>) -> Tensor<3> {
-        match self {
-            Self::Gelu => gelu(x),
-            Self::GeluNew => gelu_approximate(x),
-            Self::Relu => relu(x),
-            Self::Silu => silu(x),
-            Self::Tanh => tanh(x),
-        }
     }
 }
 

@@ -9,11 +9,11 @@ use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value};
 
+use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, Padding, global_mean, torch_name};
 use super::folder::ModelFolder;
 use super::image_input::{IMAGENET, Variant};
 use super::kernels::Activation;
-use super::network::Blocks;
 use super::operations::dropout;
 use super::vision::{self, Naming};
 use super::weights::{Account, Reading, Shapes};

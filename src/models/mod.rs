@@ -1,9 +1,11 @@
 //! Networks and what belongs to them: architectures, weights, tokenizers, freezing, devices. It knows no stage and no
 //! training loop.
 //!
-//! A new architecture is one file here, a variant of [`Network`] and a row in [`ARCHITECTURES`].
+//! A new architecture is one file here, a variant of [`Network`] and a row of [`ARCHITECTURES`].
 
-pub mod bert;
+mod activations;
+mod architecture;
+mod bert;
 mod card;
 mod convolution;
 mod device;
@@ -19,17 +21,18 @@ mod operations;
 mod resnet;
 mod resnet_cifar;
 mod tokenizer;
+mod transformer;
 mod vision;
 mod vit;
 mod weights;
 
+pub use activations::{Activations, TokenBatch};
+pub use architecture::{ARCHITECTURES, Architecture};
 pub use card::{CARD_FILE, Card, Frozen};
 pub use device::{device, device_class};
 pub use folder::{copy_companions, copy_folder, write_config};
 pub use freeze::{FreezePlan, Resolved};
 pub use head::{Head, Pooling, Task};
 pub use image_input::{CropMode, ImageInput, Interpolation, architectures, bare_config};
-pub use network::{
-    ARCHITECTURES, Activations, Architecture, Loaded, Network, Parameter, TokenBatch,
-};
+pub use network::{Loaded, Network, Parameter};
 pub use tokenizer::{Encoded, Tokenizer};

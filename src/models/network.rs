@@ -4,141 +4,19 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ParamGroup, ParamId};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::Device;
 
-use super::bert::{self, Bert};
-use super::efficientnet::{self, EfficientNetLite};
+use super::architecture::{Blocks, architecture, recognise};
+use super::bert::Bert;
+use super::efficientnet::EfficientNetLite;
 use super::folder::ModelFolder;
-use super::image_input::Variant;
-use super::mobilenet::{self, MobileNetV2};
-use super::resnet::{self, ResNet};
-use super::resnet_cifar::{self, CifarResNet};
-use super::vit::{self, Vit};
-use super::weights::{self, Account, Checkpoint, Reading, Shapes};
-use super::{Card, FreezePlan, Head, Resolved, Task};
+use super::mobilenet::MobileNetV2;
+use super::resnet::ResNet;
+use super::resnet_cifar::CifarResNet;
+use super::vit::Vit;
+use super::weights::{self, Reading};
+use super::{Activations, Card, FreezePlan, Head, Resolved};
 use crate::error::{Error, Result};
-
-/// A kind of network, and how to recognise and load it.
-#[derive(Debug)]
-pub struct Architecture {
-    /// Its name.
-    pub name: &'static str,
-    /// The values of `model_type` in `config.json` that Hugging Face writes for it.
-    pub model_types: &'static [&'static str],
-    /// What it does.
-    pub task: Task,
-    /// Its public checkpoints, each a value of `architecture` in `config.json`.
-    pub(super) variants: &'static [Variant],
-    load: Load,
-    /// The name under which weights with these names and shapes are known, if they are those of this architecture.
-    recognise: fn(&Shapes<'_>) -> Option<&'static str>,
-}
-
-/// Builds a network, and fills it with a checkpoint.
-type Load = fn(&ModelFolder, &Head, Reading, &Device) -> Result<(Network, Account)>;
-
-/// Every architecture.
-pub const ARCHITECTURES: &[Architecture] = &[
-    Architecture {
-        name: "BERT",
-        model_types: &["bert"],
-        task: Task::TextClassification,
-        variants: &[],
-        load: |folder, head, reading, device| {
-            Bert::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::Bert(network), account))
-        },
-        recognise: bert::recognise,
-    },
-    Architecture {
-        name: "MobileNetV2",
-        model_types: &[],
-        task: Task::ImageClassification,
-        variants: mobilenet::VARIANTS,
-        load: |folder, head, reading, device| {
-            MobileNetV2::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::MobileNetV2(network), account))
-        },
-        recognise: mobilenet::recognise,
-    },
-    Architecture {
-        name: "EfficientNet-Lite",
-        model_types: &[],
-        task: Task::ImageClassification,
-        variants: efficientnet::VARIANTS,
-        load: |folder, head, reading, device| {
-            EfficientNetLite::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::EfficientNetLite(network), account))
-        },
-        recognise: efficientnet::recognise,
-    },
-    Architecture {
-        name: "ResNet",
-        model_types: &[],
-        task: Task::ImageClassification,
-        variants: resnet::VARIANTS,
-        load: |folder, head, reading, device| {
-            ResNet::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::ResNet(network), account))
-        },
-        recognise: resnet::recognise,
-    },
-    Architecture {
-        name: "ResNet for CIFAR",
-        model_types: &[],
-        task: Task::ImageClassification,
-        variants: resnet_cifar::VARIANTS,
-        load: |folder, head, reading, device| {
-            CifarResNet::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::CifarResNet(network), account))
-        },
-        recognise: resnet_cifar::recognise,
-    },
-    Architecture {
-        name: "Vision Transformer",
-        model_types: &["vit", "deit"],
-        task: Task::ImageClassification,
-        variants: &[],
-        load: |folder, head, reading, device| {
-            Vit::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::Vit(network), account))
-        },
-        recognise: vit::recognise,
-    },
-];
-
-/// What the file of an architecture gives; [`Network`] passes its calls on to it.
-pub(super) trait Blocks {
-    /// The names of the blocks, in order.
-    fn blocks(&self) -> Vec<String>;
-
-    /// Runs one block.
-    fn forward(&self, block: usize, x: Activations) -> Activations;
-
-    /// Its parameters in the order of their blocks.
-    fn parameters(&self) -> Vec<Parameter>;
-
-    /// Everything but its weights that decides what its blocks compute, in words.
-    fn signature(&self) -> String;
-
-    /// Writes `config.json` and the weights into `folder`, and adds to the card what else is needed to load them.
-    fn save(&self, folder: &Path, card: &mut Card) -> Result<()>;
-
-    /// The most tokens that a text may have.
-    fn max_tokens(&self) -> Option<usize> {
-        None
-    }
-
-    /// How many different token ids it knows.
-    fn vocabulary(&self) -> Option<usize> {
-        None
-    }
-
-    /// The only height and width that it takes.
-    fn image_size(&self) -> Option<usize> {
-        None
-    }
-}
 
 /// A network of any architecture.
 ///
@@ -158,51 +36,6 @@ pub enum Network {
     CifarResNet(CifarResNet),
     /// ViT and DeiT.
     Vit(Vit),
-}
-
-/// A batch of token ids.
-#[derive(Clone, Debug)]
-pub struct TokenBatch {
-    /// Token ids, `[batch, tokens]`, filled up with the padding token.
-    pub ids: Tensor<2, Int>,
-    /// 1 for a token, 0 for padding; `[batch, tokens]`.
-    pub mask: Tensor<2>,
-}
-
-/// What flows from block to block.
-#[derive(Clone, Debug)]
-pub enum Activations {
-    /// The input of a text network.
-    Tokens(TokenBatch),
-    /// A vector a token.
-    Hidden {
-        /// `[batch, tokens, width]`.
-        states: Tensor<3>,
-        /// 1 for a token, 0 for padding; `[batch, tokens]`.
-        mask: Tensor<2>,
-    },
-    /// The input of an image network: `[batch, 3, height, width]`, normalised.
-    Images(Tensor<4>),
-    /// A vector for every place of an image: `[batch, channels, height, width]`.
-    Map(Tensor<4>),
-    /// One vector a sample: `[batch, width]`.
-    Pooled(Tensor<2>),
-    /// One number a label: `[batch, labels]`.
-    Logits(Tensor<2>),
-}
-
-impl Activations {
-    /// The logits `[batch, labels]`.
-    ///
-    /// # Panics
-    /// If these are the activations of an earlier block.
-    #[must_use]
-    pub fn into_logits(self) -> Tensor<2> {
-        match self {
-            Self::Logits(logits) => logits,
-            _ => panic!("these activations are not the last block's"),
-        }
-    }
 }
 
 /// One parameter of a network.
@@ -424,35 +257,6 @@ fn own_head(folder: &ModelFolder) -> Result<Head> {
     })
 }
 
-/// The architecture that `config.json` names.
-fn architecture(folder: &ModelFolder) -> Result<&'static Architecture> {
-    let model_type = folder.word("model_type");
-    let name = folder.word("architecture");
-    let found = ARCHITECTURES.iter().find(|known| {
-        known
-            .variants
-            .iter()
-            .any(|variant| name == Some(variant.name))
-            || model_type.is_some_and(|model_type| known.model_types.contains(&model_type))
-    });
-    found.ok_or_else(|| {
-        let known = ARCHITECTURES.iter();
-        let model_types: Vec<&str> = known.flat_map(|known| known.model_types).copied().collect();
-        let architectures: Vec<&str> = super::architectures().collect();
-        Error::stage(format!(
-            "`{}` names {}, which refire does not know",
-            folder.path.join("config.json").display(),
-            match (name, model_type) {
-                (Some(name), _) => format!("the architecture `{name}`"),
-                (None, Some(model_type)) => format!("the model type `{model_type}`"),
-                (None, None) => "no `model_type` and no `architecture`".into(),
-            }
-        ))
-        .note(format!("known model types: {}", model_types.join(", ")))
-        .note(format!("known architectures: {}", architectures.join(", ")))
-    })
-}
-
 fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> Result<Loaded> {
     let architecture = architecture(&folder)?;
     if architecture.task != head.task {
@@ -480,13 +284,4 @@ fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> 
         unused: account.unused,
         file: account.file,
     })
-}
-
-/// What the weights in `folder` look like.
-fn recognise(folder: &ModelFolder) -> Option<&'static str> {
-    let checkpoint = Checkpoint::open(&folder.path, str::to_string).ok()?;
-    let shapes = checkpoint.shapes();
-    ARCHITECTURES
-        .iter()
-        .find_map(|known| (known.recognise)(&shapes))
 }

@@ -12,11 +12,11 @@ use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, s};
 use serde_json::{Map, Value};
 
+use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, global_mean, torch_name};
 use super::folder::ModelFolder;
 use super::image_input::{IMAGENET, ImageInput, Variant};
 use super::kernels::Activation;
-use super::network::Blocks;
 use super::operations::dropout;
 use super::resnet::{block_name, short};
 use super::vision::{self, Naming};

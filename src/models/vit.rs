@@ -12,15 +12,15 @@ use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::bert::Act;
+use super::architecture::Blocks;
 use super::convolution::torch_name;
 use super::folder::{self, ModelFolder};
-use super::network::Blocks;
-use super::operations::{attention, dropout};
+use super::operations::dropout;
+use super::transformer::{self, Act, SelfAttention, wrong};
 use super::vision::{self, Naming};
 use super::weights::{Account, Reading, Shapes};
 use super::{Activations, Card, Head, Parameter};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 // ------------------------------------------------------------------------------------------------------------ config
 
@@ -82,39 +82,29 @@ fn yes() -> bool {
 impl VitConfig {
     /// Checks what the types cannot say.
     fn check(&self) -> Result<()> {
-        let wrong = |what: String| Err(Error::stage(format!("config.json: {what}")));
-        if self.num_attention_heads == 0
-            || !self.hidden_size.is_multiple_of(self.num_attention_heads)
-        {
-            return wrong(format!(
-                "`hidden_size` {} is not a multiple of `num_attention_heads` {}",
-                self.hidden_size, self.num_attention_heads
-            ));
-        }
         if self.patch_size == 0 || !self.image_size.is_multiple_of(self.patch_size) {
-            return wrong(format!(
+            return wrong(&format!(
                 "`image_size` {} is not a multiple of `patch_size` {}",
                 self.image_size, self.patch_size
             ));
         }
         if self.num_channels != 3 {
-            return wrong(format!(
+            return wrong(&format!(
                 "`num_channels` is {}, and images have 3 colours",
                 self.num_channels
             ));
         }
-        for (name, value) in [
-            ("hidden_dropout_prob", self.hidden_dropout_prob),
-            (
-                "attention_probs_dropout_prob",
-                self.attention_probs_dropout_prob,
-            ),
-        ] {
-            if !(0.0..1.0).contains(&value) {
-                return wrong(format!("`{name}` must be at least 0 and below 1"));
-            }
-        }
-        Ok(())
+        transformer::check(
+            self.hidden_size,
+            self.num_attention_heads,
+            &[
+                ("hidden_dropout_prob", self.hidden_dropout_prob),
+                (
+                    "attention_probs_dropout_prob",
+                    self.attention_probs_dropout_prob,
+                ),
+            ],
+        )
     }
 
     /// Tokens of an image: one for each patch, and those that stand before them.
@@ -166,16 +156,12 @@ struct Projection {
 #[derive(Module, Debug)]
 struct Layer {
     before: LayerNorm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
+    attention: SelfAttention,
     attended: Linear,
     after: LayerNorm,
     wide: Linear,
     narrow: Linear,
-    weights_dropout: Dropout,
     dropout: Dropout,
-    heads: usize,
     #[module(skip)]
     act: Act,
 }
@@ -217,24 +203,25 @@ impl Embeddings {
 impl Layer {
     fn new(config: &VitConfig, device: &Device) -> Self {
         let width = config.hidden_size;
-        let linear = |from, to, bias| {
+        let linear = |from, to| {
             LinearConfig::new(from, to)
-                .with_bias(bias)
                 .with_initializer(Initializer::Zeros)
                 .init(device)
         };
         Self {
             before: norm(config, device),
-            query: linear(width, width, config.qkv_bias),
-            key: linear(width, width, config.qkv_bias),
-            value: linear(width, width, config.qkv_bias),
-            attended: linear(width, width, true),
+            attention: SelfAttention::new(
+                width,
+                config.num_attention_heads,
+                config.qkv_bias,
+                config.attention_probs_dropout_prob,
+                device,
+            ),
+            attended: linear(width, width),
             after: norm(config, device),
-            wide: linear(width, config.intermediate_size, true),
-            narrow: linear(config.intermediate_size, width, true),
-            weights_dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
+            wide: linear(width, config.intermediate_size),
+            narrow: linear(config.intermediate_size, width),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-            heads: config.num_attention_heads,
             act: config.hidden_act,
         }
     }
@@ -272,7 +259,7 @@ impl Blocks for Vit {
             }
             (block, Activations::Hidden { states, mask }) if (1..=layers).contains(&block) => {
                 Activations::Hidden {
-                    states: self.layers[block - 1].forward(states),
+                    states: self.layers[block - 1].forward(states, &mask),
                     mask,
                 }
             }
@@ -353,34 +340,12 @@ impl Projection {
 
 impl Layer {
     /// `[batch, tokens, width]` → the same.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let attended = self.attend(self.before.forward(x.clone()));
+    fn forward(&self, x: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
+        let attended = self.attention.forward(self.before.forward(x.clone()), mask);
         let x = x + dropout(&self.dropout, self.attended.forward(attended));
-        let wide = self
-            .act
-            .apply(self.wide.forward(self.after.forward(x.clone())));
-        x + dropout(&self.dropout, self.narrow.forward(wide))
-    }
-
-    /// Scaled dot-product attention of all heads (arXiv:1706.03762).
-    fn attend(&self, x: Tensor<3>) -> Tensor<3> {
-        let [batch, tokens, width] = x.dims();
-        let width_of_head = width / self.heads;
-        let split = |x: Tensor<3>| {
-            x.reshape([batch, tokens, self.heads, width_of_head])
-                .swap_dims(1, 2)
-        };
-        let query = split(self.query.forward(x.clone()));
-        let key = split(self.key.forward(x.clone()));
-        let value = split(self.value.forward(x));
-        #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
-        let scale = (width_of_head as f64).sqrt().recip();
-        let everything = Tensor::ones([batch, tokens], &query.device());
-        let weights = attention(query.matmul(key.transpose()), everything, scale);
-        dropout(&self.weights_dropout, weights)
-            .matmul(value)
-            .swap_dims(1, 2)
-            .reshape([batch, tokens, width])
+        let wide = self.wide.forward(self.after.forward(x.clone()));
+        let narrow = self.narrow.forward(self.act.apply(wide));
+        x + dropout(&self.dropout, narrow)
     }
 }
 
@@ -408,12 +373,12 @@ fn parameter_name(path: &str) -> String {
             format!("embeddings.patch_embeddings.projection.{field}")
         }
         ["embeddings", "positions"] => "embeddings.position_embeddings".into(),
+        ["layers", index, "attention", part, field] => {
+            format!("encoder.layer.{index}.attention.attention.{part}.{field}")
+        }
         ["layers", index, part, field] => {
             let part = match part {
                 "before" => "layernorm_before",
-                "query" => "attention.attention.query",
-                "key" => "attention.attention.key",
-                "value" => "attention.attention.value",
                 "attended" => "attention.output.dense",
                 "after" => "layernorm_after",
                 "wide" => "intermediate.dense",

@@ -3,17 +3,22 @@
 //!
 //! It knows no architecture: names are mapped by functions that the architecture gives.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::store::burn_pack::Tensor as StoredTensor;
 use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::error::{Context, Error, Result};
+
+mod save;
+mod walk;
+
+pub(super) use save::{write, write_new};
+use walk::{Place, in_checkpoint_order, transpose};
+pub(super) use walk::{Seen, norms, parameters};
 
 /// File names of checkpoints, the preferred one first.
 const FILES: &[&str] = &[SAFETENSORS, "pytorch_model.bin"];
@@ -227,55 +232,6 @@ pub(super) fn list(names: &[String]) -> String {
     }
 }
 
-/// Burn's and PyTorch's names for the statistics of a batch normalisation.
-const MEAN: &str = "running_mean";
-const VARIANCE: &str = "running_var";
-
-/// Where a walk over a module is.
-#[derive(Default)]
-struct Place(Vec<(String, String)>);
-
-impl Place {
-    fn enter(&mut self, name: &str, container: &str) {
-        self.0.push((name.to_string(), container.to_string()));
-    }
-
-    fn exit(&mut self) {
-        self.0.pop();
-    }
-
-    /// The path without the variants of enums, which no checkpoint knows.
-    fn path(&self) -> String {
-        let names = self
-            .0
-            .iter()
-            .filter(|(_, container)| !container.starts_with("Enum:"));
-        names
-            .map(|(name, _)| name.as_str())
-            .collect::<Vec<_>>()
-            .join(".")
-    }
-
-    /// The field of a batch normalisation that this is.
-    fn field_of_norm(&self) -> Option<&str> {
-        let (name, container) = self.0.last()?;
-        (container == "Struct:BatchNorm").then_some(name)
-    }
-
-    /// Whether this is no parameter, but what a batch normalisation has seen.
-    fn is_statistic(&self) -> bool {
-        self.field_of_norm()
-            .is_some_and(|field| field == MEAN || field == VARIANCE)
-    }
-
-    /// Whether this is a weight that Burn keeps as `[in, out]`, but PyTorch as `[out, in]`.
-    fn is_transposed(&self) -> bool {
-        self.0
-            .last()
-            .is_some_and(|(name, container)| container == "Struct:Linear" && name == "weight")
-    }
-}
-
 struct Filler {
     place: Place,
     name_of: fn(&str) -> String,
@@ -351,211 +307,4 @@ impl ModuleMapper for Filler {
             }
         }
     }
-}
-
-fn in_checkpoint_order(shape: &[usize], transposed: bool) -> Vec<usize> {
-    let mut shape = shape.to_vec();
-    if transposed {
-        shape.reverse();
-    }
-    shape
-}
-
-/// `[rows, columns]` → `[columns, rows]`.
-fn transpose(data: &TensorData, name: &str) -> Result<TensorData> {
-    let values = data
-        .as_slice::<f32>()
-        .or_stage(|| format!("tensor `{name}` is not made of numbers"))?;
-    let (rows, columns) = (data.shape()[0], data.shape()[1]);
-    let mut turned = Vec::with_capacity(values.len());
-    for column in 0..columns {
-        turned.extend((0..rows).map(|row| values[row * columns + column]));
-    }
-    Ok(TensorData::new(turned, [columns, rows]))
-}
-
-/// A parameter, seen without touching its values.
-pub(super) struct Seen {
-    /// Its path in the module.
-    pub(super) path: String,
-    /// Its shape in the checkpoint.
-    pub(super) shape: Vec<usize>,
-    /// Its identity.
-    pub(super) id: ParamId,
-}
-
-/// The parameters of `module`, in its order, without initialising any; running statistics are none.
-pub(super) fn parameters<M: Module>(module: &M) -> Vec<Seen> {
-    #[derive(Default)]
-    struct Visitor(Place, Vec<Seen>);
-
-    impl ModuleVisitor for Visitor {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.0.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if !self.0.is_statistic() {
-                self.1.push(Seen {
-                    path: self.0.path(),
-                    shape: in_checkpoint_order(&param.lazy_shape(), self.0.is_transposed()),
-                    id: param.id,
-                });
-            }
-        }
-    }
-
-    let mut visitor = Visitor::default();
-    module.visit(&mut visitor);
-    visitor.1
-}
-
-/// A batch normalisation in a module.
-pub(super) struct Norm {
-    /// Its factors.
-    pub(super) weight: ParamId,
-    /// Whether it takes the statistics of the batch, and keeps count of them, where gradients are kept.
-    pub(super) training: ParamId,
-    /// Its running mean and variance.
-    pub(super) statistics: [(&'static str, ParamId); 2],
-}
-
-/// The batch normalisations of `module`, in its order.
-pub(super) fn norms<M: Module>(module: &M) -> Vec<Norm> {
-    #[derive(Default)]
-    struct Visitor(Place, BTreeMap<String, ParamId>, Vec<Norm>);
-
-    impl Visitor {
-        fn see(&mut self, id: ParamId) {
-            let Some(field) = self.0.field_of_norm() else {
-                return;
-            };
-            self.1.insert(field.to_string(), id);
-            let id = |field: &str| self.1.get(field).copied();
-            if let (Some(weight), Some(training), Some(mean), Some(variance)) =
-                (id("gamma"), id("training"), id(MEAN), id(VARIANCE))
-            {
-                self.2.push(Norm {
-                    weight,
-                    training,
-                    statistics: [(MEAN, mean), (VARIANCE, variance)],
-                });
-                self.1.clear();
-            }
-        }
-    }
-
-    impl ModuleVisitor for Visitor {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.0.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.see(param.id);
-        }
-
-        fn visit_flag(&mut self, flag: &Param<Flag>) {
-            self.see(flag.id);
-        }
-    }
-
-    let mut visitor = Visitor::default();
-    module.visit(&mut visitor);
-    visitor.2
-}
-
-/// Writes the parameters of `module` to `model.safetensors` in `folder`, as f32, with names given by `name_of`. The
-/// same values give the same bytes.
-///
-/// # Errors
-/// Those of the disk.
-pub(super) fn write<M: Module>(
-    module: &M,
-    folder: &Path,
-    name_of: impl Fn(&str) -> String,
-) -> Result<()> {
-    struct Visitor<F> {
-        place: Place,
-        name_of: F,
-        tensors: Vec<(String, Saved)>,
-        error: Option<Error>,
-    }
-
-    impl<F: Fn(&str) -> String> ModuleVisitor for Visitor<F> {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.place.enter(name, container);
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.place.exit();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let name = (self.name_of)(&self.place.path());
-            let data = param.val().to_data().convert::<f32>();
-            let data = if self.place.is_transposed() {
-                transpose(&data, &name)
-            } else {
-                Ok(data)
-            };
-            match data {
-                Ok(data) => self.tensors.push((name, Saved(data))),
-                Err(error) => self.error = Some(error),
-            }
-        }
-    }
-
-    let mut visitor = Visitor {
-        place: Place::default(),
-        name_of,
-        tensors: Vec::new(),
-        error: None,
-    };
-    module.visit(&mut visitor);
-    if let Some(error) = visitor.error {
-        return Err(error);
-    }
-    let path = folder.join(SAFETENSORS);
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize_to_file(visitor.tensors, Some(metadata), &path)
-        .or_stage(|| format!("cannot write `{}`", path.display()))
-}
-
-/// f32 values on their way to a file.
-struct Saved(TensorData);
-
-impl safetensors::View for Saved {
-    fn dtype(&self) -> safetensors::Dtype {
-        safetensors::Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.0.shape()
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(self.0.as_bytes())
-    }
-
-    fn data_len(&self) -> usize {
-        self.0.as_bytes().len()
-    }
-}
-
-/// Writes `bytes` to a file of a stage's output, which nobody reads before the stage has ended.
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    // The old file may be a hard link to someone else's: it is replaced, not written over.
-    let replaced = match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => std::fs::File::create(path).and_then(|mut file| file.write_all(bytes)),
-    };
-    replaced.or_stage(|| format!("cannot write `{}`", path.display()))
 }

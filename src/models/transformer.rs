@@ -1,0 +1,121 @@
+//! What transformer encoders of texts and of images share: attention, the function between wide layers, what is wrong in a
+//! config.
+
+use burn::module::{Initializer, Module};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::activation::{gelu_approximate, relu, silu, tanh};
+use burn::tensor::{Device, Tensor};
+use serde::Deserialize;
+
+use super::operations::{attention, dropout, gelu};
+use crate::error::{Error, Result};
+
+/// The function between a layer's two wide linear layers.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Act {
+    /// x Φ(x), with the normal distribution's own Φ (arXiv:1606.08415).
+    #[default]
+    #[serde(alias = "gelu_python")]
+    Gelu,
+    /// The same with Φ approximated by tanh.
+    #[serde(alias = "gelu_pytorch_tanh", alias = "gelu_fast")]
+    GeluNew,
+    Relu,
+    #[serde(alias = "swish")]
+    Silu,
+    Tanh,
+}
+
+impl Act {
+    pub(super) fn apply(self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Gelu => gelu(x),
+            Self::GeluNew => gelu_approximate(x),
+            Self::Relu => relu(x),
+            Self::Silu => silu(x),
+            Self::Tanh => tanh(x),
+        }
+    }
+}
+
+/// Scaled dot-product attention of several heads (arXiv:1706.03762), as far as the linear layer after it.
+#[derive(Module, Debug)]
+pub(super) struct SelfAttention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    dropout: Dropout,
+    heads: usize,
+}
+
+impl SelfAttention {
+    /// Attention with nothing in its weights yet, between states of `width` numbers.
+    pub(super) fn new(
+        width: usize,
+        heads: usize,
+        bias: bool,
+        dropout: f64,
+        device: &Device,
+    ) -> Self {
+        let linear = || {
+            LinearConfig::new(width, width)
+                .with_bias(bias)
+                .with_initializer(Initializer::Zeros)
+                .init(device)
+        };
+        Self {
+            query: linear(),
+            key: linear(),
+            value: linear(),
+            dropout: DropoutConfig::new(dropout).init(),
+            heads,
+        }
+    }
+
+    /// `[batch, tokens, width]` → the same; what `mask`, `[batch, tokens]`, is 0 for is left out.
+    pub(super) fn forward(&self, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
+        let [batch, tokens, width] = states.dims();
+        let width_of_head = width / self.heads;
+        let split = |x: Tensor<3>| {
+            x.reshape([batch, tokens, self.heads, width_of_head])
+                .swap_dims(1, 2)
+        };
+        let query = split(self.query.forward(states.clone()));
+        let key = split(self.key.forward(states.clone()));
+        let value = split(self.value.forward(states));
+        #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
+        let scale = (width_of_head as f64).sqrt().recip();
+        let scores = query.matmul(key.transpose());
+        let weights = attention(scores, mask.clone(), scale);
+        let weights = dropout(&self.dropout, weights);
+        weights
+            .matmul(value)
+            .swap_dims(1, 2)
+            .reshape([batch, tokens, width])
+    }
+}
+
+/// An error in `config.json`.
+pub(super) fn wrong(what: &str) -> Result<()> {
+    Err(Error::stage(format!("config.json: {what}")))
+}
+
+/// Checks what the types of a config cannot say.
+///
+/// # Errors
+/// States that cannot be divided among the heads; `dropouts` that are no probabilities below 1.
+pub(super) fn check(width: usize, heads: usize, dropouts: &[(&str, f64)]) -> Result<()> {
+    if heads == 0 || !width.is_multiple_of(heads) {
+        return wrong(&format!(
+            "`hidden_size` {width} is not a multiple of `num_attention_heads` {heads}"
+        ));
+    }
+    match dropouts
+        .iter()
+        .find(|(_, value)| !(0.0..1.0).contains(value))
+    {
+        Some((name, _)) => wrong(&format!("`{name}` must be at least 0 and below 1")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,101 @@
+//! Weights on their way to a file.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+
+use super::SAFETENSORS;
+use super::walk::{Place, transpose};
+use crate::error::{Context, Error, Result};
+
+/// Writes the parameters of `module` to `model.safetensors` in `folder`, as f32, with names given by `name_of`. The
+/// same values give the same bytes.
+///
+/// # Errors
+/// Those of the disk.
+pub(in crate::models) fn write<M: Module>(
+    module: &M,
+    folder: &Path,
+    name_of: impl Fn(&str) -> String,
+) -> Result<()> {
+    struct Visitor<F> {
+        place: Place,
+        name_of: F,
+        tensors: Vec<(String, Saved)>,
+        error: Option<Error>,
+    }
+
+    impl<F: Fn(&str) -> String> ModuleVisitor for Visitor<F> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.place.enter(name, container);
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.place.exit();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let name = (self.name_of)(&self.place.path());
+            let data = param.val().to_data().convert::<f32>();
+            let data = if self.place.is_transposed() {
+                transpose(&data, &name)
+            } else {
+                Ok(data)
+            };
+            match data {
+                Ok(data) => self.tensors.push((name, Saved(data))),
+                Err(error) => self.error = Some(error),
+            }
+        }
+    }
+
+    let mut visitor = Visitor {
+        place: Place::default(),
+        name_of,
+        tensors: Vec::new(),
+        error: None,
+    };
+    module.visit(&mut visitor);
+    if let Some(error) = visitor.error {
+        return Err(error);
+    }
+    let path = folder.join(SAFETENSORS);
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    safetensors::serialize_to_file(visitor.tensors, Some(metadata), &path)
+        .or_stage(|| format!("cannot write `{}`", path.display()))
+}
+
+/// f32 values on their way to a file.
+struct Saved(TensorData);
+
+impl safetensors::View for Saved {
+    fn dtype(&self) -> safetensors::Dtype {
+        safetensors::Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.0.as_bytes())
+    }
+
+    fn data_len(&self) -> usize {
+        self.0.as_bytes().len()
+    }
+}
+
+/// Writes `bytes` to a file of a stage's output, which nobody reads before the stage has ended.
+pub(in crate::models) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    // The old file may be a hard link to someone else's: it is replaced, not written over.
+    let replaced = match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::File::create(path).and_then(|mut file| file.write_all(bytes)),
+    };
+    replaced.or_stage(|| format!("cannot write `{}`", path.display()))
+}
