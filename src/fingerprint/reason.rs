@@ -1,5 +1,6 @@
 //! Why a stage has to run: typed, old → new.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::key::{Field, Fingerprint, Role};
@@ -54,15 +55,43 @@ impl Reason {
             };
             let value = |field: Option<&Field>| field.map(|field| field.value.clone());
             if let (Some(field), true) = (left.or(right), value(left) != value(right)) {
-                let name = field.name.clone();
-                reasons.push(Self::Changed {
-                    role: field.role,
-                    name,
-                    old: value(left),
-                    new: value(right),
-                });
+                reasons.extend(Self::of_field(field, value(left), value(right)));
             }
         }
+    }
+
+    /// What differs in one field: for two tables each key that differs, else the value.
+    fn of_field(field: &Field, old: Option<String>, new: Option<String>) -> Vec<Self> {
+        let changed = |name: String, old, new| Self::Changed {
+            role: field.role,
+            name,
+            old,
+            new,
+        };
+        let table = |value: &Option<String>| match serde_json::from_str(value.as_deref()?) {
+            Ok(serde_json::Value::Object(table)) => Some(table),
+            _ => None,
+        };
+        let (Role::Setting, Some(before), Some(after)) = (field.role, table(&old), table(&new))
+        else {
+            return vec![changed(field.name.clone(), old, new)];
+        };
+        let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        keys.into_iter()
+            .filter(|key| before.get(*key) != after.get(*key))
+            .map(|key| {
+                let value = |table: &serde_json::Map<_, _>| {
+                    table
+                        .get(key)
+                        .map(|value: &serde_json::Value| value.to_string())
+                };
+                changed(
+                    format!("{}.{key}", field.name),
+                    value(&before),
+                    value(&after),
+                )
+            })
+            .collect()
     }
 }
 
@@ -103,22 +132,39 @@ fn changed(
             write!(f, "{what} is gone")
         }
         (Role::File | Role::Input, _, _) => write!(f, "{what} changed"),
-        (_, old, new) => write!(
-            f,
-            "{what}: {} → {}",
-            old.map_or("not set".into(), short),
-            new.map_or("not set".into(), short)
-        ),
+        (_, old, new) => {
+            let (old, new) = (old.unwrap_or("not set"), new.unwrap_or("not set"));
+            let from = first_difference(old, new);
+            write!(f, "{what}: {} → {}", excerpt(old, from), excerpt(new, from))
+        }
     }
 }
 
-/// A value that fits a line.
-fn short(value: &str) -> String {
+/// How many characters two values have in common at their start.
+fn first_difference(old: &str, new: &str) -> usize {
+    let same = old.chars().zip(new.chars()).take_while(|(a, b)| a == b);
+    same.count()
+}
+
+/// A value that fits a line and shows what stands at the character `place`.
+fn excerpt(value: &str, place: usize) -> String {
     const LONGEST: usize = 60;
-    if value.chars().count() <= LONGEST {
-        return value.to_string();
-    }
-    value.chars().take(LONGEST - 1).chain(['…']).collect()
+    /// What is shown before the place, so that one sees where it is.
+    const BEFORE: usize = 20;
+    let characters: Vec<char> = value.chars().collect();
+    let start = if characters.len() <= LONGEST || place < LONGEST - BEFORE {
+        0
+    } else {
+        place - BEFORE
+    };
+    let end = characters.len().min(start + LONGEST);
+    let dots = |cut: bool| if cut { "…" } else { "" };
+    format!(
+        "{}{}{}",
+        dots(start > 0),
+        characters[start.min(end)..end].iter().collect::<String>(),
+        dots(end < characters.len())
+    )
 }
 
 #[cfg(test)]
@@ -135,6 +181,38 @@ mod tests {
         }
         walk.input("train", input.into());
         walk.finish(42, Some("cpu"))
+    }
+
+    #[test]
+    fn long_values_show_what_differs_and_tables_which_key() {
+        let print = |sql: &str, files: serde_json::Value| {
+            let mut walk = Walk::new("preprocess", 1);
+            walk.setting("sql", &serde_json::json!(sql));
+            walk.setting("files", &files);
+            walk.finish(42, None)
+        };
+        let select = "SELECT text, label FROM reviews WHERE source = 'rotten_tomatoes' AND label";
+        let old = print(
+            &format!("{select} = 0"),
+            serde_json::json!({"a": 1, "b": 2}),
+        );
+        let new = print(
+            &format!("{select} > 0"),
+            serde_json::json!({"b": 3, "c": 4}),
+        );
+        let reasons: Vec<String> = Reason::between(&old, &new)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            reasons,
+            [
+                "files.a: 1 → not set",
+                "files.b: 2 → 3",
+                "files.c: not set → 4",
+                "sql: …tomatoes' AND label = 0\" → …tomatoes' AND label > 0\"",
+            ]
+        );
     }
 
     #[test]
