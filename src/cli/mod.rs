@@ -22,6 +22,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::report;
+use crate::stages::{self, StageKind};
 
 /// What a verb comes to.
 type Outcome = Result<(), Failure>;
@@ -104,6 +105,14 @@ impl Verb {
             Self::Worker(_) => worker::Args::run(),
         }
     }
+}
+
+/// Refire with stage kinds of one's own besides its own: a program's whole `main`. Its workers are started from the
+/// same program, so they know the kinds too.
+#[must_use]
+pub fn main_with(kinds: &'static [&'static dyn StageKind]) -> ExitCode {
+    stages::add(kinds);
+    main()
 }
 
 /// Reads the command line, does what it says, and shows what went wrong.

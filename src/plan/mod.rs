@@ -11,7 +11,7 @@ pub use select::{Goal, Selection};
 use crate::config::{Limits, Pipeline, StageTable, Table};
 use crate::error::{Error, Result, Span};
 use crate::fingerprint::stage_seed;
-use crate::stages::{KINDS, Output, Stage, StageKind, find};
+use crate::stages::{Output, Stage, StageKind, find, kinds};
 
 /// A pipeline whose stages are parsed, connected, typed and in order.
 pub struct Plan {
@@ -129,7 +129,7 @@ fn node(table: &StageTable, pipeline_seed: u64) -> Result<Node> {
         .unwrap_or_else(|| stage_seed(pipeline_seed, base));
     let (kind, span) = &table.kind;
     let node = Node::new(table.name.clone(), kind, &table.settings, seed).unwrap_or_else(|| {
-        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
+        let names: Vec<&str> = kinds().map(StageKind::name).collect();
         Err(Error::usage(format!("unknown stage kind `{kind}`"))
             .at(span, "")
             .did_you_mean(kind, names.iter().copied())

@@ -21,6 +21,7 @@ mod split;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 pub use context::{Job, StageContext};
 pub use port::{Port, Ports};
@@ -30,7 +31,7 @@ use crate::config::Table;
 use crate::error::{Error, Kind, Result, Span};
 use crate::fingerprint::Manifest;
 
-/// Every stage kind, in the order in which they are documented.
+/// Every stage kind of refire, in the order in which they are documented.
 pub const KINDS: &[&dyn StageKind] = &[
     &pretrained::PretrainedKind,
     &dataset::DatasetKind,
@@ -275,8 +276,23 @@ impl Gate {
     }
 }
 
+/// The kinds that a program adds to its own refire.
+static ADDED: OnceLock<&'static [&'static dyn StageKind]> = OnceLock::new();
+
+/// Adds kinds for as long as the program runs. They are found before those of refire with the same name. Only the first
+/// call counts: a program says once, at its start, which kinds it knows.
+pub fn add(kinds: &'static [&'static dyn StageKind]) {
+    let _ = ADDED.set(kinds);
+}
+
+/// Every kind that this program knows: those that were added, and refire's own.
+pub fn kinds() -> impl Iterator<Item = &'static dyn StageKind> {
+    let added = ADDED.get().copied().unwrap_or_default();
+    added.iter().chain(KINDS).copied()
+}
+
 /// The kind called `name`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn StageKind> {
-    KINDS.iter().copied().find(|kind| kind.name() == name)
+    kinds().find(|kind| kind.name() == name)
 }

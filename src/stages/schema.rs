@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::{KINDS, StageKind};
+use super::{StageKind, kinds};
 
 /// Where the definitions stand.
 const DEFINITIONS: &str = "#/definitions/";
@@ -13,9 +13,8 @@ const DEFINITIONS: &str = "#/definitions/";
 #[must_use]
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
-    let kinds: Vec<(&str, Value)> = KINDS
-        .iter()
-        .map(|kind| (kind.name(), settings(*kind, &mut generator)))
+    let kinds: Vec<(&str, Value)> = kinds()
+        .map(|kind| (kind.name(), settings(kind, &mut generator)))
         .collect();
     let mut definitions = generator.take_definitions(true);
     let one_of: Vec<Value> = kinds
@@ -193,6 +192,7 @@ fn profile() -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::KINDS;
     use super::*;
 
     #[test]
