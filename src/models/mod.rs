@@ -31,7 +31,7 @@ pub use architecture::{ARCHITECTURES, Architecture};
 pub use card::{CARD_FILE, Card, Frozen};
 pub use device::{device, device_class};
 pub use folder::{copy_companions, copy_folder, write_config};
-pub use freeze::{FreezePlan, Resolved};
+pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
 pub use head::{Head, Pooling, Task};
 pub use image_input::{CropMode, ImageInput, Interpolation, architectures, bare_config};
 pub use network::{Loaded, Network, Parameter};

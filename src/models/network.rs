@@ -1,5 +1,6 @@
 //! A network as a row of named blocks, whatever its architecture.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use super::resnet::ResNet;
 use super::resnet_cifar::CifarResNet;
 use super::vit::Vit;
 use super::weights::{self, Reading};
-use super::{Activations, Card, FreezePlan, Head, Resolved};
+use super::{Activations, Anatomy, Card, FreezePlan, Head, Resolved};
 use crate::error::{Error, Result};
 
 /// A network of any architecture.
@@ -146,12 +147,28 @@ impl Network {
         self.architecture().parameters()
     }
 
+    /// What a freeze plan is applied to.
+    #[must_use]
+    pub fn anatomy(&self) -> Anatomy {
+        let parameters = self.parameters();
+        let norms = weights::norms(self).into_iter();
+        let of_norms: BTreeSet<ParamId> = norms.flat_map(|norm| [norm.weight, norm.bias]).collect();
+        let batch_norms = (0..parameters.len())
+            .filter(|index| of_norms.contains(&parameters[*index].id))
+            .collect();
+        Anatomy {
+            blocks: self.blocks(),
+            parameters,
+            batch_norms,
+        }
+    }
+
     /// Applies a freeze plan to its parameters.
     ///
     /// # Errors
     /// As [`FreezePlan::resolve`].
     pub fn resolve(&self, plan: &FreezePlan) -> Result<Resolved> {
-        plan.resolve(&self.blocks(), &self.parameters())
+        plan.resolve(&self.anatomy())
     }
 
     /// The running statistics of its batch normalisations: no parameters, but numbers that its blocks depend on.
@@ -176,8 +193,8 @@ impl Network {
         statistics
     }
 
-    /// The network with gradients turned off for what `resolved` freezes. Batch normalisations in blocks that are frozen
-    /// as a whole keep their running statistics, and normalise with them.
+    /// The network with gradients turned off for what `resolved` freezes, and on for the rest. Batch normalisations in blocks that are
+    /// frozen as a whole keep their running statistics, and normalise with them.
     #[must_use]
     pub fn freeze(self, resolved: &Resolved) -> Self {
         let parameters = self.parameters();
@@ -190,14 +207,28 @@ impl Network {
                 .iter()
                 .any(|(parameter, _)| parameter.block == block)
         };
-        let still = weights::norms(&self).into_iter().filter_map(|norm| {
-            let weight = parameters.iter().find(|known| known.id == norm.weight)?;
-            (!trains(weight.block)).then_some(norm.training)
-        });
-        let still = ParamGroup::from_ids(still.collect());
-        let frozen = frozen.iter().map(|(parameter, _)| parameter.id).collect();
-        self.set_require_grad_group(ParamGroup::from_ids(frozen), false)
-            .freeze_group(still)
+        let (moving, still): (Vec<_>, Vec<_>) = weights::norms(&self)
+            .into_iter()
+            .filter_map(|norm| {
+                let weight = parameters.iter().find(|known| known.id == norm.weight)?;
+                Some((norm.training, weight.block))
+            })
+            .partition(|(_, block)| trains(*block));
+        let group = |ids: Vec<(ParamId, usize)>| {
+            ParamGroup::from_ids(ids.into_iter().map(|(id, _)| id).collect())
+        };
+        let ids = |parameters: &[(&Parameter, &bool)]| {
+            ParamGroup::from_ids(
+                parameters
+                    .iter()
+                    .map(|(parameter, _)| parameter.id)
+                    .collect(),
+            )
+        };
+        self.set_require_grad_group(ids(&frozen), false)
+            .set_require_grad_group(ids(&trained), true)
+            .freeze_group(group(still))
+            .unfreeze_group(group(moving))
     }
 
     /// Runs the blocks `blocks` on the activations that the block before them gives.

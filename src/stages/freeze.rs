@@ -1,5 +1,8 @@
 //! `freeze`: decides which parameters of a model train, by name, before anything is trained.
 
+#[cfg(test)]
+mod tests;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +10,7 @@ use super::{ArtifactType, Input, Output, Port, Stage, StageContext, StageKind};
 use crate::config::{Spanned, Table, from_table};
 use crate::error::{Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
-use crate::models::{self, FreezePlan, Frozen, Network, Parameter};
+use crate::models::{self, Anatomy, FreezePlan, Frozen, Network, Parameter, Pattern};
 
 /// The kind `freeze`.
 pub(super) struct FreezeKind;
@@ -17,8 +20,9 @@ const MODEL: &str = "model";
 /// A model with a plan of what stays as it is when the model is tuned. The head that a task adds always trains, unless
 /// `frozen` names it.
 ///
-/// A pattern is a glob over parameter names as Hugging Face writes them, with or without the base model's name in
-/// front: `encoder.layer.0.*`, `*.LayerNorm.*`, `bert.embeddings.*`. A `*` stands for any part of a name, dots included.
+/// A pattern is a glob over whole parameter names as Hugging Face or torchvision writes them, with or without the base
+/// model's name in front: `encoder.layer.0.*`, `*.LayerNorm.*`, `bert.embeddings.*`. A `*` stands for any part of a name,
+/// dots included. A pattern that begins with `re:` is a regular expression: `re:encoder\.layer\.[0-3]\..*`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -30,6 +34,12 @@ struct Settings {
     trainable: Option<Spanned<Vec<Spanned<String>>>>,
     /// Patterns of what stays as it is, whatever the other settings say.
     frozen: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Whether only biases train, beside the head (BitFit, arXiv:2106.10199); with `trainable_layers` those of the last layers.
+    /// Default: false.
+    bitfit: Option<Spanned<bool>>,
+    /// Whether batch normalisations train even in blocks that are frozen otherwise, as in fastai. Unless it is set, they
+    /// are frozen with their block, their running statistics too. Default: false.
+    train_bn: Option<Spanned<bool>>,
 }
 
 impl StageKind for FreezeKind {
@@ -64,22 +74,46 @@ impl Settings {
     fn check(&self, place: &Span) -> Result<()> {
         if let (Some(layers), Some(trainable)) = (&self.trainable_layers, &self.trainable) {
             let both = Error::usage("`trainable_layers` and `trainable` both say what trains");
-            let both = layers.blame(both, "");
-            let both = match &trainable.span {
-                Some(span) => both.at(span, ""),
-                None => both,
-            };
-            return Err(both.help("keep one of them; `frozen` goes with either"));
+            return Err(layers
+                .blame_also(trainable, both)
+                .help("keep one of them; `frozen` goes with either"));
         }
-        if self.trainable_layers.is_none() && self.trainable.is_none() && self.frozen.is_none() {
+        self.check_bitfit()?;
+        let layers = self.trainable_layers.is_some();
+        let says_what = layers || self.trainable.is_some() || self.frozen.is_some();
+        if !says_what && !is_on(self.bitfit.as_ref()) {
             return Err(Error::usage("this stage does not say what to freeze")
                 .at(place, "")
-                .help("set `trainable_layers`, `trainable` or `frozen`"));
+                .help("set `trainable_layers`, `trainable`, `frozen` or `bitfit`"));
         }
         for pattern in self.patterns() {
-            FreezePlan::check_pattern(&pattern.value).map_err(|error| pattern.blame(error, ""))?;
+            Pattern::parse(&pattern.value).map_err(|error| pattern.blame(error, ""))?;
         }
         Ok(())
+    }
+
+    /// Refuses what leaves `bitfit` without a meaning.
+    fn check_bitfit(&self) -> Result<()> {
+        let Some(bitfit) = self.bitfit.as_ref().filter(|bitfit| bitfit.value) else {
+            return Ok(());
+        };
+        if let Some(trainable) = &self.trainable {
+            let both = Error::usage("`bitfit` and `trainable` both say what trains");
+            let both = bitfit.blame_also(trainable, both);
+            return Err(
+                both.help("`bitfit` is short for trainable = [\"*.bias\"]; keep one of them")
+            );
+        }
+        match &self.trainable_layers {
+            Some(layers) if layers.value == 0 => {
+                let none =
+                    Error::usage("`bitfit` trains biases, and `trainable_layers` leaves none");
+                Err(bitfit
+                    .blame_also(layers, none)
+                    .help("leave one of them out"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn patterns(&self) -> impl Iterator<Item = &Spanned<String>> {
@@ -98,8 +132,15 @@ impl Settings {
             frozen: self.frozen.as_ref().map(texts).unwrap_or_default(),
             trainable: self.trainable.as_ref().map(texts),
             trainable_layers: self.trainable_layers.as_ref().map(|layers| layers.value),
+            bitfit: is_on(self.bitfit.as_ref()),
+            train_bn: is_on(self.train_bn.as_ref()),
         }
     }
+}
+
+/// Whether a setting is written, and true.
+fn is_on(setting: Option<&Spanned<bool>>) -> bool {
+    setting.is_some_and(|setting| setting.value)
 }
 
 struct Freeze {
@@ -126,14 +167,13 @@ impl Stage for Freeze {
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let outline = Network::outline(cx.input(MODEL))?;
-        let blocks = outline.network.blocks();
-        let parameters = outline.network.parameters();
+        let anatomy = outline.network.anatomy();
         let plan = self.settings.plan();
-        let frozen = self.resolve(&plan, &blocks, &parameters)?;
-        cx.notice(notice(&blocks, &parameters, &frozen));
+        let frozen = self.resolve(&plan, &anatomy)?;
+        cx.notice(notice(&anatomy, &frozen));
 
         let mut card = outline.card;
-        card.frozen = Some(summary(&parameters, &frozen));
+        card.frozen = Some(summary(&anatomy.parameters, &frozen));
         card.freeze = Some(plan);
         models::copy_folder(cx.input(MODEL), cx.output(MODEL))?;
         card.write(cx.output(MODEL))
@@ -142,17 +182,24 @@ impl Stage for Freeze {
 
 impl Freeze {
     /// For each parameter whether it stays as it is. Errors point to the setting that they are about.
-    fn resolve(
-        &self,
-        plan: &FreezePlan,
-        blocks: &[String],
-        parameters: &[Parameter],
-    ) -> Result<Vec<bool>> {
+    fn resolve(&self, plan: &FreezePlan, anatomy: &Anatomy) -> Result<Vec<bool>> {
         for pattern in self.settings.patterns() {
-            FreezePlan::matching(&pattern.value, parameters)
+            Pattern::parse(&pattern.value)?
+                .matching(&anatomy.parameters)
                 .map_err(|error| pattern.blame(error, "matches nothing"))?;
         }
-        let resolved = plan.resolve(blocks, parameters).map_err(|error| {
+        let blame = |setting: Option<&Spanned<bool>>, error| match setting {
+            Some(setting) => setting.blame(error, ""),
+            None => error,
+        };
+        let Settings {
+            bitfit, train_bn, ..
+        } = &self.settings;
+        plan.check_bitfit(anatomy)
+            .map_err(|error| blame(bitfit.as_ref(), error))?;
+        plan.check_train_bn(anatomy)
+            .map_err(|error| blame(train_bn.as_ref(), error))?;
+        let resolved = plan.resolve(anatomy).map_err(|error| {
             let layers = self.settings.trainable_layers.as_ref();
             let span = layers.and_then(|layers| layers.span.as_ref());
             error.or_at(span.unwrap_or(&self.span), "")
@@ -185,13 +232,14 @@ fn summary(parameters: &[Parameter], frozen: &[bool]) -> Frozen {
     summary
 }
 
-/// `0 of 6 encoder layers train: 0 of 22,713,216 parameters, and the head`.
-fn notice(blocks: &[String], parameters: &[Parameter], frozen: &[bool]) -> String {
+/// `0 of 6 layers train: 0 of 22,713,216 parameters, and the head`.
+fn notice(anatomy: &Anatomy, frozen: &[bool]) -> String {
+    let parameters = &anatomy.parameters;
     let trains = |block: usize| {
         below_head(parameters, frozen)
             .any(|(parameter, frozen)| parameter.block == block && !frozen)
     };
-    let layers = FreezePlan::layers(blocks);
+    let layers = anatomy.layers();
     let training = layers.iter().filter(|layer| trains(**layer)).count();
     let head_trains = parameters
         .iter()
@@ -201,7 +249,7 @@ fn notice(blocks: &[String], parameters: &[Parameter], frozen: &[bool]) -> Strin
         trainable, total, ..
     } = summary(parameters, frozen);
     format!(
-        "{training} of {} encoder layers train: {} of {} parameters, {} the head",
+        "{training} of {} layers train: {} of {} parameters, {} the head",
         layers.len(),
         thousands(trainable),
         thousands(total),
@@ -220,142 +268,4 @@ fn thousands(number: usize) -> String {
         text.push(digit);
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::path::{Path, PathBuf};
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-    use crate::error::{Kind, Source};
-    use crate::event::Event;
-    use crate::models::Card;
-    use crate::stages::Job;
-    use crate::store::Store;
-
-    fn parse(toml: &str) -> Result<Box<dyn Stage>> {
-        let source = Arc::new(Source::new("pipeline.toml", toml));
-        FreezeKind.parse(&Table::parse(&source)?)
-    }
-
-    fn tiny_bert() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert")
-    }
-
-    /// Runs the stage on the tiny BERT: its output and its notices.
-    fn run(toml: &str) -> Result<(tempfile::TempDir, Vec<String>)> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let store = Store::open(&folder.path().join("cache")).expect("opened");
-        let output = folder.path().join("output");
-        std::fs::create_dir(&output).expect("made");
-        let job = Job {
-            stage: "frozen".into(),
-            inputs: BTreeMap::from([(MODEL.into(), tiny_bert())]),
-            outputs: BTreeMap::from([(MODEL.into(), output)]),
-            ..Job::default()
-        };
-        let notices = Mutex::new(Vec::new());
-        let sink = |event: &Event| {
-            if let Event::Notice { text, .. } = event {
-                notices.lock().expect("no panic").push(text.clone());
-            }
-        };
-        parse(toml)?.run(&mut StageContext::new(&job, &store, &sink, &|| false))?;
-        Ok((folder, notices.into_inner().expect("no panic")))
-    }
-
-    #[test]
-    fn the_plan_and_what_it_freezes_are_in_the_card() {
-        let (folder, notices) = run("model = 'a'\ntrainable_layers = 1").expect("it runs");
-        let card = Card::read(&folder.path().join("output")).expect("a card");
-        assert_eq!(card.freeze.expect("a plan").trainable_layers, Some(1));
-        let frozen = card.frozen.expect("what it comes to");
-        // A layer has four 32 × 32 and two 32 × 64 matrices, seven biases of 32 or 64 and two norms.
-        let layer = 4 * 32 * 32 + 2 * 32 * 64 + 5 * 32 + 64 + 4 * 32;
-        assert_eq!(frozen.trainable, layer);
-        assert_eq!(frozen.total, 24_128);
-        assert_eq!(
-            frozen.names.first().map(String::as_str),
-            Some("bert.embeddings.word_embeddings.weight")
-        );
-        assert_eq!(
-            notices,
-            ["1 of 2 encoder layers train: 8,544 of 24,128 parameters, and the head"]
-        );
-    }
-
-    #[test]
-    fn every_other_file_is_the_models_own() {
-        let (folder, _) = run("model = 'a'\ntrainable_layers = 0").expect("it runs");
-        for name in [
-            "config.json",
-            "model.safetensors",
-            "tokenizer.json",
-            "1_Pooling/config.json",
-        ] {
-            let copy = std::fs::read(folder.path().join("output").join(name)).expect("copied");
-            assert_eq!(
-                copy,
-                std::fs::read(tiny_bert().join(name)).expect("there"),
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn settings_that_contradict_each_other_are_refused_where_they_stand() {
-        let error = parse("model = 'a'\ntrainable_layers = 1\ntrainable = ['*.bias']")
-            .err()
-            .expect("refused");
-        assert_eq!(error.kind(), Kind::Usage);
-        let lines: Vec<usize> = error
-            .labels()
-            .iter()
-            .map(|label| label.span.line())
-            .collect();
-        assert_eq!(lines, [2, 3]);
-        let error = parse("model = 'a'").err().expect("refused");
-        assert_eq!(error.message(), "this stage does not say what to freeze");
-    }
-
-    #[test]
-    fn a_broken_pattern_is_a_mistake_in_the_file() {
-        let error = parse("model = 'a'\nfrozen = ['*.bias', 'encoder.[']")
-            .err()
-            .expect("refused");
-        assert_eq!(error.kind(), Kind::Usage);
-        assert_eq!(error.labels()[0].span.range, 32..43);
-    }
-
-    #[test]
-    fn a_pattern_that_matches_nothing_fails_the_stage_at_its_place() {
-        let error = run("model = 'a'\nfrozen = ['encoder.layers.0.*']").expect_err("fails");
-        assert_eq!(error.kind(), Kind::Stage);
-        assert_eq!(error.labels()[0].span.line(), 2);
-        assert_eq!(error.help_text(), Some("did you mean `encoder.layer.0.*`?"));
-    }
-
-    #[test]
-    fn something_must_be_left_to_train() {
-        let error =
-            run("model = 'a'\ntrainable_layers = 0\nfrozen = ['classifier.*']").expect_err("fails");
-        assert_eq!(
-            error.message(),
-            "nothing is left to train: every parameter is frozen, the head too"
-        );
-        let error = run("model = 'a'\ntrainable_layers = 3").expect_err("fails");
-        assert_eq!(
-            error.message(),
-            "`trainable_layers` is 3, but the network has 2 layers"
-        );
-    }
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(22_713_216), "22,713,216");
-    }
 }

@@ -213,23 +213,24 @@ fn a_head_for_other_labels_is_new_and_the_same_for_the_same_seed() {
 
 #[test]
 fn blocks_are_rows_of_layers_between_a_stem_and_a_head() {
-    let names = |name: &str| {
+    let anatomy = |name: &str| {
         let made = made(name);
         let outline = Network::outline(folder(&made, &made.config).path()).expect("an outline");
-        outline.network.blocks()
+        outline.network.anatomy()
     };
+    let names = |name: &str| anatomy(name).blocks;
     let mobilenet = names("mobilenet_v2");
     assert_eq!(mobilenet.len(), 20);
     assert_eq!(
         [&mobilenet[0], &mobilenet[18], &mobilenet[19]],
         ["features.0", "features.18", "classifier"]
     );
-    let resnet = names("resnet18");
+    let resnet = anatomy("resnet18");
     assert_eq!(
-        resnet.join(" "),
+        resnet.blocks.join(" "),
         "conv1 layer1.0 layer1.1 layer2.0 layer2.1 layer3.0 layer3.1 layer4.0 layer4.1 fc"
     );
-    assert_eq!(FreezePlan::layers(&resnet), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(resnet.layers(), [1, 2, 3, 4, 5, 6, 7, 8]);
     let vit = names("vit");
     assert_eq!(
         vit.join(" "),

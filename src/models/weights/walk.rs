@@ -121,6 +121,8 @@ pub(in crate::models) fn parameters<M: Module>(module: &M) -> Vec<Seen> {
 pub(in crate::models) struct Norm {
     /// Its factors.
     pub(in crate::models) weight: ParamId,
+    /// What it adds.
+    pub(in crate::models) bias: ParamId,
     /// Whether it takes the statistics of the batch, and keeps count of them, where gradients are kept.
     pub(in crate::models) training: ParamId,
     /// Its running mean and variance.
@@ -139,11 +141,13 @@ pub(in crate::models) fn norms<M: Module>(module: &M) -> Vec<Norm> {
             };
             self.1.insert(field.to_string(), id);
             let id = |field: &str| self.1.get(field).copied();
-            if let (Some(weight), Some(training), Some(mean), Some(variance)) =
-                (id("gamma"), id("training"), id(MEAN), id(VARIANCE))
+            let shape = id("gamma").zip(id("beta"));
+            if let (Some((weight, bias)), Some(training), Some(mean), Some(variance)) =
+                (shape, id("training"), id(MEAN), id(VARIANCE))
             {
                 self.2.push(Norm {
                     weight,
+                    bias,
                     training,
                     statistics: [(MEAN, mean), (VARIANCE, variance)],
                 });
