@@ -112,6 +112,13 @@ pub fn architectures() -> impl Iterator<Item = &'static str> {
         .map(|variant| variant.name)
 }
 
+impl Default for ImageInput {
+    /// What torchvision's ImageNet weights expect.
+    fn default() -> Self {
+        IMAGENET
+    }
+}
+
 impl ImageInput {
     /// What the model in `folder` expects; none if it does not take images.
     ///
@@ -143,6 +150,24 @@ impl ImageInput {
         }
     }
 
+    /// Writes into the config of the model in `folder` that this is what it was tuned on. A model of Hugging Face's, whose network takes
+    /// one size only, has said so in `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// Those of the disk, and a folder without a config.
+    pub fn write(self, folder: &Path) -> Result<()> {
+        if folder.join("preprocessor_config.json").exists() {
+            return Ok(());
+        }
+        let mut config = ModelFolder::open(folder)?.config;
+        let timm = config.entry("pretrained_cfg").or_insert_with(|| json!({}));
+        match (timm, self.to_timm()) {
+            (Value::Object(settings), Value::Object(ours)) => settings.extend(ours),
+            (settings, ours) => *settings = ours,
+        }
+        folder::write_config(folder, &config)
+    }
+
     /// The length that a photo's shorter side is resized to before the centre is cut out.
     #[must_use]
     pub fn shorter_side(&self) -> usize {
@@ -164,25 +189,33 @@ impl ImageInput {
     #[must_use]
     pub fn normalise(&self, photos: &[&[u8]], size: [usize; 2], device: &Device) -> Tensor<4> {
         let [height, width] = size;
-        let plane = height * width;
-        let mut values = vec![0.0_f32; photos.len() * 3 * plane];
-        for (photo, values) in photos.iter().zip(values.chunks_exact_mut(3 * plane)) {
-            let (pixels, rest) = photo.as_chunks::<3>();
-            assert!(
-                pixels.len() == plane && rest.is_empty(),
-                "the photo is {height}×{width}"
-            );
-            for (colour, values) in values.chunks_exact_mut(plane).enumerate() {
-                let (mean, std) = (self.mean[colour], self.std[colour]);
-                for (value, pixel) in values.iter_mut().zip(pixels) {
-                    *value = (f32::from(pixel[colour]) / 255.0 - mean) / std;
-                }
-            }
+        let image = 3 * height * width;
+        let mut values = vec![0.0_f32; photos.len() * image];
+        for (photo, values) in photos.iter().zip(values.chunks_exact_mut(image)) {
+            self.planes(photo, values);
         }
         Tensor::from_data(
             TensorData::new(values, [photos.len(), 3, height, width]),
             device,
         )
+    }
+
+    /// One photo as three planes, red, green and blue, of normalised numbers.
+    ///
+    /// # Panics
+    /// If there are not as many planes' numbers as the photo has bytes.
+    pub fn planes(&self, photo: &[u8], planes: &mut [f32]) {
+        let (pixels, rest) = photo.as_chunks::<3>();
+        assert!(
+            planes.len() == photo.len() && rest.is_empty(),
+            "a number for each colour of each pixel"
+        );
+        for (colour, plane) in planes.chunks_exact_mut(pixels.len().max(1)).enumerate() {
+            let (mean, std) = (self.mean[colour], self.std[colour]);
+            for (number, pixel) in plane.iter_mut().zip(pixels) {
+                *number = (f32::from(pixel[colour]) / 255.0 - mean) / std;
+            }
+        }
     }
 
     /// The same in the words of timm's `pretrained_cfg`.

@@ -1,4 +1,4 @@
-//! `evaluate`: measures a tuned model on a table.
+//! `evaluate`: measures a tuned model on a table of texts or on images.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -8,33 +8,36 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::finetune::encode;
-use super::{ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind};
+use super::{ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, photos};
 use crate::config::{Spanned, Table, from_table};
 use crate::data::text::read_examples;
 use crate::error::{Context, Error, Result};
 use crate::fingerprint::{Manifest, describe};
-use crate::models::{self, Card, Network, Tokenizer};
+use crate::models::{self, Card, Loaded, Network, Task, Tokenizer};
 use crate::store::write_atomic;
 use crate::train::metrics::{self, METRICS, Report};
-use crate::train::{Feed, Prefix, predict};
+use crate::train::{Feed, Prefix, Samples, predict};
 
 /// The kind `evaluate`.
 pub(super) struct EvaluateKind;
 
-/// Measures a tuned model on a table of labelled texts.
+const TABLE: &str = "table";
+const IMAGES: &str = "images";
+
+/// Measures a tuned model on labelled texts or images.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
     /// The tuned model.
     model: Port,
-    /// The table to measure it on.
-    table: Port,
+    /// The table of texts to measure it on.
+    table: Option<Port>,
+    /// The images to measure it on.
+    images: Option<Port>,
     /// The column with the texts. Default: the one that the model was tuned on.
-    #[serde(default)]
-    text_column: Option<String>,
-    /// The column with the labels. Default: the one that the model was tuned on.
-    #[serde(default)]
-    target_column: Option<String>,
+    text_column: Option<Spanned<String>>,
+    /// The column with the labels of texts. Default: the one that the model was tuned on.
+    target_column: Option<Spanned<String>>,
     /// The figures to record. Default: all of them.
     #[serde(default = "all")]
     metrics: Vec<Spanned<String>>,
@@ -62,7 +65,7 @@ impl StageKind for EvaluateKind {
     }
 
     fn about(&self) -> &'static str {
-        "measures a tuned model on a table, and stops what depends on it unless the gates pass"
+        "measures a tuned model on texts or images, and stops what depends on it unless the gates pass"
     }
 
     fn version(&self) -> u32 {
@@ -71,6 +74,9 @@ impl StageKind for EvaluateKind {
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
         let settings: Settings = from_table(table)?;
+        settings
+            .samples()
+            .map_err(|error| error.or_at(&table.span, ""))?;
         for name in &settings.metrics {
             metrics::find(&name.value).map_err(|error| name.blame(error, ""))?;
         }
@@ -84,6 +90,34 @@ impl StageKind for EvaluateKind {
 
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         generator.subschema_for::<Settings>()
+    }
+}
+
+impl Settings {
+    /// The port of the samples, what it takes, and where they come from.
+    fn samples(&self) -> Result<(&'static str, &'static [ArtifactType], &Port)> {
+        match (&self.table, &self.images) {
+            (Some(table), None) => Ok((TABLE, &[ArtifactType::Table], table)),
+            (None, Some(images)) => {
+                let columns = [
+                    ("text_column", &self.text_column),
+                    ("target_column", &self.target_column),
+                ];
+                for (name, column) in columns {
+                    if let Some(column) = column {
+                        let error = Error::usage(format!("`{name}` is for texts, not for images"));
+                        return Err(column.blame(error, ""));
+                    }
+                }
+                Ok((IMAGES, &[ArtifactType::Images], images))
+            }
+            (Some(Port(table)), Some(Port(images))) => Err(images.blame_also(
+                table,
+                Error::usage("`table` and `images` both say what to measure the model on"),
+            )),
+            (None, None) => Err(Error::usage("missing key `table`")
+                .help("name a `table` of texts, or `images`, to measure the model on")),
+        }
     }
 }
 
@@ -118,10 +152,11 @@ impl Stage for Evaluate {
             accepts,
             from: from.clone(),
         };
-        vec![
-            input("model", &[ArtifactType::Model], &self.settings.model),
-            input("table", &[ArtifactType::Table], &self.settings.table),
-        ]
+        let mut inputs = vec![input("model", &[ArtifactType::Model], &self.settings.model)];
+        if let Ok((port, accepts, from)) = self.settings.samples() {
+            inputs.push(input(port, accepts, from));
+        }
+        inputs
     }
 
     fn outputs(&self) -> Vec<Output> {
@@ -140,38 +175,12 @@ impl Stage for Evaluate {
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let loaded = Network::open(cx.input("model"), &models::device(cx.device())?)?;
+        let samples = self.read(&loaded, cx)?;
         let card = &loaded.card;
-        let text_column = column(self.settings.text_column.as_ref(), "text_column", card)?;
-        let target_column = column(self.settings.target_column.as_ref(), "target_column", card)?;
-        let examples = read_examples(
-            cx.input("table"),
-            &text_column,
-            &target_column,
-            &card.labels,
-        )
-        .map_err(|error| error.note("`labels` are those that the model was tuned on"))?;
-        if examples.texts.is_empty() {
-            return Err(Error::stage("the table has no row to measure the model on"));
-        }
-        let tokenizer = Tokenizer::load(cx.input("model"))?;
-        let most = loaded.network.max_tokens().unwrap_or(usize::MAX);
-        let samples = encode(
-            &tokenizer,
-            "table",
-            examples,
-            card.max_length.unwrap_or(most),
-            cx,
-        )?;
-
         let plan = loaded
             .network
             .resolve(&card.freeze.clone().unwrap_or_default())?;
-        let prefix = Prefix::new(
-            loaded.network.clone(),
-            plan.prefix,
-            tokenizer.pad_id(),
-            cx.device(),
-        )?;
+        let prefix = Prefix::new(loaded.network.clone(), plan.prefix, cx.device())?;
         let feed = Feed::new(&samples, &prefix, cx)?;
         let batch_size = self.settings.batch_size.get();
         let predictions = predict(
@@ -187,6 +196,50 @@ impl Stage for Evaluate {
 }
 
 impl Evaluate {
+    /// The samples as the model takes them.
+    fn read(&self, loaded: &Loaded, cx: &StageContext<'_>) -> Result<Samples> {
+        let (port, ..) = self.settings.samples()?;
+        let samples = match (loaded.card.task, port) {
+            (Some(Task::ImageClassification), IMAGES) => {
+                let input = photos::input(cx.input("model"))?;
+                photos::samples(port, &loaded.card.labels, &loaded.network, input, cx)?
+            }
+            (Some(Task::ImageClassification), _) => {
+                return Err(
+                    Error::stage("the model is for images, and `table` has none")
+                        .help("name images to measure it on: images = \"…\""),
+                );
+            }
+            (_, IMAGES) => {
+                return Err(
+                    Error::stage("the model is for texts, and `images` has none")
+                        .help("name a table to measure it on: table = \"…\""),
+                );
+            }
+            _ => self.read_texts(loaded, cx)?,
+        };
+        if samples.is_empty() {
+            return Err(Error::stage(match port {
+                IMAGES => "there is no image to measure the model on",
+                _ => "the table has no row to measure the model on",
+            }));
+        }
+        Ok(samples)
+    }
+
+    fn read_texts(&self, loaded: &Loaded, cx: &StageContext<'_>) -> Result<Samples> {
+        let card = &loaded.card;
+        let text_column = column(self.settings.text_column.as_ref(), "text_column", card)?;
+        let target_column = column(self.settings.target_column.as_ref(), "target_column", card)?;
+        let examples =
+            read_examples(cx.input(TABLE), &text_column, &target_column, &card.labels)
+                .map_err(|error| error.note("`labels` are those that the model was tuned on"))?;
+        let tokenizer = Tokenizer::load(cx.input("model"))?;
+        let most = loaded.network.max_tokens().unwrap_or(usize::MAX);
+        let max_length = card.max_length.unwrap_or(most);
+        encode(&tokenizer, TABLE, examples, max_length, cx)
+    }
+
     /// Writes `metrics.json`, the table by label to the log, and the figures to the record.
     fn publish(&self, mut report: Report, cx: &mut StageContext<'_>) -> Result<()> {
         let wanted = |name: &str| {
@@ -199,7 +252,7 @@ impl Evaluate {
         report.undefined.retain(|name| wanted(name));
         for name in &report.undefined {
             cx.notice(format!(
-                "`{name}` is undefined on this table: a label has no row"
+                "`{name}` is undefined on these samples: a label has none"
             ));
         }
         for line in report.table() {
@@ -215,10 +268,10 @@ impl Evaluate {
 }
 
 /// The column that the settings name, or the one that the model was tuned on.
-fn column(setting: Option<&String>, name: &str, card: &Card) -> Result<String> {
+fn column(setting: Option<&Spanned<String>>, name: &str, card: &Card) -> Result<String> {
     let tuned_on = || card.training.get("settings")?.get(name)?.as_str();
     setting
-        .map(String::as_str)
+        .map(|setting| setting.value.as_str())
         .or_else(tuned_on)
         .map(String::from)
         .ok_or_else(|| {

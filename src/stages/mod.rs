@@ -13,6 +13,7 @@ mod finetune;
 mod freeze;
 mod images;
 mod mirrors;
+mod photos;
 mod port;
 mod preprocess;
 mod pretrained;

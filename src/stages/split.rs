@@ -1,8 +1,9 @@
-//! `split`: a table → parts of it, each row in one of them.
+//! `split`: a table or images → parts of them, each row or image in one of them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{ArtifactType, Input, Output, Port, Stage, StageContext, StageKind};
 use crate::config::{self, Spanned, from_table};
+use crate::data::images::{CONTENT, Images};
 use crate::data::split::{Method, assign};
 use crate::data::{Table, duplicates};
 use crate::error::{Error, Result};
@@ -19,13 +21,18 @@ use crate::fingerprint::{Manifest, describe};
 pub(super) struct SplitKind;
 
 const TABLE: &str = "table";
+const IMAGES: &str = "images";
 
-/// Parts of a table. Rows keep their order within each part.
+/// Parts of a table, or of images. Rows and images keep their order within each part.
+///
+/// Images have the columns `label`, `path` and `content`, a digest of the pixels.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
     /// The table.
-    table: Port,
+    table: Option<Port>,
+    /// Instead of a table: images.
+    images: Option<Port>,
     /// The parts and their shares, which sum to 1: `{ train = 0.8, test = 0.2 }`. Each is an output.
     parts: Spanned<Parts>,
     /// A column whose values are spread over the parts alike, each to rounding: the labels.
@@ -39,7 +46,7 @@ struct Settings {
     /// the first rows of each class. Default: true.
     shuffle: Option<Spanned<bool>>,
     /// The columns by which rows count as copies of each other in the notice about copies in different parts.
-    /// Default: all columns.
+    /// Default: all columns of a table, the content of images.
     duplicates_by: Option<Spanned<Vec<String>>>,
 }
 
@@ -53,7 +60,7 @@ impl StageKind for SplitKind {
     }
 
     fn about(&self) -> &'static str {
-        "deals the rows of a table out to parts such as train, validation and test"
+        "deals the rows of a table, or images, out to parts such as train, validation and test"
     }
 
     fn version(&self) -> u32 {
@@ -68,7 +75,15 @@ impl StageKind for SplitKind {
             .check()
             .map_err(|error| settings.parts.blame(error, ""))?;
         settings.refuse_conflicts()?;
-        Ok(Box::new(Split { settings }))
+        let (port, artifact, from) = settings
+            .whole()
+            .map_err(|error| error.or_at(&table.span, ""))?;
+        Ok(Box::new(Split {
+            port,
+            artifact,
+            from: from.clone(),
+            settings,
+        }))
     }
 
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
@@ -110,6 +125,22 @@ impl Parts {
 }
 
 impl Settings {
+    /// The port and the type of what is split, and where it comes from.
+    fn whole(&self) -> Result<(&'static str, ArtifactType, &Port)> {
+        match (&self.table, &self.images) {
+            (Some(table), None) => Ok((TABLE, ArtifactType::Table, table)),
+            (None, Some(images)) => Ok((IMAGES, ArtifactType::Images, images)),
+            (Some(Port(table)), Some(Port(images))) => Err(images.blame_also(
+                table,
+                Error::usage("`table` and `images` both say what to split"),
+            )),
+            (None, None) => {
+                Err(Error::usage("missing key `table`")
+                    .help("name a `table`, or `images`, to split"))
+            }
+        }
+    }
+
     /// Two ways to deal rows out cannot both be followed.
     fn refuse_conflicts(&self) -> Result<()> {
         let ways = [
@@ -153,20 +184,27 @@ impl Settings {
 
 struct Split {
     settings: Settings,
+    /// The port and the type of what is split, and where it comes from.
+    port: &'static str,
+    artifact: ArtifactType,
+    from: Port,
 }
 
 impl Stage for Split {
     fn inputs(&self) -> Vec<Input> {
         vec![Input {
-            port: TABLE.into(),
-            accepts: &[ArtifactType::Table],
-            from: self.settings.table.clone(),
+            port: self.port.into(),
+            accepts: match self.artifact {
+                ArtifactType::Images => &[ArtifactType::Images],
+                _ => &[ArtifactType::Table],
+            },
+            from: self.from.clone(),
         }]
     }
 
     fn outputs(&self) -> Vec<Output> {
         let parts = &self.settings.parts.value.0;
-        let output = |(name, _): &(String, _)| Output::new(name, ArtifactType::Table);
+        let output = |(name, _): &(String, _)| Output::new(name, self.artifact);
         parts.iter().map(output).collect()
     }
 
@@ -179,22 +217,71 @@ impl Stage for Split {
     }
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
-        let table = Table::read(cx.input(TABLE))?;
-        let parts = self.assign(&table, cx.seed())?;
+        let whole = Whole::read(cx.input(self.port), self.artifact)?;
+        let table = whole.table();
+        let parts = self.assign(table, cx.seed())?;
         let members = self.members(&parts);
         self.refuse_empty(&members, table.rows())?;
-        self.report_missing_classes(&table, &parts, cx)?;
-        self.report_duplicates(&table, &parts, cx)?;
+        self.report_missing_classes(table, &parts, cx)?;
+        self.report_duplicates(&whole, &parts, cx)?;
         for ((name, _), rows) in self.settings.parts.value.0.iter().zip(&members) {
             cx.check_cancelled()?;
-            cx.log(format!("{name}: {} rows", rows.len()));
-            table.take(rows)?.write(cx.output(name))?;
+            cx.log(format!("{name}: {} {}", rows.len(), self.rows()));
+            whole.write(rows, cx.output(name))?;
         }
         Ok(())
     }
 }
 
+/// What is split.
+enum Whole {
+    Table(Table),
+    /// Images, and what is known of each.
+    Images(Images, Table),
+}
+
+impl Whole {
+    fn read(folder: &Path, artifact: ArtifactType) -> Result<Self> {
+        if artifact != ArtifactType::Images {
+            return Ok(Self::Table(Table::read(folder)?));
+        }
+        let images = Images::open(folder)?;
+        let table = images.table()?;
+        Ok(Self::Images(images, table))
+    }
+
+    fn table(&self) -> &Table {
+        match self {
+            Self::Table(table) | Self::Images(_, table) => table,
+        }
+    }
+
+    /// What a row is called in messages.
+    fn row(&self, row: usize) -> String {
+        match self {
+            Self::Table(_) => format!("row {}", row + 1),
+            Self::Images(images, _) => format!("`{}`", images.path(row)),
+        }
+    }
+
+    /// Writes the part with these rows.
+    fn write(&self, rows: &[usize], folder: &Path) -> Result<()> {
+        match self {
+            Self::Table(table) => table.take(rows)?.write(folder),
+            Self::Images(images, _) => images.write_some(rows, folder),
+        }
+    }
+}
+
 impl Split {
+    /// What rows are called.
+    fn rows(&self) -> &'static str {
+        match self.artifact {
+            ArtifactType::Images => "images",
+            _ => "rows",
+        }
+    }
+
     /// The part of each row.
     fn assign(&self, table: &Table, seed: u64) -> Result<Vec<usize>> {
         let settings = &self.settings;
@@ -230,17 +317,17 @@ impl Split {
         let counts: Vec<_> = counts
             .map(|((name, _), rows)| format!("{name} {}", rows.len()))
             .collect();
-        let what = if self.settings.group.is_some() {
-            "groups"
-        } else {
-            "rows"
+        let called = self.rows();
+        let what = match self.settings.group {
+            Some(_) => "groups",
+            None => called,
         };
         let error = Error::stage(format!(
-            "part `{name}` is empty: its share is {} of {rows} rows",
+            "part `{name}` is empty: its share is {} of {rows} {called}",
             share.value
         ))
-        .note(format!("rows of the parts: {}", counts.join(", ")))
-        .help(format!("give it a larger share, or the table more {what}"));
+        .note(format!("{called} of the parts: {}", counts.join(", ")))
+        .help(format!("give it a larger share, or split more {what}"));
         Err(share.blame(error, ""))
     }
 
@@ -270,10 +357,11 @@ impl Split {
                 .collect();
             if let Some(first) = lacking.first() {
                 cx.notice(format!(
-                    "part `{name}` lacks {} of {} classes of `{}`, which have too few rows: {first}{}",
+                    "part `{name}` lacks {} of {} classes of `{}`, which have too few {}: {first}{}",
                     lacking.len(),
                     found.len(),
                     column.value,
+                    self.rows(),
                     if lacking.len() > 1 { ", …" } else { "" },
                 ));
             }
@@ -283,15 +371,17 @@ impl Split {
 
     fn report_duplicates(
         &self,
-        table: &Table,
+        whole: &Whole,
         parts: &[usize],
         cx: &StageContext<'_>,
     ) -> Result<()> {
+        let table = whole.table();
         let by = &self.settings.duplicates_by;
-        let columns = by.as_ref().map_or_else(
-            || table.columns(),
-            |by| by.value.iter().map(String::as_str).collect(),
-        );
+        let columns = match by {
+            Some(by) => by.value.iter().map(String::as_str).collect(),
+            None if self.artifact == ArtifactType::Images => vec![CONTENT],
+            None => table.columns(),
+        };
         let found = duplicates::across(table, &columns, parts).map_err(|error| match by {
             Some(by) => by.blame(error, ""),
             None => error,
@@ -299,13 +389,14 @@ impl Split {
         if let Some((one, other)) = found.example {
             let name = |row: usize| &self.settings.parts.value.0[parts[row]].0;
             cx.notice(format!(
-                "{} rows are copies of each other ({} different ones) in more than one part, such as row {} in `{}` and \
-                 row {} in `{}`; `group` keeps equal values of a column together",
+                "{} {} are copies of each other ({} different ones) in more than one part, such as {} in `{}` and {} in \
+                 `{}`; `group` keeps equal values of a column together",
                 found.rows,
+                self.rows(),
                 found.values,
-                one + 1,
+                whole.row(one),
                 name(one),
-                other + 1,
+                whole.row(other),
                 name(other),
             ));
         }

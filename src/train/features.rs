@@ -1,7 +1,7 @@
 //! What the frozen prefix makes of each sample, computed once and kept: epochs, restarts and later experiments read it.
 //!
 //! The unit that is kept is a *bucket* of samples, so that what a bucket holds depends on nothing but its key: which other samples
-//! there are, or which buckets exist already, must not change a bit. Distinct samples are sorted by the digest of their tokens and
+//! there are, or which buckets exist already, must not change a bit. Distinct samples are sorted by the digest of their content and
 //! split by its leading bits until no bucket has more than [`BUCKET`] samples, so that a sample more or less makes one bucket stale.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ const MOST_BYTES: usize = 2 << 30;
 const FILE: &str = "features.safetensors";
 const TENSOR: &str = "features";
 
-/// The digest of a sample's tokens.
+/// The digest of a sample's content.
 type Digest = [u8; 32];
 
 /// The features of a set of samples.
@@ -61,7 +61,7 @@ struct Form {
 type Places = BTreeMap<Digest, Range<usize>>;
 
 /// Distinct samples, sorted by their digests.
-type Distinct<'a> = [(Digest, &'a [u32])];
+type Distinct = [(Digest, usize)];
 
 impl Features {
     /// The features of `samples`, remembered or computed. None if the prefix is empty or they would take too much memory.
@@ -69,23 +69,17 @@ impl Features {
     /// # Errors
     /// Those of `host`: of its disk, and that the user asked to stop.
     pub(super) fn new(prefix: &Prefix, samples: &Samples, host: &dyn Host) -> Result<Option<Self>> {
-        let Some(first) = samples.tokens.first().filter(|_| prefix.blocks() > 0) else {
+        if samples.is_empty() || prefix.blocks() == 0 {
             return Ok(None);
-        };
-        let form = Form::of(&prefix.run(&[first]));
-        let digests = samples
-            .tokens
-            .par_iter()
-            .map(|tokens| digest(tokens))
-            .collect::<Vec<_>>();
-        let mut distinct = digests
-            .iter()
-            .copied()
-            .zip(samples.tokens.iter().map(Vec::as_slice))
-            .collect::<Vec<_>>();
+        }
+        let form = Form::of(&prefix.run(samples.batch(&[0], prefix.device())));
+        let digests = (0..samples.len()).into_par_iter();
+        let digests = digests.map(|sample| samples.digest(sample));
+        let digests = digests.collect::<Vec<_>>();
+        let mut distinct = digests.iter().copied().zip(0..).collect::<Vec<_>>();
         distinct.sort_unstable();
         distinct.dedup_by_key(|(digest, _)| *digest);
-        let bytes = form.count(&distinct) * form.width * size_of::<f32>();
+        let bytes = form.count(samples, &distinct) * form.width * size_of::<f32>();
         if bytes > MOST_BYTES {
             host.notice(format!(
                 "the frozen layers run again in every epoch, because their features would take {} MB",
@@ -93,7 +87,7 @@ impl Features {
             ));
             return Ok(None);
         }
-        let (numbers, places) = load(prefix, form, &distinct, host)?;
+        let (numbers, places) = load(prefix, samples, form, &distinct, host)?;
         let places = digests
             .iter()
             .map(|digest| places[digest].clone())
@@ -180,45 +174,56 @@ impl Form {
         }
     }
 
-    /// How many vectors `tokens` come to.
-    fn vectors(self, tokens: &[u32]) -> usize {
-        if self.by_token { tokens.len() } else { 1 }
+    /// How many vectors a sample comes to.
+    fn vectors(self, samples: &Samples, sample: usize) -> usize {
+        if self.by_token {
+            samples.length(sample)
+        } else {
+            1
+        }
     }
 
-    fn count(self, samples: &Distinct<'_>) -> usize {
-        samples.iter().map(|(_, tokens)| self.vectors(tokens)).sum()
+    fn count(self, samples: &Samples, distinct: &Distinct) -> usize {
+        let sizes = distinct
+            .iter()
+            .map(|(_, sample)| self.vectors(samples, *sample));
+        sizes.sum()
     }
 }
 
 /// The vectors of all distinct samples, and which of them are whose.
 fn load(
     prefix: &Prefix,
+    samples: &Samples,
     form: Form,
-    distinct: &Distinct<'_>,
+    distinct: &Distinct,
     host: &dyn Host,
 ) -> Result<(Vec<f32>, Places)> {
     let mut progress = Progress::new(host, "features", distinct.len(), "samples");
     let prefix_digest = prefix.digest();
-    let mut numbers = Vec::with_capacity(form.count(distinct) * form.width);
+    let mut numbers = Vec::with_capacity(form.count(samples, distinct) * form.width);
     let mut places = Places::new();
     for bucket in buckets(distinct) {
         let fields = [
             ("version", VERSION.to_string()),
             ("prefix", prefix_digest.clone()),
+            ("input", samples.signature()),
             ("samples", digest_of_all(bucket)),
         ];
         let before = places.len();
         let folder = host.memo("features", &fields, &mut |folder| {
-            let numbers = compute(prefix, form, bucket, &mut |done| progress.at(before + done))?;
+            let numbers = compute(prefix, samples, form, bucket, &mut |done| {
+                progress.at(before + done)
+            })?;
             write(&folder.join(FILE), &numbers, form.width)
         })?;
         let mut start = numbers.len() / form.width;
-        for (digest, tokens) in bucket {
-            let end = start + form.vectors(tokens);
+        for (digest, sample) in bucket {
+            let end = start + form.vectors(samples, *sample);
             places.insert(*digest, start..end);
             start = end;
         }
-        numbers.extend(read(&folder.join(FILE), form, form.count(bucket))?);
+        numbers.extend(read(&folder.join(FILE), form, form.count(samples, bucket))?);
     }
     Ok((numbers, places))
 }
@@ -226,23 +231,25 @@ fn load(
 /// Runs the prefix on the samples of a bucket; their vectors come in the order of the samples.
 fn compute(
     prefix: &Prefix,
+    samples: &Samples,
     form: Form,
-    bucket: &Distinct<'_>,
+    bucket: &Distinct,
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<f32>> {
     let lengths = bucket
         .iter()
-        .map(|(_, tokens)| u32::try_from(tokens.len()).unwrap_or(u32::MAX));
-    let starts = bucket.iter().scan(0, |next, (_, tokens)| {
+        .map(|(_, sample)| u32::try_from(samples.length(*sample)).unwrap_or(u32::MAX));
+    let starts = bucket.iter().scan(0, |next, (_, sample)| {
         let start = *next;
-        *next += form.vectors(tokens) * form.width;
+        *next += form.vectors(samples, *sample) * form.width;
         Some(start)
     });
     let starts = starts.collect::<Vec<_>>();
     let batches = batches::by_length(&lengths.collect::<Vec<_>>(), BATCH);
     let found = run_batches(&batches, progress, |batch| {
-        let texts = batch.iter().map(|sample| bucket[*sample].1);
-        match prefix.run(&texts.collect::<Vec<_>>()) {
+        let batch = batch.iter().map(|place| bucket[*place].1);
+        let batch = samples.batch(&batch.collect::<Vec<_>>(), prefix.device());
+        match prefix.run(batch) {
             Activations::Hidden { states, .. } => states.into_data(),
             Activations::Pooled(vectors) | Activations::Logits(vectors) => vectors.into_data(),
             Activations::Map(map) => map.into_data(),
@@ -251,21 +258,21 @@ fn compute(
             }
         }
     })?;
-    let mut features = vec![0.0; form.count(bucket) * form.width];
+    let mut features = vec![0.0; form.count(samples, bucket) * form.width];
     for (batch, found) in batches.iter().zip(&found) {
         let found = numbers(found);
         let rows = found.chunks_exact(found.len() / batch.len());
-        for (sample, row) in batch.iter().zip(rows) {
-            let length = form.vectors(bucket[*sample].1) * form.width;
-            features[starts[*sample]..][..length].copy_from_slice(&row[..length]);
+        for (place, row) in batch.iter().zip(rows) {
+            let length = form.vectors(samples, bucket[*place].1) * form.width;
+            features[starts[*place]..][..length].copy_from_slice(&row[..length]);
         }
     }
     Ok(features)
 }
 
 /// Splits samples that are sorted by digest into buckets, by the leading bits of the digest.
-fn buckets<'a>(samples: &'a Distinct<'a>) -> Vec<&'a Distinct<'a>> {
-    fn split<'a>(samples: &'a Distinct<'a>, bit: usize, into: &mut Vec<&'a Distinct<'a>>) {
+fn buckets(samples: &Distinct) -> Vec<&Distinct> {
+    fn split<'a>(samples: &'a Distinct, bit: usize, into: &mut Vec<&'a Distinct>) {
         if samples.len() <= BUCKET {
             into.extend((!samples.is_empty()).then_some(samples));
             return;
@@ -280,15 +287,7 @@ fn buckets<'a>(samples: &'a Distinct<'a>) -> Vec<&'a Distinct<'a>> {
     all
 }
 
-fn digest(tokens: &[u32]) -> Digest {
-    let bytes = tokens
-        .iter()
-        .flat_map(|id| id.to_le_bytes())
-        .collect::<Vec<_>>();
-    *blake3::hash(&bytes).as_bytes()
-}
-
-fn digest_of_all(bucket: &Distinct<'_>) -> String {
+fn digest_of_all(bucket: &Distinct) -> String {
     let mut hasher = blake3::Hasher::new();
     for (digest, _) in bucket {
         hasher.update(digest);
@@ -333,19 +332,18 @@ mod tests {
 
     #[test]
     fn one_sample_more_makes_one_bucket_stale() {
-        let texts = (0..5000).map(|id| vec![id]).collect::<Vec<_>>();
-        let split = |texts: &[Vec<u32>]| {
-            let mut samples = texts
-                .iter()
-                .map(|text| (digest(text), text.as_slice()))
-                .collect::<Vec<_>>();
+        let digests = (0..5000_u32)
+            .map(|sample| *blake3::hash(&sample.to_le_bytes()).as_bytes())
+            .collect::<Vec<Digest>>();
+        let split = |digests: &[Digest]| {
+            let mut samples = digests.iter().copied().zip(0..).collect::<Vec<_>>();
             samples.sort_unstable();
             let buckets = buckets(&samples);
             assert!(buckets.iter().all(|bucket| bucket.len() <= BUCKET));
             assert_eq!(buckets.concat(), samples);
             buckets.into_iter().map(digest_of_all).collect::<Vec<_>>()
         };
-        let (before, after) = (split(&texts[..4999]), split(&texts));
+        let (before, after) = (split(&digests[..4999]), split(&digests));
         let kept = after
             .iter()
             .filter(|bucket| before.contains(bucket))

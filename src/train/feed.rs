@@ -7,7 +7,7 @@ use super::{Host, Prefix, Samples};
 use crate::error::Result;
 use crate::models::Activations;
 
-/// Samples behind the frozen prefix: their remembered features, or their tokens, for which the prefix runs batch by batch.
+/// Samples behind the frozen prefix: their remembered features, or what the prefix makes of them batch by batch.
 #[derive(Debug)]
 pub struct Feed<'a> {
     samples: &'a Samples,
@@ -51,10 +51,8 @@ impl<'a> Feed<'a> {
         if let Some(features) = &self.features {
             return features.batch(batch, self.prefix.device());
         }
-        let texts = batch
-            .iter()
-            .map(|sample| self.samples.tokens[*sample].as_slice());
-        self.prefix.run(&texts.collect::<Vec<_>>())
+        let batch = self.samples.batch(batch, self.prefix.device());
+        self.prefix.run(batch)
     }
 
     /// The plain device that batches are on.

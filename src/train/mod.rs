@@ -1,6 +1,6 @@
 //! Training: the loop and its parts. It knows no pipeline, no stage and no cache; what it needs of them comes by [`Host`].
 //!
-//! In reading order: [`Samples`] are labelled texts as tokens; the frozen [`Prefix`] of a network turns them into features, once;
+//! In reading order: [`Samples`] are labelled texts or images; the frozen [`Prefix`] of a network turns them into features, once;
 //! a [`Feed`] gives batches of either; [`Training`] makes epochs of steps; [`metrics`] say how good the result is.
 
 mod batches;
@@ -29,7 +29,7 @@ pub use inference::predict;
 pub use objective::Objective;
 pub use optimizer::{AdamW, AdamWSettings, Trained};
 pub use prefix::Prefix;
-pub use samples::Samples;
+pub use samples::{Images, Inputs, Samples, Texts};
 pub use schedule::{Schedule, Shape};
 pub use training::{EpochFigures, Outcome, Recipe, Training, Warmup};
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::error::Result;
-use crate::models::{self, Activations, Network, TokenBatch};
+use crate::models::{self, Activations, Network};
 
 /// The frozen prefix; it may be empty.
 ///
@@ -15,21 +15,19 @@ use crate::models::{self, Activations, Network, TokenBatch};
 pub struct Prefix {
     network: Network,
     blocks: usize,
-    pad_id: u32,
     device: Device,
     device_class: String,
 }
 
 impl Prefix {
-    /// The first `blocks` blocks of `network`, which is on the plain device called `device`. Texts are padded with `pad_id`.
+    /// The first `blocks` blocks of `network`, which is on the plain device called `device`.
     ///
     /// # Errors
     /// A device that does not exist.
-    pub fn new(network: Network, blocks: usize, pad_id: u32, device: &str) -> Result<Self> {
+    pub fn new(network: Network, blocks: usize, device: &str) -> Result<Self> {
         Ok(Self {
             network,
             blocks,
-            pad_id,
             device: models::device(device)?,
             device_class: models::device_class(device),
         })
@@ -47,49 +45,26 @@ impl Prefix {
         &self.device
     }
 
-    /// What the blocks make of a batch of texts: the texts themselves if there are no blocks.
+    /// What the blocks make of a batch as a network takes it: the batch itself if there are no blocks.
     #[must_use]
-    pub fn run(&self, texts: &[&[u32]]) -> Activations {
-        let tokens = Activations::Tokens(self.pad(texts));
-        if self.blocks == 0 {
-            return tokens;
-        }
-        self.network.forward(0..self.blocks, tokens)
+    pub fn run(&self, batch: Activations) -> Activations {
+        self.network.forward(0..self.blocks, batch)
     }
 
-    /// Fills shorter texts up to the longest one.
-    fn pad(&self, texts: &[&[u32]]) -> TokenBatch {
-        let width = texts.iter().map(|text| text.len()).max().unwrap_or(0);
-        let shape = [texts.len(), width];
-        let mut ids = vec![i64::from(self.pad_id); texts.len() * width];
-        let mut mask = vec![0.0_f32; texts.len() * width];
-        for (row, text) in texts.iter().enumerate() {
-            let start = row * width;
-            for (column, id) in text.iter().enumerate() {
-                ids[start + column] = i64::from(*id);
-            }
-            mask[start..start + text.len()].fill(1.0);
-        }
-        TokenBatch {
-            ids: Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &self.device),
-            mask: Tensor::from_data(TensorData::new(mask, shape), &self.device),
-        }
-    }
-
-    /// Everything but the texts that decides what [`run`](Self::run) gives: how the network is built, how deep the prefix is, the
-    /// names, sizes and bytes of its weights and running statistics, the padding, the class of the device.
+    /// Everything but the samples that decides what [`run`](Self::run) gives: how the network is built, how deep the prefix is, the
+    /// names, sizes and bytes of its weights and running statistics, the class of the device.
     ///
     /// Weights of later blocks do not enter, so a network keeps its features when its head is tuned.
     #[must_use]
     pub fn digest(&self) -> String {
         let weights = Weights::of(&self.network);
-        let mut hasher = blake3::Hasher::new_derive_key("refire frozen prefix, version 1");
+        let mut hasher = blake3::Hasher::new_derive_key("refire frozen prefix, version 2");
         let mut text = |text: &str| {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         };
         text(&self.network.signature());
-        text(&format!("{} blocks, padding {}", self.blocks, self.pad_id));
+        text(&format!("{} blocks", self.blocks));
         text(&self.device_class);
         let mut parameters = self.network.parameters();
         parameters.extend(self.network.statistics());

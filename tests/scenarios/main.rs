@@ -8,6 +8,7 @@ mod house;
 mod hub;
 mod model_files;
 mod papers;
+mod photos;
 mod sentiment;
 mod settings;
 mod sources;

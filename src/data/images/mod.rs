@@ -8,6 +8,7 @@ mod listing;
 mod prepare;
 mod resize;
 mod store;
+mod table;
 mod transform;
 
 pub use decode::{Broken, Rgb, decode};
@@ -15,6 +16,7 @@ pub use embedded::Embedded;
 pub use listing::{ENDINGS, Entry, Labelling, Listing, Wanted, list, list_table};
 pub use prepare::{Content, Item, OnError, Preparation, Prepared, Watch};
 pub use store::{FILE, Images, Writer, batch_len};
+pub use table::CONTENT;
 pub use transform::{Interpolation, Transform};
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::models::{Encoded, Loaded, Network, Resolved, Tokenizer};
 use crate::stages::StageContext;
 use crate::train::metrics::{Metric, Predictions, Report};
+use crate::train::{Inputs, Samples};
 
 /// Reports which tensors are new and which of the checkpoint's are left out; that all others fit, loading has checked.
 pub(super) fn report_tensors(loaded: &Loaded, cx: &StageContext<'_>) {
@@ -64,28 +65,34 @@ pub(super) fn label_order(models: &[String], ours: &[String]) -> Result<()> {
     )
 }
 
-/// Refuses a label that no row of the training table has.
-pub(super) fn every_label_comes(labels: &[String], train: &Examples) -> Result<()> {
+/// Refuses a label that none of the samples to train on has.
+pub(super) fn every_label_comes(labels: &[String], train: &Samples) -> Result<()> {
     let counts = train.class_counts(labels.len());
+    let sample = match train.inputs {
+        Inputs::Texts(_) => "row of the training table",
+        Inputs::Images(_) => "image to train on",
+    };
     match labels.iter().zip(&counts).find(|(_, count)| **count == 0) {
         None => Ok(()),
-        Some((label, _)) => Err(Error::stage(format!(
-            "no row of the training table has the label `{label}`"
-        ))
-        .help("take it out of `labels`, or look at how the table was made")),
+        Some((label, _)) => Err(Error::stage(format!("no {sample} has the label `{label}`"))
+            .help("take it out of `labels`, or look at how the samples were made")),
     }
 }
 
-/// Refuses a metric for the best model that the validation table leaves undefined.
+/// Refuses a metric for the best model that the validation samples leave undefined.
 pub(super) fn metric_is_defined(
     metric: &Metric,
     labels: &[String],
-    validation: &Examples,
+    validation: &Samples,
 ) -> Result<()> {
-    if validation.texts.is_empty() {
-        return Err(Error::stage("the validation table has no row"));
+    let (sample, place) = match validation.inputs {
+        Inputs::Texts(_) => ("row", "the validation table"),
+        Inputs::Images(_) => ("image", "`validation`"),
+    };
+    if validation.is_empty() {
+        return Err(Error::stage(format!("{place} has no {sample}")));
     }
-    let any = vec![0.0; validation.labels.len() * labels.len()];
+    let any = vec![0.0; validation.len() * labels.len()];
     let any = Predictions::from_logits(&any, &validation.labels, labels.len())?;
     let name = metric.name;
     if !Report::new(&any, labels)
@@ -96,10 +103,10 @@ pub(super) fn metric_is_defined(
         return Ok(());
     }
     Err(Error::stage(format!(
-        "`{name}` cannot be measured: a label has no row in the validation table"
+        "`{name}` cannot be measured: a label has no {sample} in {place}"
     ))
     .note(format!(
-        "rows of the validation table: {}",
+        "labels in {place}: {}",
         counted(labels, validation)
     ))
     .help("choose another `metric_for_best_model`, or stratify the split"))
@@ -113,12 +120,23 @@ pub(super) fn token_ids(tokenizer: &Tokenizer, network: &Network) -> Result<()> 
 }
 
 /// Reports how many validation texts the model trains on.
-pub(super) fn report_shared(train: &Examples, validation: &Examples, cx: &StageContext<'_>) {
+pub(super) fn report_shared_texts(train: &Examples, validation: &Examples, cx: &StageContext<'_>) {
     let rows = shared(&train.texts, &validation.texts).rows;
     if rows > 0 {
         let all = validation.texts.len();
         cx.notice(format!(
             "{rows} of {all} validation texts are also in the training table"
+        ));
+    }
+}
+
+/// Reports how many validation images the model trains on.
+pub(super) fn report_shared_images(train: &Samples, validation: &Samples, cx: &StageContext<'_>) {
+    let shared = validation.also_in(train);
+    if shared > 0 {
+        let all = validation.len();
+        cx.notice(format!(
+            "{shared} of {all} validation images are also among those to train on"
         ));
     }
 }
@@ -139,8 +157,8 @@ pub(super) fn report_cut(
 }
 
 /// How often each label comes: `negative 400, positive 400`.
-pub(super) fn counted(labels: &[String], examples: &Examples) -> String {
-    let counts = examples.class_counts(labels.len());
+pub(super) fn counted(labels: &[String], samples: &Samples) -> String {
+    let counts = samples.class_counts(labels.len());
     let pairs = labels
         .iter()
         .zip(counts)

@@ -1,0 +1,113 @@
+//! Tables of texts → samples for training.
+
+use std::path::Path;
+
+use super::checks;
+use super::settings::Settings;
+use super::{Data, Extra};
+use crate::config::Spanned;
+use crate::data::text::{Examples, read_examples};
+use crate::error::{Context, Error, Result};
+use crate::models::{Network, Tokenizer};
+use crate::stages::StageContext;
+use crate::train::{Inputs, Samples, Texts};
+
+/// The most tokens of a text that count unless `max_length` says otherwise.
+const MAX_LENGTH: usize = 256;
+
+/// Reads the tables, checks them, and turns texts into tokens.
+pub(super) fn data(
+    settings: &Settings,
+    labels: &[String],
+    network: &Network,
+    cx: &StageContext<'_>,
+) -> Result<Data> {
+    let train = read(settings, "train", labels, cx)?;
+    let validation = cx.optional_input("validation");
+    let validation = validation
+        .map(|_| read(settings, "validation", labels, cx))
+        .transpose()?;
+    if let Some(validation) = &validation {
+        checks::report_shared_texts(&train, validation, cx);
+    }
+    let tokenizer = Tokenizer::load(cx.input("model"))?;
+    checks::token_ids(&tokenizer, network)?;
+    let max_length = max_length(settings, network)?;
+    let samples = |name, examples| encode(&tokenizer, name, examples, max_length, cx);
+    Ok(Data {
+        train: samples("train", train)?,
+        validation: validation
+            .map(|examples| samples("validation", examples))
+            .transpose()?,
+        extra: Extra::Texts { max_length },
+    })
+}
+
+fn read(
+    settings: &Settings,
+    port: &str,
+    labels: &[String],
+    cx: &StageContext<'_>,
+) -> Result<Examples> {
+    let column = |column: &Option<Spanned<String>>| {
+        let column = column.as_ref().map(|column| column.value.clone());
+        column.unwrap_or_default()
+    };
+    read_examples(
+        cx.input(port),
+        &column(&settings.text_column),
+        &column(&settings.target_column),
+        labels,
+    )
+    .map_err(|error| error.note(format!("in the table of port `{port}`")))
+}
+
+fn max_length(settings: &Settings, network: &Network) -> Result<usize> {
+    let most = network.max_tokens().unwrap_or(usize::MAX);
+    match &settings.max_length {
+        None => Ok(MAX_LENGTH.min(most)),
+        Some(length) if length.value.get() <= most => Ok(length.value.get()),
+        Some(length) => Err(Error::stage(format!(
+            "`max_length` is {}, but the model takes {most} tokens at most",
+            length.value
+        ))
+        .help(format!("set max_length = {most} or lower"))),
+    }
+}
+
+/// Texts to token ids; reports how many were cut.
+pub(in crate::stages) fn encode(
+    tokenizer: &Tokenizer,
+    name: &str,
+    examples: Examples,
+    max_length: usize,
+    cx: &StageContext<'_>,
+) -> Result<Samples> {
+    let encoded = tokenizer.encode(&examples.texts, max_length)?;
+    checks::report_cut(name, &encoded, max_length, cx);
+    Ok(Samples {
+        inputs: Inputs::Texts(Texts {
+            tokens: encoded.into_iter().map(|text| text.ids).collect(),
+            pad_id: tokenizer.pad_id(),
+        }),
+        labels: examples.labels,
+    })
+}
+
+/// Copies the files that turn texts into tokens.
+pub(super) fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
+    const FILES: [&str; 7] = [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+    ];
+    for name in FILES.iter().filter(|name| from.join(name).exists()) {
+        std::fs::copy(from.join(name), to.join(name))
+            .or_stage(|| format!("cannot copy `{name}` to the tuned model"))?;
+    }
+    Ok(())
+}
