@@ -6,6 +6,7 @@ pub mod format;
 mod guard;
 pub mod images;
 pub mod ndjson;
+pub mod scan;
 pub mod schema;
 pub mod split;
 pub mod sql;

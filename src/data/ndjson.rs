@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::Cursor;
 
 use polars::prelude::{
-    DataFrame, DataType, Field, JsonFormat, JsonReader, PolarsResult, Schema, SerReader,
+    DataFrame, DataType, Field, JsonFormat, JsonReader, PolarsResult, Schema, SchemaRef, SerReader,
 };
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -24,16 +24,7 @@ use crate::error::{Context, Error, Result};
 pub fn read(name: &str, bytes: &[u8], types: &BTreeMap<String, Type>) -> Result<Loaded> {
     let text = decode(name, bytes)?;
     let mut columns = Columns::default();
-    let mut lines = Vec::new();
-    for (index, line) in text.split('\n').enumerate() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        lines.push(index + 1);
-        let object: Object =
-            serde_json::from_str(line).map_err(|error| unreadable(name, index + 1, &error))?;
-        columns.add(name, index + 1, object)?;
-    }
+    let lines = columns.add_lines(name, text, 1)?;
     if lines.is_empty() {
         return Err(Error::stage(format!("`{name}` has no rows")));
     }
@@ -54,7 +45,8 @@ fn unreadable(name: &str, line: usize, error: &serde_json::Error) -> Error {
     .help("NDJSON has one object a line: {\"text\": \"good\", \"label\": 1}")
 }
 
-fn parse(text: &str, schema: Schema) -> PolarsResult<DataFrame> {
+/// Reads the lines of `text` as columns of `schema`.
+pub(super) fn parse(text: &str, schema: impl Into<SchemaRef>) -> PolarsResult<DataFrame> {
     let reader = JsonReader::new(Cursor::new(text.as_bytes()))
         .with_json_format(JsonFormat::JsonLines)
         .with_schema(schema.into());
@@ -76,13 +68,29 @@ fn with_dates(frame: &DataFrame, types: &BTreeMap<String, Type>) -> PolarsResult
 
 /// The columns seen so far.
 #[derive(Default)]
-struct Columns {
+pub(super) struct Columns {
     /// Name, and the type with the line that decided it.
     list: Vec<(String, Option<(Type, usize)>)>,
     index: BTreeMap<String, usize>,
 }
 
 impl Columns {
+    /// Adds what the lines of `text` have, which begins on line `first` of the file `name`; returns the lines that are
+    /// not empty.
+    pub(super) fn add_lines(&mut self, name: &str, text: &str, first: usize) -> Result<Vec<usize>> {
+        let mut lines = Vec::new();
+        for (line, text) in (first..).zip(text.split('\n')) {
+            if text.trim().is_empty() {
+                continue;
+            }
+            lines.push(line);
+            let object: Object =
+                serde_json::from_str(text).map_err(|error| unreadable(name, line, &error))?;
+            self.add(name, line, object)?;
+        }
+        Ok(lines)
+    }
+
     fn add(&mut self, name: &str, line: usize, object: Object) -> Result<()> {
         for (key, found) in object.0 {
             let at = *self.index.entry(key).or_insert_with_key(|key| {
@@ -109,7 +117,8 @@ impl Columns {
         Ok(())
     }
 
-    fn schema(&self) -> Schema {
+    /// The columns in the order in which they first appeared.
+    pub(super) fn schema(&self) -> Schema {
         self.list
             .iter()
             .map(|(name, kind)| {

@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Result};
 pub const FILE: &str = "table.parquet";
 
 /// Rows of a Parquet row group. Fixed, because it decides the bytes of the file.
-const ROW_GROUP: usize = 1 << 16;
+pub(in crate::data) const ROW_GROUP: usize = 1 << 16;
 
 /// Rows and named columns, all in memory.
 #[derive(Clone, Debug)]
@@ -45,14 +45,20 @@ impl Table {
     pub fn read_parquet(path: &Path) -> Result<Self> {
         let what = || format!("cannot read the table `{}`", path.display());
         let file = File::open(path).or_stage(what)?;
-        let frame =
-            guarded(|| ParquetReader::new(file).set_rechunk(true).finish()).or_stage(what)?;
+        let frame = guarded(|| ParquetReader::new(file).set_rechunk(true).finish());
+        frame
+            .and_then(|frame| Self::of_parquet(&frame))
+            .or_stage(what)
+    }
+
+    /// What was read from a Parquet file, with categories as text.
+    pub(in crate::data) fn of_parquet(frame: &DataFrame) -> PolarsResult<Self> {
         let columns = frame.columns().iter().map(|column| match column.dtype() {
             DataType::Categorical(..) | DataType::Enum(..) => column.cast(&DataType::String),
             _ => Ok(column.clone()),
         });
-        let columns = columns.collect::<PolarsResult<_>>().or_stage(what)?;
-        let frame = DataFrame::new(frame.height(), columns).or_stage(what)?;
+        let columns = columns.collect::<PolarsResult<_>>()?;
+        let frame = DataFrame::new(frame.height(), columns)?;
         Ok(Self { frame })
     }
 

@@ -102,28 +102,59 @@ impl Type {
         column.clone().into_column().cast(&dtype).ok()
     }
 
-    /// The narrowest of string, boolean, integer and number that can hold all values.
-    ///
-    /// A number with a leading zero is a code, such as a postal code, and stays text; so does `True`, because it
-    /// would come back as `true`.
+    /// The narrowest of string, boolean, integer and number that can hold all values, as [`Narrowest`] has it.
     pub(super) fn of(column: &StringChunked) -> Self {
-        let mut values = column.iter().flatten().peekable();
-        if values.peek().is_none() {
-            return Self::String;
+        let mut narrowest = Narrowest::default();
+        narrowest.see(column);
+        narrowest.get()
+    }
+}
+
+/// Which types can hold all values of a column that is seen in pieces.
+///
+/// A number with a leading zero is a code, such as a postal code, and stays text; so does `True`, because it would come
+/// back as `true`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Narrowest {
+    values: usize,
+    boolean: bool,
+    integer: bool,
+    number: bool,
+}
+
+impl Default for Narrowest {
+    fn default() -> Self {
+        Self {
+            values: 0,
+            boolean: true,
+            integer: true,
+            number: true,
         }
-        let (mut boolean, mut integer, mut number) = (true, true, true);
-        for value in values {
-            boolean &= matches!(value, "true" | "false");
-            integer &= !is_code(value) && Self::Integer.accepts(value);
-            number &= !is_code(value) && Self::Number.accepts(value);
-            if !boolean && !number {
-                return Self::String;
+    }
+}
+
+impl Narrowest {
+    /// Looks at more values.
+    pub(super) fn see(&mut self, values: &StringChunked) {
+        for value in values.iter().flatten() {
+            self.values += 1;
+            self.boolean &= matches!(value, "true" | "false");
+            self.integer &= !is_code(value) && Type::Integer.accepts(value);
+            self.number &= !is_code(value) && Type::Number.accepts(value);
+            if !self.boolean && !self.number {
+                return;
             }
         }
-        match (boolean, integer) {
-            (true, _) => Self::Boolean,
-            (_, true) => Self::Integer,
-            _ => Self::Number,
+    }
+
+    /// The narrowest type for all values that were seen.
+    pub(super) fn get(self) -> Type {
+        match self {
+            Self { values: 0, .. } => Type::String,
+            Self { boolean: true, .. } => Type::Boolean,
+            Self { integer: true, .. } => Type::Integer,
+            Self { number: true, .. } => Type::Number,
+            _ => Type::String,
         }
     }
 }

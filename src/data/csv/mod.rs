@@ -1,6 +1,7 @@
 //! Delimited text files. Every file is checked row by row before polars reads it, because polars names no place
 //! for bytes that are not UTF-8 and fills short rows with nulls.
 
+mod pieces;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use polars::prelude::{
     SchemaRef, SerReader,
 };
 
+pub(super) use self::pieces::Pieces;
 use self::rows::{Row, Rows};
 use super::guard::guarded;
 use super::table::Table;
@@ -61,6 +63,9 @@ pub fn read(
     refuse_repeated(name, &names)?;
     let body = rows.rest();
     let lines = check_rows(name, &mut rows, &names)?;
+    if lines.is_empty() {
+        return Err(no_rows(name, &names));
+    }
     let frame =
         parse(body, &names, parse_options(dialect)).or_stage(|| format!("cannot read `{name}`"))?;
     Loaded::new(name, Table::new(with_types(&frame, types)?), lines)
@@ -82,18 +87,30 @@ impl Loaded {
 
 /// The text in `bytes`, without a byte order mark.
 pub(super) fn decode<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str> {
+    let text = decode_part(name, bytes, 0, 1)?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// The text in `bytes`, which in their file begin at `offset`, on `line`.
+pub(super) fn decode_part<'b>(
+    name: &str,
+    bytes: &'b [u8],
+    offset: u64,
+    line: usize,
+) -> Result<&'b str> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Ok(text) => Ok(text),
         Err(error) => {
             let at = error.valid_up_to();
-            let line = rows::line_of(bytes, at);
+            let line = rows::line_of(bytes, at) + line - 1;
             let encoding = match bytes {
                 [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
                 _ => "WINDOWS-1252",
             };
             Err(Error::stage(format!(
-                "`{name}` is not UTF-8: byte 0x{:02x} at offset {at}, on line {line}",
-                bytes[at]
+                "`{name}` is not UTF-8: byte 0x{:02x} at offset {}, on line {line}",
+                bytes[at],
+                offset + at as u64
             ))
             .help(format!(
                 "convert it, for example: iconv -f {encoding} -t UTF-8 {name} > utf8-{name}"
@@ -147,11 +164,11 @@ fn check_rows(name: &str, rows: &mut Rows<'_>, names: &[String]) -> Result<Vec<u
         }
         lines.push(row.line);
     }
-    if lines.is_empty() {
-        return Err(Error::stage(format!("`{name}` has no rows"))
-            .note(format!("its columns: {}", names.join(", "))));
-    }
     Ok(lines)
+}
+
+fn no_rows(name: &str, names: &[String]) -> Error {
+    Error::stage(format!("`{name}` has no rows")).note(format!("its columns: {}", names.join(", ")))
 }
 
 fn ragged(name: &str, row: &Row, names: &[String]) -> Error {
@@ -199,19 +216,28 @@ fn parse(rows: &str, names: &[String], options: CsvParseOptions) -> PolarsResult
     guarded(|| reader.finish())
 }
 
-/// Gives each column of text its type.
+/// Gives each column of text its type, the narrowest one where `types` has none.
 fn with_types(frame: &DataFrame, types: &BTreeMap<String, Type>) -> Result<DataFrame> {
-    let columns = frame
-        .columns()
-        .iter()
-        .map(|column| {
-            let text = column.str().or_stage(|| "a column was not read as text")?;
-            let wanted = types.get(column.name().as_str()).copied();
-            let wanted = wanted.unwrap_or_else(|| Type::of(text));
-            Ok(wanted.read(text).unwrap_or_else(|| column.clone()))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    DataFrame::new(frame.height(), columns).or_stage(|| "columns of unequal length")
+    let mut types = types.clone();
+    for column in frame.columns() {
+        let text = column.str().or_stage(|| "a column was not read as text")?;
+        let entry = types.entry(column.name().to_string());
+        entry.or_insert_with(|| Type::of(text));
+    }
+    typed(frame, &types)
+}
+
+/// Gives those columns of text their type that `types` names; a column with a value that is not of its type stays text.
+pub(super) fn typed(frame: &DataFrame, types: &BTreeMap<String, Type>) -> Result<DataFrame> {
+    let columns = frame.columns().iter().map(|column| {
+        let Some(wanted) = types.get(column.name().as_str()) else {
+            return Ok(column.clone());
+        };
+        let text = column.str().or_stage(|| "a column was not read as text")?;
+        Ok(wanted.read(text).unwrap_or_else(|| column.clone()))
+    });
+    DataFrame::new(frame.height(), columns.collect::<Result<_>>()?)
+        .or_stage(|| "columns of unequal length")
 }
 
 #[cfg(test)]

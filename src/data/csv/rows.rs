@@ -27,6 +27,8 @@ pub(super) struct Rows<'t> {
     separator: u8,
     quote: Option<u8>,
     at: usize,
+    /// Where the row that is walked begins.
+    row: usize,
     line: usize,
 }
 
@@ -40,8 +42,14 @@ impl<'t> Rows<'t> {
             separator,
             quote,
             at: 0,
+            row: 0,
             line: 1,
         }
+    }
+
+    /// The same rows as a part of a larger text, in which they begin on line `line`.
+    pub(super) fn from_line(self, line: usize) -> Self {
+        Self { line, ..self }
     }
 
     /// The text from the next row on.
@@ -81,7 +89,8 @@ impl<'t> Rows<'t> {
             else {
                 return Err(Error::stage(format!(
                     "the quote that opens on line {} of `{}` is never closed",
-                    line_of(self.text.as_bytes(), start),
+                    self.line + line_of(&self.text.as_bytes()[self.row..start], start - self.row)
+                        - 1,
                     self.name
                 ))
                 .help("set `quote = \"\"` if quotes are part of the text, or close the quote"));
@@ -107,6 +116,7 @@ impl<'t> Rows<'t> {
 
     fn row(&mut self) -> Result<Row> {
         let start = self.at;
+        self.row = start;
         let mut fields = 0;
         let end = loop {
             let end = self.end_of_field(self.at)?;
