@@ -23,6 +23,7 @@ pub mod stages;
 
 pub mod data;
 pub mod models;
+pub mod predict;
 pub mod sources;
 pub mod train;
 

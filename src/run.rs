@@ -1,5 +1,6 @@
 //! The whole flow of a run on one screen: read, plan, decide, run, publish, lock. See [`run`].
 
+mod artifacts;
 #[cfg(test)]
 mod tests;
 mod workspace;
@@ -8,17 +9,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+pub use artifacts::Lent;
 pub use workspace::Workspace;
 
 use crate::config::{self, Overrides, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Outcome, Sink};
-use crate::exec::{Conduct, Decider, Forecast, Preview, Run, Runner, Summary, Surroundings};
+use crate::exec::{Conduct, Decider, Preview, Run, Runner, Summary, Surroundings};
 use crate::lock::{Entry, Lock};
 use crate::models;
 use crate::plan::{Goal, Plan, Selection};
 use crate::report::Journal;
-use crate::store::{Digest, Store, Unrestored};
+use crate::store::{Digest, Store};
 
 /// A pipeline that was read and planned, with the cache and the lock beside it.
 pub struct Project {
@@ -160,54 +162,6 @@ impl Project {
     /// A wrong goal, a file or a cache that cannot be read.
     pub fn preview(&self, goal: &Goal, force: bool) -> Result<Vec<Preview>> {
         self.decider().preview(&self.plan.select(goal)?, force)
-    }
-
-    /// Copies the artifact at output `port` of `stage` to `destination`, which must not exist.
-    ///
-    /// # Errors
-    /// A stage or port that is not there, a result that is not in the cache, a destination that exists.
-    pub fn get(&self, stage: &str, port: Option<&str>, destination: &Path) -> Result<()> {
-        let index = self.plan.find(stage)?;
-        let output = self.plan.output(index, port)?;
-        let goal = Goal {
-            stages: vec![stage.into()],
-            single: true,
-            ..Goal::default()
-        };
-        let preview = self.preview(&goal, false)?.pop();
-        let Some(Preview {
-            forecast: Forecast::Cached(record),
-            ..
-        }) = preview
-        else {
-            return Err(Error::stage(format!(
-                "stage `{stage}` has no up-to-date result in the cache"
-            ))
-            .help(format!(
-                "run it first: refire run {} {stage}",
-                self.path.display()
-            )));
-        };
-        if destination.exists() {
-            return Err(
-                Error::usage(format!("`{}` exists already", destination.display()))
-                    .help("name a folder that does not exist yet"),
-            );
-        }
-        let artifact = record
-            .outputs
-            .get(&output.port)
-            .copied()
-            .unwrap_or(Digest::from([0; 32]));
-        self.store
-            .copy_out(&artifact, destination)
-            .map_err(|error| match error {
-                Unrestored::Failed(error) => error,
-                Unrestored::Damaged(damage) => Error::stage(damage.to_string()).help(format!(
-                    "run the stage again: refire run {} {stage}",
-                    self.path.display()
-                )),
-            })
     }
 
     /// The lock and its keys are looked up here.

@@ -9,7 +9,9 @@ mod man;
 mod metrics;
 mod params;
 mod pipeline;
+mod place;
 mod plan;
+mod predict;
 mod run;
 mod schema;
 mod status;
@@ -76,6 +78,7 @@ enum Verb {
     Metrics(metrics::Args),
     Params(params::Args),
     Get(get::Args),
+    Predict(predict::Args),
     Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -93,6 +96,7 @@ impl Verb {
             Self::Metrics(args) => args.run(),
             Self::Params(args) => args.run(),
             Self::Get(args) => args.run(),
+            Self::Predict(args) => args.run(),
             Self::Schema(_) => {
                 schema::Args::run();
                 Ok(())

@@ -115,6 +115,54 @@ impl Table {
         Ok(Self { frame })
     }
 
+    /// A table of one column of text.
+    #[must_use]
+    pub fn of_text(name: &str, values: &[String]) -> Self {
+        let column = Column::new(name.into(), values);
+        Self {
+            frame: DataFrame::new_infer_height(vec![column]).unwrap_or_default(),
+        }
+    }
+
+    /// The same with a column of text behind the others.
+    ///
+    /// # Errors
+    /// Another number of values than of rows, a column that is there already; so for the others below.
+    pub fn with_text(self, name: &str, values: &[&str]) -> Result<Self> {
+        self.with(Column::new(name.into(), values))
+    }
+
+    /// The same with a column of numbers behind the others.
+    ///
+    /// # Errors
+    /// As [`with_text`](Self::with_text).
+    pub fn with_numbers(self, name: &str, values: &[f32]) -> Result<Self> {
+        self.with(Column::new(name.into(), values))
+    }
+
+    fn with(mut self, column: Column) -> Result<Self> {
+        if self.frame.column(column.name()).is_ok() {
+            return Err(Error::stage(format!(
+                "the table has a column `{}` already",
+                column.name()
+            )));
+        }
+        let height = column.len();
+        let mut columns = std::mem::take(&mut self.frame).into_columns();
+        columns.push(column);
+        let frame = DataFrame::new(height, columns).or_stage(|| "columns of unequal length")?;
+        Ok(Self { frame })
+    }
+
+    /// The same without column `name`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn without(self, name: &str) -> Result<Self> {
+        let frame = self.frame.drop(name).map_err(|_| self.no_column(name))?;
+        Ok(Self { frame })
+    }
+
     /// The column called `name`.
     ///
     /// # Errors

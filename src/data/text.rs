@@ -62,6 +62,14 @@ pub fn texts(table: &Table, name: &str) -> Result<Vec<String>> {
     table.values(name)
 }
 
+/// Whether column `name` of `table` holds text.
+///
+/// # Errors
+/// No such column.
+pub fn is_text(table: &Table, name: &str) -> Result<bool> {
+    Ok(table.column(name)?.dtype().is_string())
+}
+
 /// The values of column `name` of `table`, as text.
 ///
 /// # Errors

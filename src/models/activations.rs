@@ -1,6 +1,6 @@
 //! What flows through a network.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// A batch of token ids.
 #[derive(Clone, Debug)]
@@ -9,6 +9,28 @@ pub struct TokenBatch {
     pub ids: Tensor<2, Int>,
     /// 1 for a token, 0 for padding; `[batch, tokens]`.
     pub mask: Tensor<2>,
+}
+
+impl TokenBatch {
+    /// Texts as token ids, special tokens included, the shorter ones filled up with `pad_id`.
+    #[must_use]
+    pub fn new(texts: &[&[u32]], pad_id: u32, device: &Device) -> Self {
+        let width = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        let shape = [texts.len(), width];
+        let mut ids = vec![i64::from(pad_id); texts.len() * width];
+        let mut mask = vec![0.0_f32; texts.len() * width];
+        for (row, text) in texts.iter().enumerate() {
+            let start = row * width;
+            for (column, id) in text.iter().enumerate() {
+                ids[start + column] = i64::from(*id);
+            }
+            mask[start..start + text.len()].fill(1.0);
+        }
+        Self {
+            ids: Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device),
+            mask: Tensor::from_data(TensorData::new(mask, shape), device),
+        }
+    }
 }
 
 /// What flows from block to block.

@@ -15,6 +15,7 @@ mod images;
 mod mirrors;
 mod photos;
 mod port;
+mod predict;
 mod preprocess;
 mod pretrained;
 mod schema;
@@ -42,6 +43,7 @@ pub const KINDS: &[&dyn StageKind] = &[
     &freeze::FreezeKind,
     &finetune::FinetuneKind,
     &evaluate::EvaluateKind,
+    &predict::PredictKind,
     &command::CommandKind,
 ];
 

@@ -4,10 +4,10 @@ use burn::tensor::TensorData;
 use rayon::prelude::*;
 
 use super::gradients::numbers;
-use super::metrics::Predictions;
+use super::metrics::{self, Predictions};
 use super::{Feed, Host, Progress, batches};
 use crate::error::Result;
-use crate::models::Network;
+use crate::models::{Activations, Network};
 
 /// Runs `network`, which is on the plain device, on all samples of `feed`.
 ///
@@ -29,14 +29,42 @@ pub fn predict(
         let logits = network.forward(blocks.clone(), feed.activations(batch));
         logits.into_logits().into_data()
     })?;
-    let mut logits = vec![0.0; truth.len() * classes];
-    for (batch, found) in batches.iter().zip(&found) {
-        let rows = numbers(found).chunks_exact(classes);
-        for (sample, row) in batch.iter().zip(rows) {
-            logits[sample * classes..][..classes].copy_from_slice(row);
+    let logits = in_order(&batches, &found, classes);
+    Predictions::from_logits(&logits, truth, classes)
+}
+
+/// The probabilities of all labels, [samples × `classes`], row by row, that `network`, which is on the plain device, gives to
+/// samples of these `lengths`. `input` makes a batch of some of them.
+///
+/// # Errors
+/// A network whose output is not a number; what `check` returns, which is called now and then.
+pub fn probabilities(
+    network: &Network,
+    classes: usize,
+    lengths: &[u32],
+    batch_size: usize,
+    check: &dyn Fn() -> Result<()>,
+    input: impl Fn(&[usize]) -> Activations + Sync,
+) -> Result<Vec<f64>> {
+    let blocks = 0..network.blocks().len();
+    let batches = batches::by_length(lengths, batch_size);
+    let found = run_batches(&batches, &mut |_| check(), |batch| {
+        let logits = network.forward(blocks.clone(), input(batch));
+        logits.into_logits().into_data()
+    })?;
+    metrics::probabilities(&in_order(&batches, &found, classes), classes)
+}
+
+/// The rows of all batches in the order of the samples.
+fn in_order(batches: &[Vec<usize>], found: &[TensorData], classes: usize) -> Vec<f32> {
+    let samples = batches.iter().map(Vec::len).sum::<usize>();
+    let mut rows = vec![0.0; samples * classes];
+    for (batch, found) in batches.iter().zip(found) {
+        for (sample, row) in batch.iter().zip(numbers(found).chunks_exact(classes)) {
+            rows[sample * classes..][..classes].copy_from_slice(row);
         }
     }
-    Predictions::from_logits(&logits, truth, classes)
+    rows
 }
 
 /// Runs every batch without training, one batch a thread: much of a forward pass is too small to be shared out. The results come in the

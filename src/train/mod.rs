@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 pub use checks::check_step;
 pub use feed::Feed;
 pub use gradients::Gradients;
-pub use inference::predict;
+pub use inference::{predict, probabilities};
 pub use objective::Objective;
 pub use optimizer::{AdamW, AdamWSettings, Trained};
 pub use prefix::Prefix;

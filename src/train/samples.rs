@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::models::{Activations, TokenBatch};
 
@@ -125,7 +125,11 @@ impl Samples {
     /// A batch as the first block of a network takes it.
     pub(super) fn batch(&self, samples: &[usize], device: &Device) -> Activations {
         match &self.inputs {
-            Inputs::Texts(texts) => Activations::Tokens(texts.batch(samples, device)),
+            Inputs::Texts(texts) => {
+                let batch = samples.iter().map(|sample| &texts.tokens[*sample][..]);
+                let batch: Vec<_> = batch.collect();
+                Activations::Tokens(TokenBatch::new(&batch, texts.pad_id, device))
+            }
             Inputs::Images(images) => {
                 let [height, width] = images.size();
                 let image = 3 * height * width;
@@ -136,28 +140,6 @@ impl Samples {
                 let data = TensorData::new(planes, [samples.len(), 3, height, width]);
                 Activations::Images(Tensor::from_data(data, device))
             }
-        }
-    }
-}
-
-impl Texts {
-    /// Fills shorter texts up to the longest one.
-    fn batch(&self, samples: &[usize], device: &Device) -> TokenBatch {
-        let texts = || samples.iter().map(|sample| &self.tokens[*sample]);
-        let width = texts().map(Vec::len).max().unwrap_or(0);
-        let shape = [samples.len(), width];
-        let mut ids = vec![i64::from(self.pad_id); samples.len() * width];
-        let mut mask = vec![0.0_f32; samples.len() * width];
-        for (row, text) in texts().enumerate() {
-            let start = row * width;
-            for (column, id) in text.iter().enumerate() {
-                ids[start + column] = i64::from(*id);
-            }
-            mask[start..start + text.len()].fill(1.0);
-        }
-        TokenBatch {
-            ids: Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device),
-            mask: Tensor::from_data(TensorData::new(mask, shape), device),
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "run",
+            "predict",
             "report",
             "exec",
             "plan",
@@ -24,7 +25,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "report", "exec", "plan", "lock", "store", "models", "config",
+            "report", "exec", "plan", "stages", "lock", "store", "models", "config",
         ],
     ),
     ("lock", &["store", "fingerprint", "config"]),
@@ -36,6 +37,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "stages",
         &[
+            "predict",
             "train",
             "models",
             "data",
@@ -45,6 +47,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
+    ("predict", &["train", "models", "data"]),
     ("train", &["models"]),
 ];
 

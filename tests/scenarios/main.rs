@@ -9,6 +9,7 @@ mod hub;
 mod model_files;
 mod papers;
 mod photos;
+mod predict;
 mod sentiment;
 mod settings;
 mod sources;

@@ -47,7 +47,7 @@ impl Pieces {
         let Dialect {
             separator, quote, ..
         } = self.dialect;
-        let mut rows = Rows::new(&self.name, text, separator, quote).from_line(line);
+        let mut rows = Rows::new(&self.name, text, separator, quote).beginning_on(line);
         let body = rows.rest();
         let counted = check_rows(&self.name, &mut rows, &self.names)?.len();
         if counted == 0 {

@@ -48,7 +48,7 @@ impl<'t> Rows<'t> {
     }
 
     /// The same rows as a part of a larger text, in which they begin on line `line`.
-    pub(super) fn from_line(self, line: usize) -> Self {
+    pub(super) fn beginning_on(self, line: usize) -> Self {
         Self { line, ..self }
     }
 

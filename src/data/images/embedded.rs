@@ -89,6 +89,22 @@ impl Embedded {
     }
 }
 
+/// The images that column `name` of `table` holds: bytes, or paths within `root`.
+///
+/// # Errors
+/// No such column, one that holds neither, a row without an image.
+pub fn contents(table: &Table, name: &str, root: &Path) -> Result<Vec<Content>> {
+    if table.column(name)?.dtype().is_string() {
+        let paths = text::texts(table, name)?;
+        let file = |path: String| Content::File(root.join(path));
+        return Ok(paths.into_iter().map(file).collect());
+    }
+    let (bytes, _) = bytes_of(table.column(name)?)?;
+    let bytes = bytes.binary().or_stage(|| "the images are not bytes")?;
+    let content = |bytes: Option<&[u8]>| Content::Bytes(bytes.unwrap_or_default().to_vec());
+    Ok(bytes.iter().map(content).collect())
+}
+
 /// What stands for the path of an image that has none.
 fn row_name(row: usize) -> String {
     format!("row {}", row + 1)

@@ -82,6 +82,17 @@ pub fn list(root: &Path, labelling: &Labelling, wanted: &Wanted) -> Result<Listi
     Ok(listing)
 }
 
+/// The images below `root`, with labels or without: their paths, sorted, with `/` between the parts. Files that are not images
+/// by their ending are left out.
+///
+/// # Errors
+/// Folders that cannot be read, names that are not UTF-8.
+pub fn find(root: &Path) -> Result<Vec<String>> {
+    let mut found = Found::default();
+    walk(root, "", &mut found)?;
+    Ok(found.images)
+}
+
 /// Takes paths and labels from two columns of `table`, in its order.
 ///
 /// # Errors

@@ -12,12 +12,12 @@ mod table;
 mod transform;
 
 pub use decode::{Broken, Rgb, decode};
-pub use embedded::Embedded;
-pub use listing::{ENDINGS, Entry, Labelling, Listing, Wanted, list, list_table};
+pub use embedded::{Embedded, contents};
+pub use listing::{ENDINGS, Entry, Labelling, Listing, Wanted, find, list, list_table};
 pub use prepare::{Content, Item, OnError, Preparation, Prepared, Watch};
 pub use store::{FILE, Images, Writer, batch_len};
 pub use table::CONTENT;
-pub use transform::{Interpolation, Transform};
+pub use transform::{Interpolation, Transform, squash};
 
 #[cfg(test)]
 mod tests;

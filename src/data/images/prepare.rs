@@ -213,7 +213,11 @@ fn refusal(batch: &[Item], broken: &[Option<Broken>]) -> Option<Error> {
 }
 
 impl Content {
-    fn decode(&self, max_pixels: u64) -> Result<super::Rgb, Broken> {
+    /// Decodes the image, which may have at most `max_pixels` pixels.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn decode(&self, max_pixels: u64) -> Result<super::Rgb, Broken> {
         match self {
             Self::Bytes(bytes) => guarded(bytes, max_pixels),
             Self::File(path) => {

@@ -64,6 +64,24 @@ impl Transform {
     }
 }
 
+/// Resizes both sides of `image` to `size` pixels, whatever that does to its proportions, into `out`, which holds `size` × `size` × 3
+/// bytes.
+pub fn squash(image: &Rgb, size: u32, interpolation: Interpolation, out: &mut [u8]) {
+    let of_size = |width, height| Rectangle {
+        left: 0,
+        top: 0,
+        width,
+        height,
+    };
+    let view = View {
+        pixels: image.pixels(),
+        stride: image.width(),
+        part: of_size(image.width(), image.height()),
+    };
+    let size = size as usize;
+    resize(view, (size, size), of_size(size, size), interpolation, out);
+}
+
 /// Half of `margin` as Python's `round` has it: halves go to the even number.
 fn centre(margin: usize) -> usize {
     margin / 2 + usize::from(margin % 4 == 3)

@@ -22,7 +22,7 @@ use super::{Format, Table};
 use crate::error::{Context, Error, Result};
 
 /// The most rows of a Parquet file that are read at a time.
-const ROWS: usize = 1 << 13;
+const ROWS: usize = 1 << 12;
 
 /// A file whose rows have been looked at once: they can be read, and their columns and types are known.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl Scan {
     /// The error for a column that the file does not have.
     #[must_use]
     pub fn no_column(&self, name: &str) -> Error {
-        Error::usage(format!("`{}` has no column `{name}`", self.name))
+        Error::stage(format!("`{}` has no column `{name}`", self.name))
             .note(format!("its columns: {}", self.columns.join(", ")))
             .did_you_mean(name, self.columns())
     }

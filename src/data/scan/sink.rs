@@ -29,7 +29,7 @@ pub struct Sink {
 enum Writer {
     Delimited(csv::write::BatchedWriter<File>),
     Ndjson(json::BatchedWriter<File>),
-    Parquet(Groups),
+    Parquet(Box<Groups>),
 }
 
 impl Sink {
@@ -117,7 +117,9 @@ impl Writer {
             Format::Csv => delimited(file, b','),
             Format::Tsv => delimited(file, b'\t'),
             Format::Ndjson => Ok(Self::Ndjson(json::BatchedWriter::new(file))),
-            Format::Parquet => Groups::new(file, first).map(Self::Parquet),
+            Format::Parquet => {
+                Groups::new(file, first).map(|groups| Self::Parquet(Box::new(groups)))
+            }
         }
     }
 

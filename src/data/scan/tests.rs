@@ -1,6 +1,7 @@
 //! What is read in pieces is what is read at once; what is written in pieces comes back.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::*;
@@ -32,10 +33,8 @@ fn rows() -> String {
     let mut text = "id,text,note\n".to_owned();
     for row in 0..40_000 {
         let note = if row == 39_999 { "the last one" } else { "" };
-        text += &format!(
-            "{row},\"row {row},\nsaid \"\"{}\"\"\",{note}\n",
-            "x".repeat(row % 50)
-        );
+        let said = "x".repeat(row % 50);
+        let _ = writeln!(text, "{row},\"row {row},\nsaid \"\"{said}\"\"\",{note}");
     }
     text
 }

@@ -148,15 +148,8 @@ impl Predictions {
             truth.iter().all(|&label| (label as usize) < classes),
             "labels below {classes}"
         );
-        if let Some(position) = logits.iter().position(|logit| !logit.is_finite()) {
-            return Err(Error::stage(format!(
-                "the model's output for sample {} is not a finite number",
-                position / classes + 1
-            ))
-            .help("the weights may have diverged: train with a lower `learning_rate`"));
-        }
         Ok(Self {
-            probabilities: logits.chunks_exact(classes).flat_map(softmax).collect(),
+            probabilities: probabilities(logits, classes)?,
             truth: truth.iter().map(|&label| label as usize).collect(),
             classes,
         })
@@ -185,6 +178,21 @@ impl Predictions {
     /// The most likely label of each sample; of equally likely ones the first.
     pub fn predicted(&self) -> impl Iterator<Item = usize> {
         self.rows().map(|(_, row)| most_likely(row))
+    }
+}
+
+/// Turns `logits` [samples × classes] into probabilities (softmax in double precision).
+///
+/// # Errors
+/// If a logit is not finite.
+pub(super) fn probabilities(logits: &[f32], classes: usize) -> Result<Vec<f64>> {
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        None => Ok(logits.chunks_exact(classes).flat_map(softmax).collect()),
+        Some(position) => Err(Error::stage(format!(
+            "the model's output for sample {} is not a finite number",
+            position / classes + 1
+        ))
+        .help("the weights may have diverged: train with a lower `learning_rate`")),
     }
 }
 

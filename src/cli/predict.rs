@@ -1,0 +1,167 @@
+//! `refire predict`.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::flags::Changes;
+use super::place::{Place, Places};
+use super::{Outcome, interrupt};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Sink};
+use crate::predict::{Format, OnError, Options, Request, Watch, predict};
+use crate::report;
+use crate::stages::ArtifactType;
+
+/// Label new data with a tuned model.
+///
+/// MODEL is the stage that tuned it, or a folder as `refire get` and `refire export` make one. INPUT is a table (.csv, .tsv,
+/// .jsonl, .parquet) with texts or photos, a folder of photos, or a stage that makes a table or images. OUT is written in the
+/// format that its name ends in (.csv, .tsv, .jsonl, .parquet): the columns of the input, then `label` and a column
+/// `probability_LABEL` for each label. Memory does not grow with the input. A pipeline file may stand before MODEL.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "refire predict [OPTIONS] [PIPELINE] MODEL INPUT -o OUT")]
+pub(super) struct Args {
+    #[arg(hide = true, value_name = "MODEL INPUT", required = true, num_args = 2..=3)]
+    what: Vec<String>,
+
+    /// The file to write; one that is there is replaced when the new one is whole
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+
+    /// The column with the texts; by default the one that the model was tuned on
+    #[arg(long, value_name = "COLUMN")]
+    text_column: Option<String>,
+
+    /// The column with the photos, as bytes or as paths beside the table; by default `image`, else `path`
+    #[arg(long, value_name = "COLUMN")]
+    image_column: Option<String>,
+
+    /// What the names of the new columns begin with, where the input has a `label` already
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    prefix: String,
+
+    /// Leave photos out that cannot be read, instead of failing
+    #[arg(long)]
+    skip_broken: bool,
+
+    /// Samples in a batch
+    #[arg(long, value_name = "N", default_value_t = Options::default().batch_size)]
+    batch_size: NonZeroUsize,
+
+    /// The device to run on
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+
+    #[command(flatten)]
+    changes: Changes,
+}
+
+impl Args {
+    pub(super) fn run(mut self) -> Outcome {
+        let format = format_of(&self.output)?;
+        let mut places = Places::new(&mut self.what, self.changes.overrides())?;
+        let [model, input] = self.what.as_slice() else {
+            return Err(
+                Error::usage("`refire predict` takes a model and what it is to label")
+                    .help("as in: refire predict tune reviews.csv -o labelled.csv")
+                    .into(),
+            );
+        };
+        let (model_name, input_name) = (model, input);
+        let model = places.find(model, &[ArtifactType::Model])?;
+        let input = places.find(input, &[ArtifactType::Table, ArtifactType::Images])?;
+        refuse_same(&input, &self.output)?;
+        interrupt::listen()?;
+        let begun = Instant::now();
+        let shown = Shown {
+            reporter: report::reporter(report::Format::Pretty),
+        };
+        let on_error = if self.skip_broken {
+            OnError::Skip
+        } else {
+            OnError::Error
+        };
+        let request = Request {
+            model: model.path(),
+            input: input.path(),
+            output: &self.output,
+            format,
+            device: &self.device,
+            options: Options {
+                text_column: self.text_column,
+                image_column: self.image_column,
+                prefix: self.prefix,
+                on_error,
+                batch_size: self.batch_size,
+                ..Options::default()
+            },
+        };
+        let done = predict(&request, &shown)
+            .map_err(|error| model.blame(model_name, input.blame(input_name, error)))?;
+        drop(shown);
+        for why in &done.left_out {
+            report::print_status(&format!("left out: {why}\n"));
+        }
+        report::print_status(&format!(
+            "`{model_name}` labelled {} of `{input_name}` in {}: `{}`\n",
+            report::figures::amount(done.rows as u64, "rows"),
+            report::figures::seconds(begun.elapsed().as_secs_f64()),
+            self.output.display(),
+        ));
+        Ok(())
+    }
+}
+
+/// The format that the name of the output tells.
+fn format_of(output: &Path) -> Result<Format> {
+    Format::of(&output.to_string_lossy()).ok_or_else(|| {
+        Error::usage(format!(
+            "the name `{}` does not tell the format",
+            output.display()
+        ))
+        .help("let it end in .csv, .tsv, .jsonl or .parquet")
+    })
+}
+
+/// Refuses to write over what is read.
+fn refuse_same(input: &Place, output: &Path) -> Result<()> {
+    let absolute = |path: &Path| std::fs::canonicalize(path).ok();
+    match (absolute(input.path()), absolute(output)) {
+        (Some(input), Some(output)) if input == output => Err(Error::usage(format!(
+            "`{}` is both the input and the output",
+            output.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Shows how far it is.
+struct Shown {
+    reporter: Box<dyn Sink>,
+}
+
+/// What the progress is called.
+const ACTIVITY: &str = "predict";
+
+impl Watch for Shown {
+    fn progress(&self, done: usize, total: usize) {
+        self.reporter.send(&Event::Progress {
+            stage: ACTIVITY.into(),
+            activity: String::new(),
+            done: done as u64,
+            total: total as u64,
+            unit: "rows".into(),
+        });
+    }
+
+    fn check_cancelled(&self) -> Result<()> {
+        if interrupt::asked() {
+            return Err(Error::new(
+                Kind::Interrupted,
+                "interrupted; nothing was written",
+            ));
+        }
+        Ok(())
+    }
+}

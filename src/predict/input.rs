@@ -1,0 +1,219 @@
+//! What is to be labelled, piece by piece: a table with texts or photos, a folder of photos, an artifact of images.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::Options;
+use super::model::Model;
+use crate::data::images::{self, Content, ENDINGS, Images};
+use crate::data::scan::Scan;
+use crate::data::{Format, Table, table, text};
+use crate::error::{Error, Result};
+
+/// Photos of a folder that are a piece.
+const PHOTOS: usize = 256;
+
+/// The column with the labels that the images of an artifact have already.
+const TRUE_LABEL: &str = "true_label";
+
+/// What is to be labelled.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// The column of a table that holds texts.
+    Texts(Scan, String),
+    /// The column of a table that holds photos, or their paths within a folder.
+    Table(Scan, String, PathBuf),
+    /// Photos by their paths within a folder.
+    Photos(PathBuf, Vec<String>),
+    /// Squares, ready for a network.
+    Squares(Images),
+}
+
+/// Some rows.
+#[derive(Debug)]
+pub(super) struct Piece<'a> {
+    /// Their columns, as they are to be written.
+    pub(super) table: Table,
+    /// What is to be labelled, a sample a row.
+    pub(super) samples: Samples<'a>,
+}
+
+/// The samples of a piece.
+#[derive(Debug)]
+pub(super) enum Samples<'a> {
+    Texts(Vec<String>),
+    /// Photos and what they are called.
+    Photos(Vec<(String, Content)>),
+    /// Some of the squares of an artifact.
+    Squares(&'a Images, Range<usize>),
+}
+
+type Pieces<'a> = Box<dyn Iterator<Item = Result<Piece<'a>>> + 'a>;
+
+impl Input {
+    /// Opens what is at `path` as input of `model`.
+    pub(super) fn open(path: &Path, model: &Model, options: &Options) -> Result<Self> {
+        if path.join(images::FILE).is_file() {
+            let images = Images::open(path)?;
+            model.check_squares(&images)?;
+            return Ok(Self::Squares(images));
+        }
+        if path.join(table::FILE).is_file() {
+            let scan = Scan::open(&path.join(table::FILE), Format::Parquet)?;
+            return Self::table(scan, path, model, options);
+        }
+        if path.is_dir() {
+            model.check_takes_photos(path)?;
+            let photos = images::find(path)?;
+            if photos.is_empty() {
+                return Err(
+                    Error::stage(format!("there is no photo in `{}`", path.display())).note(
+                        format!("photos are files that end in .{}", ENDINGS.join(" .")),
+                    ),
+                );
+            }
+            return Ok(Self::Photos(path.into(), photos));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some(format) = Format::of(&name) else {
+            return Err(Error::usage(format!(
+                "the name `{name}` does not tell which format the table has"
+            ))
+            .help("name it .csv, .tsv, .jsonl or .parquet"));
+        };
+        if !path.exists() {
+            return Err(Error::usage(format!(
+                "there is no file `{}`",
+                path.display()
+            )));
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::table(Scan::open(path, format)?, folder, model, options)
+    }
+
+    fn table(scan: Scan, folder: &Path, model: &Model, options: &Options) -> Result<Self> {
+        let has = |name: &str| scan.columns().contains(&name);
+        if let Some(tuned_on) = model.text_column() {
+            let name = options.text_column.clone().unwrap_or(tuned_on);
+            if !has(&name) {
+                return Err(column_is_missing(&scan, &name, "text_column"));
+            }
+            let scan = scan.with_text(|column| column == name);
+            return Ok(Self::Texts(scan, name));
+        }
+        let usual = || if has("image") { "image" } else { "path" }.to_owned();
+        let name = options.image_column.clone().unwrap_or_else(usual);
+        if !has(&name) {
+            return Err(column_is_missing(&scan, &name, "image_column"));
+        }
+        Ok(Self::Table(scan, name, folder.into()))
+    }
+
+    /// Keeps the columns of delimited files as they are written.
+    pub(super) fn with_text(self) -> Self {
+        match self {
+            Self::Texts(scan, column) => Self::Texts(scan.with_text(|_| true), column),
+            Self::Table(scan, column, root) => Self::Table(scan.with_text(|_| true), column, root),
+            other => other,
+        }
+    }
+
+    /// The names of the columns that will be written.
+    pub(super) fn columns(&self) -> Vec<&str> {
+        match self {
+            Self::Texts(scan, _) | Self::Table(scan, ..) => scan.columns(),
+            Self::Photos(..) => vec!["path"],
+            Self::Squares(_) => vec!["path", TRUE_LABEL],
+        }
+    }
+
+    /// How many samples there are.
+    pub(super) fn rows(&self) -> usize {
+        match self {
+            Self::Texts(scan, _) | Self::Table(scan, ..) => scan.rows(),
+            Self::Photos(_, photos) => photos.len(),
+            Self::Squares(images) => images.len(),
+        }
+    }
+
+    /// The samples, in order.
+    pub(super) fn pieces(&self) -> Result<Pieces<'_>> {
+        let mut first = 0;
+        match self {
+            Self::Texts(scan, column) => Ok(Box::new(scan.tables()?.map(move |table| {
+                let table = table?;
+                let texts = values(&table, column, first)?;
+                first += table.rows();
+                let samples = Samples::Texts(texts);
+                Ok(Piece { table, samples })
+            }))),
+            Self::Table(scan, column, root) => Ok(Box::new(scan.tables()?.map(move |table| {
+                let table = table?;
+                let rows = first..first + table.rows();
+                first = rows.end;
+                photos(table, column, root, rows)
+            }))),
+            Self::Photos(root, paths) => Ok(Box::new(paths.chunks(PHOTOS).map(|paths| {
+                let photo = |path: &String| (path.clone(), Content::File(root.join(path)));
+                Ok(Piece {
+                    table: Table::of_text("path", paths),
+                    samples: Samples::Photos(paths.iter().map(photo).collect()),
+                })
+            }))),
+            Self::Squares(images) => {
+                let starts = (0..images.len()).step_by(PHOTOS);
+                let pieces = starts.map(|first| first..images.len().min(first + PHOTOS));
+                Ok(Box::new(pieces.map(|rows| squares(images, rows))))
+            }
+        }
+    }
+}
+
+/// The photos of some rows of a table; bytes are not written again.
+fn photos(table: Table, column: &str, root: &Path, rows: Range<usize>) -> Result<Piece<'static>> {
+    let are_paths = text::is_text(&table, column)?;
+    let names = if are_paths {
+        values(&table, column, rows.start)?
+    } else {
+        rows.map(|row| format!("row {}", row + 1)).collect()
+    };
+    let contents = images::contents(&table, column, root)?;
+    let samples = Samples::Photos(names.into_iter().zip(contents).collect());
+    let table = if are_paths {
+        table
+    } else {
+        table.without(column)?
+    };
+    Ok(Piece { table, samples })
+}
+
+/// Some squares of an artifact, with what it says about them.
+fn squares(images: &Images, rows: Range<usize>) -> Result<Piece<'_>> {
+    let paths: Vec<String> = rows.clone().map(|row| images.path(row).into()).collect();
+    let labels: Vec<&str> = rows.clone().map(|row| images.label(row)).collect();
+    Ok(Piece {
+        table: Table::of_text("path", &paths).with_text(TRUE_LABEL, &labels)?,
+        samples: Samples::Squares(images, rows),
+    })
+}
+
+/// The texts in a column of rows that begin at the 0-based row `first`.
+fn values(table: &Table, column: &str, first: usize) -> Result<Vec<String>> {
+    let values = table.as_text(column)?;
+    match values.iter().position(Option::is_none) {
+        None => text::texts(table, column),
+        Some(row) => Err(Error::stage(format!(
+            "row {} has no value in column `{column}`",
+            first + row + 1
+        ))
+        .help("fill it, or leave such rows out")),
+    }
+}
+
+fn column_is_missing(scan: &Scan, name: &str, setting: &str) -> Error {
+    let error = scan.no_column(name);
+    if error.help_text().is_some() {
+        return error;
+    }
+    error.help(format!("say which column it is: `{setting}`"))
+}

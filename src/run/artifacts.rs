@@ -1,0 +1,104 @@
+//! Results of stages, taken out of the cache.
+
+use std::path::Path;
+
+use super::Project;
+use crate::error::{Error, Result};
+use crate::exec::{Forecast, Preview};
+use crate::plan::Goal;
+use crate::stages::ArtifactType;
+use crate::store::{Digest, Scratch, Unrestored};
+
+/// An artifact for reading, as long as this lives.
+pub struct Lent(Scratch);
+
+impl Lent {
+    /// Its folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Project {
+    /// Copies the artifact at output `port` of `stage` to `destination`, which must not exist.
+    ///
+    /// # Errors
+    /// A stage or port that is not there, a result that is not in the cache, a destination that exists.
+    pub fn get(&self, stage: &str, port: Option<&str>, destination: &Path) -> Result<()> {
+        let (artifact, _) = self.artifact(stage, port)?;
+        if destination.exists() {
+            return Err(
+                Error::usage(format!("`{}` exists already", destination.display()))
+                    .help("name a folder that does not exist yet"),
+            );
+        }
+        let copied = self.store.copy_out(&artifact, destination);
+        copied.map_err(|error| self.lost(stage, error))
+    }
+
+    /// The artifact `from`: `STAGE` or `STAGE.PORT`. It has to be one of the types that `accepts` names.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); also an artifact of another type.
+    pub fn lend(&self, from: &str, accepts: &[ArtifactType]) -> Result<Lent> {
+        let (stage, port) = match from.split_once('.') {
+            Some((stage, port)) => (stage, Some(port)),
+            None => (from, None),
+        };
+        let (artifact, found) = self.artifact(stage, port)?;
+        if !accepts.contains(&found) {
+            let wanted: Vec<_> = accepts
+                .iter()
+                .map(|accepted| accepted.with_article())
+                .collect();
+            return Err(Error::usage(format!(
+                "`{from}` is {}, not {}",
+                found.with_article(),
+                wanted.join(" or ")
+            )));
+        }
+        let folder = self.store.scratch("lent")?;
+        self.store
+            .materialise(&artifact, folder.path())
+            .map_err(|error| self.lost(stage, error))?;
+        Ok(Lent(folder))
+    }
+
+    /// The artifact at an output, and its type.
+    fn artifact(&self, stage: &str, port: Option<&str>) -> Result<(Digest, ArtifactType)> {
+        let index = self.plan.find(stage)?;
+        let output = self.plan.output(index, port)?;
+        let goal = Goal {
+            stages: vec![stage.into()],
+            single: true,
+            ..Goal::default()
+        };
+        let preview = self.preview(&goal, false)?.pop();
+        let Some(Preview {
+            forecast: Forecast::Cached(record),
+            ..
+        }) = preview
+        else {
+            return Err(Error::stage(format!(
+                "stage `{stage}` has no up-to-date result in the cache"
+            ))
+            .help(format!(
+                "run it first: refire run {} {stage}",
+                self.path.display()
+            )));
+        };
+        let artifact = record.outputs.get(&output.port).copied();
+        Ok((artifact.unwrap_or(Digest::from([0; 32])), output.artifact))
+    }
+
+    fn lost(&self, stage: &str, error: Unrestored) -> Error {
+        match error {
+            Unrestored::Failed(error) => error,
+            Unrestored::Damaged(damage) => Error::stage(damage.to_string()).help(format!(
+                "run the stage again: refire run {} {stage}",
+                self.path.display()
+            )),
+        }
+    }
+}
