@@ -34,7 +34,7 @@ struct Settings {
     trainable: Option<Spanned<Vec<Spanned<String>>>>,
     /// Patterns of what stays as it is, whatever the other settings say.
     frozen: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Whether only biases train, beside the head (BitFit, arXiv:2106.10199); with `trainable_layers` those of the last layers.
+    /// Whether only biases train, beside the head (arXiv:2106.10199); with `trainable_layers` those of the last layers.
     /// Default: false.
     bitfit: Option<Spanned<bool>>,
     /// Whether batch normalisations train even in blocks that are frozen otherwise, as in fastai. Unless it is set, they

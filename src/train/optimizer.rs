@@ -1,4 +1,4 @@
-//! AdamW with the gradients clipped by their global norm.
+//! AdamW with the gradients clipped by their global norm, each parameter at its own share of the learning rate.
 //!
 //! Burn's own AdamW takes a pass over memory for each of its fourteen operations; on a processor that is a third of a step of a
 //! small transformer. This one updates weights and moments in a single pass over plain slices. It runs on the host whatever the
@@ -46,8 +46,6 @@ pub struct AdamW {
     /// The parameters that train, in an order that depends on the network alone.
     parameters: Vec<Trained>,
     moments: BTreeMap<ParamId, Moments>,
-    /// Steps made.
-    steps: i32,
 }
 
 /// A parameter that the optimizer may change.
@@ -59,13 +57,17 @@ pub struct Trained {
     pub name: String,
     /// Whether it shrinks by weight decay: matrices do; biases and the weights of norms, which are vectors, do not.
     pub decays: bool,
+    /// What the learning rate is multiplied by for it (`lr_scale` in timm).
+    pub rate_scale: f64,
 }
 
-/// The running means of a parameter's gradient and of its square.
+/// The state of a parameter: the running means of its gradient and of its square, since it began to train.
 #[derive(Clone, Debug)]
 struct Moments {
     first: Vec<f32>,
     second: Vec<f32>,
+    /// Steps made.
+    steps: i32,
 }
 
 /// What one step needs to know beside the numbers.
@@ -94,57 +96,43 @@ impl AdamW {
             settings,
             parameters,
             moments: BTreeMap::new(),
-            steps: 0,
         }
+    }
+
+    /// Trains these parameters from now on. Those that trained before keep their state; the state of others begins with their first
+    /// step, as in torch.
+    pub fn set_parameters(&mut self, parameters: Vec<Trained>) {
+        self.parameters = parameters;
     }
 
     /// Makes one step at learning `rate` and returns the changed network with the norm of the gradients before clipping.
     #[must_use]
     pub fn step<M: Module>(&mut self, network: M, gradients: &Gradients, rate: f64) -> (M, f64) {
-        self.steps += 1;
         let norm = gradients.norm(self.parameters.iter().map(|parameter| parameter.id));
-        let step = self.constants(norm, rate);
-        let decays = self
-            .parameters
-            .iter()
-            .map(|parameter| (parameter.id, parameter.decays));
+        // torch adds 1e-6 to the norm, and so scales a gradient of exactly the greatest norm too.
+        let scale = self
+            .settings
+            .max_grad_norm
+            .map_or(1.0, |greatest| (greatest / (norm + 1e-6)).min(1.0));
+        let parameters = self.parameters.iter();
         let network = network.map(&mut Updater {
-            step,
-            decays: decays.collect(),
+            settings: &self.settings,
+            scale,
+            rate,
+            parameters: parameters.map(|known| (known.id, known)).collect(),
             gradients,
             moments: &mut self.moments,
         });
         (network, norm)
     }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "weights are 32-bit floats; the constants are computed in 64, as torch does"
-    )]
-    fn constants(&self, norm: f64, rate: f64) -> Step {
-        let settings = &self.settings;
-        // torch adds 1e-6 to the norm, and so scales a gradient of exactly the greatest norm too.
-        let scale = settings
-            .max_grad_norm
-            .map_or(1.0, |greatest| (greatest / (norm + 1e-6)).min(1.0));
-        let correction1 = 1.0 - settings.beta1.powi(self.steps);
-        let correction2 = 1.0 - settings.beta2.powi(self.steps);
-        Step {
-            scale: scale as f32,
-            shrink: (1.0 - rate * settings.weight_decay) as f32,
-            beta2: settings.beta2 as f32,
-            gain1: (1.0 - settings.beta1) as f32,
-            gain2: (1.0 - settings.beta2) as f32,
-            rate: (rate / correction1) as f32,
-            root: correction2.sqrt() as f32,
-            epsilon: settings.epsilon as f32,
-        }
-    }
 }
 
 struct Updater<'a> {
-    step: Step,
-    decays: BTreeMap<ParamId, bool>,
+    settings: &'a AdamWSettings,
+    /// What gradients are multiplied by, to clip them.
+    scale: f64,
+    rate: f64,
+    parameters: BTreeMap<ParamId, &'a Trained>,
     gradients: &'a Gradients,
     moments: &'a mut BTreeMap<ParamId, Moments>,
 }
@@ -152,18 +140,18 @@ struct Updater<'a> {
 impl ModuleMapper for Updater<'_> {
     fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let id = parameter.id;
-        let (Some(decays), Some(gradient)) = (self.decays.get(&id), self.gradients.get(id)) else {
+        let (Some(known), Some(gradient)) = (self.parameters.get(&id), self.gradients.get(id))
+        else {
             return parameter;
-        };
-        let shrink = if *decays { self.step.shrink } else { 1.0 };
-        let step = Step {
-            shrink,
-            ..self.step
         };
         let moments = self.moments.entry(id).or_insert_with(|| Moments {
             first: vec![0.0; gradient.len()],
             second: vec![0.0; gradient.len()],
+            steps: 0,
         });
+        moments.steps += 1;
+        let rate = self.rate * known.rate_scale;
+        let step = Step::new(self.settings, moments.steps, self.scale, rate, known.decays);
         let (id, tensor, mapper) = parameter.consume();
         let tensor = tensor.inner();
         let device = tensor.device();
@@ -182,6 +170,27 @@ impl ModuleMapper for Updater<'_> {
 }
 
 impl Step {
+    /// The constants of step `steps` of a parameter, counted from 1, at learning `rate`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "weights are 32-bit floats; the constants are computed in 64, as torch does"
+    )]
+    fn new(settings: &AdamWSettings, steps: i32, scale: f64, rate: f64, decays: bool) -> Self {
+        let correction1 = 1.0 - settings.beta1.powi(steps);
+        let correction2 = 1.0 - settings.beta2.powi(steps);
+        let decay = if decays { settings.weight_decay } else { 0.0 };
+        Self {
+            scale: scale as f32,
+            shrink: (1.0 - rate * decay) as f32,
+            beta2: settings.beta2 as f32,
+            gain1: (1.0 - settings.beta1) as f32,
+            gain2: (1.0 - settings.beta2) as f32,
+            rate: (rate / correction1) as f32,
+            root: correction2.sqrt() as f32,
+            epsilon: settings.epsilon as f32,
+        }
+    }
+
     fn update(self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         let moments = first.iter_mut().zip(second);
         for ((weight, gradient), (first, second)) in weights.iter_mut().zip(gradient).zip(moments) {
@@ -222,6 +231,7 @@ mod tests {
                 id,
                 name: String::new(),
                 decays: true,
+                rate_scale: 1.0,
             })
             .to_vec()
     }
@@ -290,6 +300,51 @@ mod tests {
             .sum::<f64>()
             .sqrt();
         assert!((clipped - 1.0).abs() < 1e-5, "{clipped}");
+    }
+
+    #[test]
+    fn a_parameter_that_begins_to_train_later_begins_with_its_own_first_step() {
+        let linear = layer(4, 3);
+        let [weight, bias]: [Trained; 2] = trained(&linear).try_into().expect("two parameters");
+        let mut late = AdamW::new(AdamWSettings::default(), vec![weight.clone()]);
+        let gradients = Gradients::new(&linear, loss(&linear, 1).backward());
+        let (early, _) = late.step(linear.clone(), &gradients, 0.1);
+        assert_eq!(numbers_of(&early.bias), numbers_of(&linear.bias));
+
+        late.set_parameters(vec![weight, bias.clone()]);
+        let unclipped = AdamWSettings {
+            max_grad_norm: None,
+            ..AdamWSettings::default()
+        };
+        late.settings = unclipped.clone();
+        let mut fresh = AdamW::new(unclipped, vec![bias]);
+        let gradients = Gradients::new(&early, loss(&early, 2).backward());
+        let (with_late, _) = late.step(early.clone(), &gradients, 0.1);
+        let (with_fresh, _) = fresh.step(early, &gradients, 0.1);
+        assert_eq!(numbers_of(&with_late.bias), numbers_of(&with_fresh.bias));
+    }
+
+    fn numbers_of(bias: &Option<Param<Tensor<1>>>) -> Vec<f32> {
+        let bias = bias.as_ref().expect("it has a bias");
+        bias.val().into_data().try_to_vec().expect("floats")
+    }
+
+    #[test]
+    fn the_rate_of_a_parameter_is_scaled() {
+        let linear = layer(4, 3);
+        let gradients = Gradients::new(&linear, loss(&linear, 1).backward());
+        let step = |rate_scale, rate| {
+            let parameters = trained(&linear).into_iter().map(|known| Trained {
+                rate_scale,
+                ..known
+            });
+            let mut optimizer = AdamW::new(AdamWSettings::default(), parameters.collect());
+            let (network, _) = optimizer.step(linear.clone(), &gradients, rate);
+            let weight = network.weight.val().into_data();
+            weight.try_to_vec::<f32>().expect("floats")
+        };
+        assert_eq!(step(0.25, 0.5), step(1.0, 0.125));
+        assert_ne!(step(0.25, 0.5), step(1.0, 0.5));
     }
 
     #[test]

@@ -156,6 +156,7 @@ impl Training<'_> {
                 id: parameter.id,
                 name: parameter.name.clone(),
                 decays: parameter.shape.len() > 1,
+                rate_scale: 1.0,
             });
         State {
             network: network

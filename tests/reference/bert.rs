@@ -147,6 +147,7 @@ fn losses_of_ten_adamw_steps_are_those_of_pytorch() {
     let trained = network.parameters().into_iter().map(|parameter| Trained {
         id: parameter.id,
         decays: parameter.shape.len() > 1,
+        rate_scale: 1.0,
         name: parameter.name,
     });
     let settings = AdamWSettings {

@@ -1,0 +1,68 @@
+//! Learning rates that fall from layer to layer.
+
+use crate::models::Anatomy;
+
+/// For each parameter what the learning rate is multiplied by if it falls by the factor `decay` from each layer to the one below it:
+/// BEiT's layer-wise decay (arXiv:2106.08254) as timm computes it, ULMFiT's discriminative rates (arXiv:1801.06146) for 1 / 2.6.
+///
+/// The head and what else comes after the layers has 1, the last layer `decay`, what comes before the first layer one factor more
+/// than that layer.
+#[must_use]
+pub fn layer_decay(decay: f64, anatomy: &Anatomy) -> Vec<f64> {
+    let layers = anatomy.layers();
+    // From the end of the network down to a block there is one step for each layer from that block on, and one more for what lies
+    // before the first layer.
+    let steps = |block: usize| {
+        let above = layers.iter().filter(|layer| **layer >= block).count();
+        above + usize::from(layers.first().is_some_and(|first| block < *first))
+    };
+    let scale = |block| decay.powi(i32::try_from(steps(block)).unwrap_or(i32::MAX));
+    let parameters = anatomy.parameters.iter();
+    parameters.map(|parameter| scale(parameter.block)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use burn::module::ParamId;
+
+    use super::*;
+    use crate::models::Parameter;
+
+    fn scales(blocks: &[&str]) -> Vec<f64> {
+        let parameter = |(block, name): (usize, &&str)| Parameter {
+            name: format!("{name}.weight"),
+            full_name: format!("{name}.weight"),
+            shape: vec![1],
+            block,
+            head: false,
+            used: true,
+            id: ParamId::new(),
+        };
+        layer_decay(
+            0.5,
+            &Anatomy {
+                blocks: blocks.iter().map(|name| (*name).into()).collect(),
+                parameters: blocks.iter().enumerate().map(parameter).collect(),
+                batch_norms: BTreeSet::new(),
+            },
+        )
+    }
+
+    /// The `lr_scale`s of timm's `param_groups_layer_decay` for a transformer of two layers, the last norm among them.
+    #[test]
+    fn scales_are_those_of_timm() {
+        let vit = ["embeddings", "layer.0", "layer.1", "norm", "head"];
+        assert_eq!(scales(&vit), [0.125, 0.25, 0.5, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_network_may_begin_with_a_layer_or_have_none() {
+        assert_eq!(
+            scales(&["features.0", "features.1", "head"]),
+            [0.25, 0.5, 1.0]
+        );
+        assert_eq!(scales(&["body", "head"]), [1.0, 1.0]);
+    }
+}
