@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::de::{Spanned, from_table};
+use super::quantity::{bytes, duration};
 use super::value::Table;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The keys themselves, for the JSON Schema and for taking them out of a stage's table.
 pub const LIMIT_KEYS: [&str; 3] = ["resources", "retries", "timeout"];
@@ -84,61 +85,6 @@ impl Limits {
             },
         })
     }
-}
-
-/// A number and its unit.
-fn quantity(text: &Spanned<String>, units: &[(&str, f64)], example: &str) -> Result<f64> {
-    let value = text.value.trim();
-    let digits = value
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(value.len());
-    let (number, unit) = value.split_at(digits);
-    let factor = units
-        .iter()
-        .find(|(name, _)| *name == unit.trim())
-        .map(|(_, factor)| factor);
-    let number = number.parse::<f64>().ok().filter(|number| *number > 0.0);
-    number
-        .zip(factor)
-        .map(|(number, factor)| number * factor)
-        .ok_or_else(|| {
-            let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
-            let error = Error::usage(format!("cannot read `{}`", text.value));
-            text.blame(error, "").help(format!(
-                "write a number and a unit, such as \"{example}\"; the units are {}",
-                names.join(", ")
-            ))
-        })
-}
-
-fn duration(text: &Spanned<String>) -> Result<Duration> {
-    let seconds = quantity(
-        text,
-        &[("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)],
-        "15m",
-    )?;
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|error| text.blame(Error::usage("too long").because(&error), ""))
-}
-
-fn bytes(text: &Spanned<String>) -> Result<u64> {
-    const KIB: f64 = 1024.0;
-    let units = [
-        ("KiB", KIB),
-        ("MiB", KIB * KIB),
-        ("GiB", KIB * KIB * KIB),
-        ("TiB", KIB * KIB * KIB * KIB),
-        ("kB", 1e3),
-        ("MB", 1e6),
-        ("GB", 1e9),
-        ("TB", 1e12),
-    ];
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "positive, and far below 2^64"
-    )]
-    quantity(text, &units, "8GiB").map(|bytes| bytes as u64)
 }
 
 #[cfg(test)]

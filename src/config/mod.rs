@@ -5,6 +5,7 @@ mod limits;
 mod matrix;
 mod params;
 mod pipeline;
+mod quantity;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 pub use de::{Spanned, from_table};
 pub use limits::{LIMIT_KEYS, Limits, RawLimits, Resources};
 pub use pipeline::{Overrides, Pipeline, StageTable, load, parse, read};
+pub use quantity::bytes;
 pub use value::{Data, Table, Value};
 pub use wire::{WireError, WireTable};
 

@@ -176,6 +176,13 @@ impl Resolved {
         Some(Self { frozen, prefix })
     }
 
+    /// Whether any of the parameters of `block` trains.
+    #[must_use]
+    pub fn trains(&self, block: usize, parameters: &[Parameter]) -> bool {
+        let mut parameters = parameters.iter().zip(&self.frozen);
+        parameters.any(|(parameter, frozen)| parameter.block == block && !frozen)
+    }
+
     /// The same with everything below `block` frozen too, but for the head. None if nothing is left.
     #[must_use]
     pub fn above(&self, block: usize, parameters: &[Parameter]) -> Option<Self> {

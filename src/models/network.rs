@@ -202,18 +202,13 @@ impl Network {
             .iter()
             .zip(&resolved.frozen)
             .partition(|(_, frozen)| **frozen);
-        let trains = |block| {
-            trained
-                .iter()
-                .any(|(parameter, _)| parameter.block == block)
-        };
         let (moving, still): (Vec<_>, Vec<_>) = weights::norms(&self)
             .into_iter()
             .filter_map(|norm| {
                 let weight = parameters.iter().find(|known| known.id == norm.weight)?;
                 Some((norm.training, weight.block))
             })
-            .partition(|(_, block)| trains(*block));
+            .partition(|(_, block)| resolved.trains(*block, &parameters));
         let group = |ids: Vec<(ParamId, usize)>| {
             ParamGroup::from_ids(ids.into_iter().map(|(id, _)| id).collect())
         };

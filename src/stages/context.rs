@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Sink};
 use crate::sources::{Environment, Observer, Transfer};
-use crate::store::{Store, memo};
+use crate::store::{Store, memo, recall};
 use crate::train::Host;
 
 /// Everything that a stage is run with, decided before it starts.
@@ -203,6 +203,14 @@ impl<'a> StageContext<'a> {
     ) -> Result<PathBuf> {
         memo(self.store, &self.job.scratch, name, fields, make)
     }
+
+    /// The folder that [`memo`](Self::memo) gives for the same `name` and `fields`, if some run has made it before.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn recall(&self, name: &str, fields: &[(&str, String)]) -> Result<Option<PathBuf>> {
+        recall(self.store, &self.job.scratch, name, fields)
+    }
 }
 
 impl Observer for StageContext<'_> {
@@ -243,5 +251,9 @@ impl Host for StageContext<'_> {
         make: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<PathBuf> {
         Self::memo(self, name, fields, make)
+    }
+
+    fn recall(&self, name: &str, fields: &[(&str, String)]) -> Result<Option<PathBuf>> {
+        Self::recall(self, name, fields)
     }
 }

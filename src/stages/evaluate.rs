@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::finetune::encode;
-use super::{ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, photos};
+use super::{
+    ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, feature_cache, photos,
+};
 use crate::config::{Spanned, Table, from_table};
 use crate::data::text::read_examples;
 use crate::error::{Context, Error, Result};
@@ -48,6 +50,9 @@ struct Settings {
     /// Samples in a batch.
     #[serde(default = "batch_size")]
     batch_size: NonZeroUsize,
+    /// The most room that what the frozen layers give may take, such as "500MiB"; beyond it, it is not kept. Default: what the model
+    /// was tuned with.
+    feature_cache_max: Option<Spanned<String>>,
 }
 
 fn all() -> Vec<Spanned<String>> {
@@ -77,6 +82,7 @@ impl StageKind for EvaluateKind {
         settings
             .samples()
             .map_err(|error| error.or_at(&table.span, ""))?;
+        feature_cache::most_bytes(settings.feature_cache_max.as_ref())?;
         for name in &settings.metrics {
             metrics::find(&name.value).map_err(|error| name.blame(error, ""))?;
         }
@@ -181,7 +187,9 @@ impl Stage for Evaluate {
             .network
             .resolve(&card.freeze.clone().unwrap_or_default())?;
         let prefix = Prefix::new(loaded.network.clone(), plan.prefix, cx.device())?;
-        let feed = Feed::new(&samples, &prefix, cx)?;
+        let setting = self.settings.feature_cache_max.as_ref();
+        let most_bytes = feature_cache::most_bytes_or_tuned(setting, card)?;
+        let feed = Feed::new(&samples, prefix, most_bytes, cx)?;
         let batch_size = self.settings.batch_size.get();
         let predictions = predict(
             &loaded.network,

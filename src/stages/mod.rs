@@ -9,6 +9,7 @@ mod context;
 mod data_schema;
 mod dataset;
 mod evaluate;
+mod feature_cache;
 mod finetune;
 mod freeze;
 mod images;

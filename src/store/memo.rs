@@ -33,21 +33,9 @@ pub fn memo(
     make: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
     let key = key(name, fields);
-    let folder = scratch.join(format!("memo-{key}"));
-    if folder.is_dir() {
+    let folder = folder(scratch, &key);
+    if find(store, scratch, &key)? {
         return Ok(folder);
-    }
-    if let Some(record) = store.record(&key)?
-        && let Some(artifact) = record.outputs.get(OUTPUT)
-    {
-        match put(store, artifact, scratch, &folder) {
-            Ok(()) => {
-                store.touch_record(&key);
-                return Ok(folder);
-            }
-            Err(Unrestored::Damaged(damage)) => store.notice(damage.to_string()),
-            Err(Unrestored::Failed(error)) => return Err(error),
-        }
     }
     let started = Instant::now();
     let work = store.scratch("memo")?;
@@ -56,6 +44,50 @@ pub fn memo(
     store.put_record(&record(name, fields, key, &published, started)?)?;
     put(store, &published.digest, scratch, &folder)?;
     Ok(folder)
+}
+
+/// The folder that [`memo`] gives for the same `name` and `fields`, if the store has what is in it.
+///
+/// # Errors
+/// Those of the disk.
+pub fn recall(
+    store: &Store,
+    scratch: &Path,
+    name: &str,
+    fields: &[(&str, String)],
+) -> Result<Option<PathBuf>> {
+    let key = key(name, fields);
+    let found = find(store, scratch, &key)?;
+    Ok(found.then(|| folder(scratch, &key)))
+}
+
+fn folder(scratch: &Path, key: &Digest) -> PathBuf {
+    scratch.join(format!("memo-{key}"))
+}
+
+/// Puts what the store has into the memo's folder, unless it is there; whether it is then.
+fn find(store: &Store, scratch: &Path, key: &Digest) -> Result<bool> {
+    let folder = folder(scratch, key);
+    if folder.is_dir() {
+        return Ok(true);
+    }
+    let Some(record) = store.record(key)? else {
+        return Ok(false);
+    };
+    let Some(artifact) = record.outputs.get(OUTPUT) else {
+        return Ok(false);
+    };
+    match put(store, artifact, scratch, &folder) {
+        Ok(()) => {
+            store.touch_record(key);
+            Ok(true)
+        }
+        Err(Unrestored::Damaged(damage)) => {
+            store.notice(damage.to_string());
+            Ok(false)
+        }
+        Err(Unrestored::Failed(error)) => Err(error),
+    }
 }
 
 fn key(name: &str, fields: &[(&str, String)]) -> Digest {

@@ -45,7 +45,7 @@ pub use collect::{Collected, Filed, Keep};
 pub use digest::Digest;
 pub use disk::{disk_error, write_atomic, write_if_changed};
 pub use manifest::{Entry, Manifest};
-pub use memo::memo;
+pub use memo::{memo, recall};
 pub use publish::Published;
 pub use record::Record;
 pub use restore::{Damage, Defect, Unrestored};

@@ -1,30 +1,40 @@
 //! What is checked before anything is trained: that a step changes what it should, and nothing else.
 
-use burn::module::Module;
+use burn::module::{Module, ParamId};
 
 use super::prefix::Weights;
-use super::{Training, seeds};
+use super::training::State;
+use super::{AdamW, Feed, Phase, Training, seeds};
 use crate::error::{Error, Result};
-use crate::models::{Network, Resolved};
+use crate::models::Network;
 
-/// Takes one batch through forward, backward and a step, on a copy: the loss must be a number, every parameter that trains must get a
-/// gradient and change, and every other one must keep its bits.
+/// Takes one batch through forward, backward and a step, on a copy, as in the first phase and as in the last: the loss must be a
+/// number, every parameter that trains must get a gradient, and every other one and the statistics of frozen blocks must keep their
+/// bits.
 ///
 /// # Errors
 /// The first parameter that does not do what it should.
-pub fn check_step(training: &Training<'_>, network: &Network, plan: &Resolved) -> Result<()> {
-    let samples = training
-        .train
-        .lengths()
-        .len()
-        .min(training.recipe.batch_size);
+pub fn check_step(training: &Training<'_>, network: &Network) -> Result<()> {
+    let (first, rest) = training.phases.split_at(1);
+    let mut ends = first.iter().chain(rest.last());
+    ends.try_for_each(|phase| check_phase(training, network, phase))
+}
+
+fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Result<()> {
+    let samples = training.train.len().min(training.recipe.batch_size);
     let batch = vec![(0..samples).collect::<Vec<_>>()];
     let seed = seeds::derive(training.recipe.seed, "check", &[]);
-    let state = training.start(network, plan);
-    let (_, gradients) = training.gradients(&state.network, &batch, seed);
+    let feed = Feed::without_features(training.train, training.prefix.cut(phase.plan.prefix));
+    let optimizer = AdamW::new(training.recipe.optimizer.clone(), Vec::new());
+    let state = State {
+        network: network.clone(),
+        optimizer,
+    };
+    let state = training.enter(state, phase);
+    let (_, gradients) = training.gradients(&state.network, &feed, &batch, seed);
     let with_gradient = gradients.parameters().collect::<Vec<_>>();
     let (state, _) = training
-        .step(state, &batch, seed, training.recipe.learning_rate)
+        .step(state, &feed, &batch, seed, training.recipe.learning_rate)
         .map_err(|error| {
             error.note(
                 "in the step on the first batch that is made before training, to check the model",
@@ -33,13 +43,17 @@ pub fn check_step(training: &Training<'_>, network: &Network, plan: &Resolved) -
 
     let before = Weights::of(network);
     let after = Weights::of(&state.network.valid());
-    for (parameter, frozen) in network.parameters().iter().zip(&plan.frozen) {
-        let changed = before.digests[&parameter.id] != after.digests[&parameter.id];
+    let changed = |id: &ParamId| before.digests[id] != after.digests[id];
+    let refuse = |name: &str| {
+        Error::stage(format!(
+            "`{name}` is frozen, but a step of training changed it"
+        ))
+    };
+    let parameters = network.parameters();
+    for (parameter, frozen) in parameters.iter().zip(&phase.plan.frozen) {
         let name = &parameter.full_name;
-        if *frozen && changed {
-            return Err(Error::stage(format!(
-                "`{name}` is frozen, but a step of training changed it"
-            )));
+        if *frozen && changed(&parameter.id) {
+            return Err(refuse(name));
         }
         if !frozen && !with_gradient.contains(&parameter.id) {
             return Err(Error::stage(format!(
@@ -48,5 +62,8 @@ pub fn check_step(training: &Training<'_>, network: &Network, plan: &Resolved) -
             .help("freeze it by its name in a `freeze` stage"));
         }
     }
-    Ok(())
+    let still = network.statistics().into_iter().find(|statistic| {
+        !phase.plan.trains(statistic.block, &parameters) && changed(&statistic.id)
+    });
+    still.map_or(Ok(()), |statistic| Err(refuse(&statistic.full_name)))
 }

@@ -11,18 +11,23 @@ use crate::models::Activations;
 #[derive(Debug)]
 pub struct Feed<'a> {
     samples: &'a Samples,
-    prefix: &'a Prefix,
+    prefix: Prefix,
     features: Option<Features>,
     lengths: Vec<u32>,
 }
 
 impl<'a> Feed<'a> {
-    /// A feed that computes the features of all samples, unless they are remembered.
+    /// A feed that computes the features of all samples, unless they are remembered or would take more than `most_bytes`.
     ///
     /// # Errors
     /// Those of `host`: of its disk, and that the user asked to stop.
-    pub fn new(samples: &'a Samples, prefix: &'a Prefix, host: &dyn Host) -> Result<Self> {
-        let features = Features::new(prefix, samples, host)?;
+    pub fn new(
+        samples: &'a Samples,
+        prefix: Prefix,
+        most_bytes: u64,
+        host: &dyn Host,
+    ) -> Result<Self> {
+        let features = Features::new(&prefix, samples, most_bytes, host)?;
         let lengths = match &features {
             Some(features) if !features.have_length() => vec![1; samples.len()],
             _ => samples.lengths(),
@@ -37,7 +42,7 @@ impl<'a> Feed<'a> {
 
     /// A feed that runs the prefix for every batch.
     #[must_use]
-    pub fn without_features(samples: &'a Samples, prefix: &'a Prefix) -> Self {
+    pub fn without_features(samples: &'a Samples, prefix: Prefix) -> Self {
         Self {
             samples,
             prefix,

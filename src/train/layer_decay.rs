@@ -3,7 +3,7 @@
 use crate::models::Anatomy;
 
 /// For each parameter what the learning rate is multiplied by if it falls by the factor `decay` from each layer to the one below it:
-/// BEiT's layer-wise decay (arXiv:2106.08254) as timm computes it, ULMFiT's discriminative rates (arXiv:1801.06146) for 1 / 2.6.
+/// the layer-wise decay of arXiv:2106.08254 as timm computes it; for 1 / 2.6 the discriminative rates of arXiv:1801.06146.
 ///
 /// The head and what else comes after the layers has 1, the last layer `decay`, what comes before the first layer one factor more
 /// than that layer.

@@ -1,10 +1,12 @@
 //! Training: the loop and its parts. It knows no pipeline, no stage and no cache; what it needs of them comes by [`Host`].
 //!
 //! In reading order: [`Samples`] are labelled texts or images; the frozen [`Prefix`] of a network turns them into features, once;
-//! a [`Feed`] gives batches of either; [`Training`] makes epochs of steps; [`metrics`] say how good the result is.
+//! a [`Feed`] gives batches of either; [`Phase`]s say what trains when; [`Training`] makes epochs of steps; [`metrics`] say how good
+//! the result is.
 
 mod batches;
 mod checks;
+mod course;
 mod features;
 mod feed;
 mod gradients;
@@ -15,6 +17,7 @@ mod objective;
 mod optimizer;
 mod phases;
 mod prefix;
+mod recipe;
 mod samples;
 mod schedule;
 pub mod seeds;
@@ -25,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use checks::check_step;
+pub use course::EpochFigures;
 pub use feed::Feed;
 pub use gradients::Gradients;
 pub use inference::{predict, probabilities};
@@ -33,9 +37,10 @@ pub use objective::Objective;
 pub use optimizer::{AdamW, AdamWSettings, Trained};
 pub use phases::{Depth, Phase, Unfreezing};
 pub use prefix::Prefix;
+pub use recipe::{Recipe, Warmup};
 pub use samples::{Images, Inputs, Samples, Texts};
 pub use schedule::{Schedule, Shape};
-pub use training::{EpochFigures, Outcome, Recipe, Training, Warmup};
+pub use training::{Outcome, Training};
 
 use crate::error::Result;
 
@@ -67,6 +72,12 @@ pub trait Host {
         fields: &[(&str, String)],
         make: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<PathBuf>;
+
+    /// The folder that [`memo`](Self::memo) gives for the same `name` and `fields`, if it has been made before.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn recall(&self, name: &str, fields: &[(&str, String)]) -> Result<Option<PathBuf>>;
 }
 
 /// Shows progress at most ten times a second: a step on features takes less time than showing it.

@@ -309,7 +309,7 @@ mod tests {
         let mut late = AdamW::new(AdamWSettings::default(), vec![weight.clone()]);
         let gradients = Gradients::new(&linear, loss(&linear, 1).backward());
         let (early, _) = late.step(linear.clone(), &gradients, 0.1);
-        assert_eq!(numbers_of(&early.bias), numbers_of(&linear.bias));
+        assert_eq!(bias_of(&early), bias_of(&linear));
 
         late.set_parameters(vec![weight, bias.clone()]);
         let unclipped = AdamWSettings {
@@ -321,11 +321,11 @@ mod tests {
         let gradients = Gradients::new(&early, loss(&early, 2).backward());
         let (with_late, _) = late.step(early.clone(), &gradients, 0.1);
         let (with_fresh, _) = fresh.step(early, &gradients, 0.1);
-        assert_eq!(numbers_of(&with_late.bias), numbers_of(&with_fresh.bias));
+        assert_eq!(bias_of(&with_late), bias_of(&with_fresh));
     }
 
-    fn numbers_of(bias: &Option<Param<Tensor<1>>>) -> Vec<f32> {
-        let bias = bias.as_ref().expect("it has a bias");
+    fn bias_of(linear: &Linear) -> Vec<f32> {
+        let bias = linear.bias.as_ref().expect("it has a bias");
         bias.val().into_data().try_to_vec().expect("floats")
     }
 

@@ -11,7 +11,7 @@ pub enum Unfreezing {
     /// All in the first epoch.
     #[default]
     AtOnce,
-    /// The head in the first epoch, and one layer more in each that follows (ULMFiT, arXiv:1801.06146).
+    /// The head in the first epoch, and one layer more in each that follows (arXiv:1801.06146).
     LayerByLayer,
     /// From an epoch on, counted from 1, what lies at this depth. Before the first of them the head alone trains.
     ByEpoch(BTreeMap<usize, Depth>),
@@ -32,7 +32,7 @@ pub struct Phase {
     /// The first of them, counted from 1. The last is the one before the next phase.
     pub from: usize,
     /// What is frozen in them.
-    pub frozen: Resolved,
+    pub plan: Resolved,
 }
 
 impl Unfreezing {
@@ -44,7 +44,7 @@ impl Unfreezing {
         let mut phases = match self {
             Self::AtOnce => vec![Phase {
                 from: 1,
-                frozen: plan.clone(),
+                plan: plan.clone(),
             }],
             Self::LayerByLayer => layer_by_layer(plan, anatomy),
             Self::ByEpoch(depths) => by_epoch(depths, plan, anatomy)?,
@@ -64,9 +64,9 @@ fn layer_by_layer(plan: &Resolved, anatomy: &Anatomy) -> Vec<Phase> {
         .filter_map(|block| plan.above(block, &anatomy.parameters))
         .collect();
     steps.dedup();
-    let phase = |(index, frozen)| Phase {
+    let phase = |(index, plan)| Phase {
         from: index + 1,
-        frozen,
+        plan,
     };
     steps.into_iter().enumerate().map(phase).collect()
 }
@@ -89,14 +89,14 @@ fn by_epoch(
                 ))
             })?,
         };
-        let frozen = plan.above(block, &anatomy.parameters).ok_or_else(|| {
+        let plan = plan.above(block, &anatomy.parameters).ok_or_else(|| {
             Error::stage(format!(
                 "nothing trains in epoch {from}: the `freeze` stage leaves neither the head nor a layer as deep"
             ))
             .help("let more train from the first epoch on")
         })?;
-        if phases.last().is_none_or(|last| last.frozen != frozen) {
-            phases.push(Phase { from, frozen });
+        if phases.last().is_none_or(|last| last.plan != plan) {
+            phases.push(Phase { from, plan });
         }
     }
     Ok(phases)
@@ -135,7 +135,7 @@ mod tests {
         let anatomy = anatomy();
         let plan = plan.resolve(&anatomy).expect("a good plan");
         let phases = unfreezing.phases(&plan, &anatomy, epochs).expect("phases");
-        let pair = |phase: &Phase| (phase.from, phase.frozen.prefix);
+        let pair = |phase: &Phase| (phase.from, phase.plan.prefix);
         phases.iter().map(pair).collect()
     }
 

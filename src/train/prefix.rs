@@ -1,6 +1,7 @@
 //! The frozen prefix of a network: the blocks before the first one with a parameter that trains.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
@@ -11,10 +12,12 @@ use crate::models::{self, Activations, Network};
 /// The frozen prefix; it may be empty.
 ///
 /// It runs on a plain device, so without dropout and without autodiff.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Prefix {
     network: Network,
     blocks: usize,
+    /// The digests of the network's weights, once they are needed.
+    weights: Arc<OnceLock<Weights>>,
     device: Device,
     device_class: String,
 }
@@ -28,9 +31,19 @@ impl Prefix {
         Ok(Self {
             network,
             blocks,
+            weights: Arc::default(),
             device: models::device(device)?,
             device_class: models::device_class(device),
         })
+    }
+
+    /// The first `blocks` blocks of the same network.
+    #[must_use]
+    pub fn cut(&self, blocks: usize) -> Self {
+        Self {
+            blocks,
+            ..self.clone()
+        }
     }
 
     /// How many blocks it has.
@@ -48,7 +61,13 @@ impl Prefix {
     /// What the blocks make of a batch as a network takes it: the batch itself if there are no blocks.
     #[must_use]
     pub fn run(&self, batch: Activations) -> Activations {
-        self.network.forward(0..self.blocks, batch)
+        self.run_from(0, batch)
+    }
+
+    /// What the blocks from block `from` on make of what the blocks before it made.
+    #[must_use]
+    pub(super) fn run_from(&self, from: usize, activations: Activations) -> Activations {
+        self.network.forward(from..self.blocks, activations)
     }
 
     /// Everything but the samples that decides what [`run`](Self::run) gives: how the network is built, how deep the prefix is, the
@@ -57,7 +76,7 @@ impl Prefix {
     /// Weights of later blocks do not enter, so a network keeps its features when its head is tuned.
     #[must_use]
     pub fn digest(&self) -> String {
-        let weights = Weights::of(&self.network);
+        let weights = self.weights.get_or_init(|| Weights::of(&self.network));
         let mut hasher = blake3::Hasher::new_derive_key("refire frozen prefix, version 2");
         let mut text = |text: &str| {
             hasher.update(&(text.len() as u64).to_le_bytes());
@@ -80,7 +99,7 @@ impl Prefix {
 }
 
 /// The digest of each parameter's bytes.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Weights {
     pub(super) digests: BTreeMap<ParamId, String>,
 }

@@ -5,55 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ParamGroup};
+use burn::module::Module;
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
-use super::metrics::{Metric, Report};
+use super::course::Course;
+use super::features::Features;
+use super::metrics::Report;
 use super::{
-    AdamW, AdamWSettings, Feed, Gradients, Host, Objective, Progress, Schedule, Shape, Trained,
+    AdamW, EpochFigures, Feed, Gradients, Host, Phase, Prefix, Progress, Recipe, Samples, Trained,
 };
 use super::{batches, inference, seeds};
 use crate::error::{Error, Result};
-use crate::models::{Activations, Network, Resolved};
-
-/// The settings of a training.
-#[derive(Clone, Debug)]
-pub struct Recipe {
-    /// How often every sample is trained on.
-    pub epochs: usize,
-    /// Samples in a batch.
-    pub batch_size: usize,
-    /// Batches in a step of the optimizer.
-    pub gradient_accumulation_steps: usize,
-    /// The highest learning rate.
-    pub learning_rate: f64,
-    /// How the learning rate moves.
-    pub shape: Shape,
-    /// How long it rises at the start.
-    pub warmup: Warmup,
-    /// The optimizer's.
-    pub optimizer: AdamWSettings,
-    /// What is made small.
-    pub objective: Objective,
-    /// The figure that decides which epoch is the best.
-    pub metric: &'static Metric,
-    /// Whether the best epoch's weights are the result, and not the last one's.
-    pub load_best_model_at_end: bool,
-    /// Epochs without a better figure after which training stops.
-    pub early_stopping_patience: Option<usize>,
-    /// The seed of the order of samples and of dropout.
-    pub seed: u64,
-}
-
-/// How long the learning rate rises at the start.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Warmup {
-    /// So many steps.
-    Steps(u64),
-    /// This share of all steps, rounded up.
-    Ratio(f64),
-}
+use crate::models::{Activations, Network};
 
 /// Everything that a training needs beside the weights.
 pub struct Training<'a> {
@@ -61,12 +24,24 @@ pub struct Training<'a> {
     pub recipe: &'a Recipe,
     /// The labels, in the order of the network's outputs.
     pub labels: &'a [String],
+    /// What trains in which epochs.
+    pub phases: &'a [Phase],
+    /// For each parameter what the learning rate is multiplied by.
+    pub rate_scales: &'a [f64],
     /// What it trains on.
-    pub train: &'a Feed<'a>,
+    pub train: &'a Samples,
     /// What it measures each epoch on.
-    pub validation: Option<&'a Feed<'a>>,
+    pub validation: Option<&'a Samples>,
+    /// The network before training, whose frozen part samples go through; how deep that is, each phase says.
+    pub prefix: &'a Prefix,
     /// What runs it.
     pub host: &'a dyn Host,
+}
+
+/// The samples as a phase takes them.
+struct Feeds<'a> {
+    train: Feed<'a>,
+    validation: Option<Feed<'a>>,
 }
 
 /// What is carried from step to step.
@@ -75,18 +50,6 @@ pub(super) struct State {
     /// The network on the autodiff device.
     pub(super) network: Network,
     pub(super) optimizer: AdamW,
-}
-
-/// The figures of one epoch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochFigures {
-    /// Counted from 1.
-    pub epoch: usize,
-    /// The mean loss over the epoch's steps.
-    pub train_loss: f64,
-    /// Metric → figure on the validation samples; empty without them.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub validation: BTreeMap<String, f64>,
 }
 
 /// What came out of a training.
@@ -101,19 +64,54 @@ pub struct Outcome {
 }
 
 impl Training<'_> {
-    /// Trains `network`, which is on the plain device, apart from the parameters that `plan` freezes.
+    /// Trains `network`, which is on the plain device, apart from the parameters that each phase freezes.
     ///
     /// # Errors
     /// A loss that is not a number; that the user asked to stop.
-    pub fn run(&self, network: &Network, plan: &Resolved) -> Result<Outcome> {
-        let mut state = self.start(network, plan);
-        let mut history: Vec<EpochFigures> = Vec::new();
-        let mut best: Option<(usize, Network)> = None;
-        for epoch in 1..=self.recipe.epochs {
+    pub fn run(&self, network: &Network) -> Result<Outcome> {
+        self.keep_features()?;
+        let mut course = Course::default();
+        let mut state = State {
+            network: network.clone(),
+            optimizer: AdamW::new(self.recipe.optimizer.clone(), Vec::new()),
+        };
+        for (index, phase) in self.phases.iter().enumerate() {
+            let next = self.phases.get(index + 1);
+            let end = next.map_or(self.recipe.epochs + 1, |next| next.from);
+            let patient;
+            state = self.enter(state, phase);
+            (state, patient) = self.phase(state, phase, end, &mut course)?;
+            state.network = state.network.valid();
+            if !patient {
+                break;
+            }
+        }
+        let last = course.history.len();
+        let (best_epoch, network) = course
+            .best
+            .filter(|_| self.recipe.load_best_model_at_end)
+            .unwrap_or((last, state.network));
+        Ok(Outcome {
+            network,
+            history: course.history,
+            best_epoch,
+        })
+    }
+
+    /// Trains from the first epoch of `phase` to the one before `end`; whether training goes on after it.
+    fn phase(
+        &self,
+        mut state: State,
+        phase: &Phase,
+        end: usize,
+        course: &mut Course,
+    ) -> Result<(State, bool)> {
+        let feeds = self.feeds(phase)?;
+        for epoch in phase.from..end {
             let train_loss;
-            (state, train_loss) = self.epoch(state, epoch)?;
+            (state, train_loss) = self.epoch(state, &feeds.train, epoch)?;
             let network = state.network.valid();
-            let validation = self.validate(&network, epoch)?;
+            let validation = self.validate(&network, feeds.validation.as_ref(), epoch)?;
             let figures = EpochFigures {
                 epoch,
                 train_loss,
@@ -121,65 +119,77 @@ impl Training<'_> {
             };
             let at = format!("epoch {epoch}/{}", self.recipe.epochs);
             self.host.measured(at, figures.headline(self.recipe.metric));
-            if best
-                .as_ref()
-                .is_none_or(|(best, _)| self.better(&figures, &history[best - 1]))
-            {
-                best = Some((epoch, network));
-            }
-            history.push(figures);
-            if self.is_out_of_patience(epoch, best.as_ref().map_or(epoch, |(best, _)| *best)) {
-                break;
+            if let Some(reason) = course.add(figures, network, self.recipe) {
+                self.host.notice(reason);
+                return Ok((state, false));
             }
         }
-        let last = history.len();
-        let (best_epoch, network) = best
-            .filter(|_| self.recipe.load_best_model_at_end)
-            .unwrap_or_else(|| (last, state.network.valid()));
-        Ok(Outcome {
-            network,
-            history,
-            best_epoch,
+        Ok((state, true))
+    }
+
+    /// Keeps the features that later phases need, from the shallowest on: each is where the next deeper one goes on, so that together
+    /// they cost one pass through the network.
+    fn keep_features(&self) -> Result<()> {
+        let samples = || [Some(self.train), self.validation].into_iter().flatten();
+        for phase in self.phases.iter().skip(1).rev() {
+            let prefix = self.prefix.cut(phase.plan.prefix);
+            for samples in samples() {
+                Features::keep(&prefix, samples, self.recipe.feature_cache_max, self.host)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn feeds(&self, phase: &Phase) -> Result<Feeds<'_>> {
+        let feed = |samples| {
+            let prefix = self.prefix.cut(phase.plan.prefix);
+            Feed::new(samples, prefix, self.recipe.feature_cache_max, self.host)
+        };
+        Ok(Feeds {
+            train: feed(self.train)?,
+            validation: self.validation.map(feed).transpose()?,
         })
     }
 
-    /// The state before the first step.
-    pub(super) fn start(&self, network: &Network, plan: &Resolved) -> State {
-        let parameters = network.parameters();
-        let with_frozen = || parameters.iter().zip(&plan.frozen);
-        let frozen = with_frozen()
-            .filter(|(_, frozen)| **frozen)
-            .map(|(parameter, _)| parameter.id);
-        let trained = with_frozen()
-            .filter(|(_, frozen)| !**frozen)
-            .map(|(parameter, _)| Trained {
+    /// The state before the first step of a phase, from one whose network is on the plain device. The optimizer keeps what it knows of
+    /// parameters that trained before.
+    pub(super) fn enter(&self, state: State, phase: &Phase) -> State {
+        let State {
+            network,
+            mut optimizer,
+        } = state;
+        let frozen = phase.plan.frozen.iter().zip(self.rate_scales);
+        let trained = network
+            .parameters()
+            .into_iter()
+            .zip(frozen)
+            .filter(|(_, (frozen, _))| !**frozen)
+            .map(|(parameter, (_, rate_scale))| Trained {
                 id: parameter.id,
-                name: parameter.name.clone(),
                 decays: parameter.shape.len() > 1,
-                rate_scale: 1.0,
+                name: parameter.name,
+                rate_scale: *rate_scale,
             });
+        optimizer.set_parameters(trained.collect());
         State {
-            network: network
-                .clone()
-                .train()
-                .freeze_group(ParamGroup::from_ids(frozen.collect())),
-            optimizer: AdamW::new(self.recipe.optimizer.clone(), trained.collect()),
+            network: network.freeze(&phase.plan).train(),
+            optimizer,
         }
     }
 
     /// Trains on every sample once and returns the mean loss.
-    fn epoch(&self, mut state: State, epoch: usize) -> Result<(State, f64)> {
+    fn epoch(&self, mut state: State, feed: &Feed<'_>, epoch: usize) -> Result<(State, f64)> {
         let seed = |role, at: &[u64]| seeds::derive(self.recipe.seed, role, at);
         let number = epoch as u64;
         let batches = batches::shuffled(
-            self.train.lengths(),
+            feed.lengths(),
             self.recipe.batch_size,
             seed("order", &[number]),
         );
         let steps = batches
             .chunks(self.recipe.gradient_accumulation_steps)
             .collect::<Vec<_>>();
-        let schedule = self.schedule(steps.len());
+        let schedule = self.recipe.schedule(steps.len());
         let activity = format!("epoch {epoch}/{}", self.recipe.epochs);
         let mut progress = Progress::new(self.host, activity, steps.len(), "steps");
         let mut loss = 0.0;
@@ -188,7 +198,13 @@ impl Training<'_> {
             let rate = schedule.rate(((epoch - 1) * steps.len() + step) as u64);
             let step_loss;
             (state, step_loss) = self
-                .step(state, batches, seed("step", &[number, step as u64]), rate)
+                .step(
+                    state,
+                    feed,
+                    batches,
+                    seed("step", &[number, step as u64]),
+                    rate,
+                )
                 .map_err(|error| {
                     error.note(format!(
                         "in step {} of {} of epoch {epoch}",
@@ -196,24 +212,10 @@ impl Training<'_> {
                         steps.len()
                     ))
                 })?;
-            loss += step_loss
-                * share(
-                    batches.iter().map(Vec::len).sum(),
-                    self.train.lengths().len(),
-                );
+            loss += step_loss * share(batches.iter().map(Vec::len).sum(), self.train.len());
         }
         progress.at(steps.len())?;
         Ok((state, loss))
-    }
-
-    fn schedule(&self, steps_per_epoch: usize) -> Schedule {
-        let total = (steps_per_epoch * self.recipe.epochs) as u64;
-        Schedule {
-            shape: self.recipe.shape,
-            peak: self.recipe.learning_rate,
-            warmup: self.recipe.warmup.steps(total),
-            total,
-        }
     }
 
     /// One step of the optimizer on these batches, with their mean loss. The state comes by value, so that the weights have one owner
@@ -221,11 +223,12 @@ impl Training<'_> {
     pub(super) fn step(
         &self,
         mut state: State,
+        feed: &Feed<'_>,
         batches: &[Vec<usize>],
         seed: u64,
         rate: f64,
     ) -> Result<(State, f64)> {
-        let (loss, gradients) = self.gradients(&state.network, batches, seed);
+        let (loss, gradients) = self.gradients(&state.network, feed, batches, seed);
         if !loss.is_finite() {
             return Err(diverged("the loss is not a number"));
         }
@@ -241,19 +244,20 @@ impl Training<'_> {
     pub(super) fn gradients(
         &self,
         network: &Network,
+        feed: &Feed<'_>,
         batches: &[Vec<usize>],
         seed: u64,
     ) -> (f64, Gradients) {
-        self.train.device().seed(seed);
+        feed.device().seed(seed);
         let objective = &self.recipe.objective;
-        let total = objective.weight(batches.iter().flat_map(|batch| self.train.labels(batch)));
-        let blocks = self.train.blocks()..network.blocks().len();
+        let total = objective.weight(batches.iter().flat_map(|batch| feed.labels(batch)));
+        let blocks = feed.blocks()..network.blocks().len();
         let mut sum = 0.0;
         let mut gradients = Gradients::default();
         for batch in batches {
-            let input = autodiff(self.train.activations(batch));
+            let input = autodiff(feed.activations(batch));
             let logits = network.forward(blocks.clone(), input).into_logits();
-            let loss = objective.loss(logits, &self.train.labels(batch), total);
+            let loss = objective.loss(logits, &feed.labels(batch), total);
             sum += f64::from(loss.clone().into_scalar::<f32>());
             gradients.add(Gradients::new(network, loss.backward()));
         }
@@ -261,78 +265,25 @@ impl Training<'_> {
     }
 
     /// The figures on the validation samples; empty if there are none.
-    fn validate(&self, network: &Network, epoch: usize) -> Result<BTreeMap<String, f64>> {
-        let Some(validation) = self.validation else {
+    fn validate(
+        &self,
+        network: &Network,
+        feed: Option<&Feed<'_>>,
+        epoch: usize,
+    ) -> Result<BTreeMap<String, f64>> {
+        let Some(feed) = feed else {
             return Ok(BTreeMap::new());
         };
         let activity = format!("validation after epoch {epoch}");
         let predictions = inference::predict(
             network,
-            validation,
+            feed,
             self.labels.len(),
             self.recipe.batch_size,
             &activity,
             self.host,
         )?;
         Ok(Report::new(&predictions, self.labels).figures)
-    }
-
-    /// Whether an epoch is better than the best one before it: by the metric, then by the log loss. Without validation samples the
-    /// latest epoch is the best.
-    fn better(&self, epoch: &EpochFigures, best: &EpochFigures) -> bool {
-        let gain = |name: &str, higher_is_better: bool| {
-            let figures = epoch.validation.get(name).zip(best.validation.get(name));
-            let gain = figures.map(|(new, old)| new - old);
-            gain.map(|gain| if higher_is_better { gain } else { -gain })
-        };
-        let metric = self.recipe.metric;
-        match gain(metric.name, metric.higher_is_better) {
-            Some(gain) if gain != 0.0 => gain > 0.0,
-            _ => gain("log_loss", false).is_none_or(|gain| gain > 0.0),
-        }
-    }
-
-    /// Whether no epoch was better than `best` for too long, and says so.
-    fn is_out_of_patience(&self, epoch: usize, best: usize) -> bool {
-        let patience = self.recipe.early_stopping_patience;
-        let out =
-            epoch < self.recipe.epochs && patience.is_some_and(|patience| epoch - best >= patience);
-        if out {
-            let name = self.recipe.metric.name;
-            self.host.notice(format!(
-                "stopped after epoch {epoch}: no better {name} since epoch {best}"
-            ));
-        }
-        out
-    }
-}
-
-impl EpochFigures {
-    /// The figures that say most: the training loss, and on the validation samples `metric` and the log loss.
-    #[must_use]
-    pub fn headline(&self, metric: &Metric) -> BTreeMap<String, f64> {
-        let mut figures = BTreeMap::from([("train_loss".to_string(), self.train_loss)]);
-        for name in [metric.name, "log_loss"] {
-            if let Some(figure) = self.validation.get(name) {
-                figures.insert(format!("validation_{name}"), *figure);
-            }
-        }
-        figures
-    }
-}
-
-impl Warmup {
-    fn steps(self, total: u64) -> u64 {
-        match self {
-            Self::Steps(steps) => steps,
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a share of a number of steps far below 2^53"
-            )]
-            Self::Ratio(ratio) => (total as f64 * ratio).ceil() as u64,
-        }
     }
 }
 

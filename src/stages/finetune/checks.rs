@@ -3,7 +3,7 @@
 
 use crate::data::text::{Examples, shared};
 use crate::error::{Error, Result};
-use crate::models::{Encoded, Loaded, Network, Resolved, Tokenizer};
+use crate::models::{Encoded, Loaded, Network, Tokenizer};
 use crate::stages::StageContext;
 use crate::train::metrics::{Metric, Predictions, Report};
 use crate::train::{Inputs, Samples};
@@ -19,36 +19,6 @@ pub(super) fn report_tensors(loaded: &Loaded, cx: &StageContext<'_>) {
     ];
     for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
         cx.log(format!("{what}: {}", names.join(", ")));
-    }
-}
-
-/// Reports how much trains, and whether the learning rate is unusual for it.
-pub(super) fn report_frozen(
-    network: &Network,
-    plan: &Resolved,
-    learning_rate: f64,
-    cx: &StageContext<'_>,
-) {
-    let (mut trained, mut total, mut head_only) = (0, 0, true);
-    for (parameter, frozen) in network.parameters().iter().zip(&plan.frozen) {
-        let size = parameter.shape.iter().product::<usize>();
-        total += size;
-        if !frozen {
-            trained += size;
-            head_only &= parameter.head;
-        }
-    }
-    let blocks = network.blocks().len();
-    cx.log(format!(
-        "{trained} of {total} weights train; the first {} of {blocks} blocks are frozen",
-        plan.prefix
-    ));
-    if head_only && learning_rate < 2e-4 {
-        cx.notice(format!(
-            "only the head trains: `learning_rate` {learning_rate} is low for it, 1e-3 is usual"
-        ));
-    } else if !head_only && learning_rate > 2e-4 {
-        cx.notice(format!("pretrained layers train: `learning_rate` {learning_rate} is high for them, 3e-5 is usual"));
     }
 }
 

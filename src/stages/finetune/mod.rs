@@ -4,6 +4,7 @@
 
 mod checks;
 mod images;
+mod plan;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod texts;
 
 use std::collections::BTreeMap;
 
+use plan::Plan;
 use serde_json::{Value, json};
 use settings::Settings;
 pub(super) use texts::encode;
@@ -19,9 +21,9 @@ use super::{ArtifactType, Input, Output, Stage, StageContext, StageKind, photos}
 use crate::config::{Table, from_table};
 use crate::error::Result;
 use crate::fingerprint::{Manifest, describe};
-use crate::models::{self, Card, Head, ImageInput, Loaded, Network, Resolved, Task};
+use crate::models::{self, Card, Head, ImageInput, Loaded, Network, Task};
 use crate::train::metrics::Metric;
-use crate::train::{Feed, Outcome, Prefix, Samples, Training, check_step};
+use crate::train::{Outcome, Prefix, Samples, Training, check_step};
 
 /// The kind `finetune`.
 pub(super) struct FinetuneKind;
@@ -91,15 +93,7 @@ impl Stage for Finetune {
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let labels = self.labels(cx)?;
         let loaded = self.load(&labels, cx)?;
-        let plan = loaded
-            .network
-            .resolve(&loaded.card.freeze.clone().unwrap_or_default())?;
-        checks::report_frozen(
-            &loaded.network,
-            &plan,
-            self.settings.learning_rate.value,
-            cx,
-        );
+        let plan = Plan::new(&self.settings, &loaded.network, &loaded.card, cx)?;
         let data = self.data(&labels, &loaded.network, cx)?;
         let outcome = self.train(&loaded.network, &plan, &labels, &data, cx)?;
         let card = self.card(loaded.card, labels, &data, &outcome, cx.seed());
@@ -191,28 +185,25 @@ impl Finetune {
     fn train(
         &self,
         network: &Network,
-        plan: &Resolved,
+        plan: &Plan,
         labels: &[String],
         data: &Data,
         cx: &StageContext<'_>,
     ) -> Result<Outcome> {
         let counts = data.train.class_counts(labels.len());
         let recipe = self.settings.recipe(labels, &counts, cx.seed())?;
-        let prefix = Prefix::new(network.clone(), plan.prefix, cx.device())?;
-        let training = |train, validation| Training {
+        let training = Training {
             recipe: &recipe,
             labels,
-            train,
-            validation,
+            phases: &plan.phases,
+            rate_scales: &plan.rate_scales,
+            train: &data.train,
+            validation: data.validation.as_ref(),
+            prefix: &Prefix::new(network.clone(), 0, cx.device())?,
             host: cx,
         };
-        let unprepared = Feed::without_features(&data.train, &prefix);
-        check_step(&training(&unprepared, None), network, plan)?;
-
-        let feed = |samples| Feed::new(samples, &prefix, cx);
-        let train = feed(&data.train)?;
-        let validation = data.validation.as_ref().map(feed).transpose()?;
-        training(&train, validation.as_ref()).run(network, plan)
+        check_step(&training, network)?;
+        training.run(network)
     }
 
     /// What the tuned model's folder says about it.

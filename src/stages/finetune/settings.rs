@@ -2,17 +2,20 @@
 
 mod checks;
 mod class_weights;
+mod unfreezing;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use class_weights::ClassWeights;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use unfreezing::GradualUnfreezing;
 
 use crate::config::Spanned;
 use crate::error::Result;
 use crate::models::{Pooling, Task};
-use crate::stages::Port;
+use crate::stages::{Port, feature_cache};
 use crate::train::metrics::{self, Metric};
 use crate::train::{AdamWSettings, Objective, Recipe, Shape, Warmup};
 
@@ -62,6 +65,27 @@ pub(super) struct Settings {
     #[serde(default = "learning_rate")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub(super) learning_rate: Spanned<f64>,
+    /// What the learning rate is multiplied by from each layer to the one below it, as in timm: 0.65 to 0.95 is usual. The
+    /// head and what else comes after the layers learns at `learning_rate` itself. Default: 1.
+    #[serde(default)]
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
+    pub(super) layer_decay: Option<Spanned<f64>>,
+    /// Learning rates of parameters by name, instead of `learning_rate` and `layer_decay`, such as `{ "classifier.*" = 1e-3 }`. The
+    /// names are patterns as those of a `freeze` stage; they must not overlap. Warm-up and decay are the same for all.
+    #[serde(default)]
+    pub(super) learning_rates: Option<BTreeMap<String, Spanned<f64>>>,
+    /// When layers begin to train. `true`: the head alone in the first epoch, and one layer more in each that follows, from the last
+    /// layer to the first (arXiv:1801.06146). A table says from which epochs on how many of the last layers train, such as
+    /// `{ 1 = 0, 3 = 2, 5 = "all" }`. What a `freeze` stage freezes stays frozen.
+    #[serde(default)]
+    pub(super) gradual_unfreezing: Option<Spanned<GradualUnfreezing>>,
+    /// The first so many of `epochs` train the head alone, the others the rest too. Not together with `gradual_unfreezing`.
+    #[serde(default)]
+    pub(super) freeze_epochs: Option<Spanned<usize>>,
+    /// The most room that what the frozen layers give may take, such as "500MiB"; beyond it they run again in every epoch. Default:
+    /// "2GiB".
+    #[serde(default)]
+    pub(super) feature_cache_max: Option<Spanned<String>>,
     /// How the learning rate moves after the warm-up.
     #[serde(default)]
     pub(super) lr_scheduler_type: Spanned<Shape>,
@@ -208,6 +232,7 @@ impl Settings {
                 .early_stopping_patience
                 .as_ref()
                 .map(|patience| patience.value.get()),
+            feature_cache_max: feature_cache::most_bytes(self.feature_cache_max.as_ref())?,
             seed,
         })
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{ClassWeights, Settings};
 use crate::config::Spanned;
 use crate::error::{Error, Result};
-use crate::models::Task;
+use crate::models::{Pattern, Task};
+use crate::stages::feature_cache;
 use crate::train::{Shape, Warmup};
 
 impl Settings {
@@ -23,6 +24,9 @@ impl Settings {
             self.check_class_weights(&labels)?;
         }
         self.check_warmup()?;
+        self.check_rates()?;
+        self.check_unfreezing()?;
+        feature_cache::most_bytes(self.feature_cache_max.as_ref())?;
         self.metric()
             .map_err(|error| self.metric_for_best_model.blame(error, ""))?;
         match &self.early_stopping_patience {
@@ -107,6 +111,24 @@ impl Settings {
         }
         if let Some(ratio) = &self.warmup_ratio {
             number("warmup_ratio", ratio, share, "between 0 and 1")?;
+        }
+        Ok(())
+    }
+
+    fn check_rates(&self) -> Result<()> {
+        if let Some(decay) = &self.layer_decay {
+            let good = |decay| decay > 0.0 && decay <= 1.0;
+            number("layer_decay", decay, good, "above 0 and at most 1")?;
+        }
+        for (pattern, rate) in self.learning_rates.iter().flatten() {
+            Pattern::parse(pattern).map_err(|error| rate.blame(error, ""))?;
+            let name = format!("learning_rates.{pattern}");
+            number(
+                &name,
+                rate,
+                |rate| rate > 0.0,
+                "above 0; a `freeze` stage says what does not train",
+            )?;
         }
         Ok(())
     }

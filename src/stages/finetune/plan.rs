@@ -1,0 +1,139 @@
+//! What trains in which epochs and at which rates: what the `freeze` stage and the settings come to for one network.
+
+use std::collections::BTreeMap;
+
+use super::settings::Settings;
+use crate::config::Spanned;
+use crate::error::{Error, Result};
+use crate::models::{Anatomy, Card, Network, Parameter, Pattern, Resolved};
+use crate::stages::StageContext;
+use crate::train::{Phase, layer_decay};
+
+/// What trains in which epochs and at which rates.
+pub(super) struct Plan {
+    /// What trains in which epochs.
+    pub(super) phases: Vec<Phase>,
+    /// For each parameter what the learning rate is multiplied by.
+    pub(super) rate_scales: Vec<f64>,
+}
+
+impl Plan {
+    /// The plan for `network`, whose card says what is frozen; reports it.
+    ///
+    /// # Errors
+    /// More layers than the network has; patterns that match nothing, nothing that trains, or what another one does; epochs in which
+    /// nothing trains.
+    pub(super) fn new(
+        settings: &Settings,
+        network: &Network,
+        card: &Card,
+        cx: &StageContext<'_>,
+    ) -> Result<Self> {
+        let anatomy = network.anatomy();
+        let frozen = card.freeze.clone().unwrap_or_default();
+        let frozen = frozen.resolve(&anatomy)?;
+        let phases = settings
+            .unfreezing()
+            .phases(&frozen, &anatomy, settings.epochs.get())
+            .map_err(|error| settings.blame_unfreezing(error))?;
+        let plan = Self {
+            phases,
+            rate_scales: rate_scales(settings, &frozen, &anatomy)?,
+        };
+        plan.report(settings, &frozen, &anatomy, cx);
+        Ok(plan)
+    }
+
+    /// Reports how much trains and when, and whether a learning rate is unusual for it.
+    fn report(
+        &self,
+        settings: &Settings,
+        frozen: &Resolved,
+        anatomy: &Anatomy,
+        cx: &StageContext<'_>,
+    ) {
+        let total: usize = anatomy.parameters.iter().map(Parameter::size).sum();
+        let blocks = anatomy.blocks.len();
+        for phase in &self.phases {
+            let trained = anatomy.parameters.iter().zip(&phase.plan.frozen);
+            let trained: usize = trained
+                .filter(|(_, frozen)| !**frozen)
+                .map(|(known, _)| known.size())
+                .sum();
+            let when = match self.phases.len() {
+                1 => String::new(),
+                _ => format!("from epoch {} on ", phase.from),
+            };
+            cx.log(format!(
+                "{when}{trained} of {total} weights train; the first {} of {blocks} blocks are frozen",
+                phase.plan.prefix
+            ));
+        }
+        if let Some(last) = self.phases.last().filter(|last| last.plan != *frozen) {
+            cx.notice(format!(
+                "{} epochs are too few to unfreeze all that may train: the first {} of {blocks} blocks stay as they are",
+                settings.epochs, last.plan.prefix
+            ));
+        }
+        self.report_rates(settings.learning_rate.value, anatomy, cx);
+    }
+
+    fn report_rates(&self, learning_rate: f64, anatomy: &Anatomy, cx: &StageContext<'_>) {
+        let Some(last) = self.phases.last() else {
+            return;
+        };
+        let rates = anatomy.parameters.iter().zip(&self.rate_scales);
+        let highest = |head: bool| {
+            let trained = rates.clone().zip(&last.plan.frozen);
+            trained
+                .filter(|((known, _), frozen)| !**frozen && known.head == head)
+                .map(|((_, scale), _)| learning_rate * scale)
+                .reduce(f64::max)
+        };
+        match (highest(false), highest(true)) {
+            (Some(rate), _) if rate > 2e-4 => cx.notice(format!(
+                "pretrained layers train: `learning_rate` {rate} is high for them, 3e-5 is usual"
+            )),
+            (None, Some(rate)) if rate < 2e-4 => cx.notice(format!(
+                "only the head trains: `learning_rate` {rate} is low for it, 1e-3 is usual"
+            )),
+            _ => {}
+        }
+    }
+}
+
+/// For each parameter what `learning_rate` is multiplied by: what `learning_rates` says, else `layer_decay`, else 1.
+fn rate_scales(settings: &Settings, frozen: &Resolved, anatomy: &Anatomy) -> Result<Vec<f64>> {
+    let decay = settings
+        .layer_decay
+        .as_ref()
+        .map_or(1.0, |decay| decay.value);
+    let mut scales = layer_decay(decay, anatomy);
+    let mut said: BTreeMap<usize, (&String, &Spanned<f64>)> = BTreeMap::new();
+    for (pattern, rate) in settings.learning_rates.iter().flatten() {
+        let matching = Pattern::parse(pattern)
+            .and_then(|pattern| pattern.matching(&anatomy.parameters))
+            .map_err(|error| rate.blame(error, ""))?;
+        if matching.iter().all(|index| frozen.frozen[*index]) {
+            let error = Error::stage(format!(
+                "`learning_rates` has a rate for `{pattern}`, but all that it matches is frozen"
+            ));
+            return Err(rate
+                .blame(error, "")
+                .help("let it train in the `freeze` stage, or leave it out"));
+        }
+        for index in matching {
+            if let Some((other, there)) = said.insert(index, (pattern, rate)) {
+                let error = Error::stage(format!(
+                    "`learning_rates` has two rates for `{}`: by `{other}` and by `{pattern}`",
+                    anatomy.parameters[index].name
+                ));
+                return Err(there
+                    .blame_also(rate, error)
+                    .help("write patterns that do not overlap"));
+            }
+            scales[index] = rate.value / settings.learning_rate.value;
+        }
+    }
+    Ok(scales)
+}
