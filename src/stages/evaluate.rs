@@ -210,7 +210,14 @@ impl Evaluate {
         let samples = match (loaded.card.task, port) {
             (Some(Task::ImageClassification), IMAGES) => {
                 let input = photos::input(cx.input("model"))?;
-                photos::samples(port, &loaded.card.labels, &loaded.network, input, cx)?
+                photos::samples(
+                    port,
+                    &loaded.card.labels,
+                    &loaded.network,
+                    input,
+                    photos::Changes::default(),
+                    cx,
+                )?
             }
             (Some(Task::ImageClassification), _) => {
                 return Err(

@@ -1,15 +1,17 @@
 //! Images artifacts as training and evaluation take them: with the colours that a model's weights expect.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::StageContext;
-use crate::data::images::Images;
+use crate::data::images::augment::{Augmentation, Moment};
+use crate::data::images::{Images, Interpolation};
 use crate::error::{Error, Result};
-use crate::models::{ImageInput, Network};
-use crate::train::{self, Inputs, Samples};
+use crate::models::{self, ImageInput, Network};
+use crate::train::{self, Inputs, Looks, Mixing, Samples};
 
 /// The images of an artifact, and how a network takes them.
 #[derive(Debug)]
@@ -17,11 +19,40 @@ struct Photos {
     images: Images,
     digests: Vec<[u8; 32]>,
     input: ImageInput,
+    changes: Changes,
 }
+
+/// How images change at random while a network trains on them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes {
+    /// What happens to each.
+    pub(super) augmentation: Augmentation,
+    /// What happens to those of a batch.
+    pub(super) mixing: Mixing,
+    /// How many looks each has, if their number is fixed.
+    pub(super) views: Option<NonZeroUsize>,
+    /// The seed of all that.
+    pub(super) seed: u64,
+}
+
+/// Raised by every change that can change a look: part of the key of what is remembered of them.
+const LOOKS_VERSION: u32 = 1;
 
 impl train::Images for Photos {
     fn size(&self) -> [usize; 2] {
         [self.images.height(), self.images.width()]
+    }
+
+    fn looks(&self) -> Looks {
+        match self.changes.views {
+            _ if self.changes.augmentation.is_none() && self.changes.mixing.is_none() => Looks::One,
+            Some(views) => Looks::Views(views),
+            None => Looks::Endless,
+        }
+    }
+
+    fn mixing(&self) -> Mixing {
+        self.changes.mixing
     }
 
     fn signature(&self) -> String {
@@ -30,12 +61,58 @@ impl train::Images for Photos {
         format!("{height}×{width} pixels, mean {mean:?}, std {std:?}")
     }
 
-    fn digest(&self, index: usize) -> [u8; 32] {
-        self.digests[index]
+    fn content(&self, sample: usize) -> [u8; 32] {
+        self.digests[sample]
     }
 
-    fn render(&self, index: usize, planes: &mut [f32]) {
-        self.input.planes(self.images.pixels(index), planes);
+    fn digest(&self, look: usize) -> [u8; 32] {
+        if self.looks() == Looks::One {
+            return self.digests[look];
+        }
+        let (look, image) = (look / self.images.len(), look % self.images.len());
+        let Changes {
+            augmentation, seed, ..
+        } = &self.changes;
+        let interpolation = self.input.interpolation;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.digests[image]);
+        let words = format!(
+            "version {LOOKS_VERSION}, look {look}, seed {seed}, {interpolation:?}, {augmentation:?}"
+        );
+        hasher.update(words.as_bytes());
+        *hasher.finalize().as_bytes()
+    }
+
+    fn render(&self, look: usize, planes: &mut [f32]) {
+        let (look, image) = (look / self.images.len(), look % self.images.len());
+        let pixels = self.images.pixels(image);
+        if self.changes.augmentation.is_none() {
+            return self.input.planes(pixels, planes);
+        }
+        // What is drawn depends on what is in an image and not on its place, so that other images do not matter.
+        let mut sample = [0; 8];
+        sample.copy_from_slice(&self.digests[image][..8]);
+        let moment = Moment {
+            seed: self.changes.seed,
+            look: look as u64,
+            sample: u64::from_le_bytes(sample),
+        };
+        let [height, width] = self.size();
+        let variant = self
+            .changes
+            .augmentation
+            .variant((height, width), height, moment);
+        let mut square = vec![0; pixels.len()];
+        variant.render(pixels, interpolation(self.input), &mut square);
+        self.input.planes(&square, planes);
+        variant.erase(planes);
+    }
+}
+
+fn interpolation(input: ImageInput) -> Interpolation {
+    match input.interpolation {
+        models::Interpolation::Bilinear => Interpolation::Bilinear,
+        models::Interpolation::Bicubic => Interpolation::Bicubic,
     }
 }
 
@@ -55,7 +132,7 @@ pub(super) fn labels(port: &str, cx: &StageContext<'_>) -> Result<Vec<String>> {
     }
 }
 
-/// The images at input `port` as samples for `network`, with their labels as numbers in `labels`.
+/// The images at input `port` as samples for `network`, with their labels as numbers in `labels`, changed at random by `changes`.
 ///
 /// # Errors
 /// An artifact that cannot be read, a label that is not in `labels`, a size that the network does not take.
@@ -64,6 +141,7 @@ pub(super) fn samples(
     labels: &[String],
     network: &Network,
     input: ImageInput,
+    changes: Changes,
     cx: &StageContext<'_>,
 ) -> Result<Samples> {
     let images = Images::open(cx.input(port))?;
@@ -76,6 +154,7 @@ pub(super) fn samples(
             images,
             digests,
             input,
+            changes,
         })),
         labels: classes,
     })

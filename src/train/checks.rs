@@ -3,7 +3,7 @@
 use burn::module::{Module, ParamId};
 
 use super::prefix::Weights;
-use super::training::State;
+use super::training::{State, Step};
 use super::{AdamW, Feed, Phase, Training, seeds};
 use crate::error::{Error, Result};
 use crate::models::Network;
@@ -22,8 +22,11 @@ pub fn check_step(training: &Training<'_>, network: &Network) -> Result<()> {
 
 fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Result<()> {
     let samples = training.train.len().min(training.recipe.batch_size);
-    let batch = vec![(0..samples).collect::<Vec<_>>()];
-    let seed = seeds::derive(training.recipe.seed, "check", &[]);
+    let looks = (0..samples).collect::<Vec<_>>();
+    let step = Step {
+        seed: seeds::derive(training.recipe.seed, "check", &[]),
+        batches: vec![looks.clone()],
+    };
     let feed = Feed::without_features(training.train, training.prefix.cut(phase.plan.prefix));
     let optimizer = AdamW::new(training.recipe.optimizer.clone(), Vec::new());
     let state = State {
@@ -31,10 +34,17 @@ fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Res
         optimizer,
     };
     let state = training.enter(state, phase);
-    let (_, gradients) = training.gradients(&state.network, &feed, &batch, seed);
+    let mut next = || feed.batch(&looks, step.seed);
+    let (_, gradients) = training.gradients(&state.network, &feed, &step, &mut next);
     let with_gradient = gradients.parameters().collect::<Vec<_>>();
     let (state, _) = training
-        .step(state, &feed, &batch, seed, training.recipe.learning_rate)
+        .step(
+            state,
+            &feed,
+            &step,
+            &mut next,
+            training.recipe.learning_rate,
+        )
         .map_err(|error| {
             error.note(
                 "in the step on the first batch that is made before training, to check the model",

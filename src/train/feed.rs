@@ -3,7 +3,8 @@
 use burn::tensor::Device;
 
 use super::features::Features;
-use super::{Host, Prefix, Samples};
+use super::samples::Batch;
+use super::{Host, Inputs, Looks, Prefix, Samples};
 use crate::error::Result;
 use crate::models::Activations;
 
@@ -27,6 +28,16 @@ impl<'a> Feed<'a> {
         most_bytes: u64,
         host: &dyn Host,
     ) -> Result<Self> {
+        if samples.looks() == Looks::Endless {
+            if prefix.blocks() > 0 {
+                host.notice(
+                    "the frozen layers run again in every epoch, because images change at random before them; \
+                     `cached_views = 4` would train on four fixed looks of each image instead"
+                        .into(),
+                );
+            }
+            return Ok(Self::without_features(samples, prefix));
+        }
         let features = Features::new(&prefix, samples, most_bytes, host)?;
         let lengths = match &features {
             Some(features) if !features.have_length() => vec![1; samples.len()],
@@ -51,7 +62,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// The activations of a batch, on the plain device.
+    /// The activations of a batch of looks, on the plain device.
     pub(super) fn activations(&self, batch: &[usize]) -> Activations {
         if let Some(features) = &self.features {
             return features.batch(batch, self.prefix.device());
@@ -60,17 +71,50 @@ impl<'a> Feed<'a> {
         self.prefix.run(batch)
     }
 
+    /// The looks of `samples` in `epoch`, counted from 1.
+    pub(super) fn looks(&self, samples: &[usize], epoch: usize) -> Vec<usize> {
+        let look = |sample: &usize| self.samples.look(*sample, epoch);
+        samples.iter().map(look).collect()
+    }
+
+    /// A batch of looks to train on, before the prefix unless that is remembered; mixed as `seed` draws it.
+    pub(super) fn batch(&self, looks: &[usize], seed: u64) -> Batch {
+        let device = self.prefix.device();
+        let (input, share) = match &self.features {
+            Some(features) => (features.batch(looks, device), 1.0),
+            None => self.samples.mixed(looks, seed, device),
+        };
+        Batch {
+            input,
+            labels: self.labels(looks),
+            share,
+        }
+    }
+
+    /// What the first block after the prefix takes of a [`batch`](Self::batch).
+    pub(super) fn after_prefix(&self, input: Activations) -> Activations {
+        match &self.features {
+            Some(_) => input,
+            None => self.prefix.run(input),
+        }
+    }
+
+    /// How many threads should make batches ahead: as many as the network has, where a batch is made of images.
+    pub(super) fn threads(&self) -> usize {
+        match self.samples.inputs {
+            Inputs::Images(_) if self.features.is_none() => rayon::current_num_threads(),
+            _ => 0,
+        }
+    }
+
     /// The plain device that batches are on.
     pub(super) fn device(&self) -> &Device {
         self.prefix.device()
     }
 
-    /// The labels of a batch.
-    pub(super) fn labels(&self, batch: &[usize]) -> Vec<u32> {
-        batch
-            .iter()
-            .map(|sample| self.samples.labels[*sample])
-            .collect()
+    /// The labels of a batch of looks.
+    pub(super) fn labels(&self, looks: &[usize]) -> Vec<u32> {
+        looks.iter().map(|look| self.samples.label(*look)).collect()
     }
 
     /// The labels of all samples.

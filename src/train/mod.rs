@@ -4,6 +4,7 @@
 //! a [`Feed`] gives batches of either; [`Phase`]s say what trains when; [`Training`] makes epochs of steps; [`metrics`] say how good
 //! the result is.
 
+mod ahead;
 mod batches;
 mod checks;
 mod course;
@@ -13,6 +14,7 @@ mod gradients;
 mod inference;
 mod layer_decay;
 pub mod metrics;
+mod mixing;
 mod objective;
 mod optimizer;
 mod phases;
@@ -33,12 +35,13 @@ pub use feed::Feed;
 pub use gradients::Gradients;
 pub use inference::{predict, probabilities};
 pub use layer_decay::layer_decay;
+pub use mixing::Mixing;
 pub use objective::Objective;
 pub use optimizer::{AdamW, AdamWSettings, Trained};
 pub use phases::{Depth, Phase, Unfreezing};
 pub use prefix::Prefix;
 pub use recipe::{Recipe, Warmup};
-pub use samples::{Images, Inputs, Samples, Texts};
+pub use samples::{Images, Inputs, Looks, Samples, Texts};
 pub use schedule::{Schedule, Shape};
 pub use training::{Outcome, Training};
 

@@ -61,6 +61,27 @@ impl Objective {
         -(log_softmax(logits, 1) * targets).sum()
     }
 
+    /// The same for samples of which only `share` is themselves, and the rest the sample that is as far from the end of the batch as
+    /// they are from its beginning. What the batch weighs is not changed by that.
+    ///
+    /// # Panics
+    /// If a label is not below the number of classes.
+    #[must_use]
+    pub fn mixed_loss(
+        &self,
+        logits: Tensor<2>,
+        labels: &[u32],
+        share: f32,
+        total: f32,
+    ) -> Tensor<1> {
+        let own = self.loss(logits.clone(), labels, total);
+        if share >= 1.0 {
+            return own;
+        }
+        let partners = labels.iter().rev().copied().collect::<Vec<_>>();
+        own * share + self.loss(logits, &partners, total) * (1.0 - share)
+    }
+
     /// What the log-probabilities of each sample are multiplied by, `[batch, classes]`.
     #[expect(
         clippy::cast_precision_loss,
@@ -134,6 +155,19 @@ mod tests {
             .loss(logits().slice(1..3), &labels[1..], total)
             .into_scalar();
         assert!((whole - first - second).abs() < 1e-6);
+    }
+
+    #[test]
+    fn mixed_samples_have_mixed_targets() {
+        let objective = Objective::new(vec![1.0; 3], 0.0);
+        let found: f32 = objective
+            .mixed_loss(logits(), &[0, 2, 1], 0.75, 3.0)
+            .into_scalar();
+        let logs = log_softmax(logits(), 1).into_data();
+        let logs = logs.as_slice::<f32>().expect("floats");
+        let expected = [[0.75_f32, 0.25, 0.0], [0.0, 0.0, 1.0], [0.25, 0.75, 0.0]].concat();
+        let expected = expected.iter().zip(logs).map(|(target, log)| -target * log);
+        assert!((found - expected.sum::<f32>() / 3.0).abs() < 1e-6);
     }
 
     #[test]

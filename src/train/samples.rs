@@ -2,18 +2,34 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::mixing::{Mix, Mixing};
 use crate::models::{Activations, TokenBatch};
 
 /// Samples with the index of the label of each.
+///
+/// A sample that is changed at random has several *looks*. Those of `n` samples have numbers of their own: look `l` of sample `s` is
+/// `l * n + s`, so that samples which always look the same are their own looks.
 #[derive(Debug)]
 pub struct Samples {
     /// What the network sees.
     pub inputs: Inputs,
     /// The label of each sample.
     pub labels: Vec<u32>,
+}
+
+/// How often a sample looks different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Never.
+    One,
+    /// It has so many looks, which take turns from epoch to epoch.
+    Views(NonZeroUsize),
+    /// In every epoch.
+    Endless,
 }
 
 /// What samples are of.
@@ -39,14 +55,40 @@ pub trait Images: Debug + Send + Sync {
     /// Height and width, in pixels.
     fn size(&self) -> [usize; 2];
 
-    /// Everything but its content that decides what [`render`](Self::render) makes of an image, in words.
+    /// How often an image looks different.
+    fn looks(&self) -> Looks {
+        Looks::One
+    }
+
+    /// How images of a batch are mixed; for looks without end only.
+    fn mixing(&self) -> Mixing {
+        Mixing::default()
+    }
+
+    /// Everything but [`digest`](Self::digest) that decides what [`render`](Self::render) makes of a look, in words.
     fn signature(&self) -> String;
 
-    /// The digest of the content of image `index`.
-    fn digest(&self, index: usize) -> [u8; 32];
+    /// The digest of the content of sample `sample`, whatever it looks like.
+    fn content(&self, sample: usize) -> [u8; 32];
 
-    /// Writes image `index` as a network takes it: 3 × height × width numbers, normalised.
-    fn render(&self, index: usize, planes: &mut [f32]);
+    /// The digest of the content of look `look`, and of what is drawn for it.
+    fn digest(&self, look: usize) -> [u8; 32] {
+        self.content(look)
+    }
+
+    /// Writes look `look` as a network takes it: 3 × height × width numbers, normalised.
+    fn render(&self, look: usize, planes: &mut [f32]);
+}
+
+/// Looks of samples on their way through a network, on the plain device.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// What the network takes.
+    pub(super) input: Activations,
+    /// The label of each.
+    pub(super) labels: Vec<u32>,
+    /// How much of each is itself; the rest is its partner, which is as far from the end as it is from the beginning.
+    pub(super) share: f32,
 }
 
 impl Samples {
@@ -79,16 +121,47 @@ impl Samples {
     #[must_use]
     pub fn also_in(&self, others: &Self) -> usize {
         let others: BTreeSet<_> = (0..others.len())
-            .map(|other| others.digest(other))
+            .map(|other| others.content(other))
             .collect();
-        let shared = |sample: &usize| others.contains(&self.digest(*sample));
+        let shared = |sample: &usize| others.contains(&self.content(*sample));
         (0..self.len()).filter(shared).count()
     }
 
-    /// The length of a sample, by which batches are made: its tokens, or 1 for an image.
-    pub(super) fn length(&self, sample: usize) -> usize {
+    /// How often a sample looks different.
+    pub(super) fn looks(&self) -> Looks {
         match &self.inputs {
-            Inputs::Texts(texts) => texts.tokens[sample].len(),
+            Inputs::Texts(_) => Looks::One,
+            Inputs::Images(images) => images.looks(),
+        }
+    }
+
+    /// How many looks all samples have; none if they have no end.
+    pub(super) fn all_looks(&self) -> Option<usize> {
+        match self.looks() {
+            Looks::One => Some(self.len()),
+            Looks::Views(views) => Some(self.len() * views.get()),
+            Looks::Endless => None,
+        }
+    }
+
+    /// The look that a sample has in `epoch`, counted from 1.
+    pub(super) fn look(&self, sample: usize, epoch: usize) -> usize {
+        match self.looks() {
+            Looks::One => sample,
+            Looks::Views(views) => (epoch - 1) % views * self.len() + sample,
+            Looks::Endless => (epoch - 1) * self.len() + sample,
+        }
+    }
+
+    /// The label of a look.
+    pub(super) fn label(&self, look: usize) -> u32 {
+        self.labels[look % self.len()]
+    }
+
+    /// The length of a look, by which batches are made: its tokens, or 1 for an image.
+    pub(super) fn length(&self, look: usize) -> usize {
+        match &self.inputs {
+            Inputs::Texts(texts) => texts.tokens[look].len(),
             Inputs::Images(_) => 1,
         }
     }
@@ -102,15 +175,23 @@ impl Samples {
         (0..self.len()).map(length).collect()
     }
 
-    /// The digest of a sample's content.
-    pub(super) fn digest(&self, sample: usize) -> [u8; 32] {
+    /// The digest of a sample's content, whatever it looks like.
+    fn content(&self, sample: usize) -> [u8; 32] {
+        match &self.inputs {
+            Inputs::Texts(_) => self.digest(sample),
+            Inputs::Images(images) => images.content(sample),
+        }
+    }
+
+    /// The digest of a look's content.
+    pub(super) fn digest(&self, look: usize) -> [u8; 32] {
         match &self.inputs {
             Inputs::Texts(texts) => {
-                let ids = texts.tokens[sample].iter();
+                let ids = texts.tokens[look].iter();
                 let bytes = ids.flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>();
                 *blake3::hash(&bytes).as_bytes()
             }
-            Inputs::Images(images) => images.digest(sample),
+            Inputs::Images(images) => images.digest(look),
         }
     }
 
@@ -122,24 +203,37 @@ impl Samples {
         }
     }
 
-    /// A batch as the first block of a network takes it.
-    pub(super) fn batch(&self, samples: &[usize], device: &Device) -> Activations {
+    /// A batch of looks as the first block of a network takes it.
+    pub(super) fn batch(&self, looks: &[usize], device: &Device) -> Activations {
         match &self.inputs {
             Inputs::Texts(texts) => {
-                let batch = samples.iter().map(|sample| &texts.tokens[*sample][..]);
+                let batch = looks.iter().map(|look| &texts.tokens[*look][..]);
                 let batch: Vec<_> = batch.collect();
                 Activations::Tokens(TokenBatch::new(&batch, texts.pad_id, device))
             }
-            Inputs::Images(images) => {
-                let [height, width] = images.size();
-                let image = 3 * height * width;
-                let mut planes = vec![0.0; samples.len() * image];
-                for (sample, planes) in samples.iter().zip(planes.chunks_exact_mut(image)) {
-                    images.render(*sample, planes);
-                }
-                let data = TensorData::new(planes, [samples.len(), 3, height, width]);
-                Activations::Images(Tensor::from_data(data, device))
-            }
+            Inputs::Images(images) => render(&**images, looks, Mix::None, device),
         }
     }
+
+    /// The same, mixed as `seed` draws it, and how much of each look is left.
+    pub(super) fn mixed(&self, looks: &[usize], seed: u64, device: &Device) -> (Activations, f32) {
+        let Inputs::Images(images) = &self.inputs else {
+            return (self.batch(looks, device), 1.0);
+        };
+        let mix = images.mixing().draw(images.size(), seed);
+        (render(&**images, looks, mix, device), mix.share())
+    }
+}
+
+/// Images as one tensor.
+fn render(images: &dyn Images, looks: &[usize], mix: Mix, device: &Device) -> Activations {
+    let [height, width] = images.size();
+    let image = 3 * height * width;
+    let mut planes = vec![0.0; looks.len() * image];
+    for (look, planes) in looks.iter().zip(planes.chunks_exact_mut(image)) {
+        images.render(*look, planes);
+    }
+    mix.apply(&mut planes, images.size());
+    let data = TensorData::new(planes, [looks.len(), 3, height, width]);
+    Activations::Images(Tensor::from_data(data, device))
 }

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use super::ahead::ahead;
 use super::course::Course;
 use super::features::Features;
 use super::metrics::Report;
+use super::samples::Batch;
 use super::{
     AdamW, EpochFigures, Feed, Gradients, Host, Phase, Prefix, Progress, Recipe, Samples, Trained,
 };
@@ -50,6 +52,24 @@ pub(super) struct State {
     /// The network on the autodiff device.
     pub(super) network: Network,
     pub(super) optimizer: AdamW,
+}
+
+/// One step of the optimizer.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// Its batches of looks.
+    pub(super) batches: Vec<Vec<usize>>,
+    /// The seed of what is random in it.
+    pub(super) seed: u64,
+}
+
+impl Step {
+    /// Its batches, each with the seed by which it is mixed.
+    fn jobs(&self) -> impl Iterator<Item = (&[usize], u64)> {
+        let seed = |batch| seeds::derive(self.seed, "mix", &[batch]);
+        let batches = self.batches.iter().zip(0..);
+        batches.map(move |(looks, batch)| (looks.as_slice(), seed(batch)))
+    }
 }
 
 /// What came out of a training.
@@ -178,7 +198,19 @@ impl Training<'_> {
     }
 
     /// Trains on every sample once and returns the mean loss.
-    fn epoch(&self, mut state: State, feed: &Feed<'_>, epoch: usize) -> Result<(State, f64)> {
+    fn epoch(&self, state: State, feed: &Feed<'_>, epoch: usize) -> Result<(State, f64)> {
+        let steps = self.steps(feed, epoch);
+        let jobs = steps.iter().flat_map(Step::jobs).collect::<Vec<_>>();
+        ahead(
+            &jobs,
+            feed.threads(),
+            |(looks, seed)| feed.batch(looks, *seed),
+            |next| self.take_steps(state, feed, &steps, epoch, next),
+        )
+    }
+
+    /// What an epoch trains on, step by step.
+    fn steps(&self, feed: &Feed<'_>, epoch: usize) -> Vec<Step> {
         let seed = |role, at: &[u64]| seeds::derive(self.recipe.seed, role, at);
         let number = epoch as u64;
         let batches = batches::shuffled(
@@ -186,49 +218,58 @@ impl Training<'_> {
             self.recipe.batch_size,
             seed("order", &[number]),
         );
-        let steps = batches
-            .chunks(self.recipe.gradient_accumulation_steps)
-            .collect::<Vec<_>>();
+        let steps = batches.chunks(self.recipe.gradient_accumulation_steps);
+        let steps = steps.zip(0..).map(|(batches, step)| Step {
+            batches: batches
+                .iter()
+                .map(|samples| feed.looks(samples, epoch))
+                .collect(),
+            seed: seed("step", &[number, step]),
+        });
+        steps.collect()
+    }
+
+    fn take_steps(
+        &self,
+        mut state: State,
+        feed: &Feed<'_>,
+        steps: &[Step],
+        epoch: usize,
+        next: &mut dyn FnMut() -> Batch,
+    ) -> Result<(State, f64)> {
         let schedule = self.recipe.schedule(steps.len());
         let activity = format!("epoch {epoch}/{}", self.recipe.epochs);
         let mut progress = Progress::new(self.host, activity, steps.len(), "steps");
         let mut loss = 0.0;
-        for (step, batches) in steps.iter().enumerate() {
-            progress.at(step)?;
-            let rate = schedule.rate(((epoch - 1) * steps.len() + step) as u64);
+        for (number, step) in steps.iter().enumerate() {
+            progress.at(number)?;
+            let rate = schedule.rate(((epoch - 1) * steps.len() + number) as u64);
             let step_loss;
-            (state, step_loss) = self
-                .step(
-                    state,
-                    feed,
-                    batches,
-                    seed("step", &[number, step as u64]),
-                    rate,
-                )
-                .map_err(|error| {
-                    error.note(format!(
-                        "in step {} of {} of epoch {epoch}",
-                        step + 1,
-                        steps.len()
-                    ))
-                })?;
-            loss += step_loss * share(batches.iter().map(Vec::len).sum(), self.train.len());
+            (state, step_loss) = self.step(state, feed, step, next, rate).map_err(|error| {
+                error.note(format!(
+                    "in step {} of {} of epoch {epoch}",
+                    number + 1,
+                    steps.len()
+                ))
+            })?;
+            let samples = step.batches.iter().map(Vec::len).sum();
+            loss += step_loss * share(samples, self.train.len());
         }
         progress.at(steps.len())?;
         Ok((state, loss))
     }
 
-    /// One step of the optimizer on these batches, with their mean loss. The state comes by value, so that the weights have one owner
-    /// and change in place.
+    /// Takes `step`, whose batches `next` gives, and returns their mean loss. The state comes by value, so that the weights have one
+    /// owner and change in place.
     pub(super) fn step(
         &self,
         mut state: State,
         feed: &Feed<'_>,
-        batches: &[Vec<usize>],
-        seed: u64,
+        step: &Step,
+        next: &mut dyn FnMut() -> Batch,
         rate: f64,
     ) -> Result<(State, f64)> {
-        let (loss, gradients) = self.gradients(&state.network, feed, batches, seed);
+        let (loss, gradients) = self.gradients(&state.network, feed, step, next);
         if !loss.is_finite() {
             return Err(diverged("the loss is not a number"));
         }
@@ -240,24 +281,26 @@ impl Training<'_> {
         Ok((state, loss))
     }
 
-    /// The mean loss over these batches and its gradients.
+    /// The mean loss over the batches of `step`, which `next` gives, and its gradients.
     pub(super) fn gradients(
         &self,
         network: &Network,
         feed: &Feed<'_>,
-        batches: &[Vec<usize>],
-        seed: u64,
+        step: &Step,
+        next: &mut dyn FnMut() -> Batch,
     ) -> (f64, Gradients) {
-        feed.device().seed(seed);
+        feed.device().seed(step.seed);
         let objective = &self.recipe.objective;
-        let total = objective.weight(batches.iter().flat_map(|batch| feed.labels(batch)));
+        let labels = step.batches.iter().flat_map(|batch| feed.labels(batch));
+        let total = objective.weight(labels);
         let blocks = feed.blocks()..network.blocks().len();
         let mut sum = 0.0;
         let mut gradients = Gradients::default();
-        for batch in batches {
-            let input = autodiff(feed.activations(batch));
+        for _ in &step.batches {
+            let batch = next();
+            let input = autodiff(feed.after_prefix(batch.input));
             let logits = network.forward(blocks.clone(), input).into_logits();
-            let loss = objective.loss(logits, &feed.labels(batch), total);
+            let loss = objective.mixed_loss(logits, &batch.labels, batch.share, total);
             sum += f64::from(loss.clone().into_scalar::<f32>());
             gradients.add(Gradients::new(network, loss.backward()));
         }

@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 
 WIDTH, HEIGHT = 61, 47
 SIZE, RESIZE = 12, 14
@@ -140,12 +140,38 @@ def main():
                     "crc32": zlib.crc32(image.tobytes()),
                 }
             )
+    # Where a crop gets wider and less high, Pillow 13 resizes columns before rows, and bytes may differ by 1: none of these does.
+    crops = []
+    for interpolation in ["bilinear", "bicubic"]:
+        for left, top, width, height, size in [(0, 0, 61, 47, 32), (7, 5, 20, 11, 24), (40, 3, 9, 9, 16), (10, 20, 32, 25, 8)]:
+            part = rgb.crop((left, top, left + width, top + height))
+            part = part.resize((size, size), Image.Resampling[interpolation.upper()])
+            crops.append(
+                {
+                    "interpolation": interpolation,
+                    "part": [left, top, width, height],
+                    "size": size,
+                    "crc32": zlib.crc32(part.tobytes()),
+                }
+            )
+    enhancers = {
+        "brightness": ImageEnhance.Brightness,
+        "contrast": ImageEnhance.Contrast,
+        "saturation": ImageEnhance.Color,
+    }
+    colours = []
+    for kind, enhancer in enhancers.items():
+        for factor in [0.0, 0.3, 0.6, 0.77, 1.0, 1.1, 1.4, 2.0]:
+            image = enhancer(rgb).enhance(factor)
+            colours.append({"kind": kind, "factor": factor, "crc32": zlib.crc32(image.tobytes())})
     reference = {
         "made by": f"Pillow {PIL.__version__}",
         "size": SIZE,
         "resize": RESIZE,
         "files": expected,
         "resized": resized,
+        "crops": crops,
+        "colours": colours,
     }
     text = json.dumps(reference, indent=1)
     (HERE / "images.json").write_text(text + "\n")

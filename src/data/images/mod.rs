@@ -1,6 +1,7 @@
 //! Images: files → RGB pixels → squares of one size, kept as an Arrow file that is memory-mapped when it is read. Hides
 //! the image decoders; knows no stage and no model.
 
+pub mod augment;
 mod decode;
 mod embedded;
 mod jpeg;

@@ -1,6 +1,7 @@
 //! Resizing of 8-bit RGB pixels, to the bit as Pillow's `Image.resize` and so as torchvision's transforms on Pillow images:
 //! a filter that is stretched when the image shrinks ("antialiased"), first along the rows, then along the columns,
-//! each in fixed-point numbers with 22 fractional bits. Integers only, so every machine gets the same pixels.
+//! each in fixed-point numbers with 22 fractional bits. Integers only, so every machine gets the same pixels. (Where an image
+//! gets wider and less high, Pillow 13 takes the columns first; bytes may then differ by 1.)
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,20 @@ pub(super) struct View<'a> {
     pub(super) stride: usize,
     /// The part that is looked at.
     pub(super) part: Rectangle,
+}
+
+impl View<'_> {
+    /// Copies the part that is looked at.
+    pub(super) fn copy(&self, out: &mut [u8]) {
+        let rows = self
+            .pixels
+            .chunks_exact(self.stride * 3)
+            .skip(self.part.top);
+        let columns = self.part.left * 3..(self.part.left + self.part.width) * 3;
+        for (out, row) in out.chunks_exact_mut(self.part.width * 3).zip(rows) {
+            out.copy_from_slice(&row[columns.clone()]);
+        }
+    }
 }
 
 /// What `view` becomes when it is resized to `width` × `height`, of which only `window` is computed.

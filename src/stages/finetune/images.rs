@@ -1,18 +1,26 @@
 //! Images → samples for training.
 
 use super::checks;
+use super::settings::Settings;
 use super::{Data, Extra};
 use crate::error::Result;
 use crate::models::Network;
-use crate::stages::{StageContext, photos};
+use crate::stages::StageContext;
+use crate::stages::photos::{self, Changes};
 
 /// Opens the images and checks them; they are read when their turn comes.
-pub(super) fn data(labels: &[String], network: &Network, cx: &StageContext<'_>) -> Result<Data> {
+pub(super) fn data(
+    settings: &Settings,
+    labels: &[String],
+    network: &Network,
+    cx: &StageContext<'_>,
+) -> Result<Data> {
     let input = photos::input(cx.input("model"))?;
-    let samples = |port| photos::samples(port, labels, network, input, cx);
-    let train = samples("train")?;
+    let samples = |port, changes| photos::samples(port, labels, network, input, changes, cx);
+    let train = samples("train", settings.changes(cx.seed()))?;
     let validation = cx.optional_input("validation");
-    let validation = validation.map(|_| samples("validation")).transpose()?;
+    let validation = validation.map(|_| samples("validation", Changes::default()));
+    let validation = validation.transpose()?;
     if let Some(validation) = &validation {
         checks::report_shared_images(&train, validation, cx);
     }

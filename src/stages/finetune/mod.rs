@@ -167,7 +167,7 @@ impl Finetune {
     fn data(&self, labels: &[String], network: &Network, cx: &StageContext<'_>) -> Result<Data> {
         let data = match self.settings.task {
             Task::TextClassification => texts::data(&self.settings, labels, network, cx)?,
-            Task::ImageClassification => images::data(labels, network, cx)?,
+            Task::ImageClassification => images::data(&self.settings, labels, network, cx)?,
         };
         cx.log(format!("train: {}", checks::counted(labels, &data.train)));
         checks::every_label_comes(labels, &data.train)?;

@@ -1,5 +1,6 @@
 //! The settings of `finetune` as they are written.
 
+mod changes;
 mod checks;
 mod class_weights;
 mod unfreezing;
@@ -52,6 +53,33 @@ pub(super) struct Settings {
     /// fewer.
     #[serde(default)]
     pub(super) max_length: Option<Spanned<NonZeroUsize>>,
+    /// The probability of swapping left and right in an image.
+    #[schemars(range(min = 0, max = 1))]
+    pub(super) hflip: Option<Spanned<f64>>,
+    /// The probability of turning an image upside down.
+    #[schemars(range(min = 0, max = 1))]
+    pub(super) vflip: Option<Spanned<f64>>,
+    /// Cut a random rectangle with an area between these shares of the image out of it, and resize it to the image's size:
+    /// `[0.08, 1.0]` is usual.
+    pub(super) scale: Option<Spanned<[f64; 2]>>,
+    /// With `scale`: the least and the greatest ratio of the rectangle's width to its height. Default: `[0.75, 1.3333]`.
+    pub(super) ratio: Option<Spanned<[f64; 2]>>,
+    /// How far the brightness, the contrast and the saturation of an image may go up and down: 0.4 draws factors from 0.6 to 1.4.
+    #[schemars(range(min = 0, max = 1))]
+    pub(super) color_jitter: Option<Spanned<f64>>,
+    /// The probability of erasing a random rectangle of an image (to the mean colour).
+    #[schemars(range(min = 0, max = 1))]
+    pub(super) reprob: Option<Spanned<f64>>,
+    /// Blend pairs of images, and their labels, by a share from Beta(mixup, mixup).
+    #[schemars(range(min = 0))]
+    pub(super) mixup: Option<Spanned<f64>>,
+    /// Exchange a rectangle within pairs of images; the share that stays is from Beta(cutmix, cutmix). With `mixup` as well, each
+    /// batch is mixed by one of the two.
+    #[schemars(range(min = 0))]
+    pub(super) cutmix: Option<Spanned<f64>>,
+    /// Train on so many fixed random looks of each image, which take turns from epoch to epoch, so that what the frozen layers make of
+    /// them is computed once. Default: every epoch has looks of its own.
+    pub(super) cached_views: Option<Spanned<NonZeroUsize>>,
     /// How often every sample is trained on.
     #[serde(default = "epochs")]
     pub(super) epochs: NonZeroUsize,

@@ -110,9 +110,10 @@ struct Passage<'a> {
 }
 
 impl<'a> Passage<'a> {
-    /// None if there is no sample or no block.
+    /// None if there is no sample or no block, or if samples look different in every epoch.
     fn new(prefix: &'a Prefix, samples: &'a Samples) -> Option<Self> {
-        if samples.is_empty() || prefix.blocks() == 0 {
+        let looks = samples.all_looks()?;
+        if looks == 0 || prefix.blocks() == 0 {
             return None;
         }
         let mut activations = samples.batch(&[0], prefix.device());
@@ -121,8 +122,8 @@ impl<'a> Passage<'a> {
             activations = prefix.cut(block + 1).run_from(block, activations);
             forms.push(Form::of(&activations));
         }
-        let digests = (0..samples.len()).into_par_iter();
-        let digests: Vec<Digest> = digests.map(|sample| samples.digest(sample)).collect();
+        let digests = (0..looks).into_par_iter();
+        let digests: Vec<Digest> = digests.map(|look| samples.digest(look)).collect();
         let mut distinct: Vec<(Digest, usize)> = digests.iter().copied().zip(0..).collect();
         distinct.sort_unstable();
         distinct.dedup_by_key(|(digest, _)| *digest);

@@ -14,7 +14,10 @@ impl Settings {
     pub(in crate::stages::finetune) fn complete(&mut self) -> Result<()> {
         match self.task {
             Task::TextClassification => self.complete_for_texts()?,
-            Task::ImageClassification => self.refuse_settings_for_texts()?,
+            Task::ImageClassification => {
+                self.refuse_settings_for_texts()?;
+                self.check_changes()?;
+            }
         }
         self.check_numbers()?;
         if let Some(labels) = &self.labels {
@@ -44,6 +47,7 @@ impl Settings {
         };
         fill(&mut self.text_column, "text");
         fill(&mut self.target_column, "label");
+        self.refuse_changes()?;
         match self.labels {
             Some(_) => Ok(()),
             None => Err(Error::usage("missing key `labels`")),
@@ -51,15 +55,12 @@ impl Settings {
     }
 
     fn refuse_settings_for_texts(&self) -> Result<()> {
-        fn refused<T>(name: &str, setting: Option<&Spanned<T>>) -> Option<Error> {
-            let error = Error::usage(format!("`{name}` is for texts, not for images"));
-            setting.map(|setting| setting.blame(error, ""))
-        }
+        let why = "is for texts, not for images";
         let errors = [
-            refused("text_column", self.text_column.as_ref()),
-            refused("target_column", self.target_column.as_ref()),
-            refused("pooling", self.pooling.as_ref()),
-            refused("max_length", self.max_length.as_ref()),
+            refused("text_column", self.text_column.as_ref(), why),
+            refused("target_column", self.target_column.as_ref(), why),
+            refused("pooling", self.pooling.as_ref(), why),
+            refused("max_length", self.max_length.as_ref(), why),
         ];
         errors.into_iter().flatten().next().map_or(Ok(()), Err)
     }
@@ -184,6 +185,12 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// The error for a setting that is there and should not be.
+pub(super) fn refused<T>(name: &str, setting: Option<&Spanned<T>>, why: &str) -> Option<Error> {
+    let error = Error::usage(format!("`{name}` {why}"));
+    setting.map(|setting| setting.blame(error, ""))
 }
 
 fn check_labels(labels: &[Spanned<String>]) -> Result<()> {
