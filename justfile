@@ -1,5 +1,7 @@
 # Recipes for those who work on refire. `just` lists them.
 
+libtorch := justfile_directory() / "target/libtorch"
+
 _default:
     @just --list --unsorted
 
@@ -32,3 +34,28 @@ snapshots *FILTER:
 # Run a pipeline
 run *ARGUMENTS:
     cargo run --release -- run {{ ARGUMENTS }}
+
+# PyTorch's C++ library for the CPU from its pip packages (0.9 GB are downloaded), into target/libtorch
+fetch-libtorch:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    home="{{ libtorch }}"
+    if [ -e "$home/lib/libtorch.so" ]; then exit 0; fi
+    packages="$(mktemp -d)"
+    trap 'rm -rf "$packages"' EXIT
+    python3 -m pip install --quiet --no-deps --target "$packages" \
+        torch==2.9.1 nvidia-cuda-runtime-cu12==12.8.90 nvidia-cuda-cupti-cu12==12.8.90
+    rm -rf "$home.part"
+    mkdir -p "$home.part/lib"
+    mv "$packages/torch/include" "$home.part/include"
+    mv "$packages"/torch/lib/{libtorch_cpu.so,libc10.so,libgomp.so.1} "$home.part/lib"
+    # The library links these two even where no GPU is used.
+    mv "$packages"/nvidia/cuda_runtime/lib/libcudart.so.12 "$packages"/nvidia/cuda_cupti/lib/libcupti.so.12 \
+        "$home.part/lib"
+    ln -s libtorch_cpu.so "$home.part/lib/libtorch.so"
+    mv "$home.part" "$home"
+
+# Run refire with libtorch built in: `just libtorch run pipelines/sentiment.toml -S pipeline.device=libtorch`
+libtorch *ARGUMENTS: fetch-libtorch
+    LIBTORCH="{{ libtorch }}" LIBTORCH_BYPASS_VERSION_CHECK=1 LD_LIBRARY_PATH="{{ libtorch }}/lib" \
+        cargo run --release --features libtorch -- {{ ARGUMENTS }}

@@ -18,6 +18,7 @@ use crate::event::{Event, Outcome, Sink};
 use crate::exec::{Conduct, Decider, Preview, Run, Runner, Summary, Surroundings};
 use crate::lock::{Entry, Lock};
 use crate::models;
+pub use crate::models::DEVICES;
 use crate::plan::{Goal, Plan, Selection};
 use crate::report::Journal;
 use crate::store::{Digest, Store};

@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod devices;
 mod flags;
 mod get;
 mod interrupt;
@@ -80,6 +81,7 @@ enum Verb {
     Get(get::Args),
     Predict(predict::Args),
     Schema(schema::Args),
+    Devices(devices::Args),
     Completions(completions::Args),
     Man(man::Args),
     Worker(worker::Args),
@@ -99,6 +101,10 @@ impl Verb {
             Self::Predict(args) => args.run(),
             Self::Schema(_) => {
                 schema::Args::run();
+                Ok(())
+            }
+            Self::Devices(args) => {
+                args.run();
                 Ok(())
             }
             Self::Completions(args) => {

@@ -4,24 +4,170 @@ use burn::tensor::Device;
 
 use crate::error::{Error, Result};
 
-/// The device called `name`: `cpu`.
+/// A kind of device: the word in `device = "…"`, before a colon and an index.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceKind {
+    /// The word.
+    pub name: &'static str,
+    /// The cargo feature that builds it in; none if every build has it.
+    pub feature: Option<&'static str>,
+    /// What computes.
+    pub about: &'static str,
+    /// Whether an index can follow, as in `cuda:1`.
+    pub indexed: bool,
+    /// Makes the device with this index; none if this binary was built without it.
+    open: Option<fn(usize) -> Device>,
+}
+
+impl DeviceKind {
+    /// Whether this binary has it.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
+/// `Some(open)` if the cargo feature is on.
+macro_rules! with_feature {
+    ($feature:literal, $open:expr) => {{
+        #[cfg(feature = $feature)]
+        let open: Option<fn(usize) -> Device> = Some($open);
+        #[cfg(not(feature = $feature))]
+        let open: Option<fn(usize) -> Device> = None;
+        open
+    }};
+}
+
+/// Every kind of device that refire can be built with.
+pub const DEVICES: &[DeviceKind] = &[
+    DeviceKind {
+        name: "cpu",
+        feature: None,
+        about: "the processor, by Burn's Flex backend",
+        indexed: false,
+        open: Some(|_| Device::flex()),
+    },
+    DeviceKind {
+        name: "libtorch",
+        feature: Some("libtorch"),
+        about: "the processor, by PyTorch's C++ library",
+        indexed: false,
+        open: with_feature!("libtorch", libtorch),
+    },
+    DeviceKind {
+        name: "cuda",
+        feature: Some("cuda"),
+        about: "an NVIDIA GPU",
+        indexed: true,
+        open: with_feature!("cuda", |index| Device::cuda(index)),
+    },
+    DeviceKind {
+        name: "rocm",
+        feature: Some("rocm"),
+        about: "an AMD GPU",
+        indexed: true,
+        open: with_feature!("rocm", |index| Device::rocm(index)),
+    },
+    DeviceKind {
+        name: "wgpu",
+        feature: Some("wgpu"),
+        about: "any GPU, by WebGPU",
+        indexed: false,
+        open: with_feature!("wgpu", |_| Device::wgpu(
+            burn::tensor::DeviceKind::DefaultDevice
+        )),
+    },
+    DeviceKind {
+        name: "metal",
+        feature: Some("metal"),
+        about: "Apple's GPU",
+        indexed: false,
+        open: with_feature!("metal", |_| Device::metal(
+            burn::tensor::DeviceKind::DefaultDevice
+        )),
+    },
+];
+
+#[cfg(feature = "libtorch")]
+#[expect(
+    deprecated,
+    reason = "Burn recommends other backends, but none of them is PyTorch's own library"
+)]
+fn libtorch(_: usize) -> Device {
+    Device::libtorch()
+}
+
+/// Whether `device` computes on the processor with other code than Burn's own.
+pub(super) fn is_libtorch(device: &Device) -> bool {
+    #[cfg(feature = "libtorch")]
+    return *device == libtorch(0);
+    #[cfg(not(feature = "libtorch"))]
+    {
+        let _ = device;
+        false
+    }
+}
+
+/// Sets the generators that `device` draws from, so that dropout is the same on every device on the processor.
+pub fn reseed(device: &Device, seed: u64) {
+    device.seed(seed);
+    if is_libtorch(device) {
+        Device::flex().seed(seed);
+    }
+}
+
+/// The device called `name`: `cpu`, `libtorch`, `cuda:0`.
 ///
 /// # Errors
 /// A device that this binary was built without, or that does not exist.
 pub fn device(name: &str) -> Result<Device> {
-    match name {
-        "cpu" => Ok(Device::flex()),
-        _ => Err(Error::usage(format!("this refire has no device `{name}`"))
-            .help("set device = \"cpu\"")),
-    }
+    let (kind, index) = parse(name)?;
+    let Some(open) = kind.open else {
+        let feature = kind.feature.unwrap_or_default();
+        return Err(
+            Error::usage(format!("this refire was built without the device `{name}`")).help(format!(
+                "build it with `cargo build --release --features {feature}`, or set device = \"cpu\""
+            )),
+        );
+    };
+    Ok(open(index))
 }
 
-/// What about the device called `name` changes the bits of a result: `cpu x86-64-v4`.
+/// The kind and the index that a name stands for.
+fn parse(name: &str) -> Result<(&'static DeviceKind, usize)> {
+    let (word, index) = match name.split_once(':') {
+        Some((word, index)) => (word, Some(index)),
+        None => (name, None),
+    };
+    let Some(kind) = DEVICES.iter().find(|kind| kind.name == word) else {
+        let names: Vec<&str> = DEVICES.iter().map(|kind| kind.name).collect();
+        return Err(Error::usage(format!("there is no device `{name}`"))
+            .did_you_mean(word, names.iter().copied())
+            .note(format!("devices: {}", names.join(", "))));
+    };
+    let index = match index {
+        None => 0,
+        Some(_) if !kind.indexed => {
+            return Err(
+                Error::usage(format!("`{word}` is one device: it takes no index"))
+                    .help(format!("set device = \"{word}\"")),
+            );
+        }
+        Some(index) => index.parse().map_err(|_| {
+            Error::usage(format!("`{index}` is not the index of a device"))
+                .help(format!("set device = \"{word}:0\""))
+        })?,
+    };
+    Ok((kind, index))
+}
+
+/// What about the device called `name` changes the bits of a result: `cpu x86-64-v4`. One GPU of a machine is as good as
+/// another, so the index is left out.
 #[must_use]
 pub fn device_class(name: &str) -> String {
-    match name {
-        "cpu" => format!("cpu {}", cpu_level()),
-        other => other.to_string(),
+    match name.split_once(':').map_or(name, |(word, _)| word) {
+        word @ ("cpu" | "libtorch") => format!("{word} {}", cpu_level()),
+        word => word.to_string(),
     }
 }
 
@@ -39,4 +185,32 @@ fn cpu_level() -> &'static str {
 #[cfg(not(target_arch = "x86_64"))]
 fn cpu_level() -> &'static str {
     std::env::consts::ARCH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: &str) -> String {
+        device(name)
+            .expect_err("it is refused")
+            .message()
+            .to_string()
+    }
+
+    #[test]
+    fn names_are_read() {
+        assert!(device("cpu").is_ok());
+        assert_eq!(refusal("gpu"), "there is no device `gpu`");
+        assert_eq!(refusal("cpu:1"), "`cpu` is one device: it takes no index");
+        assert_eq!(refusal("cuda:x"), "`x` is not the index of a device");
+    }
+
+    #[test]
+    fn what_is_not_built_in_names_its_feature() {
+        for kind in DEVICES.iter().filter(|kind| !kind.is_built_in()) {
+            let error = device(kind.name).expect_err("it is refused");
+            assert!(format!("{error:?}").contains(kind.feature.expect("it has one")));
+        }
+    }
 }

@@ -29,7 +29,7 @@ mod weights;
 pub use activations::{Activations, TokenBatch};
 pub use architecture::{ARCHITECTURES, Architecture};
 pub use card::{CARD_FILE, Card, Frozen};
-pub use device::{device, device_class};
+pub use device::{DEVICES, DeviceKind, device, device_class, reseed};
 pub use folder::{copy_companions, copy_folder, write_config};
 pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
 pub use head::{Head, Pooling, Task};

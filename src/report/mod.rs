@@ -19,7 +19,9 @@ mod views;
 use std::io::{IsTerminal as _, Write as _};
 
 pub use journal::{Journal, last_failures};
-pub use views::{MetricsRow, PlanRow, StatusRow, metrics, params, plan, status};
+pub use views::{
+    DeviceRow, MetricsRow, PlanRow, StatusRow, devices, metrics, params, plan, status,
+};
 
 use crate::error::Error;
 use crate::event::Sink;

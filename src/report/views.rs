@@ -37,6 +37,19 @@ pub struct StatusRow {
     pub reason: String,
 }
 
+/// A device that pipelines can name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceRow {
+    /// What a pipeline writes.
+    pub device: String,
+    /// What computes.
+    pub about: String,
+    /// Whether this binary has it.
+    pub built_in: bool,
+    /// The cargo feature that builds it in; none if every build has it.
+    pub feature: Option<String>,
+}
+
 /// What a run would do with a stage.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanRow {
@@ -48,6 +61,22 @@ pub struct PlanRow {
     pub reason: String,
     /// How long it took when it last ran.
     pub seconds: Option<f64>,
+}
+
+/// The devices, and whether this binary has them.
+#[must_use]
+pub fn devices(rows: &[DeviceRow]) -> String {
+    let columns = ["device", "in this binary", "computes on"];
+    let mut table = Table::new(columns.map(|title| (title, Align::Left)));
+    for row in rows {
+        let here = match &row.feature {
+            _ if row.built_in => Cell::styled("yes", GOOD),
+            Some(feature) => Cell::styled(format!("no: build with --features {feature}"), QUIET),
+            None => Cell::styled("no", QUIET),
+        };
+        table.row([row.device.as_str().into(), here, row.about.as_str().into()]);
+    }
+    table.render()
 }
 
 /// Metrics: a row a stage, a column a metric; turned round when that is wider than `width`. Empty without rows.

@@ -18,7 +18,7 @@ use super::{
 };
 use super::{batches, inference, seeds};
 use crate::error::{Error, Result};
-use crate::models::{Activations, Network};
+use crate::models::{Activations, Network, reseed};
 
 /// Everything that a training needs beside the weights.
 pub struct Training<'a> {
@@ -289,7 +289,7 @@ impl Training<'_> {
         step: &Step,
         next: &mut dyn FnMut() -> Batch,
     ) -> (f64, Gradients) {
-        feed.device().seed(step.seed);
+        reseed(feed.device(), step.seed);
         let objective = &self.recipe.objective;
         let labels = step.batches.iter().flat_map(|batch| feed.labels(batch));
         let total = objective.weight(labels);

@@ -162,3 +162,33 @@ fn a_training_that_diverges_says_so() {
         .fails_with(1)
         .shows("not a number");
 }
+
+/// Dropout and all: both libraries draw the same numbers.
+#[cfg(feature = "libtorch")]
+#[test]
+fn libtorch_gives_the_figures_of_the_cpu() {
+    for layers in ["0", "1"] {
+        let project = project();
+        let figures = |device: &str| -> serde_json::Value {
+            let device = format!("pipeline.device={device}");
+            let layers = format!("layers={layers}");
+            let run = ["run", "--format", "json", "-S", &device, "-S", &layers];
+            let events = project.refire(&run).succeeds().stdout();
+            let tuned = events.lines().find(|line| {
+                line.contains(r#""event":"stage_finished""#) && line.contains(r#""stage":"tune""#)
+            });
+            let event: serde_json::Value =
+                serde_json::from_str(tuned.expect("it was tuned")).expect("JSON");
+            event["metrics"].clone()
+        };
+        let (cpu, libtorch) = (figures("cpu"), figures("libtorch"));
+        for name in ["train_loss", "validation_log_loss"] {
+            let figure = |metrics: &serde_json::Value| metrics[name].as_f64().expect("a figure");
+            let (a, b) = (figure(&cpu), figure(&libtorch));
+            assert!(
+                (a - b).abs() <= 1e-4,
+                "{name} with {layers} layers: {a} and {b}"
+            );
+        }
+    }
+}

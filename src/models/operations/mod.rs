@@ -13,6 +13,8 @@ use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::nn::Dropout;
 use burn::tensor::{Device, Distribution, Int, Tensor, activation};
 
+use super::device::is_libtorch;
+
 /// The operations on a backend's own tensors. All tensors are f32.
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait Operations: Backend {
@@ -66,27 +68,35 @@ pub(super) fn attention(scores: Tensor<4>, mask: Tensor<2>, scale: f64) -> Tenso
     activation::softmax(scores.mul_scalar(scale) + additive, 3)
 }
 
-/// Burn's dropout (Srivastava et al. 2014), with the same meaning and the same switches. The device's generator gives one
-/// seed for all numbers of `x`.
+/// Burn's dropout (Srivastava et al. 2014), with the same meaning and the same switches. On the processor one seed is drawn
+/// for all numbers of `x`, and the same ones are set to zero whichever library computes.
 #[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
 pub(super) fn dropout<const D: usize>(layer: &Dropout, x: Tensor<D>) -> Tensor<D> {
     let is_active = layer.training.is_enabled() && x.device().is_autodiff() && layer.prob > 0.0;
     if is_active && is_flex(&x) {
-        let seed = draw(&x.device());
-        let x = x.into_dispatch();
-        return Tensor::from_dispatch(<Dispatch as Operations>::drop_out(
-            x,
-            seed,
+        return drop_out(x, layer.prob as f32);
+    }
+    if is_active && is_libtorch(&x.device()) {
+        let kept = drop_out(
+            Tensor::<D>::ones(x.dims(), &Device::flex()),
             layer.prob as f32,
-        ));
+        );
+        let kept = Tensor::from_data(kept.into_data(), &x.device());
+        return x * kept;
     }
     layer.forward(x)
 }
 
-/// A seed from the device's generator, which `Device::seed` sets.
-fn draw(device: &Device) -> u64 {
+/// Dropout of a tensor on the CPU.
+fn drop_out<const D: usize>(x: Tensor<D>, drop: f32) -> Tensor<D> {
+    let x = x.into_dispatch();
+    Tensor::from_dispatch(<Dispatch as Operations>::drop_out(x, draw(), drop))
+}
+
+/// A seed from the CPU's generator, which [`reseed`](super::device::reseed) sets.
+fn draw() -> u64 {
     let range = Distribution::Uniform(0.0, f64::from(1 << 30));
-    let halves = Tensor::<1, Int>::random([2], range, device).into_data();
+    let halves = Tensor::<1, Int>::random([2], range, &Device::flex()).into_data();
     halves.iter::<u64>().fold(0, |seed, half| seed << 32 | half)
 }
 
