@@ -2,6 +2,8 @@
 
 mod bert;
 mod imagenet;
+mod lessons;
+mod rates;
 mod vision;
 mod wheels;
 

@@ -1,5 +1,7 @@
 //! `finetune` and `evaluate` on a tiny BERT and texts whose words give their label away.
 
+mod unfreezing;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

@@ -9,6 +9,8 @@
 mod buckets;
 mod file;
 mod form;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
