@@ -18,7 +18,8 @@ pub struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    /// A feed that computes the features of all samples, unless they are remembered or would take more than `most_bytes`.
+    /// A feed that computes the features of all samples, unless they are remembered, would take more than `most_bytes` or change at
+    /// random.
     ///
     /// # Errors
     /// Those of `host`: of its disk, and that the user asked to stop.
@@ -29,13 +30,6 @@ impl<'a> Feed<'a> {
         host: &dyn Host,
     ) -> Result<Self> {
         if samples.looks() == Looks::Endless {
-            if prefix.blocks() > 0 {
-                host.notice(
-                    "the frozen layers run again in every epoch, because images change at random before them; \
-                     `cached_views = 4` would train on four fixed looks of each image instead"
-                        .into(),
-                );
-            }
             return Ok(Self::without_features(samples, prefix));
         }
         let features = Features::new(&prefix, samples, most_bytes, host)?;

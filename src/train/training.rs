@@ -14,7 +14,8 @@ use super::features::Features;
 use super::metrics::Report;
 use super::samples::Batch;
 use super::{
-    AdamW, EpochFigures, Feed, Gradients, Host, Phase, Prefix, Progress, Recipe, Samples, Trained,
+    AdamW, EpochFigures, Feed, Gradients, Host, Looks, Phase, Prefix, Progress, Recipe, Samples,
+    Trained,
 };
 use super::{batches, inference, seeds};
 use crate::error::{Error, Result};
@@ -89,6 +90,7 @@ impl Training<'_> {
     /// # Errors
     /// A loss that is not a number; that the user asked to stop.
     pub fn run(&self, network: &Network) -> Result<Outcome> {
+        self.report_random_changes();
         self.keep_features()?;
         let mut course = Course::default();
         let mut state = State {
@@ -145,6 +147,18 @@ impl Training<'_> {
             }
         }
         Ok((state, true))
+    }
+
+    /// Says that what changes at random is not remembered, if there is anything to remember.
+    fn report_random_changes(&self) {
+        let frozen = self.phases.iter().any(|phase| phase.plan.prefix > 0);
+        if frozen && self.train.looks() == Looks::Endless {
+            self.host.notice(
+                "the frozen layers run again in every epoch, because images change at random before them; \
+                 `cached_views = 4` would train on four fixed looks of each image instead"
+                    .into(),
+            );
+        }
     }
 
     /// Keeps the features that later phases need, from the shallowest on: each is where the next deeper one goes on, so that together

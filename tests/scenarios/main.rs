@@ -4,6 +4,7 @@ mod caching;
 mod command_line;
 mod data;
 mod files;
+mod freezing;
 mod house;
 mod hub;
 mod model_files;

@@ -57,7 +57,7 @@ gate = { accuracy = ">= 0.9" }
 "#;
 
 /// A project with the pipeline, a network that has learnt nothing, and photos of two kinds of sky.
-fn project() -> Project {
+pub(crate) fn project() -> Project {
     let project = Project::with(PIPELINE);
     project.write("network/resnet20.safetensors", checkpoint(10));
     for index in 0..40 {
@@ -185,7 +185,7 @@ fn a_network_is_tuned_and_measured_and_then_nothing_is_left_to_do() {
 const CHANGES: &str = "hflip = 0.5\nscale = [0.5, 1.0]\ncolor_jitter = 0.2\nreprob = 0.2\nmixup = 0.2\ncutmix = 1.0\nlabel_smoothing_factor = 0.1\n";
 
 /// How many samples went through the frozen layers to be remembered.
-fn features(ran: &Ran) -> u64 {
+pub(crate) fn features(ran: &Ran) -> u64 {
     let events = ran.events();
     let progress = events
         .iter()

@@ -7,7 +7,7 @@ use crate::config::Spanned;
 use crate::error::{Error, Result};
 use crate::models::{Anatomy, Card, Network, Parameter, Pattern, Resolved};
 use crate::stages::StageContext;
-use crate::train::{Phase, layer_decay};
+use crate::train::{Phase, Unfreezing, layer_decay};
 
 /// What trains in which epochs and at which rates.
 pub(super) struct Plan {
@@ -69,7 +69,10 @@ impl Plan {
                 phase.plan.prefix
             ));
         }
-        if let Some(last) = self.phases.last().filter(|last| last.plan != *frozen) {
+        let unreached = |last: &&Phase| {
+            settings.unfreezing() == Unfreezing::LayerByLayer && last.plan != *frozen
+        };
+        if let Some(last) = self.phases.last().filter(unreached) {
             cx.notice(format!(
                 "{} epochs are too few to unfreeze all that may train: the first {} of {blocks} blocks stay as they are",
                 settings.epochs, last.plan.prefix

@@ -30,10 +30,7 @@ fn changed(bench: &Bench, tuned: &Path) -> BTreeSet<String> {
         before.tensor(name).expect("there").data() != now.expect("kept").data()
     };
     let names = before.names().into_iter();
-    names
-        .filter(|name| differs(name))
-        .map(|name| block(name))
-        .collect()
+    names.filter(|name| differs(name)).map(block).collect()
 }
 
 fn history(tuned: &Path) -> Vec<f64> {
