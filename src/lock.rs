@@ -1,5 +1,7 @@
 //! `NAME.lock` beside a pipeline: what it last resolved to, for git. One table a stage, sorted, so that it merges well.
 
+mod lines;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +53,8 @@ pub struct Entry {
 impl Entry {
     /// The entry for a stage with this result.
     #[must_use]
-    pub fn new(recipe: Digest, record: &Record, fingerprint: &Fingerprint) -> Self {
+    pub fn new(recipe: Digest, record: &Record) -> Self {
+        let fingerprint = Fingerprint::from_explanation(&record.explanation);
         let of = |role: Role| {
             fingerprint
                 .fields()
@@ -68,6 +71,13 @@ impl Entry {
             outputs: record.outputs.clone(),
             metrics: record.metrics.clone(),
         }
+    }
+
+    /// Whether this is what [`new`](Self::new) would make; what the key is made of need not be compared.
+    #[must_use]
+    pub fn holds(&self, recipe: Digest, record: &Record) -> bool {
+        let figures = (&self.outputs, &self.metrics) == (&record.outputs, &record.metrics);
+        (self.recipe, self.key) == (recipe, record.key) && figures
     }
 }
 
@@ -99,6 +109,9 @@ impl Lock {
             return Ok(None);
         }
         let source = config::read(path)?;
+        if let Some(lock) = lines::read(&source.text) {
+            return Ok(Some(lock));
+        }
         let lock: Self = toml::from_str(&source.text).map_err(|error| {
             let span = crate::error::Span::new(&source, error.span().unwrap_or(0..0));
             Error::usage(format!(
@@ -125,12 +138,16 @@ impl Lock {
     /// # Errors
     /// A folder that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let body = toml::to_string(self).or_stage(|| "cannot write the lock")?;
-        let text = format!("{HEADER}{body}");
+        let text = self.to_text()?;
         if std::fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(());
         }
         write_atomic(path, text.as_bytes())
+    }
+
+    fn to_text(&self) -> Result<String> {
+        let body = toml::to_string(self).or_stage(|| "cannot write the lock")?;
+        Ok(format!("{HEADER}{body}"))
     }
 
     /// Stage → its key.

@@ -5,7 +5,7 @@ mod artifacts;
 mod tests;
 mod workspace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -99,8 +99,9 @@ pub fn run(
         jobs: request.jobs.max(1),
     };
     let summary = Run::new(&decider, runner, around, &selection, conduct).go()?;
-    if project.writes_lock && !request.locked {
-        project.lock = project.locked(&summary, &recipes);
+    drop(decider);
+    project.store.make_durable(summary.made())?;
+    if project.writes_lock && !request.locked && project.update_lock(&summary, &recipes) {
         project.lock.write(&project.lock_path)?;
     }
     project.store.save()?;
@@ -167,12 +168,7 @@ impl Project {
 
     /// The lock and its keys are looked up here.
     fn decider(&self) -> Decider<'_> {
-        Decider {
-            plan: &self.plan,
-            store: &self.store,
-            device_class: &self.device_class,
-            last: &self.last,
-        }
+        Decider::new(&self.plan, &self.store, &self.device_class, &self.last)
     }
 
     fn check_lock(&self, recipes: &[Option<Digest>], selection: &Selection) -> Result<()> {
@@ -184,20 +180,25 @@ impl Project {
         self.lock.check(&self.lock_path, &recipes)
     }
 
-    /// The lock after a run: what it resolved, and the rest as it was, without stages that are gone.
-    fn locked(&self, summary: &Summary, recipes: &[Option<Digest>]) -> Lock {
-        let mut lock = self.lock.clone();
-        lock.stages
-            .retain(|stage, _| self.plan.nodes.iter().any(|node| node.name == *stage));
-        for (index, node) in self.plan.nodes.iter().enumerate() {
-            if let (Some((record, fingerprint)), Some(recipe)) =
-                (&summary.results[index], recipes[index])
-            {
-                lock.stages
-                    .insert(node.name.clone(), Entry::new(recipe, record, fingerprint));
+    /// Writes into the lock what a run resolved and takes out stages that are gone. Says whether that changed anything.
+    fn update_lock(&mut self, summary: &Summary, recipes: &[Option<Digest>]) -> bool {
+        let names: BTreeSet<&str> = self.plan.nodes.iter().map(|node| &*node.name).collect();
+        let stages = &mut self.lock.stages;
+        let before = stages.len();
+        stages.retain(|stage, _| names.contains(stage.as_str()));
+        let mut changed = stages.len() < before;
+        let results = summary.results.iter().zip(recipes);
+        for (node, result) in self.plan.nodes.iter().zip(results) {
+            let (Some(record), Some(recipe)) = result else {
+                continue;
+            };
+            let known = stages.get(&node.name);
+            if !known.is_some_and(|entry| entry.holds(*recipe, record)) {
+                stages.insert(node.name.clone(), Entry::new(*recipe, record));
+                changed = true;
             }
         }
-        lock
+        changed
     }
 
     fn names(&self, included: &[bool]) -> Vec<String> {

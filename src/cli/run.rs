@@ -78,7 +78,11 @@ impl Args {
         )?;
         drop(reporter);
         match summary.verdict() {
-            None => Ok(()),
+            None => {
+                // The process is about to end: the system takes the memory back at once.
+                std::mem::forget((project, summary));
+                Ok(())
+            }
             // Stages that were stopped say nothing new.
             Some(verdict) if verdict.kind() == Kind::Interrupted => Err(verdict.clone().into()),
             Some(verdict) => Err(Failure {

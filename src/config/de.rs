@@ -1,7 +1,6 @@
 //! Reads settings structs from spanned tables: serde on top of [`Value`], with places and did-you-means in every error.
 
 use std::borrow::Cow;
-use std::collections::btree_map;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -224,7 +223,7 @@ impl<'de> Deserializer<'de> for TableDeserializer<'_> {
 }
 
 struct Entries<'t> {
-    rest: btree_map::Iter<'t, String, (Span, Value)>,
+    rest: std::slice::Iter<'t, (String, (Span, Value))>,
     current: Option<(&'t str, &'t Value)>,
 }
 

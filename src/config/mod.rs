@@ -1,6 +1,7 @@
 //! Pipeline files: TOML → spanned tables → params, profiles and references resolved. Knows no stage kind.
 
 mod de;
+mod entries;
 mod limits;
 mod matrix;
 mod params;
@@ -14,11 +15,12 @@ mod wire;
 use std::path::PathBuf;
 
 pub use de::{Spanned, from_table};
+pub use entries::Entries;
 pub use limits::{LIMIT_KEYS, Limits, RawLimits, Resources};
 pub use pipeline::{Overrides, Pipeline, StageTable, load, parse, read};
 pub use quantity::bytes;
 pub use value::{Data, Table, Value};
-pub use wire::{WireError, WireTable};
+pub use wire::{Sources, WireError, WireTable};
 
 use crate::error::Span;
 

@@ -22,13 +22,15 @@ pub(super) struct Scope<'s> {
 /// # Errors
 /// Unknown params, references to something else, unclosed references.
 pub(super) fn resolve(table: Table, scope: &Scope<'_>) -> Result<Table> {
-    let mut resolved = Table::empty(table.span);
-    for (key, (span, value)) in table.entries {
-        resolved
+    let entry = |(key, (span, value))| Ok((key, (span, resolve_value(value, scope)?)));
+    Ok(Table {
+        entries: table
             .entries
-            .insert(key, (span, resolve_value(value, scope)?));
-    }
-    Ok(resolved)
+            .into_iter()
+            .map(entry)
+            .collect::<Result<_>>()?,
+        span: table.span,
+    })
 }
 
 fn resolve_value(value: Value, scope: &Scope<'_>) -> Result<Value> {
@@ -281,7 +283,7 @@ fn insert(table: &mut Table, path: &[&str], value: Value, argument: &str) -> Res
         table.entries.insert((*key).to_string(), (span, value));
         return Ok(());
     }
-    let (_, inner) = table.entries.entry((*key).to_string()).or_insert_with(|| {
+    let (_, inner) = table.entries.get_or_insert_with(key, || {
         (
             span.clone(),
             Value {

@@ -62,7 +62,7 @@ pub struct StageTable {
     /// What it may use and how long it may take.
     pub limits: Limits,
     /// Everything else: the kind's own settings.
-    pub settings: Table,
+    pub settings: Arc<Table>,
 }
 
 /// Reads the pipeline file at `path`.
@@ -146,9 +146,16 @@ fn instances(name: &str, span: &Span, value: Value, params: &Table) -> Result<Ve
         return Err(Error::usage(message).at(&value.span, ""));
     };
     let instances = matrix::take(&mut table)?;
+    let (mut table, mut left) = (Some(table), instances.len());
     let stage = |instance: &matrix::Instance| {
+        left -= 1;
+        let own = if left == 0 {
+            table.take()
+        } else {
+            table.clone()
+        };
         let settings = params::resolve(
-            table.clone(),
+            own.unwrap_or_else(|| Table::empty(span.clone())),
             &Scope {
                 params,
                 matrix: Some(instance),
@@ -177,7 +184,7 @@ fn stage(name: String, span: Span, mut settings: Table) -> Result<StageTable> {
         kind,
         seed,
         limits,
-        settings,
+        settings: Arc::new(settings),
     })
 }
 
@@ -196,7 +203,7 @@ fn profile(profiles: Option<Value>, name: &str, source: &Source) -> Result<Table
             check_keys(&profile, &["params", "pipeline", "stage"], "a profile")?;
             return Ok(profile);
         }
-        known = table.entries.into_keys().collect();
+        known = table.entries.into_iter().map(|(key, _)| key).collect();
     }
     let error = Error::usage(format!("`{}` has no profile `{name}`", source.name));
     let error = error.did_you_mean(name, known.iter().map(String::as_str));

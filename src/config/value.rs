@@ -1,10 +1,10 @@
 //! TOML values that remember where they stand.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use super::entries::Entries;
 use crate::error::{Error, Result, Source, Span};
 
 /// A value and its place.
@@ -39,7 +39,7 @@ pub enum Data {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     /// Key → where the key stands, and its value.
-    pub entries: BTreeMap<String, (Span, Value)>,
+    pub entries: Entries,
     /// Where the table stands: its header or its braces.
     pub span: Span,
 }
@@ -107,7 +107,7 @@ impl Table {
     #[must_use]
     pub fn empty(span: Span) -> Self {
         Self {
-            entries: BTreeMap::new(),
+            entries: Entries::default(),
             span,
         }
     }
@@ -171,12 +171,13 @@ impl Table {
 }
 
 fn table(parsed: &DeTable<'_>, span: Span, source: &Arc<Source>) -> Result<Table> {
-    let mut entries = BTreeMap::new();
-    for (key, item) in parsed {
+    let entry = |(key, item): (&toml::Spanned<_>, &toml::Spanned<_>)| {
         let key_span = Span::new(source, key.span());
         let value = value(item.get_ref(), Span::new(source, item.span()), source)?;
-        entries.insert(key.get_ref().to_string(), (key_span, value));
-    }
+        let key: &std::borrow::Cow<'_, str> = key.get_ref();
+        Ok((key.to_string(), (key_span, value)))
+    };
+    let entries = parsed.iter().map(entry).collect::<Result<_>>()?;
     Ok(Table { entries, span })
 }
 

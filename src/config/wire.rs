@@ -8,17 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::value::{Data, Table, Value};
 use crate::error::{Error, Kind, Source, Span};
 
-/// The files that places point into, each once.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Sources(Vec<WireSource>);
+/// The files that places point into. Both ends keep those that were sent, so that each travels once.
+pub type Sources = Vec<Arc<Source>>;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct WireSource {
     name: String,
     text: String,
     folder: PathBuf,
-    #[serde(skip)]
-    shared: Option<Arc<Source>>,
 }
 
 /// A place: number of the file, start, end.
@@ -41,28 +38,29 @@ enum WireData {
 /// A table with its places, as another process can read it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WireTable {
-    sources: Sources,
+    /// The files that the other end does not know yet.
+    sources: Vec<WireSource>,
     table: WireValue,
 }
 
 impl WireTable {
-    /// Packs `table`.
+    /// Packs `table` for an end that knows the files in `sent`, to which it adds.
     #[must_use]
-    pub fn pack(table: &Table) -> Self {
-        let mut sources = Sources::default();
-        let span = sources.pack(&table.span);
-        let data = pack_table(table, &mut sources);
+    pub fn pack(table: &Table, sent: &mut Sources) -> Self {
+        let known = sent.len();
+        let span = pack_span(&table.span, sent);
+        let data = pack_table(table, sent);
         Self {
-            sources,
+            sources: pack_sources(&sent[known..]),
             table: WireValue(span, data),
         }
     }
 
-    /// Unpacks the table; none if it is malformed.
+    /// Unpacks the table; none if it is malformed. `received` are the files that came earlier, to which it adds.
     #[must_use]
-    pub fn unpack(self) -> Option<Table> {
-        let sources: Vec<Arc<Source>> = self.sources.unpack();
-        match unpack(self.table, &sources)? {
+    pub fn unpack(self, received: &mut Sources) -> Option<Table> {
+        received.extend(unpack_sources(self.sources));
+        match unpack(self.table, received)? {
             Value {
                 data: Data::Table(table),
                 ..
@@ -72,47 +70,47 @@ impl WireTable {
     }
 }
 
-impl Sources {
-    fn pack(&mut self, span: &Span) -> WireSpan {
-        let same = |known: &WireSource| {
-            known
-                .shared
-                .as_ref()
-                .is_some_and(|shared| Arc::ptr_eq(shared, &span.source))
-        };
-        let number = self.0.iter().position(same).unwrap_or_else(|| {
-            self.0.push(WireSource {
-                name: span.source.name.clone(),
-                text: span.source.text.clone(),
-                folder: span.source.folder.clone(),
-                shared: Some(Arc::clone(&span.source)),
-            });
-            self.0.len() - 1
-        });
-        (number, span.range.start, span.range.end)
-    }
+fn pack_span(span: &Span, sent: &mut Sources) -> WireSpan {
+    let same = |known: &Arc<Source>| Arc::ptr_eq(known, &span.source);
+    let number = sent.iter().position(same).unwrap_or_else(|| {
+        sent.push(Arc::clone(&span.source));
+        sent.len() - 1
+    });
+    (number, span.range.start, span.range.end)
+}
 
-    fn unpack(self) -> Vec<Arc<Source>> {
-        let source = |wire: WireSource| {
-            Arc::new(Source {
-                name: wire.name,
-                text: wire.text,
-                folder: wire.folder,
-            })
-        };
-        self.0.into_iter().map(source).collect()
-    }
+fn pack_sources(sources: &[Arc<Source>]) -> Vec<WireSource> {
+    let pack = |source: &Arc<Source>| WireSource {
+        name: source.name.clone(),
+        text: source.text.clone(),
+        folder: source.folder.clone(),
+    };
+    sources.iter().map(pack).collect()
+}
+
+fn unpack_sources(sources: Vec<WireSource>) -> impl Iterator<Item = Arc<Source>> {
+    sources.into_iter().map(|wire| {
+        Arc::new(Source {
+            name: wire.name,
+            text: wire.text,
+            folder: wire.folder,
+        })
+    })
 }
 
 fn pack_table(table: &Table, sources: &mut Sources) -> WireData {
-    let entry = |(key, (span, value)): (&String, &(Span, Value))| {
-        (key.clone(), sources.pack(span), pack_value(value, sources))
+    let entry = |(key, (span, value)): &(String, (Span, Value))| {
+        (
+            key.clone(),
+            pack_span(span, sources),
+            pack_value(value, sources),
+        )
     };
     WireData::T(table.entries.iter().map(entry).collect())
 }
 
 fn pack_value(value: &Value, sources: &mut Sources) -> WireValue {
-    let span = sources.pack(&value.span);
+    let span = pack_span(&value.span, sources);
     let data = match &value.data {
         Data::String(text) => WireData::S(text.clone()),
         Data::Integer(number) => WireData::I(*number),
@@ -163,7 +161,7 @@ fn unpack(WireValue(span, data): WireValue, sources: &[Arc<Source>]) -> Option<V
 /// An error with its places, as another process can read it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WireError {
-    sources: Sources,
+    sources: Vec<WireSource>,
     kind: u8,
     message: String,
     labels: Vec<(WireSpan, String)>,
@@ -183,12 +181,12 @@ impl WireError {
             labels: error
                 .labels()
                 .iter()
-                .map(|label| (sources.pack(&label.span), label.text.clone()))
+                .map(|label| (pack_span(&label.span, &mut sources), label.text.clone()))
                 .collect(),
             causes: error.causes().to_vec(),
             notes: error.notes().to_vec(),
             help: error.help_text().map(Into::into),
-            sources,
+            sources: pack_sources(&sources),
         }
     }
 
@@ -200,7 +198,7 @@ impl WireError {
             .into_iter()
             .find(|kind| kind.exit_code() == self.kind)
             .unwrap_or(Kind::Stage);
-        let sources = self.sources.unpack();
+        let sources: Sources = unpack_sources(self.sources).collect();
         let mut error = Error::new(kind, self.message);
         for (span, text) in self.labels {
             if let Some(span) = place(span, &sources) {
@@ -225,9 +223,17 @@ mod tests {
         let text = "a = 1\nb = [1.5, true, \"x\"]\nc = { d = 2024-01-01 }\n";
         let source = Arc::new(Source::new("dir/p.toml", text));
         let table = Table::parse(&source).expect("valid");
-        let json = serde_json::to_string(&WireTable::pack(&table)).expect("JSON");
-        let back: WireTable = serde_json::from_str(&json).expect("JSON");
-        assert_eq!(back.unpack(), Some(table));
+        let (mut sent, mut received) = (Sources::new(), Sources::new());
+        for _ in 0..2 {
+            let json = serde_json::to_string(&WireTable::pack(&table, &mut sent)).expect("JSON");
+            let back: WireTable = serde_json::from_str(&json).expect("JSON");
+            assert_eq!(back.unpack(&mut received), Some(table.clone()));
+        }
+        assert_eq!(
+            (sent.len(), received.len()),
+            (1, 1),
+            "the file travels once"
+        );
 
         let error = Error::new(Kind::Gate, "m")
             .at(&Span::new(&source, 0..1), "here")

@@ -1,6 +1,10 @@
 //! Cached or not, and why: the key of a stage whose inputs are known, and the record that it finds.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::fingerprint::{Fingerprint, Reason, Role, Walk};
@@ -17,7 +21,15 @@ pub struct Decider<'a> {
     pub device_class: &'a str,
     /// Stage → its key when the pipeline last resolved, from the lock.
     pub last: &'a BTreeMap<String, Digest>,
+    /// By stage index: its walk without inputs, made for its recipe and not yet used for its key.
+    walks: Mutex<Vec<Option<(Instant, Walk)>>>,
 }
+
+/// How long a look at a stage's local files holds. Those that change while it runs are noticed afterwards.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// From how many stages on waking threads costs less than it saves.
+const MANY: usize = 64;
 
 /// The verdict on a stage whose inputs are known.
 pub enum Decision {
@@ -27,7 +39,24 @@ pub enum Decision {
     Run(Vec<Reason>),
 }
 
-impl Decider<'_> {
+impl<'a> Decider<'a> {
+    /// Keys of the stages in `plan`; records from `store`.
+    #[must_use]
+    pub fn new(
+        plan: &'a Plan,
+        store: &'a Store,
+        device_class: &'a str,
+        last: &'a BTreeMap<String, Digest>,
+    ) -> Self {
+        Self {
+            walks: Mutex::new(vec![None; plan.nodes.len()]),
+            plan,
+            store,
+            device_class,
+            last,
+        }
+    }
+
     /// The fingerprint of stage `index`; `input` gives the digest of what comes in along an edge.
     ///
     /// # Errors
@@ -38,9 +67,12 @@ impl Decider<'_> {
         input: impl Fn(&Edge) -> Digest,
     ) -> Result<Fingerprint> {
         let node = &self.plan.nodes[index];
-        Ok(self
-            .walk(node, input)?
-            .finish(node.seed, Some(self.device_class)))
+        let kept = self.walks()[index].take();
+        let walk = match kept {
+            Some((at, walk)) if at.elapsed() < FRESH => walk,
+            _ => self.walk(node)?,
+        };
+        Ok(with_inputs(walk, node, input).finish(node.seed, Some(self.device_class)))
     }
 
     /// The recipes of the stages in `included` and of all that they need; none for the others.
@@ -49,21 +81,28 @@ impl Decider<'_> {
     /// A file of a stage that cannot be read.
     pub fn recipes(&self, included: &[bool]) -> Result<Vec<Option<Digest>>> {
         let wanted = self.plan.with_needs(included);
+        let wanted: Vec<usize> = (0..included.len()).filter(|index| wanted[*index]).collect();
+        let walk = |index: &usize| self.walk(&self.plan.nodes[*index]);
+        let walks: Vec<Result<Walk>> = if wanted.len() < MANY {
+            wanted.iter().map(walk).collect()
+        } else {
+            wanted.par_iter().map(walk).collect()
+        };
+        let at = Instant::now();
         let mut recipes: Vec<Option<Digest>> = vec![None; included.len()];
-        for index in (0..included.len()).filter(|index| wanted[*index]) {
-            let node = &self.plan.nodes[index];
+        let mut kept = self.walks();
+        for (index, walk) in wanted.into_iter().zip(walks) {
+            let (walk, node) = (walk?, &self.plan.nodes[index]);
             let input = |edge: &Edge| recipe_of_output(recipes[edge.from].as_ref(), &edge.output);
-            recipes[index] = Some(
-                self.walk(node, input)?
-                    .finish(node.seed, None)
-                    .digest()
-                    .into(),
-            );
+            let recipe = with_inputs(walk.clone(), node, input).finish(node.seed, None);
+            recipes[index] = Some(recipe.digest().into());
+            kept[index] = Some((at, walk));
         }
         Ok(recipes)
     }
 
-    fn walk(&self, node: &Node, input: impl Fn(&Edge) -> Digest) -> Result<Walk> {
+    /// The walk of a stage over its settings and its local files.
+    fn walk(&self, node: &Node) -> Result<Walk> {
         let mut walk = Walk::new(node.kind.name(), node.kind.version());
         node.stage.describe(&mut walk);
         for file in node.stage.files() {
@@ -72,10 +111,12 @@ impl Decider<'_> {
             let digest = self.store.hash_path(&file.path).map_err(blame)?;
             walk.file(&file.role, digest.to_string());
         }
-        for edge in &node.inputs {
-            walk.input(&edge.port, input(edge).to_string());
-        }
         Ok(walk)
+    }
+
+    fn walks(&self) -> MutexGuard<'_, Vec<Option<(Instant, Walk)>>> {
+        // A walk is put in whole, so a panic elsewhere leaves nothing half done.
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks for a record of stage `index` under the key of `fingerprint`.
@@ -155,6 +196,13 @@ impl Decider<'_> {
             .record(key)?
             .map(|record| Fingerprint::from_explanation(&record.explanation)))
     }
+}
+
+fn with_inputs(mut walk: Walk, node: &Node, input: impl Fn(&Edge) -> Digest) -> Walk {
+    for edge in &node.inputs {
+        walk.input(&edge.port, input(edge).to_string());
+    }
+    walk
 }
 
 /// What stands for an output of a stage in the recipes of those that need it.

@@ -10,7 +10,7 @@ use crate::event::{self, Event, Sink};
 use crate::fingerprint::{Fingerprint, Role};
 use crate::plan::Node;
 use crate::stages::{Job, StageContext};
-use crate::store::{Digest, Record, Store, Unrestored};
+use crate::store::{Digest, Durable, Record, Store, Unrestored};
 
 /// What stages run with, besides themselves.
 #[derive(Clone, Copy)]
@@ -127,13 +127,14 @@ impl Runner for InProcess {
             finished_at: jiff::Timestamp::try_from(event::now()).unwrap_or_default(),
             bytes: 0,
         };
+        let durable = Durable::after(record.seconds);
         for (port, path) in &job.outputs {
-            let published = around.store.publish(path)?;
+            let published = around.store.publish_durably(path, durable)?;
             record.bytes += published.bytes;
             record.outputs.insert(port.clone(), published.digest);
         }
         match moved {
-            None => around.store.put_record(&record)?,
+            None => around.store.put_record_durably(&record, durable)?,
             Some(file) => around.events.send(&Event::Notice {
                 stage: Some(node.name.clone()),
                 text: format!(

@@ -61,6 +61,11 @@ impl Pool {
             .clamp(1, self.machine.cpus.max(1))
     }
 
+    /// Whether no stage at all can start now.
+    pub(super) fn is_full(&self) -> bool {
+        self.taken.len() >= self.jobs
+    }
+
     /// Whether a stage with these needs can start now. One that needs more than there is may run alone.
     pub(super) fn fits(&self, needs: &Resources) -> bool {
         if self.taken.is_empty() {

@@ -27,7 +27,7 @@ pub use worker::Workers;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Outcome};
-use crate::fingerprint::{Fingerprint, Reason};
+use crate::fingerprint::Reason;
 use crate::plan::{Node, Selection};
 use crate::store::{Digest, Record};
 
@@ -55,8 +55,8 @@ impl Default for Conduct {
 /// What a run came to.
 #[derive(Default)]
 pub struct Summary {
-    /// By stage index: the record and the fingerprint of each stage that has a result.
-    pub results: Vec<Option<(Record, Fingerprint)>>,
+    /// By stage index: the record of each stage that has a result.
+    pub results: Vec<Option<Record>>,
     /// By stage index: how it ended, if it was part of the run.
     pub outcomes: Vec<Option<Outcome>>,
     /// What went wrong, in order: the stage (empty for the run itself) and the error.
@@ -64,6 +64,16 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The records that were made in this run.
+    pub fn made(&self) -> impl Iterator<Item = &Record> {
+        let results = self.results.iter().zip(&self.outcomes);
+        results.filter_map(|(record, outcome)| {
+            record
+                .as_ref()
+                .filter(|_| *outcome != Some(Outcome::Cached) && outcome.is_some())
+        })
+    }
+
     /// How many stages ended in one of `outcomes`.
     #[must_use]
     pub fn count(&self, outcomes: &[Outcome]) -> usize {
@@ -103,7 +113,7 @@ struct Queued {
 }
 
 /// What a thread sends when its stage has ended.
-type Ended = (usize, Result<(Record, Fingerprint)>);
+type Ended = (usize, Result<Record>);
 
 impl<'a> Run<'a> {
     /// A run of the stages in `selection`.
@@ -146,6 +156,7 @@ impl<'a> Run<'a> {
     /// What keeps the run from beginning: with `--single`, inputs that are not in the cache. What goes wrong in stages
     /// is in the summary.
     pub fn go(mut self) -> Result<Summary> {
+        self.shared.look_ahead(&self.selection.included);
         self.shared.take_for_granted(&self.selection.included)?;
         let shared = self.shared.clone();
         std::thread::scope(|scope| {
@@ -235,9 +246,9 @@ impl<'a> Run<'a> {
             .decide(index, self.conduct.force && self.selection.named[index])
         {
             Err(error) => self.fail(index, at, error),
-            Ok((Decision::Cached(record), fingerprint)) => {
+            Ok((Decision::Cached(record), _)) => {
                 let key = record.key;
-                self.shared.put(index, *record, fingerprint);
+                self.shared.put(index, *record);
                 self.succeed(index, at, Outcome::Cached, key, String::new());
             }
             Ok((Decision::Run(reasons), fingerprint)) => {
@@ -259,6 +270,9 @@ impl<'a> Run<'a> {
 
     /// Takes the stage out of the queue that should start now: of those that fit, the one on the longest way to the end.
     fn next_to_start(&mut self) -> Option<Queued> {
+        if self.pool.is_full() {
+            return None;
+        }
         let fits = |queued: &Queued| {
             self.pool
                 .fits(&self.shared.node(queued.index).limits.resources)
@@ -285,15 +299,15 @@ impl<'a> Run<'a> {
         Some(self.queue.remove(best))
     }
 
-    fn take_back(&mut self, index: usize, end: Result<(Record, Fingerprint)>) {
+    fn take_back(&mut self, index: usize, end: Result<Record>) {
         let Some(queued) = self.started.remove(&index) else {
             return;
         };
         self.pool
             .give_back(&self.shared.node(index).limits.resources);
         match end {
-            Ok((record, fingerprint)) => {
-                self.shared.put(index, record, fingerprint);
+            Ok(record) => {
+                self.shared.put(index, record);
                 self.succeed(index, queued.at, Outcome::Ran, queued.key, queued.reason);
             }
             Err(error) => self.fail(index, queued.at, error),
@@ -307,9 +321,9 @@ impl<'a> Run<'a> {
     fn follow(&mut self, index: usize) {
         let at = Instant::now();
         match self.shared.decide(index, false) {
-            Ok((Decision::Cached(record), fingerprint)) => {
+            Ok((Decision::Cached(record), _)) => {
                 let key = record.key;
-                self.shared.put(index, *record, fingerprint);
+                self.shared.put(index, *record);
                 self.succeed(index, at, Outcome::Cached, key, String::new());
             }
             Ok((Decision::Run(_), _)) => {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::Task;
-use crate::config::{WireError, WireTable};
+use super::job::{Surroundings, Task};
+use crate::config::{Sources, WireError, WireTable};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
@@ -29,15 +30,15 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// The order for `task`.
-    pub(super) fn new(task: &Task<'_>, store: PathBuf, device: String, offline: bool) -> Self {
+    /// The order for `task`, for a worker that has got the files in `sent`.
+    pub(super) fn new(task: &Task<'_>, around: &Surroundings<'_>, sent: &mut Sources) -> Self {
         Self {
-            store,
-            device,
-            offline,
+            store: around.store.root().into(),
+            device: around.device.into(),
+            offline: around.offline,
             name: task.node.name.clone(),
             kind: task.node.kind.name().into(),
-            settings: WireTable::pack(&task.node.settings),
+            settings: WireTable::pack(&task.node.settings, sent),
             seed: task.node.seed,
             inputs: task.inputs.clone(),
             explanation: task.fingerprint.explanation(),
@@ -45,12 +46,13 @@ impl Order {
         }
     }
 
-    /// The stage that is ordered.
-    pub(super) fn node(&self) -> Result<Node> {
+    /// The stage that is ordered; `received` are the files that came with earlier orders.
+    pub(super) fn node(&self, received: &mut Sources) -> Result<Node> {
         let malformed =
             || Error::stage("the order is malformed: runner and worker are not the same refire");
-        let settings = self.settings.clone().unpack().ok_or_else(malformed)?;
-        Node::new(self.name.clone(), &self.kind, &settings, self.seed).ok_or_else(malformed)?
+        let settings = self.settings.clone();
+        let settings = Arc::new(settings.unpack(received).ok_or_else(malformed)?);
+        Node::new(self.name.clone(), &self.kind, settings, self.seed).ok_or_else(malformed)?
     }
 
     /// The task that is ordered, on its `node`.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::job::{Failure, InProcess, Runner, Surroundings};
 use super::protocol::{Message, Order, Usage};
-use crate::config::WireError;
+use crate::config::{Sources, WireError};
 use crate::error::{Context, Result};
 use crate::event::{Event, Sink};
 use crate::store::Store;
@@ -40,9 +40,10 @@ pub fn serve(stop: &Arc<AtomicBool>) -> Result<()> {
     let output = Output {
         last_progress: Mutex::new(None),
     };
+    let mut known = Known::default();
     for line in orders {
         let order: Order = serde_json::from_str(&line).or_stage(|| "cannot read the order")?;
-        let message = match obey(&order, &output, stop) {
+        let message = match obey(&order, &mut known, &output, stop) {
             Ok(message) => message,
             Err(Failure::DamagedInput(port)) => Message::Damaged(port),
             Err(Failure::Failed(error)) => Message::Failed(Box::new(WireError::pack(&error))),
@@ -55,12 +56,36 @@ pub fn serve(stop: &Arc<AtomicBool>) -> Result<()> {
     Ok(())
 }
 
-fn obey(order: &Order, output: &Output, stop: &Arc<AtomicBool>) -> Result<Message, Failure> {
-    let node = order.node()?;
-    let store = Store::open(&order.store)?;
+/// What stays from one order to the next.
+#[derive(Default)]
+struct Known {
+    sources: Sources,
+    store: Option<Store>,
+}
+
+impl Known {
+    /// The cache that `order` names, opened once.
+    fn store(&mut self, order: &Order) -> Result<&Store> {
+        let opened = self
+            .store
+            .take()
+            .filter(|store| store.root() == order.store);
+        let store = opened.map_or_else(|| Store::open(&order.store), Ok)?;
+        Ok(self.store.insert(store))
+    }
+}
+
+fn obey(
+    order: &Order,
+    known: &mut Known,
+    output: &Output,
+    stop: &Arc<AtomicBool>,
+) -> Result<Message, Failure> {
+    let node = order.node(&mut known.sources)?;
+    let store = known.store(order)?;
     let cancelled = || stop.load(Ordering::Relaxed);
     let around = Surroundings {
-        store: &store,
+        store,
         events: output,
         cancelled: &cancelled,
         device: &order.device,
@@ -68,6 +93,8 @@ fn obey(order: &Order, output: &Output, stop: &Arc<AtomicBool>) -> Result<Messag
     };
     let before = usage();
     let record = InProcess.run(&order.task(&node), &around)?;
+    // What is not written down is hashed again.
+    let _ = store.save();
     for text in store.take_notices() {
         output.send(&Event::Notice {
             stage: Some(node.name.clone()),

@@ -12,8 +12,8 @@ use crate::fingerprint::Fingerprint;
 use crate::plan::{Edge, Node};
 use crate::store::{Digest, Record};
 
-/// By stage index: the record and the fingerprint of each stage that has a result.
-type Results = Vec<Option<(Record, Fingerprint)>>;
+/// By stage index: the record of each stage that has a result.
+type Results = Vec<Option<Record>>;
 
 #[derive(Clone)]
 pub(super) struct Shared<'a> {
@@ -50,14 +50,14 @@ impl<'a> Shared<'a> {
         self.around.events.send(event);
     }
 
-    pub(super) fn put(&self, index: usize, record: Record, fingerprint: Fingerprint) {
-        self.results()[index] = Some((record, fingerprint));
+    pub(super) fn put(&self, index: usize, record: Record) {
+        self.results()[index] = Some(record);
     }
 
     pub(super) fn metrics(&self, index: usize) -> BTreeMap<String, f64> {
         self.results()[index]
             .as_ref()
-            .map(|(record, _)| record.metrics.clone())
+            .map(|record| record.metrics.clone())
             .unwrap_or_default()
     }
 
@@ -74,12 +74,21 @@ impl<'a> Shared<'a> {
         ))
     }
 
+    /// Reads the records that the stages in `included` had when the pipeline last resolved, on all processors at once:
+    /// most often they are the ones that are asked for next.
+    pub(super) fn look_ahead(&self, included: &[bool]) {
+        let nodes = self.decider.plan.nodes.iter().zip(included);
+        let included = nodes.filter(|(_, included)| **included);
+        let keys = included.filter_map(|(node, _)| self.decider.last.get(&node.name));
+        self.around.store.look_ahead(keys.copied().collect());
+    }
+
     /// With `--single`, looks up the results of stages that are needed but not `included`.
     pub(super) fn take_for_granted(&self, included: &[bool]) -> Result<()> {
         let wanted = self.decider.plan.with_needs(included);
         for index in (0..wanted.len()).filter(|index| wanted[*index] && !included[*index]) {
             match self.decide(index, false)? {
-                (Decision::Cached(record), fingerprint) => self.put(index, *record, fingerprint),
+                (Decision::Cached(record), _) => self.put(index, *record),
                 (Decision::Run(_), _) => {
                     let name = &self.node(index).name;
                     return Err(Error::usage(format!(
@@ -112,7 +121,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Runs stage `index` on so many `threads`, again after a failure if its settings say so.
-    pub(super) fn make(&self, index: usize, threads: usize) -> Result<(Record, Fingerprint)> {
+    pub(super) fn make(&self, index: usize, threads: usize) -> Result<Record> {
         let node = self.node(index);
         let mut pause = Duration::from_secs(1);
         for left in (0..=node.limits.retries).rev() {
@@ -143,7 +152,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Runs stage `index` once; when an input turns out damaged, first what makes that input.
-    fn attempt(&self, index: usize, threads: usize) -> Result<(Record, Fingerprint)> {
+    fn attempt(&self, index: usize, threads: usize) -> Result<Record> {
         let node = self.node(index);
         // Each round repairs one input, so a stage is tried at most once more than it has inputs.
         for _ in 0..=node.inputs.len() {
@@ -161,7 +170,7 @@ impl<'a> Shared<'a> {
                 timeout: node.limits.timeout,
             };
             match self.runner.run(&task, &self.around) {
-                Ok(record) => return Ok((record, task.fingerprint)),
+                Ok(record) => return Ok(record),
                 Err(Failure::Failed(error)) => return Err(error),
                 Err(Failure::DamagedInput(port)) => self.repair(index, &port, threads)?,
             }
@@ -186,8 +195,8 @@ impl<'a> Shared<'a> {
             stage: Some(self.node(edge.from).name.clone()),
             text: "its result is damaged in the cache and is made again".into(),
         });
-        let (record, fingerprint) = self.make(edge.from, threads)?;
-        self.put(edge.from, record, fingerprint);
+        let record = self.make(edge.from, threads)?;
+        self.put(edge.from, record);
         Ok(())
     }
 
@@ -198,8 +207,8 @@ impl<'a> Shared<'a> {
     /// What comes in along `edge`; its stage has a result.
     fn digest(&self, edge: &Edge) -> Digest {
         let results = self.results();
-        let record = results[edge.from].as_ref().map(|(record, _)| record);
-        record
+        results[edge.from]
+            .as_ref()
             .and_then(|record| record.outputs.get(&edge.output))
             .copied()
             .unwrap_or(Digest::from([0; 32]))

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::job::{Failure, Runner, Surroundings, Task};
 use super::protocol::{Message, Order};
+use crate::config::Sources;
 use crate::error::{Context, Error, Kind, Result};
 use crate::event::Event;
 use crate::store::Record;
@@ -37,6 +38,8 @@ enum Line {
 }
 
 struct Worker {
+    /// The files that came with its orders so far.
+    sent: Sources,
     child: Child,
     orders: ChildStdin,
     lines: Receiver<Line>,
@@ -133,6 +136,7 @@ impl Worker {
             }
         });
         Ok(Self {
+            sent: Sources::new(),
             child,
             orders,
             lines,
@@ -141,12 +145,7 @@ impl Worker {
 
     /// Has the worker do `task`; passes its events on until it is done.
     fn work(&mut self, task: &Task<'_>, around: &Surroundings<'_>) -> Result<Record, Failure> {
-        let order = Order::new(
-            task,
-            around.store.root().into(),
-            around.device.into(),
-            around.offline,
-        );
+        let order = Order::new(task, around, &mut self.sent);
         let mut line = serde_json::to_vec(&order).or_stage(|| "cannot write the worker's order")?;
         line.push(b'\n');
         // A worker that is gone is noticed below, with the reason why.

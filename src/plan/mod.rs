@@ -8,6 +8,10 @@ mod tests;
 
 pub use select::{Goal, Selection};
 
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
 use crate::config::{Limits, Pipeline, StageTable, Table};
 use crate::error::{Error, Result, Span};
 use crate::fingerprint::stage_seed;
@@ -30,7 +34,7 @@ pub struct Node {
     /// What it may use and how long it may take.
     pub limits: Limits,
     /// Its settings, as the pipeline has them.
-    pub settings: Table,
+    pub settings: Arc<Table>,
     /// What it is.
     pub stage: Box<dyn Stage>,
     /// Its seed.
@@ -52,6 +56,9 @@ pub struct Edge {
     pub output: String,
 }
 
+/// From how many stages on waking threads costs less than it saves.
+const MANY: usize = 64;
+
 impl Plan {
     /// Parses and connects the stages of `pipeline`.
     ///
@@ -59,11 +66,13 @@ impl Plan {
     /// Unknown kinds, what the kinds refuse, references to stages or ports that are not there, ports of another type,
     /// cycles. All of kind [`Usage`](crate::error::Kind::Usage), with their place.
     pub fn new(pipeline: &Pipeline) -> Result<Self> {
-        let mut nodes = pipeline
-            .stages
-            .iter()
-            .map(|table| node(table, pipeline.seed))
-            .collect::<Result<Vec<_>>>()?;
+        let node = |table| node(table, pipeline.seed);
+        let nodes: Vec<Result<Node>> = if pipeline.stages.len() < MANY {
+            pipeline.stages.iter().map(node).collect()
+        } else {
+            pipeline.stages.par_iter().map(node).collect()
+        };
+        let mut nodes = nodes.into_iter().collect::<Result<Vec<_>>>()?;
         edges::connect(&mut nodes)?;
         let order = graph::order(&nodes)?;
         Ok(Self {
@@ -99,7 +108,7 @@ impl Plan {
 impl Node {
     /// The stage called `name`, without edges; none if there is no such kind.
     #[must_use]
-    pub fn new(name: String, kind: &str, settings: &Table, seed: u64) -> Option<Result<Self>> {
+    pub fn new(name: String, kind: &str, settings: Arc<Table>, seed: u64) -> Option<Result<Self>> {
         let kind = find(kind)?;
         let span = settings.span.clone();
         let node = |stage: Box<dyn Stage>| Self {
@@ -111,10 +120,10 @@ impl Node {
             outputs: stage.outputs(),
             stage,
             span: span.clone(),
-            settings: settings.clone(),
+            settings: Arc::clone(&settings),
         };
         Some(
-            kind.parse(settings)
+            kind.parse(&settings)
                 .map(node)
                 .map_err(|error| error.or_at(&span, "")),
         )

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ pub struct Journal<'a> {
 }
 
 struct Files {
-    events: File,
+    events: BufWriter<File>,
     logs: BTreeMap<String, File>,
 }
 
@@ -32,6 +32,7 @@ impl<'a> Journal<'a> {
         let path = folder.join("events.jsonl");
         let events =
             File::create(&path).or_stage(|| format!("cannot create `{}`", path.display()))?;
+        let events = BufWriter::new(events);
         Ok(Self {
             run,
             folder,
@@ -64,8 +65,21 @@ impl<'a> Journal<'a> {
         }
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        files.events.write_all(&line)
+        files.events.write_all(&line)?;
+        // That a stage is cached can wait for what happens next: nothing is lost with it.
+        if is_cached(event) {
+            return Ok(());
+        }
+        files.events.flush()
     }
+}
+
+/// Whether `event` says that a stage is up to date, as nearly all of a run with little to do are.
+pub(super) fn is_cached(event: &Event) -> bool {
+    let Event::StageFinished { outcome, .. } = event else {
+        return false;
+    };
+    *outcome == Outcome::Cached
 }
 
 impl Sink for Journal<'_> {

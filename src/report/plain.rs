@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::figures::{metrics, part, seconds};
+use super::journal::is_cached;
 use super::results::Results;
 use crate::event::{Event, Outcome, Sink};
 
@@ -20,6 +21,7 @@ struct State<S, R> {
     status: S,
     result: R,
     written: Instant,
+    held: String,
     results: Results,
 }
 
@@ -31,6 +33,7 @@ impl<S: Write + Send, R: Write + Send> Plain<S, R> {
                 status,
                 result,
                 written: Instant::now(),
+                held: String::new(),
                 results: Results::default(),
             }),
         }
@@ -50,7 +53,13 @@ impl<S: Write + Send, R: Write + Send> Sink for Plain<S, R> {
         }
         if let Some(text) = text(event, late, &state.results) {
             state.written = Instant::now();
-            let _ = writeln!(state.status, "{text}");
+            state.held.push_str(&text);
+            state.held.push('\n');
+        }
+        // What is cached is said together with what happens next.
+        if !is_cached(event) && !state.held.is_empty() {
+            let held = std::mem::take(&mut state.held);
+            let _ = state.status.write_all(held.as_bytes());
         }
     }
 }

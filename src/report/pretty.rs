@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::figures::{amount, metrics};
+use super::journal::is_cached;
 use super::line::Line;
 use super::results::Results;
 use super::views::{BAD, GOOD};
@@ -29,6 +30,10 @@ struct State {
     bars: BTreeMap<String, (ProgressBar, Shape)>,
     /// Columns for names of stages.
     names: usize,
+    /// Columns of the terminal, as of the last line that was not about a cached stage.
+    width: usize,
+    /// Lines that are not shown yet.
+    held: String,
     results: Results,
 }
 
@@ -51,6 +56,8 @@ impl Pretty {
                 coloured,
                 bars: BTreeMap::new(),
                 names: 0,
+                width: super::width(),
+                held: String::new(),
                 results: Results::default(),
             }),
         }
@@ -61,7 +68,14 @@ impl Sink for Pretty {
     fn send(&self, event: &Event) {
         if let Ok(mut state) = self.state.lock() {
             state.results.take(event);
+            if !is_cached(event) {
+                state.width = super::width();
+            }
             state.show(event);
+            // What is cached is said together with what happens next.
+            if !is_cached(event) {
+                state.flush();
+            }
         }
     }
 }
@@ -113,14 +127,24 @@ impl State {
                     self.line(&Line::log(text));
                 }
             }
-            Event::RunFinished { failed, .. } => self.end(*failed > 0),
+            Event::RunFinished { failed, .. } => {
+                self.flush();
+                self.end(*failed > 0);
+            }
         }
     }
 
     /// Writes a line above the live region.
-    fn line(&self, line: &Line) {
-        let text = line.render(self.names, super::width());
-        self.live.suspend(|| super::print_status(&text));
+    fn line(&mut self, line: &Line) {
+        self.held.push_str(&line.render(self.names, self.width));
+    }
+
+    /// Shows the lines that were written since the last time.
+    fn flush(&mut self) {
+        if !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            self.live.suspend(|| super::print_status(&held));
+        }
     }
 
     fn start(&mut self, stage: &str) {

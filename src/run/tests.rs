@@ -261,7 +261,7 @@ fn damage_in_the_cache_is_found_and_mended() {
                 .results
                 .iter()
                 .flatten()
-                .map(|(record, _)| record.outputs.clone())
+                .map(|record| record.outputs.clone())
                 .collect()
         };
         assert_eq!(outputs(&again), outputs(&first));

@@ -20,6 +20,7 @@
 mod collect;
 mod digest;
 mod disk;
+mod durable;
 mod hash;
 mod inputs;
 mod manifest;
@@ -44,6 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 pub use collect::{Collected, Filed, Keep};
 pub use digest::Digest;
 pub use disk::{disk_error, write_atomic, write_if_changed};
+pub use durable::Durable;
 pub use manifest::{Entry, Manifest};
 pub use memo::{memo, recall};
 pub use publish::Published;
@@ -65,6 +67,8 @@ pub struct Store {
     verified: Mutex<BTreeMap<Digest, Stamp>>,
     /// Manifests that were read with a record.
     described: Mutex<BTreeMap<Digest, Arc<Manifest>>>,
+    /// Records that were read before they are asked for.
+    foreseen: Mutex<BTreeMap<Digest, Record>>,
     /// Local files that were written to just before they were hashed.
     racy: Mutex<BTreeSet<PathBuf>>,
     notices: Mutex<Vec<String>>,
@@ -97,6 +101,7 @@ impl Store {
             root,
             verified: Mutex::default(),
             described: Mutex::default(),
+            foreseen: Mutex::default(),
             racy: Mutex::default(),
             notices: Mutex::default(),
             swept: Once::new(),

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::digest::Digest;
-use super::disk::{
-    OnDisk, hard_links, is_executable, is_sealed, make_folder, place, seal, sync_all, touch,
-};
+use super::disk::{OnDisk, hard_links, is_executable, is_sealed, place, seal, touch};
+use super::durable::Durable;
 use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
 use super::spread::try_map;
@@ -64,19 +63,27 @@ impl Store {
     /// Links out of the folder, special files, names that some system cannot hold or that differ only in case, a full
     /// disk, a cache that is not writable.
     pub fn publish(&self, folder: &Path) -> Result<Published> {
+        self.publish_durably(folder, Durable::Now)
+    }
+
+    /// The same, on the disk for good now or later.
+    ///
+    /// # Errors
+    /// Those of [`publish`](Self::publish).
+    pub fn publish_durably(&self, folder: &Path, durable: Durable) -> Result<Published> {
         let files = walk(folder, Links::Inside, &[])?;
         let incoming = try_map(files, |file| self.take_in(folder, &file))?;
         let manifest = Manifest::new(incoming.iter().map(|file| file.entry.clone()).collect())?;
-        let mut touched = self.add_objects(incoming)?;
+        let mut touched = self.add_objects(incoming, durable)?;
         let published = Published {
             digest: manifest.digest(),
             bytes: manifest.bytes(),
             files: manifest.files().len(),
         };
-        touched.extend(self.add_manifest(&published.digest, &manifest)?);
+        touched.extend(self.add_manifest(&published.digest, &manifest, durable)?);
         // The manifest is the last, so the sync of it carries the renames before it on most file systems.
         touched.reverse();
-        sync_all(&self.root, &touched)?;
+        durable.sync(&self.root, &touched)?;
         // What is left are folders and files that the store had already; a rest is swept with the scratch folder.
         let _ = fs::remove_dir_all(folder);
         Ok(published)
@@ -138,7 +145,7 @@ impl Store {
     }
 
     /// Moves files into the store, synced, unless it has them whole. Gives the folders that have to be synced.
-    fn add_objects(&self, incoming: Vec<Incoming>) -> Result<Vec<PathBuf>> {
+    fn add_objects(&self, incoming: Vec<Incoming>, durable: Durable) -> Result<Vec<PathBuf>> {
         let unique: BTreeMap<Digest, Incoming> = incoming
             .into_iter()
             .map(|file| (file.entry.digest, file))
@@ -152,13 +159,13 @@ impl Store {
             .iter()
             .map(|file| file.source.path().to_owned())
             .collect();
-        sync_all(&self.root, &paths)?;
+        durable.sync(&self.root, &paths)?;
         let shards: BTreeSet<PathBuf> = new
             .iter()
             .filter_map(|file| Some(self.object_path(&file.entry.digest).parent()?.to_owned()))
             .collect();
         for shard in &shards {
-            make_folder(shard).doing("make the folder", shard)?;
+            durable.make_folder(shard).doing("make the folder", shard)?;
         }
         for file in &new {
             self.add_object(&file.entry.digest, file.source.path())?;
@@ -191,13 +198,20 @@ impl Store {
 
     /// Writes the manifest unless it is there, in which case it is made young. Gives what has to be synced; a manifest
     /// that a power cut spoils is noticed, because its digest is its name.
-    fn add_manifest(&self, artifact: &Digest, manifest: &Manifest) -> Result<Vec<PathBuf>> {
+    fn add_manifest(
+        &self,
+        artifact: &Digest,
+        manifest: &Manifest,
+        durable: Durable,
+    ) -> Result<Vec<PathBuf>> {
         let path = self.manifest_path(artifact);
         if self.read_manifest(artifact).is_ok() && touch(&path).is_ok() {
             return Ok(Vec::new());
         }
         let folder = path.parent().unwrap_or(&self.root).to_owned();
-        make_folder(&folder).doing("make the folder", &folder)?;
+        durable
+            .make_folder(&folder)
+            .doing("make the folder", &folder)?;
         place(&path, &self.tmp()?, &manifest.to_json()).doing("write", &path)?;
         Ok(vec![path, folder])
     }

@@ -5,10 +5,12 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::disk::{OnDisk, make_folder, read_small, replace, touch};
+use super::disk::{OnDisk, place, read_small, replace, touch};
+use super::durable::Durable;
 use super::manifest::{Entry, Manifest};
 use super::{Store, lock};
 use crate::error::{Error, Result};
@@ -42,6 +44,9 @@ pub struct Record {
 /// An artifact of at most so many files is described in the records that name it, which spares opening its manifest.
 const FEW: usize = 8;
 
+/// From how many records on waking threads costs less than it saves.
+const MANY: usize = 64;
+
 #[derive(Serialize, Deserialize)]
 struct Stored<R, F> {
     version: u32,
@@ -56,6 +61,9 @@ impl Store {
     /// # Errors
     /// If the file is there but cannot be read.
     pub fn record(&self, key: &Digest) -> Result<Option<Record>> {
+        if let Some(record) = lock(&self.foreseen).remove(key) {
+            return Ok(Some(record));
+        }
         let path = self.record_path(key);
         let json = match read_small(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -82,6 +90,16 @@ impl Store {
         }
     }
 
+    /// Reads the records of `keys` on all processors at once, so that each can be had without waiting, once.
+    pub fn look_ahead(&self, keys: Vec<Digest>) {
+        if keys.len() < MANY {
+            return;
+        }
+        let read = |key: Digest| Some((key, self.record(&key).ok()??));
+        let records: BTreeMap<Digest, Record> = keys.into_par_iter().filter_map(read).collect();
+        *lock(&self.foreseen) = records;
+    }
+
     /// Notes that a record was used, so that it is collected later than others. Locks do not name memos, so this is all
     /// that keeps them.
     pub(super) fn touch_record(&self, key: &Digest) {
@@ -94,6 +112,14 @@ impl Store {
     /// # Errors
     /// If the cache is not writable or the disk is full.
     pub fn put_record(&self, record: &Record) -> Result<()> {
+        self.put_record_durably(record, Durable::Now)
+    }
+
+    /// The same, on the disk for good now or later.
+    ///
+    /// # Errors
+    /// Those of [`put_record`](Self::put_record).
+    pub fn put_record_durably(&self, record: &Record, durable: Durable) -> Result<()> {
         let manifests: Vec<Arc<Manifest>> = record
             .outputs
             .values()
@@ -109,8 +135,14 @@ impl Store {
             .map_err(|error| Error::stage("cannot write a record").because(&error))?;
         let path = self.record_path(&record.key);
         let folder = path.parent().unwrap_or(&self.root);
-        make_folder(folder).doing("make the folder", folder)?;
-        replace(&path, &self.tmp()?, &json).doing("write", &path)
+        durable
+            .make_folder(folder)
+            .doing("make the folder", folder)?;
+        let put = match durable {
+            Durable::Now => replace,
+            Durable::Later => place,
+        };
+        put(&path, &self.tmp()?, &json).doing("write", &path)
     }
 }
 
