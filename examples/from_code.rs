@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     )?;
 
     for (node, result) in project.plan.nodes.iter().zip(&summary.results) {
-        for (metric, value) in result.iter().flat_map(|(record, _)| &record.metrics) {
+        for (metric, value) in result.iter().flat_map(|record| &record.metrics) {
             println!("{}.{metric} = {value:.4}", node.name);
         }
     }

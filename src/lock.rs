@@ -4,11 +4,12 @@ mod lines;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, Overrides};
-use crate::error::{Context, Error, Kind, Result};
+use crate::config::{self, Named, Overrides};
+use crate::error::{Context, Error, Kind, Result, Source, Span};
 use crate::fingerprint::{Fingerprint, Role};
 use crate::store::{Digest, Record, write_atomic};
 
@@ -40,14 +41,14 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Port → digest of what came in.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub inputs: BTreeMap<String, Digest>,
+    #[serde(default, skip_serializing_if = "Named::is_empty")]
+    pub inputs: Named<Digest>,
     /// Port → digest of what came out.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub outputs: BTreeMap<String, Digest>,
+    #[serde(default, skip_serializing_if = "Named::is_empty")]
+    pub outputs: Named<Digest>,
     /// The figures of the result.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metrics: BTreeMap<String, f64>,
+    #[serde(default, skip_serializing_if = "Named::is_empty")]
+    pub metrics: Named<f64>,
 }
 
 impl Entry {
@@ -68,16 +69,17 @@ impl Entry {
             inputs: of(Role::Input)
                 .filter_map(|field| Some((field.name.clone(), field.value.parse().ok()?)))
                 .collect(),
-            outputs: record.outputs.clone(),
-            metrics: record.metrics.clone(),
+            outputs: (&record.outputs).into(),
+            metrics: (&record.metrics).into(),
         }
     }
 
     /// Whether this is what [`new`](Self::new) would make; what the key is made of need not be compared.
     #[must_use]
     pub fn holds(&self, recipe: Digest, record: &Record) -> bool {
-        let figures = (&self.outputs, &self.metrics) == (&record.outputs, &record.metrics);
-        (self.recipe, self.key) == (recipe, record.key) && figures
+        (self.recipe, self.key) == (recipe, record.key)
+            && self.outputs == record.outputs
+            && self.metrics == record.metrics
     }
 }
 
@@ -108,12 +110,25 @@ impl Lock {
         if !path.exists() {
             return Ok(None);
         }
-        let source = config::read(path)?;
+        Self::parse(&config::read(path)?, path).map(Some)
+    }
+
+    /// Whether the file at `path` is the lock of a pipeline, and not of another tool.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        std::fs::read_to_string(path).is_ok_and(|text| text.contains("[stage."))
+    }
+
+    /// Reads a lock that is, or once was, at `path`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(source: &Arc<Source>, path: &Path) -> Result<Self> {
         if let Some(lock) = lines::read(&source.text) {
-            return Ok(Some(lock));
+            return Ok(lock);
         }
         let lock: Self = toml::from_str(&source.text).map_err(|error| {
-            let span = crate::error::Span::new(&source, error.span().unwrap_or(0..0));
+            let span = Span::new(source, error.span().unwrap_or(0..0));
             Error::usage(format!(
                 "`{}` is not a lock: {}",
                 path.display(),
@@ -130,7 +145,7 @@ impl Lock {
             ))
             .help("use the refire that wrote it, or delete it and run the pipeline again"));
         }
-        Ok(Some(lock))
+        Ok(lock)
     }
 
     /// Writes the lock if it differs from the file.
@@ -194,9 +209,9 @@ mod tests {
             recipe: digest(1),
             key: digest(2),
             device: Some("cpu x86-64-v4".into()),
-            inputs: BTreeMap::from([("train".into(), digest(3))]),
-            outputs: BTreeMap::from([("model".into(), digest(4))]),
-            metrics: BTreeMap::from([("accuracy".into(), 0.76)]),
+            inputs: Named::from_iter([("train".into(), digest(3))]),
+            outputs: Named::from_iter([("model".into(), digest(4))]),
+            metrics: Named::from_iter([("accuracy".into(), 0.76)]),
         };
         let lock = Lock {
             stages: BTreeMap::from([("tune".into(), entry)]),

@@ -1,6 +1,9 @@
 //! The whole flow of a run on one screen: read, plan, decide, run, publish, lock. See [`run`].
 
 mod artifacts;
+mod collect;
+mod git;
+mod history;
 #[cfg(test)]
 mod tests;
 mod workspace;
@@ -10,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 pub use artifacts::Lent;
+pub use collect::{Dropped, Wanted, collect};
+pub use history::{Comparison, Version, metrics, params};
 pub use workspace::Workspace;
 
 use crate::config::{self, Overrides, Pipeline};

@@ -1,13 +1,19 @@
 //! `refire metrics`.
 
+use std::collections::BTreeSet;
+
 use super::flags::Changes;
-use super::{Outcome, pipeline};
-use crate::report::{self, MetricsRow};
-use crate::run::Project;
+use super::{Outcome, diff, pipeline};
+use crate::report::{self, MetricChange, MetricsRow};
+use crate::run::{self, Project};
 
 /// Show the metrics that the lock holds: those of the last complete run.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+
     /// The pipeline file
     pipeline: Option<String>,
 
@@ -19,8 +25,17 @@ pub(super) struct Args {
     json: bool,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Compare the metrics of two revisions, as their locks hold them
+    Diff(diff::Args),
+}
+
 impl Args {
     pub(super) fn run(self) -> Outcome {
+        if let Some(Verb::Diff(diff)) = self.verb {
+            return show_changes(diff);
+        }
         let path = pipeline::only(self.pipeline)?;
         let project = Project::open(&path, &self.changes.overrides())?;
         let stages = project.plan.nodes.iter().map(|node| node.name.as_str());
@@ -40,6 +55,39 @@ fn row(project: &Project, stage: &str) -> Option<MetricsRow> {
     let entry = project.lock.stages.get(stage)?;
     (!entry.metrics.is_empty()).then(|| MetricsRow {
         stage: stage.into(),
-        metrics: entry.metrics.clone(),
+        metrics: entry.metrics.iter().cloned().collect(),
     })
+}
+
+fn show_changes(diff: diff::Args) -> Outcome {
+    let (path, old, new) = diff.resolve()?;
+    let overrides = diff.changes.overrides();
+    let old = run::metrics(&path, &overrides, &old)?;
+    let new = run::metrics(&path, &overrides, &new)?;
+    let names = old.iter().chain(&new);
+    let names: BTreeSet<(&String, &String)> = names
+        .flat_map(|(stage, metrics)| metrics.keys().map(move |name| (stage, name)))
+        .collect();
+    let change = |(stage, name): (&String, &String)| MetricChange {
+        stage: stage.clone(),
+        metric: name.clone(),
+        old: old
+            .get(stage)
+            .and_then(|metrics| metrics.get(name))
+            .copied(),
+        new: new
+            .get(stage)
+            .and_then(|metrics| metrics.get(name))
+            .copied(),
+    };
+    let changes = names.into_iter().map(change);
+    let rows: Vec<MetricChange> = changes.filter(|row| row.old != row.new).collect();
+    if diff.json {
+        report::print_json(&rows);
+    } else if rows.is_empty() {
+        report::print_status("no metric differs\n");
+    } else {
+        report::print(&report::metric_changes(&rows));
+    }
+    Ok(())
 }

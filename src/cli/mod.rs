@@ -3,9 +3,14 @@
 mod check;
 mod completions;
 mod devices;
+mod diff;
 mod flags;
+mod gc;
 mod get;
+mod graph;
 mod interrupt;
+mod log;
+mod logs;
 mod man;
 mod metrics;
 mod params;
@@ -76,10 +81,14 @@ enum Verb {
     Why(why::Args),
     Status(status::Args),
     Check(check::Args),
+    Graph(graph::Args),
+    Log(log::Args),
+    Logs(logs::Args),
     Metrics(metrics::Args),
     Params(params::Args),
     Get(get::Args),
     Predict(predict::Args),
+    Gc(gc::Args),
     Schema(schema::Args),
     Devices(devices::Args),
     Completions(completions::Args),
@@ -95,10 +104,14 @@ impl Verb {
             Self::Why(args) => args.run(),
             Self::Status(args) => args.run(),
             Self::Check(args) => args.run(),
+            Self::Graph(args) => args.run(),
+            Self::Log(args) => args.run(),
+            Self::Logs(args) => args.run(),
             Self::Metrics(args) => args.run(),
             Self::Params(args) => args.run(),
             Self::Get(args) => args.run(),
             Self::Predict(args) => args.run(),
+            Self::Gc(args) => args.run(),
             Self::Schema(_) => {
                 schema::Args::run();
                 Ok(())

@@ -3,7 +3,7 @@
 use super::Outcome;
 use super::flags::{Changes, Stages};
 use crate::error::Result;
-use crate::exec::{Forecast, Preview, in_words};
+use crate::exec::{Forecast, Preview, Record, in_words};
 use crate::plan::Goal;
 use crate::report::{self, PlanRow};
 use crate::run::Project;
@@ -52,9 +52,16 @@ pub(super) fn show(project: &Project, goal: &Goal, force: bool, json: bool) -> R
     Ok(())
 }
 
+/// Whether the lock names this very result.
+fn is_last(project: &Project, index: usize, record: &Record) -> bool {
+    let entry = project.lock.stages.get(&project.plan.nodes[index].name);
+    entry.is_none_or(|entry| entry.key == record.key)
+}
+
 fn row(project: &Project, preview: &Preview) -> PlanRow {
     let (action, reasons) = match &preview.forecast {
-        Forecast::Cached(_) => ("cached", &[][..]),
+        Forecast::Cached(record) if is_last(project, preview.index, record) => ("cached", &[][..]),
+        Forecast::Cached(_) => ("restore", &[][..]),
         Forecast::Run(reasons) => ("run", reasons.as_slice()),
         Forecast::Depends(reasons) => ("maybe", reasons.as_slice()),
     };

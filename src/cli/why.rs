@@ -8,7 +8,7 @@ use crate::exec::{Forecast, Preview};
 use crate::fingerprint::Reason;
 use crate::plan::Goal;
 use crate::report;
-use crate::run::Project;
+use crate::run::{Comparison, Project};
 
 /// Say why a stage would run: what differs from its last result, setting by setting, input by input.
 ///
@@ -19,6 +19,11 @@ pub(super) struct Args {
     #[arg(hide = true, value_name = "STAGE", required = true, num_args = 1..=2)]
     what: Vec<String>,
 
+    /// Compare with what the lock and the pipeline file said at this revision of the repository, instead of with the
+    /// last result
+    #[arg(long, value_name = "REV")]
+    against: Option<String>,
+
     #[command(flatten)]
     changes: Changes,
 }
@@ -27,7 +32,13 @@ impl Args {
     pub(super) fn run(mut self) -> Outcome {
         let path = pipeline::take(&mut self.what)?;
         let stage = pipeline::only_stage(&self.what)?;
-        let project = Project::open(&path, &self.changes.overrides())?;
+        let overrides = self.changes.overrides();
+        let project = Project::open(&path, &overrides)?;
+        if let Some(revision) = &self.against {
+            let comparison = project.compare(stage, &overrides, revision)?;
+            report::print(&compared(stage, revision, &comparison));
+            return Ok(());
+        }
         let index = project.plan.find(stage)?;
         let goal = Goal {
             stages: vec![stage.to_string()],
@@ -65,6 +76,22 @@ fn explain(text: &mut String, stage: &str, preview: &Preview) {
             list(text, reasons);
         }
     }
+}
+
+fn compared(stage: &str, revision: &str, comparison: &Comparison) -> String {
+    let mut text = if comparison.reasons.is_empty() {
+        format!("`{stage}` is what it was at {revision}\n")
+    } else {
+        format!("`{stage}` differs from {revision}\n")
+    };
+    list(&mut text, &comparison.reasons);
+    if !comparison.knows_inputs {
+        text.push_str("  inputs are not compared: what it needs has to run first\n");
+    }
+    if !comparison.knows_files {
+        text.push_str("  files are not compared: the result of that time is not in the cache\n");
+    }
+    text
 }
 
 fn list(text: &mut String, reasons: &[Reason]) {

@@ -1,9 +1,9 @@
 //! Pipeline files: TOML → spanned tables → params, profiles and references resolved. Knows no stage kind.
 
 mod de;
-mod entries;
 mod limits;
 mod matrix;
+mod named;
 mod params;
 mod pipeline;
 mod quantity;
@@ -15,8 +15,8 @@ mod wire;
 use std::path::PathBuf;
 
 pub use de::{Spanned, from_table};
-pub use entries::Entries;
 pub use limits::{LIMIT_KEYS, Limits, RawLimits, Resources};
+pub use named::Named;
 pub use pipeline::{Overrides, Pipeline, StageTable, load, parse, read};
 pub use quantity::bytes;
 pub use value::{Data, Table, Value};

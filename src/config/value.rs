@@ -1,10 +1,11 @@
 //! TOML values that remember where they stand.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::entries::Entries;
+use super::named::Named;
 use crate::error::{Error, Result, Source, Span};
 
 /// A value and its place.
@@ -39,7 +40,7 @@ pub enum Data {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     /// Key → where the key stands, and its value.
-    pub entries: Entries,
+    pub entries: Named<(Span, Value)>,
     /// Where the table stands: its header or its braces.
     pub span: Span,
 }
@@ -107,7 +108,7 @@ impl Table {
     #[must_use]
     pub fn empty(span: Span) -> Self {
         Self {
-            entries: Entries::default(),
+            entries: Named::default(),
             span,
         }
     }
@@ -131,7 +132,7 @@ impl Table {
             .note(format!("`{}` is not valid TOML", source.name))
         })?;
         let span = Span::new(source, parsed.span());
-        table(parsed.get_ref(), span, source)
+        table(parsed.into_inner(), span, source)
     }
 
     /// The value of `key`.
@@ -170,20 +171,21 @@ impl Table {
     }
 }
 
-fn table(parsed: &DeTable<'_>, span: Span, source: &Arc<Source>) -> Result<Table> {
-    let entry = |(key, item): (&toml::Spanned<_>, &toml::Spanned<_>)| {
+/// Takes `parsed` apart while it goes, so that a large file is not in memory twice.
+fn table(parsed: DeTable<'_>, span: Span, source: &Arc<Source>) -> Result<Table> {
+    let entry = |(key, item): (toml::Spanned<Cow<'_, str>>, toml::Spanned<DeValue<'_>>)| {
         let key_span = Span::new(source, key.span());
-        let value = value(item.get_ref(), Span::new(source, item.span()), source)?;
-        let key: &std::borrow::Cow<'_, str> = key.get_ref();
-        Ok((key.to_string(), (key_span, value)))
+        let item_span = Span::new(source, item.span());
+        let value = value(item.into_inner(), item_span, source)?;
+        Ok((key.into_inner().into_owned(), (key_span, value)))
     };
-    let entries = parsed.iter().map(entry).collect::<Result<_>>()?;
+    let entries = parsed.into_iter().map(entry).collect::<Result<_>>()?;
     Ok(Table { entries, span })
 }
 
-fn value(parsed: &DeValue<'_>, span: Span, source: &Arc<Source>) -> Result<Value> {
+fn value(parsed: DeValue<'_>, span: Span, source: &Arc<Source>) -> Result<Value> {
     let data = match parsed {
-        DeValue::String(text) => Data::String(text.to_string()),
+        DeValue::String(text) => Data::String(text.into_owned()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map(Data::Integer)
             .map_err(|error| {
@@ -196,12 +198,15 @@ fn value(parsed: &DeValue<'_>, span: Span, source: &Arc<Source>) -> Result<Value
                 .at(&span, "")
                 .because(&error)
         })?,
-        DeValue::Boolean(flag) => Data::Boolean(*flag),
+        DeValue::Boolean(flag) => Data::Boolean(flag),
         DeValue::Datetime(datetime) => Data::Datetime(datetime.to_string()),
         DeValue::Array(items) => Data::Array(
             items
-                .iter()
-                .map(|item| value(item.get_ref(), Span::new(source, item.span()), source))
+                .into_iter()
+                .map(|item| {
+                    let span = Span::new(source, item.span());
+                    value(item.into_inner(), span, source)
+                })
                 .collect::<Result<_>>()?,
         ),
         DeValue::Table(inner) => Data::Table(table(inner, span.clone(), source)?),

@@ -29,7 +29,8 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Outcome};
 use crate::fingerprint::Reason;
 use crate::plan::{Node, Selection};
-use crate::store::{Digest, Record};
+use crate::store::Digest;
+pub use crate::store::Record;
 
 /// How a run goes about it.
 #[derive(Clone, Copy, Debug)]

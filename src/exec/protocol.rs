@@ -52,7 +52,7 @@ impl Order {
             || Error::stage("the order is malformed: runner and worker are not the same refire");
         let settings = self.settings.clone();
         let settings = Arc::new(settings.unpack(received).ok_or_else(malformed)?);
-        Node::new(self.name.clone(), &self.kind, settings, self.seed).ok_or_else(malformed)?
+        Node::new(self.name.clone(), &self.kind, &settings, self.seed).ok_or_else(malformed)?
     }
 
     /// The task that is ordered, on its `node`.

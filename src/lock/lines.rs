@@ -2,10 +2,10 @@
 //!
 //! Whatever is written in another way (by hand, with markers of a merge) is left to the TOML parser and its errors.
 
-use std::collections::BTreeMap;
 use std::str::Lines;
 
 use super::{Entry, Lock, VERSION};
+use crate::config::Named;
 use crate::store::Digest;
 
 /// The lock that `text` holds, if every line of it is as refire writes it.
@@ -46,9 +46,9 @@ fn entry<'t>(lines: &mut Lines<'t>, stage: &str, header: &mut Option<&'t str>) -
         recipe: recipe?,
         key: key?,
         device,
-        inputs: BTreeMap::new(),
-        outputs: BTreeMap::new(),
-        metrics: BTreeMap::new(),
+        inputs: Named::default(),
+        outputs: Named::default(),
+        metrics: Named::default(),
     };
     loop {
         let part = match line.map(heading) {
@@ -124,6 +124,8 @@ fn number(value: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -142,7 +144,14 @@ mod tests {
             outputs in digests(),
             metrics in prop::collection::btree_map("[a-z0-9_@]{1,4}", -1e9..1e9, 0..3),
         ) -> Entry {
-            Entry { recipe: recipe.into(), key: key.into(), device, inputs, outputs, metrics }
+            Entry {
+                recipe: recipe.into(),
+                key: key.into(),
+                device,
+                inputs: (&inputs).into(),
+                outputs: (&outputs).into(),
+                metrics: (&metrics).into(),
+            }
         }
     }
 
@@ -171,9 +180,9 @@ mod tests {
             recipe: Digest::of(b"recipe"),
             key: Digest::of(b"key"),
             device: Some("cpu x86-64-v4".into()),
-            inputs: BTreeMap::from([("tables.reviews".into(), Digest::of(b"in"))]),
-            outputs: BTreeMap::from([("model".into(), Digest::of(b"out"))]),
-            metrics: BTreeMap::from([
+            inputs: Named::from_iter([("tables.reviews".into(), Digest::of(b"in"))]),
+            outputs: Named::from_iter([("model".into(), Digest::of(b"out"))]),
+            metrics: Named::from_iter([
                 ("accuracy".into(), 0.76),
                 ("epochs".into(), 3.0),
                 ("tiny".into(), 1e-20),

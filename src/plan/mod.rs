@@ -80,6 +80,14 @@ impl Plan {
         })
     }
 
+    /// One stage for itself, without edges: what it is made of can be asked, and nothing else.
+    ///
+    /// # Errors
+    /// An unknown kind, what the kind refuses.
+    pub fn alone(table: &StageTable, pipeline_seed: u64) -> Result<Node> {
+        node(table, pipeline_seed)
+    }
+
     /// The index of the stage called `name`.
     ///
     /// # Errors
@@ -108,7 +116,7 @@ impl Plan {
 impl Node {
     /// The stage called `name`, without edges; none if there is no such kind.
     #[must_use]
-    pub fn new(name: String, kind: &str, settings: Arc<Table>, seed: u64) -> Option<Result<Self>> {
+    pub fn new(name: String, kind: &str, settings: &Arc<Table>, seed: u64) -> Option<Result<Self>> {
         let kind = find(kind)?;
         let span = settings.span.clone();
         let node = |stage: Box<dyn Stage>| Self {
@@ -120,10 +128,10 @@ impl Node {
             outputs: stage.outputs(),
             stage,
             span: span.clone(),
-            settings: Arc::clone(&settings),
+            settings: Arc::clone(settings),
         };
         Some(
-            kind.parse(&settings)
+            kind.parse(settings)
                 .map(node)
                 .map_err(|error| error.or_at(&span, "")),
         )

@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::history::{events, latest};
 use crate::error::{Context, Result};
 use crate::event::{self, Event, Outcome, Sink};
 
@@ -94,15 +95,9 @@ impl Sink for Journal<'_> {
 /// The stages that failed in the latest of the runs in the folder `runs`, and why. None if there was no run.
 #[must_use]
 pub fn last_failures(runs: &Path) -> BTreeMap<String, String> {
-    let folders = std::fs::read_dir(runs).into_iter().flatten().flatten();
-    let Some(latest) = folders.map(|entry| entry.path()).max() else {
+    let Some(latest) = latest(runs) else {
         return BTreeMap::new();
     };
-    let events = std::fs::read_to_string(latest.join("events.jsonl")).unwrap_or_default();
-    // A line may be cut off when the run was killed; what it said is lost, the rest is not.
-    let events = events
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
     let failure = |event| match event {
         Event::StageFinished {
             stage,
@@ -112,7 +107,7 @@ pub fn last_failures(runs: &Path) -> BTreeMap<String, String> {
         } => Some((stage, reason)),
         _ => None,
     };
-    events.filter_map(failure).collect()
+    events(&latest).into_iter().filter_map(failure).collect()
 }
 
 /// A folder of its own for this run, even if another run starts at the same moment.

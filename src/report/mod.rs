@@ -4,7 +4,10 @@
 //! happens. With `--format json` stdout holds the events and nothing else.
 
 pub mod diagnostic;
+mod differences;
 pub mod figures;
+pub mod graph;
+mod history;
 mod journal;
 mod json;
 mod line;
@@ -18,6 +21,9 @@ mod views;
 
 use std::io::{IsTerminal as _, Write as _};
 
+pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
+pub use graph::GraphNode;
+pub use history::{RunRow, history, keys, log, runs, runs_since};
 pub use journal::{Journal, last_failures};
 pub use views::{
     DeviceRow, MetricsRow, PlanRow, StatusRow, devices, metrics, params, plan, status,

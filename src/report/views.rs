@@ -55,7 +55,8 @@ pub struct DeviceRow {
 pub struct PlanRow {
     /// The stage.
     pub stage: String,
-    /// `run`, `restore`, `cached`, `maybe` (it depends on what comes before).
+    /// `run`, `restore` (another result than the last one, from the cache), `cached`, `maybe` (it depends on what comes
+    /// before).
     pub action: String,
     /// Why it would run; empty if it would not.
     pub reason: String,
@@ -164,7 +165,35 @@ pub fn plan(rows: &[PlanRow]) -> String {
             Cell::styled(&row.reason, QUIET),
         ]);
     }
-    table.render()
+    let mut text = table.render();
+    text.push_str(&expectation(rows));
+    text
+}
+
+/// `2 to run, about 1 m 04 s in all; 1 may have to run, up to 3.00 s`, from earlier runs; empty if nothing is to run.
+fn expectation(rows: &[PlanRow]) -> String {
+    let part = |action: &str, verb: &str, about: &str| {
+        let rows = rows.iter().filter(|row| row.action == action);
+        let known: Vec<Option<f64>> = rows.map(|row| row.seconds).collect();
+        let unknown = known.iter().filter(|known| known.is_none()).count();
+        let sum = seconds(known.iter().flatten().sum());
+        let time = match unknown {
+            _ if known.is_empty() => return None,
+            0 => format!("{about} {sum}"),
+            _ if unknown == known.len() => "never timed here".to_string(),
+            _ => format!("{about} {sum} and {unknown} never timed here"),
+        };
+        Some(format!("{} {verb}, {time}", known.len()))
+    };
+    let parts = [
+        part("run", "to run", "about"),
+        part("maybe", "may have to run", "up to"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    format!("\n{}\n", parts.join("; "))
 }
 
 /// Params and their values, as TOML.

@@ -7,6 +7,7 @@ use crate::error::{Context, Result};
 /// The folders that runs write to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workspace {
+    project: PathBuf,
     cache: PathBuf,
     runs: PathBuf,
 }
@@ -23,18 +24,22 @@ impl Workspace {
         let beside = path.parent().unwrap_or(Path::new("/"));
         let marked =
             |folder: &&Path| folder.join(".refire").is_dir() || folder.join(".git").exists();
-        let root = beside
-            .ancestors()
-            .find(marked)
-            .unwrap_or(beside)
-            .join(".refire");
+        let project = beside.ancestors().find(marked).unwrap_or(beside);
+        let root = project.join(".refire");
         let moved = std::env::var_os("REFIRE_CACHE_DIR")
             .filter(|path| !path.is_empty())
             .map(PathBuf::from);
         Ok(Self {
+            project: project.into(),
             cache: moved.unwrap_or_else(|| root.join("cache")),
             runs: root.join("runs"),
         })
+    }
+
+    /// The folder that it belongs to.
+    #[must_use]
+    pub fn project(&self) -> &Path {
+        &self.project
     }
 
     /// The folder of the artifact cache.

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind};
-use crate::config::{Spanned, Table, from_table, resolve};
+use crate::config::{Named, Spanned, Table, from_table, resolve};
 use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
 
@@ -32,13 +32,13 @@ struct Settings {
     argv: Vec<Spanned<String>>,
     /// Artifacts of other stages: the name that they appear under → the stage, or `stage.port`.
     #[serde(default)]
-    inputs: BTreeMap<String, Port>,
+    inputs: Named<Port>,
     /// Project files, relative to the pipeline file: paths, folders or globs.
     #[serde(default)]
     files: Vec<Spanned<String>>,
     /// What it makes: output port → the file or folder there. The artifact holds that file under its own name, or what
     /// the folder holds.
-    outputs: BTreeMap<String, Spanned<String>>,
+    outputs: Named<Spanned<String>>,
     /// Environment variables that it may see besides HOME, LANG, PATH, SYSTEMROOT, TEMP and TMPDIR: names or globs
     /// such as `CUDA_*`. They count as settings: a change of a value reruns the stage.
     #[serde(default)]
@@ -118,7 +118,7 @@ impl Stage for CommandStage {
             ArtifactType::Metrics,
             ArtifactType::Report,
         ];
-        let input = |(name, from): (&String, &Port)| Input {
+        let input = |(name, from): &(String, Port)| Input {
             port: name.clone(),
             accepts: ANY,
             from: from.clone(),

@@ -129,6 +129,28 @@ impl Store {
         Ok(collected)
     }
 
+    /// Drops interrupted downloads that nobody has gone on with for so long. Gives their size in bytes.
+    ///
+    /// # Errors
+    /// If the cache cannot be read or is not writable.
+    pub fn collect_downloads(&self, recent: Duration, dry_run: bool) -> Result<u64> {
+        let mut bytes = 0;
+        for path in list(&self.root.join("downloads"))? {
+            // What vanishes meanwhile is being worked on.
+            let Ok(metadata) = fs::symlink_metadata(&path) else {
+                continue;
+            };
+            if !metadata.is_file() || age(&metadata) < recent {
+                continue;
+            }
+            bytes += metadata.len();
+            if !dry_run {
+                fs::remove_file(&path).doing("remove", &path)?;
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Parts the records into those that stay and the files of those that go.
     fn sort_records(
         &self,

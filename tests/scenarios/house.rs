@@ -25,7 +25,15 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "report", "exec", "plan", "stages", "lock", "store", "models", "config",
+            "report",
+            "exec",
+            "plan",
+            "stages",
+            "lock",
+            "fingerprint",
+            "store",
+            "models",
+            "config",
         ],
     ),
     ("lock", &["store", "fingerprint", "config"]),

@@ -1,0 +1,50 @@
+//! `refire log`.
+
+use super::flags::Changes;
+use super::{Outcome, pipeline};
+use crate::config;
+use crate::report;
+use crate::run::Workspace;
+
+/// Show earlier runs, the latest first.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The pipeline file
+    pipeline: Option<String>,
+
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+
+    /// The runs of all pipelines of the project
+    #[arg(long)]
+    all: bool,
+
+    #[command(flatten)]
+    changes: Changes,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        let path = pipeline::only(self.pipeline)?;
+        let workspace = Workspace::find(&path)?;
+        let name = if self.all {
+            None
+        } else {
+            Some(config::load(&path, &self.changes.overrides())?.name)
+        };
+        let rows = report::history(workspace.runs(), name.as_deref(), self.limit);
+        if self.json {
+            report::print_json(&rows);
+        } else if rows.is_empty() {
+            report::print_status("no run is known\n");
+        } else {
+            report::print(&report::runs(&rows));
+        }
+        Ok(())
+    }
+}

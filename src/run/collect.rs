@@ -1,0 +1,98 @@
+//! `refire gc`: what of the cache and of earlier runs is still needed, and what is not.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Workspace;
+use crate::error::{Error, Result};
+use crate::lock::Lock;
+use crate::report;
+use crate::store::{Collected, Digest, Keep, Store};
+
+/// Longer than any publication takes: what is younger may belong to one that is under way.
+const GRACE: Duration = Duration::from_hours(1);
+
+/// What to keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Runs of so long ago until now, and what they used.
+    pub recent: Duration,
+    /// Of what no lock needs, only the youngest that fit into so many bytes together with what one needs.
+    pub max_bytes: Option<u64>,
+    /// Only say what would be dropped.
+    pub dry_run: bool,
+}
+
+/// What was dropped, or would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Of the cache.
+    pub cache: Collected,
+    /// Interrupted downloads, in bytes.
+    pub downloads: u64,
+    /// Journals and logs of earlier runs.
+    pub runs: usize,
+}
+
+/// Drops what neither a lock of the project nor a recent run needs. `project` is the folder that `workspace` belongs to.
+///
+/// # Errors
+/// A lock that cannot be read, because what it needs must not be dropped; a cache that is not writable.
+pub fn collect(workspace: &Workspace, wanted: Wanted) -> Result<Dropped> {
+    let store = Store::open(workspace.cache())?;
+    let mut keep = Keep {
+        recent: wanted.recent,
+        max_bytes: wanted.max_bytes,
+        grace: GRACE,
+        dry_run: wanted.dry_run,
+        ..Keep::default()
+    };
+    for path in locks(workspace.project())? {
+        let Some(lock) = Lock::read(&path)? else {
+            continue;
+        };
+        for entry in lock.stages.values() {
+            keep.keys.insert(entry.key);
+            keep.artifacts.extend(entry.outputs.values());
+        }
+    }
+    let (recent, old) = report::runs_since(workspace.runs(), wanted.recent);
+    let keys = recent.iter().flat_map(|run| report::keys(run));
+    keep.keys
+        .extend(keys.filter_map(|key| key.parse::<Digest>().ok()));
+    let dropped = Dropped {
+        cache: store.collect(&keep)?,
+        downloads: store.collect_downloads(wanted.recent, wanted.dry_run)?,
+        runs: old.len(),
+    };
+    if !wanted.dry_run {
+        for run in old {
+            // A folder that cannot be removed is found again the next time.
+            let _ = std::fs::remove_dir_all(run);
+        }
+    }
+    Ok(dropped)
+}
+
+/// The locks of all pipelines below `project`; other tools' locks are passed over.
+fn locks(project: &Path) -> Result<Vec<PathBuf>> {
+    let walk = ignore::WalkBuilder::new(project)
+        .standard_filters(false)
+        .filter_entry(|entry| entry.file_name() != ".refire" && entry.file_name() != ".git")
+        .build();
+    let mut found = Vec::new();
+    for entry in walk {
+        let entry = entry.map_err(|error| {
+            Error::stage("cannot look for locks, whose results must be kept").because(&error)
+        })?;
+        let path = entry.into_path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "lock")
+            && Lock::is_at(&path)
+        {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}

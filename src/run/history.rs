@@ -1,0 +1,198 @@
+//! What the pipeline was at another revision of the repository: its lock, its params, the keys of its stages.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Project, git};
+use crate::config::{self, Data, Named, Overrides, Pipeline, Table};
+use crate::error::{Error, Result, Source};
+use crate::exec::{Forecast, Preview};
+use crate::fingerprint::{Fingerprint, Manifest as _, Reason, Role, Walk};
+use crate::lock::{Entry, Lock};
+use crate::plan::{Goal, Plan};
+
+/// Which state of the files is meant.
+#[derive(Clone, Debug)]
+pub enum Version {
+    /// A revision that git knows.
+    At(String),
+    /// The files as they are now.
+    Now,
+}
+
+/// Stage → name of each metric → its figure, from the lock of the pipeline at `path`.
+///
+/// # Errors
+/// An unknown revision, a file that is no lock.
+pub fn metrics(
+    path: &Path,
+    overrides: &Overrides,
+    version: &Version,
+) -> Result<BTreeMap<String, Named<f64>>> {
+    let stages = lock(path, overrides, version)?.unwrap_or_default().stages;
+    let stages = stages
+        .into_iter()
+        .map(|(stage, entry)| (stage, entry.metrics));
+    Ok(stages.collect())
+}
+
+/// Name of each param → its value as TOML, with the profile and the settings of the command line applied; tables inside
+/// tables have dotted names. Nothing if there was no file.
+///
+/// # Errors
+/// An unknown revision, a pipeline file that was wrong.
+pub fn params(
+    path: &Path,
+    overrides: &Overrides,
+    version: &Version,
+) -> Result<BTreeMap<String, String>> {
+    let pipeline = match version {
+        Version::Now => Some(config::load(path, overrides)?),
+        Version::At(revision) => pipeline(path, overrides, revision)?,
+    };
+    let mut params = BTreeMap::new();
+    if let Some(pipeline) = pipeline {
+        flatten("", &pipeline.params, &mut params);
+    }
+    Ok(params)
+}
+
+fn flatten(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {
+    for (name, (_, value)) in &table.entries {
+        let name = format!("{prefix}{name}");
+        match &value.data {
+            Data::Table(inner) => flatten(&format!("{name}."), inner, into),
+            _ => {
+                into.insert(name, value.to_toml());
+            }
+        }
+    }
+}
+
+fn lock(path: &Path, overrides: &Overrides, version: &Version) -> Result<Option<Lock>> {
+    let path = Lock::path(path, overrides);
+    match version {
+        Version::Now => Lock::read(&path),
+        Version::At(revision) => git::text_at(&path, revision)?
+            .map(|text| Lock::parse(&named(&path, revision, text), &path))
+            .transpose(),
+    }
+}
+
+fn pipeline(path: &Path, overrides: &Overrides, revision: &str) -> Result<Option<Pipeline>> {
+    git::text_at(path, revision)?
+        .map(|text| config::parse(&named(path, revision, text), overrides))
+        .transpose()
+}
+
+/// A file of another revision: errors name both, relative paths still mean what they mean now.
+fn named(path: &Path, revision: &str, text: String) -> Arc<Source> {
+    let mut source = Source::new(path.display().to_string(), text);
+    source.name = format!("{} at {revision}", path.display());
+    Arc::new(source)
+}
+
+/// What differs between a stage now and the same stage at a revision.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// What differs, old → new.
+    pub reasons: Vec<Reason>,
+    /// Whether inputs are compared: not while something that the stage needs has to run first.
+    pub knows_inputs: bool,
+    /// Whether local files are compared: only if the result of that time is in the cache.
+    pub knows_files: bool,
+}
+
+impl Project {
+    /// Compares `stage` with what the lock and the pipeline file said at `revision`.
+    ///
+    /// # Errors
+    /// An unknown stage or revision, files of that revision that are wrong, a stage that was not there.
+    pub fn compare(
+        &self,
+        stage: &str,
+        overrides: &Overrides,
+        revision: &str,
+    ) -> Result<Comparison> {
+        let index = self.plan.find(stage)?;
+        let version = Version::At(revision.into());
+        let entry = lock(&self.path, overrides, &version)?
+            .and_then(|mut lock| lock.stages.remove(stage))
+            .ok_or_else(|| {
+                Error::usage(format!("the lock at {revision} does not hold stage `{stage}`"))
+                    .help("compare with a revision at which the pipeline had been run and its lock committed")
+            })?;
+        let recorded = self.store.record(&entry.key)?;
+        let old = match &recorded {
+            Some(record) => Fingerprint::from_explanation(&record.explanation),
+            None => self.reconstructed(stage, &entry, overrides, revision)?,
+        };
+        let goal = Goal {
+            stages: vec![stage.into()],
+            ..Goal::default()
+        };
+        let preview = self.preview(&goal, false)?.pop();
+        let known = preview
+            .as_ref()
+            .and_then(|preview| preview.fingerprint.clone());
+        let knows_inputs = known.is_some();
+        let new = match known {
+            Some(fingerprint) => fingerprint,
+            None => self.decider().fingerprint(index, |_| [0; 32].into())?,
+        };
+        let knows_files = recorded.is_some();
+        let compared = |reason: &Reason| match reason {
+            Reason::Changed { role, .. } => {
+                (knows_inputs || *role != Role::Input) && (knows_files || *role != Role::File)
+            }
+            _ => true,
+        };
+        let mut reasons = Reason::between(&old, &new);
+        reasons.retain(compared);
+        if let Some(Preview {
+            forecast: Forecast::Run(upstream) | Forecast::Depends(upstream),
+            ..
+        }) = preview
+        {
+            let waits = |reason: &Reason| matches!(reason, Reason::Upstream { .. });
+            reasons.extend(upstream.into_iter().filter(waits));
+        }
+        Ok(Comparison {
+            reasons,
+            knows_inputs,
+            knows_files,
+        })
+    }
+
+    /// What the key of `stage` was made of at `revision`, without local files: from the pipeline file of that time and
+    /// from the lock.
+    fn reconstructed(
+        &self,
+        stage: &str,
+        entry: &Entry,
+        overrides: &Overrides,
+        revision: &str,
+    ) -> Result<Fingerprint> {
+        let gone = || {
+            Error::usage(format!(
+                "`{}` at {revision} has no stage `{stage}`",
+                self.path.display()
+            ))
+            .help("the file and its lock must have been committed together")
+        };
+        let mut pipeline = pipeline(&self.path, overrides, revision)?.ok_or_else(gone)?;
+        pipeline.stages.retain(|table| table.name == stage);
+        let table = pipeline.stages.first().ok_or_else(gone)?;
+        let node = Plan::alone(table, pipeline.seed)?;
+        let mut walk = Walk::new(node.kind.name(), node.kind.version());
+        node.stage.describe(&mut walk);
+        for (port, digest) in &entry.inputs {
+            walk.input(port, digest.to_string());
+        }
+        if entry.device.is_some() {
+            walk.device();
+        }
+        Ok(walk.finish(node.seed, entry.device.as_deref()))
+    }
+}

@@ -1,0 +1,221 @@
+//! Earlier runs and other revisions: log, logs, metrics diff, params diff, why --against, gc, graph, plan.
+
+use std::process::Command;
+
+use crate::support::Project;
+
+const TWO: &str = r#"
+[params]
+greeting = "hello"
+
+[stage.greet]
+kind = "command"
+argv = ["sh", "-c", "cat who.txt; echo ${params.greeting} > out.txt"]
+files = ["who.txt"]
+outputs = { text = "out.txt" }
+
+[stage.shout]
+kind = "command"
+argv = ["sh", "-c", "tr a-z A-Z < greet/out.txt > out.txt"]
+inputs = { greet = "greet" }
+outputs = { text = "out.txt" }
+"#;
+
+fn project() -> Project {
+    let project = Project::with(TWO);
+    project.write("who.txt", "world\n");
+    project
+}
+
+fn git(project: &Project, arguments: &[&str]) {
+    let done = Command::new("git")
+        .current_dir(project.path(""))
+        .args(["-c", "user.name=test", "-c", "user.email=test@example.org"])
+        .args(arguments)
+        .output()
+        .expect("git is installed");
+    assert!(done.status.success(), "git {arguments:?}: {done:?}");
+}
+
+fn commit(project: &Project) {
+    git(project, &["add", "--all", "--", ":!.refire"]);
+    git(project, &["commit", "--quiet", "--message", "a state"]);
+}
+
+#[test]
+fn earlier_runs_and_what_a_stage_wrote_in_them() {
+    let project = project();
+    project.refire(&["log"]).succeeds().shows("no run is known");
+    project.refire(&["run"]).succeeds();
+    project.refire(&["run"]).succeeds();
+    let log = project.refire(&["log", "--json"]).succeeds().stdout();
+    let runs: serde_json::Value = serde_json::from_str(&log).expect("JSON");
+    assert_eq!(
+        (&runs[0]["ran"], &runs[0]["cached"]),
+        (&0.into(), &2.into())
+    );
+    assert_eq!(
+        (&runs[1]["ran"], &runs[1]["cached"]),
+        (&2.into(), &0.into())
+    );
+    project
+        .refire(&["log", "-n", "1"])
+        .succeeds()
+        .prints("refire");
+    // The second run ran nothing, so the log is the first one's.
+    let text = project.refire(&["logs", "greet"]).succeeds().stdout();
+    assert_eq!(text, "world\n");
+    let first = runs[1]["run"].as_str().expect("a name");
+    let text = project
+        .refire(&["logs", "greet", "--run", first])
+        .succeeds();
+    assert_eq!(text.stdout(), "world\n");
+    project
+        .refire(&["logs", "shout"])
+        .fails_with(2)
+        .shows("stage `shout` has written no log");
+    project
+        .refire(&["logs", "greet", "--run", "yesterday"])
+        .fails_with(2)
+        .shows("there is no run `yesterday`");
+}
+
+#[test]
+fn params_and_reasons_against_a_revision() {
+    let project = project();
+    git(&project, &["init", "--quiet"]);
+    project.refire(&["run"]).succeeds();
+    commit(&project);
+    project
+        .refire(&["params", "diff"])
+        .succeeds()
+        .shows("no param differs");
+    project.edit("greeting = \"hello\"", "greeting = \"good day\"");
+    project
+        .refire(&["params", "diff"])
+        .succeeds()
+        .prints("\"hello\"")
+        .prints("\"good day\"");
+    let why = ["why", "greet", "--against", "HEAD"];
+    project
+        .refire(&why)
+        .succeeds()
+        .prints("`greet` differs from HEAD")
+        .prints("echo hello > out.txt")
+        .prints("echo good day > out.txt");
+    project.refire(&["run"]).succeeds();
+    project
+        .refire(&["why", "shout", "--against", "HEAD"])
+        .succeeds()
+        .prints("input `greet` changed");
+    // Without the cache of that time, settings and inputs still tell; files do not.
+    project.refire(&["gc"]).succeeds();
+    std::fs::remove_dir_all(project.path(".refire/cache/records")).expect("it is there");
+    project.write("who.txt", "everybody\n");
+    project
+        .refire(&why)
+        .succeeds()
+        .prints("echo good day > out.txt")
+        .prints("files are not compared");
+    commit(&project);
+    project
+        .refire(&["params", "diff", "HEAD~1", "HEAD", "--json"])
+        .succeeds()
+        .prints("\"old\": \"\\\"hello\\\"\"");
+    project
+        .refire(&["params", "diff", "no-such-branch"])
+        .fails_with(2)
+        .shows("git knows no revision `no-such-branch`");
+}
+
+#[test]
+fn metrics_of_two_locks() {
+    let project = project();
+    git(&project, &["init", "--quiet"]);
+    let lock = |accuracy: &str| {
+        let digest = "0e2f9b94b5a8e866c40c0346af0a54a3bd945bb91b28eb89aa60b00ae95bb92f";
+        format!(
+            "version = 1\n\n[stage.test]\nrecipe = \"{digest}\"\nkey = \"{digest}\"\n\n[stage.test.metrics]\naccuracy = {accuracy}\nloss = 0.5\n"
+        )
+    };
+    project.write("refire.lock", lock("0.75"));
+    commit(&project);
+    project
+        .refire(&["metrics", "diff"])
+        .succeeds()
+        .shows("no metric differs");
+    project.write("refire.lock", lock("0.7625"));
+    let text = project.refire(&["metrics", "diff"]).succeeds().stdout();
+    insta::assert_snapshot!(text, @"
+    stage  metric       old     new   change
+    test   accuracy  0.7500  0.7625  +0.0125
+    ");
+}
+
+#[test]
+fn what_no_lock_and_no_recent_run_needs_is_dropped() {
+    let project = project();
+    project.refire(&["run"]).succeeds();
+    project.edit("greeting = \"hello\"", "greeting = \"good day\"");
+    project.refire(&["run"]).succeeds();
+    let runs = || {
+        std::fs::read_dir(project.path(".refire/runs"))
+            .expect("runs")
+            .count()
+    };
+    assert_eq!(runs(), 2);
+    project
+        .refire(&["gc", "--keep-days", "0", "--dry-run"])
+        .succeeds()
+        .prints("would drop 0 results with 0 files: 0 B")
+        .prints("the logs of 1 run");
+    assert_eq!(runs(), 2);
+    project.refire(&["gc", "--keep-days", "0"]).succeeds();
+    assert_eq!(runs(), 1, "the latest run is kept");
+    // What was made within the last hour may still be on its way into a record, and what the lock names stays anyway.
+    assert_eq!(project.outcomes(&[]), ["greet cached", "shout cached"]);
+    project
+        .refire(&["gc", "--max-size", "lots"])
+        .fails_with(2)
+        .shows("cannot read `lots`");
+}
+
+#[test]
+fn the_graph_in_three_ways() {
+    let project = project();
+    let drawn = project.refire(&["graph"]).succeeds().stdout();
+    insta::assert_snapshot!(drawn, @"
+    ●  greet  command
+    ●  shout  command
+    ");
+    project
+        .refire(&["graph", "--format", "mermaid"])
+        .succeeds()
+        .prints("flowchart LR")
+        .prints("s0 -->|\"greet\"| s1");
+    project
+        .refire(&["graph", "--format", "dot"])
+        .succeeds()
+        .prints("s0 -> s1 [label=\"greet\"];");
+}
+
+#[test]
+fn a_plan_says_how_long_and_what_comes_from_the_cache() {
+    let project = project();
+    project
+        .refire(&["plan"])
+        .succeeds()
+        .prints("1 to run, never timed here; 1 may have to run, never timed here");
+    project.refire(&["run"]).succeeds();
+    project.edit("greeting = \"hello\"", "greeting = \"good day\"");
+    project
+        .refire(&["plan"])
+        .succeeds()
+        .prints("1 to run, about");
+    project.refire(&["run"]).succeeds();
+    project.edit("greeting = \"good day\"", "greeting = \"hello\"");
+    let plan = project.refire(&["plan", "--json"]).succeeds().stdout();
+    let rows: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
+    assert_eq!(rows[0]["action"], "restore");
+    assert_eq!(rows[1]["action"], "restore");
+}
