@@ -150,6 +150,24 @@ impl ImageInput {
         }
     }
 
+    /// The same for photos whose shorter side was resized to `resize` before a square of `size` was cut out of its centre.
+    #[must_use]
+    pub fn made(self, size: usize, resize: usize, interpolation: Interpolation) -> Self {
+        let usual = Self {
+            size,
+            crop_mode: CropMode::Center,
+            interpolation,
+            ..self
+        };
+        if usual.shorter_side() == resize {
+            return usual;
+        }
+        // Rounded down, so that the division gives the whole number again.
+        #[expect(clippy::cast_precision_loss, reason = "sizes are small")]
+        let crop_pct = (size as f64 / resize as f64 * 1e6).floor() / 1e6;
+        Self { crop_pct, ..usual }
+    }
+
     /// Writes into the config of the model in `folder` that this is what it was tuned on. A model of Hugging Face's, whose network takes
     /// one size only, has said so in `preprocessor_config.json`.
     ///

@@ -37,9 +37,9 @@ impl StageKind for ImagesKind {
     }
 
     /// To be raised when any image may decode or resize to other pixels: with a decoder crate's version too, unless its
-    /// pixels are the same for every file in `tests/data/images`.
+    /// pixels are the same for every file in `tests/data/images`. 2: the file says how images were made.
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parse(&self, table: &config::Table) -> Result<Box<dyn Stage>> {
@@ -241,12 +241,14 @@ impl Images {
             .check(&self.settings.wanted())
             .map_err(|error| self.blame(error))?;
         let size = self.settings.size.value as usize;
-        let writer = Writer::create(cx.output(IMAGES), size, size)?;
+        let preparation = self.settings.preparation();
+        let transform = Some(preparation.transform);
+        let writer = Writer::create(cx.output(IMAGES), size, size, transform)?;
         let watch = Progress {
             cx,
             total: listing.entries.len() as u64,
         };
-        let prepared = self.settings.preparation().run(batches, writer, &watch)?;
+        let prepared = preparation.run(batches, writer, &watch)?;
         watch.progress(listing.entries.len());
         report_broken(cx, &prepared);
         let lost = listing

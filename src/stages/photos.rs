@@ -168,15 +168,35 @@ pub(super) fn input(folder: &Path) -> Result<ImageInput> {
     Ok(ImageInput::of(folder)?.unwrap_or_default())
 }
 
-/// `input` with the size that the samples have.
-pub(super) fn seen(samples: &Samples, input: ImageInput) -> ImageInput {
-    match &samples.inputs {
-        Inputs::Images(images) => ImageInput {
-            size: images.size()[0],
+/// What the images at input `port` look like to a network that expects `input`; tells the user where they were resized otherwise.
+///
+/// # Errors
+/// An artifact that cannot be read.
+pub(super) fn seen(port: &str, input: ImageInput, cx: &StageContext<'_>) -> Result<ImageInput> {
+    let images = Images::open(cx.input(port))?;
+    let Some(transform) = images.transform() else {
+        return Ok(ImageInput {
+            size: images.height(),
             ..input
-        },
-        Inputs::Texts(_) => input,
+        });
+    };
+    let made_with = match transform.interpolation {
+        Interpolation::Bilinear => models::Interpolation::Bilinear,
+        Interpolation::Bicubic => models::Interpolation::Bicubic,
+    };
+    if made_with != input.interpolation {
+        let name = |interpolation| format!("{interpolation:?}").to_lowercase();
+        let (found, expected) = (name(made_with), name(input.interpolation));
+        cx.notice(format!(
+            "the images were resized by {found} interpolation, but the weights expect {expected}: set interpolation = \"{expected}\" in \
+             the stage that makes the images"
+        ));
     }
+    Ok(input.made(
+        transform.size as usize,
+        transform.resize as usize,
+        made_with,
+    ))
 }
 
 fn check_size(images: &Images, network: &Network) -> Result<()> {

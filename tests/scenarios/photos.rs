@@ -6,6 +6,7 @@ use std::path::Path;
 
 use image::{ImageFormat, Rgb, RgbImage};
 use safetensors::tensor::{Dtype, TensorView};
+use serde_json::json;
 
 use crate::support::{Project, Ran};
 use crate::tiny;
@@ -165,20 +166,29 @@ fn wrong(old: &str, new: &str, code: i32) -> String {
 #[test]
 fn a_network_is_tuned_and_measured_and_then_nothing_is_left_to_do() {
     let project = project();
+    project.edit(
+        "size = 32",
+        "size = 32\nresize = 40\ninterpolation = \"bicubic\"",
+    );
     let first = project.refire(&["run"]).succeeds().shows("6 ran, 0 cached");
+    let first = first.shows("resized by bicubic interpolation, but the weights expect bilinear");
     first.prints("accuracy");
     project.refire(&["run"]).succeeds().shows("0 ran, 6 cached");
     project.refire(&["get", "tune", "tuned"]).succeeds();
     let card: serde_json::Value =
         serde_json::from_str(&project.read("tuned/refire.json")).expect("JSON");
-    assert_eq!(card["labels"], serde_json::json!(["day", "dusk"]));
+    assert_eq!(card["labels"], json!(["day", "dusk"]));
     assert_eq!(card["task"], "image-classification");
     let config: serde_json::Value =
         serde_json::from_str(&project.read("tuned/config.json")).expect("JSON");
     let input = &config["pretrained_cfg"];
-    assert_eq!(input["input_size"], serde_json::json!([3, 32, 32]));
-    assert_eq!(input["mean"], serde_json::json!([0.485, 0.456, 0.406]));
-    assert_eq!(config["label_names"], serde_json::json!(["day", "dusk"]));
+    assert_eq!(input["input_size"], json!([3, 32, 32]));
+    assert_eq!(
+        (&input["crop_pct"], &input["interpolation"]),
+        (&json!(0.8), &json!("bicubic"))
+    );
+    assert_eq!(input["mean"], json!([0.485, 0.456, 0.406]));
+    assert_eq!(config["label_names"], json!(["day", "dusk"]));
 }
 
 /// Everything that changes images at random.

@@ -1,7 +1,8 @@
 //! The artifact `images.arrow`: an Arrow IPC file, uncompressed, so that its pixels are used where they lie.
 //!
-//! Its columns: `pixels` (a [fixed-shape tensor][tensor] of height × width × 3 bytes), `label` and `path` (text). Written batch by batch, so that
-//! memory does not grow with the number of images; read by mapping the file into memory.
+//! Its columns: `pixels` (a [fixed-shape tensor][tensor] of height × width × 3 bytes), `label` and `path` (text). How the images were
+//! made is in the metadata of `pixels`. Written batch by batch, so that memory does not grow with the number of images; read by mapping
+//! the file into memory.
 //!
 //! [tensor]: https://arrow.apache.org/docs/format/CanonicalExtensions.html#fixed-shape-tensor
 
@@ -20,6 +21,7 @@ use polars_arrow::io::ipc::read::{FileReader, read_file_metadata};
 use polars_arrow::io::ipc::write::{FileWriter, WriteOptions};
 use polars_arrow::record_batch::RecordBatchT;
 
+use super::transform::Transform;
 use crate::error::{Context, Error, Result};
 
 /// The file of an images artifact.
@@ -30,6 +32,8 @@ const BATCH_BYTES: usize = 16 << 20;
 
 const CHANNELS: usize = 3;
 const TENSOR: &str = "arrow.fixed_shape_tensor";
+/// The key of the metadata that says how images were made.
+const TRANSFORM: &str = "refire.transform";
 
 /// How many images of `height` × `width` are best written at a time. A function of the size alone, because it decides the
 /// bytes of the file.
@@ -46,14 +50,19 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins the artifact in `folder`: images of `height` × `width` pixels.
+    /// Begins the artifact in `folder`: images of `height` × `width` pixels, which `transform` made, if that is known.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn create(folder: &Path, height: usize, width: usize) -> Result<Self> {
+    pub fn create(
+        folder: &Path,
+        height: usize,
+        width: usize,
+        transform: Option<Transform>,
+    ) -> Result<Self> {
         let path = folder.join(FILE);
         let cannot = || format!("cannot write `{}`", path.display());
-        let schema = Arc::new(schema(height, width));
+        let schema = Arc::new(schema(height, width, transform));
         let options = WriteOptions { compression: None };
         let file = BufWriter::new(File::create(&path).or_stage(cannot)?);
         let file =
@@ -99,7 +108,7 @@ impl Writer {
     }
 }
 
-fn schema(height: usize, width: usize) -> ArrowSchema {
+fn schema(height: usize, width: usize, transform: Option<Transform>) -> ArrowSchema {
     let byte = Field::new("item".into(), ArrowDataType::UInt8, false);
     let shape = format!(r#"{{"shape":[{height},{width},{CHANNELS}],"dim_names":["H","W","C"]}}"#);
     let tensor = ArrowDataType::Extension(Box::new(ExtensionType {
@@ -107,9 +116,11 @@ fn schema(height: usize, width: usize) -> ArrowSchema {
         inner: ArrowDataType::FixedSizeList(Box::new(byte), height * width * CHANNELS),
         metadata: Some(shape.into()),
     }));
+    let made = transform.and_then(|transform| serde_json::to_string(&transform).ok());
+    let made = made.map(|made| (TRANSFORM.into(), made.into()));
     let text = |name: &str| Field::new(name.into(), ArrowDataType::Utf8, false);
     ArrowSchema::from_iter([
-        Field::new("pixels".into(), tensor, false),
+        Field::new("pixels".into(), tensor, false).with_metadata(made.into_iter().collect()),
         text("label"),
         text("path"),
     ])
@@ -121,6 +132,7 @@ pub struct Images {
     map: Mmap,
     height: usize,
     width: usize,
+    transform: Option<Transform>,
     /// Where each image begins in the file.
     starts: Vec<usize>,
     labels: Vec<String>,
@@ -153,6 +165,7 @@ impl Images {
         let mut images = Self {
             height,
             width,
+            transform: transform_of(&metadata.schema),
             starts: Vec::new(),
             labels: Vec::new(),
             paths: Vec::new(),
@@ -209,6 +222,12 @@ impl Images {
         self.width
     }
 
+    /// How the images were made, if that is known.
+    #[must_use]
+    pub fn transform(&self) -> Option<Transform> {
+        self.transform
+    }
+
     /// The label of image `index`.
     ///
     /// # Panics
@@ -243,7 +262,7 @@ impl Images {
     /// # Errors
     /// Those of the disk.
     pub fn write_some(&self, indices: &[usize], folder: &Path) -> Result<()> {
-        let mut writer = Writer::create(folder, self.height, self.width)?;
+        let mut writer = Writer::create(folder, self.height, self.width, self.transform)?;
         for batch in indices.chunks(batch_len(self.height, self.width)) {
             let pixels = batch.iter().flat_map(|index| self.pixels(*index));
             let labels: Vec<_> = batch.iter().map(|index| self.label(*index)).collect();
@@ -266,7 +285,7 @@ fn shape_of(found: &ArrowSchema) -> Option<(usize, usize)> {
     };
     let shape: Tensor = serde_json::from_str(tensor.metadata.as_ref()?).ok()?;
     let [height, width, _] = shape.shape;
-    let expected = schema(height, width);
+    let expected = schema(height, width, None);
     let types = |schema: &ArrowSchema| -> Vec<_> {
         let fields = schema.iter_values();
         fields
@@ -274,6 +293,13 @@ fn shape_of(found: &ArrowSchema) -> Option<(usize, usize)> {
             .collect()
     };
     (types(found) == types(&expected)).then_some((height, width))
+}
+
+/// How the images were made, if the schema says so.
+fn transform_of(found: &ArrowSchema) -> Option<Transform> {
+    let (_, pixels) = found.get_at_index(0)?;
+    let made = pixels.metadata.as_ref()?.get(TRANSFORM)?;
+    serde_json::from_str(made).ok()
 }
 
 /// Where the pixels of a batch begin in the file, if all `bytes` of them are there.
@@ -299,10 +325,17 @@ fn pixels_of(file: &[u8], block: &Block, bytes: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::images::Interpolation;
+
+    const MADE: Transform = Transform {
+        size: 5,
+        resize: 7,
+        interpolation: Interpolation::Bicubic,
+    };
 
     fn written(count: usize, height: usize, width: usize) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut writer = Writer::create(folder.path(), height, width).expect("created");
+        let mut writer = Writer::create(folder.path(), height, width, Some(MADE)).expect("created");
         for batch in (0..count).collect::<Vec<_>>().chunks(3) {
             let pixels = batch
                 .iter()
@@ -331,6 +364,7 @@ mod tests {
         let images = Images::open(folder.path()).expect("opened");
         assert_eq!((images.len(), images.height(), images.width()), (8, 5, 7));
         assert_eq!(images.labels(), ["cat", "dog"]);
+        assert_eq!(images.transform(), Some(MADE));
         for index in 0..8 {
             assert_eq!(images.path(index), index.to_string());
             assert_eq!(images.label(index), ["cat", "dog"][index % 2]);
@@ -347,6 +381,7 @@ mod tests {
         let some = Images::open(other.path()).expect("opened");
         assert_eq!(some.len(), 2);
         assert_eq!((some.path(0), some.path(1)), ("6", "1"));
+        assert_eq!(some.transform(), Some(MADE));
         assert_eq!(some.pixels(1), all.pixels(1));
     }
 

@@ -135,3 +135,21 @@ fn photos_become_planes_of_normalised_colours() {
         assert!((value - expected).abs() < 1e-6, "{values:?}");
     }
 }
+
+#[test]
+fn what_a_model_was_tuned_on_gives_the_same_crop_again() {
+    for (size, resize) in [
+        (160, 182),
+        (224, 256),
+        (160, 160),
+        (97, 131),
+        (31, 33),
+        (300, 512),
+    ] {
+        let made = IMAGENET.made(size, resize, Interpolation::Bicubic);
+        assert_eq!((made.size, made.shorter_side()), (size, resize));
+        assert_eq!(made.interpolation, Interpolation::Bicubic);
+    }
+    let usual = IMAGENET.made(160, 182, Interpolation::Bilinear);
+    assert!((usual.crop_pct - 0.875).abs() < 1e-9, "{usual:?}");
+}

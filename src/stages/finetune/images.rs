@@ -26,7 +26,7 @@ pub(super) fn data(
     }
     Ok(Data {
         extra: Extra::Images {
-            input: photos::seen(&train, input),
+            input: photos::seen("train", input, cx)?,
         },
         train,
         validation,
