@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Recipe;
 use super::metrics::Metric;
+use super::{Phase, Recipe};
 use crate::models::Network;
 
 /// The figures of one epoch.
@@ -29,11 +29,13 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// Adds an epoch with the network after it. If none was better than the best for too long, that is the last epoch, and it says why.
+    /// Adds an epoch of `phase` with the network after it. If none was better than the best for too long, that is the last epoch, and
+    /// it says why; what begins to train gets its chance, so that epochs before the phase do not count.
     pub(super) fn add(
         &mut self,
         figures: EpochFigures,
         network: Network,
+        phase: &Phase,
         recipe: &Recipe,
     ) -> Option<String> {
         let epoch = figures.epoch;
@@ -48,7 +50,7 @@ impl Course {
         self.history.push(figures);
         let patience = recipe.early_stopping_patience?;
         let name = recipe.metric.name;
-        (epoch < recipe.epochs && epoch - best >= patience)
+        (epoch < recipe.epochs && phase.waited(epoch, best) >= patience)
             .then(|| format!("stopped after epoch {epoch}: no better {name} since epoch {best}"))
     }
 }

@@ -35,6 +35,13 @@ pub struct Phase {
     pub plan: Resolved,
 }
 
+impl Phase {
+    /// How many epochs of the phase have passed without one that is better than `best`, at the end of `epoch`.
+    pub(super) fn waited(&self, epoch: usize, best: usize) -> usize {
+        epoch - best.max(self.from - 1)
+    }
+}
+
 impl Unfreezing {
     /// The phases of a training of so many `epochs`, in order; each freezes no more than the one before it, and none more than `plan`.
     ///
@@ -180,6 +187,21 @@ mod tests {
             ..FreezePlan::default()
         };
         assert_eq!(phases(&table, &layers, 9), [(1, 3)]);
+    }
+
+    #[test]
+    fn what_has_just_begun_to_train_gets_its_chance() {
+        let phases = Unfreezing::LayerByLayer
+            .phases(
+                &FreezePlan::default().resolve(&anatomy()).expect("a plan"),
+                &anatomy(),
+                9,
+            )
+            .expect("phases");
+        let waited = |phase: usize, epoch, best| phases[phase].waited(epoch, best);
+        assert_eq!(waited(0, 4, 1), 3);
+        assert_eq!(waited(3, 4, 1), 1);
+        assert_eq!(waited(3, 6, 5), 1);
     }
 
     #[test]

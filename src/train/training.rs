@@ -141,7 +141,7 @@ impl Training<'_> {
             };
             let at = format!("epoch {epoch}/{}", self.recipe.epochs);
             self.host.measured(at, figures.headline(self.recipe.metric));
-            if let Some(reason) = course.add(figures, network, self.recipe) {
+            if let Some(reason) = course.add(figures, network, phase, self.recipe) {
                 self.host.notice(reason);
                 return Ok((state, false));
             }

@@ -157,7 +157,7 @@ pub(super) struct Settings {
     /// Whether the best epoch's weights are the result, and not the last one's.
     #[serde(default = "yes")]
     pub(super) load_best_model_at_end: bool,
-    /// Stop after so many epochs without a better figure.
+    /// Stop after so many epochs without a better figure; layers that begin to train begin the count anew.
     #[serde(default)]
     pub(super) early_stopping_patience: Option<Spanned<NonZeroUsize>>,
 }
