@@ -30,3 +30,4 @@ pub mod train;
 // What the user types and sees.
 pub mod cli;
 pub mod report;
+pub mod watch;

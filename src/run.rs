@@ -6,6 +6,7 @@ mod git;
 mod history;
 #[cfg(test)]
 mod tests;
+mod watching;
 mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +16,13 @@ use std::time::Instant;
 pub use artifacts::Lent;
 pub use collect::{Dropped, Wanted, collect};
 pub use history::{Comparison, Version, metrics, params};
+pub use watching::{Audience, OnBusy, Watch, watch};
 pub use workspace::Workspace;
 
 use crate::config::{self, Overrides, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Outcome, Sink};
-use crate::exec::{Conduct, Decider, Preview, Run, Runner, Summary, Surroundings};
+use crate::exec::{Conduct, Decider, Preview, Run, Runner, Summary, Surroundings, Wish};
 use crate::lock::{Entry, Lock};
 use crate::models;
 pub use crate::models::DEVICES;
@@ -76,7 +78,7 @@ pub fn run(
     request: &Request,
     runner: &dyn Runner,
     events: &dyn Sink,
-    cancelled: &(dyn Fn() -> bool + Sync),
+    wish: &dyn Wish,
 ) -> Result<Summary> {
     let started = Instant::now();
     let selection = project.plan.select(&request.goal)?;
@@ -94,7 +96,7 @@ pub fn run(
     let around = Surroundings {
         store: &project.store,
         events: &journal,
-        cancelled,
+        wish,
         device: &project.pipeline.device.0,
         offline: request.offline,
     };

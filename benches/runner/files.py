@@ -10,7 +10,7 @@ from pathlib import Path
 INPUTS = {"15,000 files of 10 kB": (15_000, 10_000), "one file of 4 GB": (1, 4_000_000_000)}
 HASHES = """[stage.data]
 kind = "command"
-argv = ["true"]
+argv = ["touch", "out"]
 files = ["data"]
 outputs = { out = "out" }
 """

@@ -21,6 +21,7 @@ mod predict;
 mod run;
 mod schema;
 mod status;
+mod watch;
 mod why;
 mod worker;
 
@@ -77,6 +78,7 @@ Exit codes: 0 done, 1 a stage failed, 2 the command line or a file is wrong, 3 a
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
+    Watch(watch::Args),
     Plan(plan::Args),
     Why(why::Args),
     Status(status::Args),
@@ -100,6 +102,7 @@ impl Verb {
     fn run(self) -> Outcome {
         match self {
             Self::Run(args) => args.run(),
+            Self::Watch(args) => args.run(),
             Self::Plan(args) => args.run(),
             Self::Why(args) => args.run(),
             Self::Status(args) => args.run(),

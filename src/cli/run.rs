@@ -3,7 +3,7 @@
 use super::flags::{Changes, Shown, Stages};
 use super::{Failure, Outcome, interrupt, plan};
 use crate::error::{Context as _, Error, Kind};
-use crate::exec::Workers;
+use crate::exec::{Summary, Workers};
 use crate::report;
 use crate::run::{Project, Request, run};
 
@@ -77,23 +77,27 @@ impl Args {
             &interrupt::asked,
         )?;
         drop(reporter);
-        match summary.verdict() {
-            None => {
-                // The process is about to end: the system takes the memory back at once.
-                std::mem::forget((project, summary));
-                Ok(())
-            }
-            // Stages that were stopped say nothing new.
-            Some(verdict) if verdict.kind() == Kind::Interrupted => Err(verdict.clone().into()),
-            Some(verdict) => Err(Failure {
-                exit_code: verdict.kind().exit_code(),
-                errors: summary
-                    .errors
-                    .iter()
-                    .map(|(stage, error)| of_stage(&project, stage, error))
-                    .collect(),
-            }),
-        }
+        verdict(&project, &summary)?;
+        // The process is about to end: the system takes the memory back at once.
+        std::mem::forget((project, summary));
+        Ok(())
+    }
+}
+
+/// What a run came to, as errors with their stages.
+pub(super) fn verdict(project: &Project, summary: &Summary) -> Outcome {
+    match summary.verdict() {
+        None => Ok(()),
+        // Stages that were stopped say nothing new.
+        Some(verdict) if verdict.kind() == Kind::Interrupted => Err(verdict.clone().into()),
+        Some(verdict) => Err(Failure {
+            exit_code: verdict.kind().exit_code(),
+            errors: summary
+                .errors
+                .iter()
+                .map(|(stage, error)| of_stage(project, stage, error))
+                .collect(),
+        }),
     }
 }
 

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::wish::Wish;
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Sink};
 use crate::fingerprint::{Fingerprint, Role};
@@ -19,8 +20,8 @@ pub struct Surroundings<'a> {
     pub store: &'a Store,
     /// Where events go.
     pub events: &'a dyn Sink,
-    /// Whether the user asked to stop.
-    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+    /// What the user wants of the run.
+    pub wish: &'a dyn Wish,
     /// The pipeline's device.
     pub device: &'a str,
     /// Never touch the network.
@@ -105,7 +106,8 @@ impl Runner for InProcess {
                 folder(home.path().join("out").join(&output.port))?,
             );
         }
-        let mut context = StageContext::new(&job, around.store, around.events, around.cancelled);
+        let cancelled = || around.wish.stop() || around.wish.is_outdated(&node.name);
+        let mut context = StageContext::new(&job, around.store, around.events, &cancelled);
         let end = catch_unwind(AssertUnwindSafe(|| node.stage.run(&mut context)));
         end.unwrap_or_else(|panic| Err(panicked(&*panic)))
             .map_err(|error| without_home(error, home.path()))?;

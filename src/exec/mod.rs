@@ -8,6 +8,7 @@ mod protocol;
 mod serve;
 mod shared;
 mod state;
+mod wish;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ pub use preview::{Forecast, Preview};
 pub use serve::serve;
 use shared::Shared;
 pub use state::{State, States};
+pub use wish::Wish;
 pub use worker::Workers;
 
 use crate::error::{Error, Kind, Result};
@@ -236,7 +238,9 @@ impl<'a> Run<'a> {
             self.errors
                 .push((String::new(), Error::new(Kind::Interrupted, "interrupted")));
         }
-        self.interrupted || (!self.errors.is_empty() && !self.conduct.keep_going)
+        self.interrupted
+            || self.shared.is_draining()
+            || (!self.errors.is_empty() && !self.conduct.keep_going)
     }
 
     /// Decides stage `index`, whose inputs are known: it is done, or has to wait for room to run.

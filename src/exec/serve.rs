@@ -87,7 +87,7 @@ fn obey(
     let around = Surroundings {
         store,
         events: output,
-        cancelled: &cancelled,
+        wish: &cancelled,
         device: &order.device,
         offline: order.offline,
     };

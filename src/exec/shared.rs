@@ -43,7 +43,12 @@ impl<'a> Shared<'a> {
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        (self.around.cancelled)()
+        self.around.wish.stop()
+    }
+
+    /// Whether what runs may end but nothing more is to start.
+    pub(super) fn is_draining(&self) -> bool {
+        self.around.wish.drain()
     }
 
     pub(super) fn send(&self, event: &Event) {
@@ -146,7 +151,7 @@ impl<'a> Shared<'a> {
 
     fn sleep(&self, pause: Duration) {
         let end = Instant::now() + pause;
-        while Instant::now() < end && !self.is_cancelled() {
+        while Instant::now() < end && !self.is_cancelled() && !self.is_draining() {
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -188,7 +188,7 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if why.is_none() {
-                why = if (around.cancelled)() {
+                why = if around.wish.stop() || around.wish.is_outdated(stage) {
                     Some(Error::new(
                         Kind::Interrupted,
                         format!("stage `{stage}` was interrupted"),

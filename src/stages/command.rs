@@ -142,6 +142,17 @@ impl Stage for CommandStage {
         self.files.iter().map(|(_, file)| file.clone()).collect()
     }
 
+    fn folders(&self) -> Vec<PathBuf> {
+        let globs = self
+            .settings
+            .files
+            .iter()
+            .filter(|file| is_glob(&file.value));
+        let folder =
+            |glob: &Spanned<String>| Some(resolve(glob.span.as_ref()?, &fixed(&glob.value)));
+        globs.filter_map(folder).collect()
+    }
+
     fn describe(&self, key: &mut dyn Manifest) {
         describe(
             key,
@@ -389,7 +400,7 @@ fn project_files(entry: &Spanned<String>) -> Result<Vec<(String, LocalFile)>> {
             },
         )
     };
-    if !pattern.contains(['*', '?', '[', '{']) {
+    if !is_glob(pattern) {
         return Ok(vec![file(pattern.clone(), resolve(span, pattern))]);
     }
     let matcher = Glob::new(pattern)
@@ -410,21 +421,23 @@ fn project_files(entry: &Spanned<String>) -> Result<Vec<(String, LocalFile)>> {
         .collect())
 }
 
+fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '[', '{'])
+}
+
+/// The folders that a glob begins with.
+fn fixed(pattern: &str) -> String {
+    let parts = pattern.split('/').take_while(|part| !is_glob(part));
+    parts.collect::<Vec<_>>().join("/")
+}
+
 fn matches(matcher: &GlobMatcher, pattern: &str, span: &Span) -> Vec<(String, PathBuf)> {
-    let fixed: PathBuf = Path::new(pattern)
-        .components()
-        .take_while(|part| {
-            !part
-                .as_os_str()
-                .to_string_lossy()
-                .contains(['*', '?', '[', '{'])
-        })
-        .collect();
+    let fixed = fixed(pattern);
     let root = resolve(span, "");
     let start = if root.as_os_str().is_empty() {
-        Path::new(".").join(&fixed)
+        Path::new(".").join(fixed)
     } else {
-        root.join(&fixed)
+        root.join(fixed)
     };
     let mut found: Vec<(String, PathBuf)> = ignore::WalkBuilder::new(start)
         .standard_filters(false)

@@ -92,6 +92,11 @@ pub trait Stage: Send + Sync {
         Vec::new()
     }
 
+    /// The folders in which files may appear that it would read as well; they are watched.
+    fn folders(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// Walks everything that can change the result, apart from inputs and files, which the caller adds.
     fn describe(&self, key: &mut dyn Manifest);
 

@@ -25,6 +25,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "run",
         &[
+            "watch",
             "report",
             "exec",
             "plan",

@@ -19,3 +19,4 @@ mod sources;
 mod support;
 mod tiny;
 mod training;
+mod watching;

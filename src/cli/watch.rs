@@ -1,0 +1,137 @@
+//! `refire watch`.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::flags::{Changes, Shown, Stages};
+use super::{Failure, Outcome, interrupt};
+use crate::error::{Context as _, Error, Kind};
+use crate::event::Sink;
+use crate::exec::{Summary, Workers};
+use crate::report;
+use crate::run::{self, Audience, OnBusy, Project, Request, Watch};
+
+/// Run, and run again on every change of the pipeline or of something that it reads, until Ctrl-C.
+///
+/// A save that changes no content runs nothing.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    stages: Stages,
+
+    /// How many stages may run at once
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+
+    /// After a failure, go on with what does not depend on it
+    #[arg(short, long)]
+    keep_going: bool,
+
+    /// What to do about a change while a run goes on
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    on_busy: Busy,
+
+    /// Look for changes every so many seconds instead of being told by the system, as on network disks
+    #[arg(long, value_name = "SECONDS")]
+    poll: Option<f64>,
+
+    /// Never touch the network
+    #[arg(long)]
+    offline: bool,
+
+    #[command(flatten)]
+    changes: Changes,
+
+    /// How to show the runs
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Shown,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Busy {
+    /// Run again when the run has ended
+    #[default]
+    Queue,
+    /// Stop the stages that the change makes stale, let the others end, and run again
+    Restart,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Outcome {
+        let (path, goal) = self.stages.resolve()?;
+        let seconds = |seconds: f64| {
+            let poll = Duration::try_from_secs_f64(seconds)
+                .ok()
+                .filter(|poll| !poll.is_zero());
+            poll.ok_or_else(|| Error::usage(format!("cannot look every {seconds} seconds")))
+        };
+        let request = Request {
+            goal,
+            keep_going: self.keep_going,
+            offline: self.offline,
+            jobs: self.jobs.into(),
+            ..Request::default()
+        };
+        let watch = Watch {
+            path: &path,
+            overrides: &self.changes.overrides(),
+            request: &request,
+            on_busy: match self.on_busy {
+                Busy::Queue => OnBusy::Queue,
+                Busy::Restart => OnBusy::Restart,
+            },
+            poll: self.poll.map(seconds).transpose()?,
+        };
+        interrupt::listen()?;
+        let program = std::env::current_exe().or_stage(|| "cannot tell where refire is")?;
+        let terminal = Terminal {
+            format: self.format,
+        };
+        Ok(run::watch(
+            &watch,
+            &Workers::new(program),
+            &terminal,
+            &interrupt::asked,
+        )?)
+    }
+}
+
+struct Terminal {
+    format: Shown,
+}
+
+impl Audience for Terminal {
+    fn reporter(&self) -> Box<dyn Sink> {
+        report::reporter(self.format.into())
+    }
+
+    fn ended(&self, project: &Project, summary: &Summary) {
+        let stopped = summary
+            .verdict()
+            .is_some_and(|error| error.kind() == Kind::Interrupted);
+        // What was stopped because of a change runs again.
+        if stopped {
+            return;
+        }
+        if let Err(Failure { errors, .. }) = super::run::verdict(project, summary) {
+            errors.iter().for_each(report::print_error);
+        }
+    }
+
+    fn refused(&self, error: &Error) {
+        report::print_error(error);
+    }
+
+    fn waiting(&self, paths: usize, told: bool) {
+        let plural = if paths == 1 { "" } else { "s" };
+        let how = if told {
+            ""
+        } else {
+            ", looking from time to time"
+        };
+        report::print_status(&format!(
+            "watching {paths} path{plural}{how}; Ctrl-C ends it\n"
+        ));
+    }
+}

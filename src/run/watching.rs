@@ -1,0 +1,271 @@
+//! `refire watch`: a run, and another one whenever a digest that it depends on has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Project, Request, run};
+use crate::config::Overrides;
+use crate::error::{Error, Kind, Result};
+use crate::event::Sink;
+use crate::exec::{Runner, Summary, Wish};
+use crate::plan::Goal;
+use crate::store::Digest;
+use crate::watch::Watcher;
+
+/// Names of our own files: the workspace, files on their way, locks. No stage reads them.
+const OURS: &[&str] = &[".refire", ".git", "*.lock"];
+
+/// How often is looked for changes while a run goes on.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What to do about a change while a run goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBusy {
+    /// Run again when it has ended.
+    #[default]
+    Queue,
+    /// Stop the stages that the change makes stale, let the others end, and run again.
+    Restart,
+}
+
+/// What is watched, and how.
+#[derive(Clone, Debug)]
+pub struct Watch<'a> {
+    /// The pipeline file.
+    pub path: &'a Path,
+    /// What changes it.
+    pub overrides: &'a Overrides,
+    /// What is asked of each run.
+    pub request: &'a Request,
+    /// What to do about a change while a run goes on.
+    pub on_busy: OnBusy,
+    /// Look so often instead of asking the system to tell.
+    pub poll: Option<Duration>,
+}
+
+/// Where a watch speaks.
+pub trait Audience {
+    /// What shows the events of the next run.
+    fn reporter(&self) -> Box<dyn Sink>;
+
+    /// A run has ended.
+    fn ended(&self, project: &Project, summary: &Summary);
+
+    /// A run could not begin.
+    fn refused(&self, error: &Error);
+
+    /// So many files and folders are watched; `told` says whether the system tells of changes.
+    fn waiting(&self, paths: usize, told: bool);
+}
+
+/// Runs the pipeline, and again on every change of something that it reads, until `stop` says so.
+///
+/// # Errors
+/// [`Kind::Interrupted`], if it is stopped during a run.
+pub fn watch(
+    watch: &Watch<'_>,
+    runner: &dyn Runner,
+    audience: &dyn Audience,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<()> {
+    let mut look = Look::new(watch);
+    let mut done: Option<State> = None;
+    let mut refused = None;
+    let mut waiting = false;
+    loop {
+        match look.again() {
+            Ok((mut project, state)) => {
+                refused = None;
+                if done.as_ref() != Some(&state) {
+                    once(&mut project, &state, &mut look, runner, audience, stop);
+                    if stop() {
+                        return Err(Error::new(Kind::Interrupted, "interrupted"));
+                    }
+                    // What changed meanwhile is found by looking again.
+                    done = Some(state);
+                    waiting = false;
+                    continue;
+                }
+            }
+            Err(error) => {
+                let text = format!("{error:?}");
+                if refused.as_ref() != Some(&text) {
+                    audience.refused(&error);
+                    refused = Some(text);
+                }
+                // Once it is mended, it runs even if it became what it was.
+                done = None;
+            }
+        }
+        if !waiting {
+            audience.waiting(look.paths.len(), look.watcher.is_told());
+            waiting = true;
+        }
+        if !look.watcher.wait(stop) {
+            return Ok(());
+        }
+    }
+}
+
+/// One run; with `--on-busy restart`, what it does is held against the files while it goes on.
+fn once(
+    project: &mut Project,
+    state: &State,
+    look: &mut Look<'_>,
+    runner: &dyn Runner,
+    audience: &dyn Audience,
+    stop: &(dyn Fn() -> bool + Sync),
+) {
+    let control = Control::new(stop);
+    let request = look.watch.request;
+    let reporter = audience.reporter();
+    let end = if look.watch.on_busy == OnBusy::Queue {
+        run(project, request, runner, &*reporter, &control)
+    } else {
+        std::thread::scope(|scope| {
+            let events = &*reporter;
+            let project = &mut *project;
+            let running = scope.spawn(|| run(project, request, runner, events, &control));
+            while !running.is_finished() {
+                if look.watcher.has_changed(TICK) && !stop() {
+                    // A file that is wrong at the moment stops nothing.
+                    if let Ok((_, now)) = look.again() {
+                        control.supersede(state, &now);
+                    }
+                }
+            }
+            running
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    };
+    drop(reporter);
+    match end {
+        Ok(summary) => audience.ended(project, &summary),
+        Err(error) => audience.refused(&error),
+    }
+}
+
+/// Everything that a run depends on, by digest.
+#[derive(Clone, Debug, PartialEq)]
+struct State {
+    device: String,
+    /// Stage → its recipe, and the bounds of its gates.
+    stages: BTreeMap<String, (Digest, Vec<(String, u64)>)>,
+}
+
+/// Looks at the files, and at what there is to be watched.
+struct Look<'a> {
+    watch: &'a Watch<'a>,
+    watcher: Watcher,
+    paths: BTreeSet<PathBuf>,
+}
+
+impl<'a> Look<'a> {
+    fn new(watch: &'a Watch<'a>) -> Self {
+        let mut look = Self {
+            watch,
+            watcher: Watcher::new(watch.poll, OURS),
+            paths: BTreeSet::from([absolute(watch.path)]),
+        };
+        look.watcher.watch(&look.paths);
+        look
+    }
+
+    /// Reads the pipeline and digests all that it reads. What is read is watched first, so that no change falls between.
+    fn again(&mut self) -> Result<(Project, State)> {
+        // Folders that came back are watched anew, also where the file is wrong at the moment.
+        self.watcher.watch(&self.paths);
+        let project = Project::open(self.watch.path, self.watch.overrides)?;
+        let mut paths = project.reads();
+        paths.insert(absolute(self.watch.path));
+        self.watcher.watch(&paths);
+        self.paths = paths;
+        let state = project.state(&self.watch.request.goal)?;
+        Ok((project, state))
+    }
+}
+
+impl Project {
+    /// The files that its stages read, and the folders in which files may appear that they would read.
+    fn reads(&self) -> BTreeSet<PathBuf> {
+        let files = self.plan.nodes.iter().flat_map(|node| {
+            let files = node.stage.files().into_iter().map(|file| file.path);
+            files.chain(node.stage.folders())
+        });
+        files.map(|path| absolute(&path)).collect()
+    }
+
+    fn state(&self, goal: &Goal) -> Result<State> {
+        let included = self.plan.select(goal)?.included;
+        let recipes = self.decider().recipes(&included)?;
+        self.store.save()?;
+        let stages = self
+            .plan
+            .nodes
+            .iter()
+            .zip(recipes)
+            .filter_map(|(node, recipe)| {
+                let gates = node.stage.gates().iter();
+                let gates = gates
+                    .map(|gate| (gate.metric.clone(), gate.bound.to_bits()))
+                    .collect();
+                Some((node.name.clone(), (recipe?, gates)))
+            });
+        Ok(State {
+            device: self.device_class.clone(),
+            stages: stages.collect(),
+        })
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into())
+}
+
+/// Ctrl-C, and what a change while a run goes on makes of it.
+struct Control<'a> {
+    stop: &'a (dyn Fn() -> bool + Sync),
+    drain: AtomicBool,
+    outdated: Mutex<BTreeSet<String>>,
+}
+
+impl<'a> Control<'a> {
+    fn new(stop: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Self {
+            stop,
+            drain: AtomicBool::new(false),
+            outdated: Mutex::default(),
+        }
+    }
+
+    /// The run was begun with `then`, but the files are `now`.
+    fn supersede(&self, then: &State, now: &State) {
+        let same_device = then.device == now.device;
+        let changed = |(stage, then): &(&String, &(Digest, _))| {
+            !same_device || now.stages.get(*stage).is_none_or(|now| now.0 != then.0)
+        };
+        let outdated = then.stages.iter().filter(changed);
+        *self.outdated.lock().unwrap_or_else(PoisonError::into_inner) =
+            outdated.map(|(stage, _)| stage.clone()).collect();
+        self.drain.store(then != now, Ordering::Relaxed);
+    }
+}
+
+impl Wish for Control<'_> {
+    fn stop(&self) -> bool {
+        (self.stop)()
+    }
+
+    fn drain(&self) -> bool {
+        self.drain.load(Ordering::Relaxed)
+    }
+
+    fn is_outdated(&self, stage: &str) -> bool {
+        let outdated = self.outdated.lock().unwrap_or_else(PoisonError::into_inner);
+        outdated.contains(stage)
+    }
+}

@@ -1,0 +1,243 @@
+//! `refire watch`: what it notices, what it leaves alone, and how soon it begins.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::Project;
+
+const TWO: &str = r#"
+[params]
+word = "one"
+
+[stage.copy]
+kind = "command"
+argv = ["sh", "-c", "cat words/*.txt > out.txt"]
+files = ["words/*.txt"]
+outputs = { text = "out.txt" }
+
+[stage.say]
+kind = "command"
+argv = ["sh", "-c", "echo ${params.word} > out.txt"]
+outputs = { text = "out.txt" }
+"#;
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A watch in progress; it ends with this.
+struct Watching {
+    child: Child,
+    lines: Receiver<(Instant, String)>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn project() -> Project {
+    let project = Project::with(TWO);
+    project.write("words/a.txt", "a\n");
+    project
+}
+
+fn watch(project: &Project, arguments: &[&str]) -> Watching {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_refire"))
+        .current_dir(project.path(""))
+        .args(["watch", "--format", "json"])
+        .args(arguments)
+        .env_remove("REFIRE_CACHE_DIR")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let (sender, lines) = channel();
+    let errors = sender.clone();
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let out = BufReader::new(out.expect("piped"));
+    let err = BufReader::new(err.expect("piped"));
+    std::thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            let _ = sender.send((Instant::now(), line));
+        }
+    });
+    std::thread::spawn(move || {
+        for line in err.lines().map_while(Result::ok) {
+            let _ = errors.send((Instant::now(), line));
+        }
+    });
+    Watching { child, lines }
+}
+
+impl Watching {
+    /// Waits for a line that has `text` in it.
+    fn until(&self, text: &str) -> (Instant, String) {
+        let begin = Instant::now();
+        loop {
+            let left = PATIENCE.saturating_sub(begin.elapsed());
+            let line = self.lines.recv_timeout(left);
+            let (at, line) = line.unwrap_or_else(|_| panic!("`{text}` did not come"));
+            if line.contains(text) {
+                return (at, line);
+            }
+        }
+    }
+
+    /// Waits for the end of a run: how many stages ran and how many were cached.
+    fn run(&self) -> (u64, u64) {
+        let (_, line) = self.until("run_finished");
+        let event: Value = serde_json::from_str(&line).expect("JSON");
+        let count = |key: &str| event[key].as_u64().expect("a number");
+        (count("ran"), count("cached"))
+    }
+
+    /// Waits until it waits.
+    fn idle(&self) {
+        self.until("watching ");
+    }
+
+    /// Nothing may happen for a while.
+    fn stays_quiet(&self) {
+        if let Ok((_, line)) = self.lines.recv_timeout(Duration::from_millis(400)) {
+            panic!("`{line}` came");
+        }
+    }
+}
+
+#[test]
+fn saves_run_what_they_change_and_nothing_else() {
+    let project = project();
+    let watching = watch(&project, &[]);
+    assert_eq!(watching.run(), (2, 0));
+    watching.idle();
+    // The same bytes again, a file beside, a touched one.
+    project.write("words/a.txt", "a\n");
+    project.write("notes.md", "nothing reads it\n");
+    watching.stays_quiet();
+    project.write("words/a.txt", "b\n");
+    assert_eq!(watching.run(), (1, 1));
+    watching.idle();
+    // As editors save: another file, renamed.
+    project.write("words/.a.swp", "c\n");
+    std::fs::rename(project.path("words/.a.swp"), project.path("words/a.txt")).expect("renamed");
+    assert_eq!(watching.run(), (1, 1));
+    watching.idle();
+    // A file that the glob did not know.
+    project.write("words/b.txt", "d\n");
+    assert_eq!(watching.run(), (1, 1));
+    watching.idle();
+    project.edit("word = \"one\"", "word = \"two\"");
+    assert_eq!(watching.run(), (1, 1));
+    watching.idle();
+    watching.stays_quiet();
+}
+
+#[test]
+fn folders_may_go_and_come_and_files_be_wrong_for_a_while() {
+    let project = project();
+    let watching = watch(&project, &[]);
+    assert_eq!(watching.run(), (2, 0));
+    watching.idle();
+    std::fs::remove_dir_all(project.path("words")).expect("removed");
+    watching.until("no file matches");
+    project.write("words/a.txt", "back\n");
+    assert_eq!(watching.run(), (1, 1));
+    watching.idle();
+    project.write("words/a.txt", "again\n");
+    assert_eq!(watching.run(), (1, 1));
+    watching.idle();
+    project.edit("[params]", "[params");
+    watching.until("error");
+    project.edit("[params", "[params]");
+    assert_eq!(watching.run(), (0, 2));
+}
+
+#[test]
+fn without_word_from_the_system_it_looks_from_time_to_time() {
+    let project = project();
+    let watching = watch(&project, &["--poll", "0.1"]);
+    assert_eq!(watching.run(), (2, 0));
+    watching.until("looking from time to time");
+    project.write("words/a.txt", "b\n");
+    assert_eq!(watching.run(), (1, 1));
+}
+
+/// Two stages that never end by themselves; what decides about both is in the file.
+const ENDLESS: &str = r#"
+[params]
+left = "1"
+right = "1"
+
+[stage.left]
+kind = "command"
+argv = ["sh", "-c", "echo ${params.left} > out.txt; while [ ! -e ${params.left} ]; do sleep 0.05; done"]
+files = ["doors"]
+outputs = { text = "out.txt" }
+
+[stage.right]
+kind = "command"
+argv = ["sh", "-c", "echo ${params.right} > out.txt; sleep 1.5"]
+outputs = { text = "out.txt" }
+"#;
+
+#[test]
+fn a_restart_stops_only_what_the_change_makes_stale() {
+    let project = Project::with(ENDLESS);
+    project.write("doors", "shut\n");
+    let watching = watch(&project, &["-j", "2", "--on-busy", "restart"]);
+    watching.until("\"stage_started\",\"stage\":\"right\"");
+    std::thread::sleep(Duration::from_millis(200));
+    // `left` waits for a file that never comes; now for one that is there.
+    project.edit("left = \"1\"", "left = \"doors\"");
+    let (_, cancelled) = watching.until("\"stage\":\"left\",\"outcome\"");
+    assert!(cancelled.contains("cancelled"), "{cancelled}");
+    let (_, unharmed) = watching.until("\"stage\":\"right\",\"outcome\"");
+    assert!(unharmed.contains("\"ran\""), "{unharmed}");
+    watching.until("run_finished");
+    assert_eq!(
+        watching.run(),
+        (1, 1),
+        "`left` anew, `right` from the cache"
+    );
+}
+
+#[test]
+fn a_change_during_a_run_waits_for_its_end() {
+    let project = Project::with(ENDLESS);
+    project.write("doors", "shut\n");
+    project.edit("left = \"1\"", "left = \"doors\"");
+    let watching = watch(&project, &["-j", "2"]);
+    watching.until("\"stage_started\",\"stage\":\"right\"");
+    project.edit("right = \"1\"", "right = \"2\"");
+    assert_eq!(watching.run(), (2, 0));
+    assert_eq!(watching.run(), (1, 1));
+}
+
+/// From a save to the first stage: 150 ms on an idle machine; the bound leaves room for a busy one.
+#[test]
+fn a_stage_begins_soon_after_a_save() {
+    const BOUND: Duration = Duration::from_millis(1500);
+    let project = project();
+    let watching = watch(&project, &[]);
+    watching.run();
+    watching.idle();
+    let mut took: Vec<Duration> = (0..5)
+        .map(|round| {
+            let saved = Instant::now();
+            project.write("words/a.txt", format!("{round}\n"));
+            let (started, _) = watching.until("stage_started");
+            watching.run();
+            watching.idle();
+            started - saved
+        })
+        .collect();
+    took.sort();
+    eprintln!("from a save to the first stage: {took:?}");
+    assert!(took[2] <= BOUND, "{took:?}");
+}
