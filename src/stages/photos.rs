@@ -238,3 +238,6 @@ fn classes(images: &Images, port: &str, labels: &[String]) -> Result<Vec<u32>> {
         .did_you_mean(label, labels.iter().map(String::as_str))
     })
 }
+
+#[cfg(test)]
+mod tests;

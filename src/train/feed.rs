@@ -71,12 +71,15 @@ impl<'a> Feed<'a> {
         samples.iter().map(look).collect()
     }
 
-    /// A batch of looks to train on, before the prefix unless that is remembered; mixed as `seed` draws it.
+    /// A batch of looks to train on, mixed as `seed` draws it, behind the prefix.
     pub(super) fn batch(&self, looks: &[usize], seed: u64) -> Batch {
         let device = self.prefix.device();
         let (input, share) = match &self.features {
             Some(features) => (features.batch(looks, device), 1.0),
-            None => self.samples.mixed(looks, seed, device),
+            None => {
+                let (input, share) = self.samples.mixed(looks, seed, device);
+                (self.prefix.run(input), share)
+            }
         };
         Batch {
             input,
@@ -85,19 +88,13 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// What the first block after the prefix takes of a [`batch`](Self::batch).
-    pub(super) fn after_prefix(&self, input: Activations) -> Activations {
-        match &self.features {
-            Some(_) => input,
-            None => self.prefix.run(input),
-        }
-    }
-
-    /// How many threads should make batches ahead: as many as the network has, where a batch is made of images.
+    /// How many threads should make batches ahead: as many as the network has, if there is more to it than copying numbers.
     pub(super) fn threads(&self) -> usize {
-        match self.samples.inputs {
-            Inputs::Images(_) if self.features.is_none() => rayon::current_num_threads(),
-            _ => 0,
+        let is_made_of_images = matches!(self.samples.inputs, Inputs::Images(_));
+        if self.features.is_none() && (is_made_of_images || self.prefix.blocks() > 0) {
+            rayon::current_num_threads()
+        } else {
+            0
         }
     }
 

@@ -83,7 +83,7 @@ pub trait Images: Debug + Send + Sync {
 /// Looks of samples on their way through a network, on the plain device.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// What the network takes.
+    /// What the first block after the prefix takes.
     pub(super) input: Activations,
     /// The label of each.
     pub(super) labels: Vec<u32>,

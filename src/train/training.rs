@@ -312,7 +312,7 @@ impl Training<'_> {
         let mut gradients = Gradients::default();
         for _ in &step.batches {
             let batch = next();
-            let input = autodiff(feed.after_prefix(batch.input));
+            let input = autodiff(batch.input);
             let logits = network.forward(blocks.clone(), input).into_logits();
             let loss = objective.mixed_loss(logits, &batch.labels, batch.share, total);
             sum += f64::from(loss.clone().into_scalar::<f32>());

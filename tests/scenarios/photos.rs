@@ -355,6 +355,21 @@ fn a_table_of_texts_where_images_belong() {
 }
 
 #[test]
+fn a_model_of_images_is_not_measured_on_a_table() {
+    let project = project();
+    project.edit("images = \"split.test\"", "table = \"rows\"");
+    let rows = "[stage.rows]\nkind = \"dataset\"\nsource = \"rows.csv\"\n\n[stage.test]";
+    project.edit("[stage.test]", rows);
+    project.write("rows.csv", "text,label\nblue,day\n");
+    let error = project.refire(&["run"]).fails_with(1).error();
+    assert!(
+        error.contains("the model is for images, and `table` has none"),
+        "{error}"
+    );
+    assert!(error.contains("images = \"…\""), "{error}");
+}
+
+#[test]
 fn copies_of_a_photo_in_two_parts_are_reported() {
     let project = project();
     for index in 0..20 {
