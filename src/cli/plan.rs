@@ -65,10 +65,15 @@ fn row(project: &Project, preview: &Preview) -> PlanRow {
         Forecast::Run(reasons) => ("run", reasons.as_slice()),
         Forecast::Depends(reasons) => ("maybe", reasons.as_slice()),
     };
+    let node = &project.plan.nodes[preview.index];
     PlanRow {
-        stage: project.plan.nodes[preview.index].name.clone(),
+        stage: node.name.clone(),
         action: action.into(),
         reason: in_words(reasons),
         seconds: preview.expected_seconds,
+        notes: match action {
+            "run" | "maybe" => node.stage.notes(),
+            _ => Vec::new(),
+        },
     }
 }

@@ -62,6 +62,9 @@ pub struct PlanRow {
     pub reason: String,
     /// How long it took when it last ran.
     pub seconds: Option<f64>,
+    /// What its settings say about a run that the user may not expect.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The devices, and whether this binary has them.
@@ -166,6 +169,12 @@ pub fn plan(rows: &[PlanRow]) -> String {
         ]);
     }
     let mut text = table.render();
+    let notes = |row: &PlanRow| {
+        let stage = row.stage.clone();
+        let line = move |note: &String| format!("{stage}: note: {note}\n");
+        row.notes.iter().map(line).collect::<String>()
+    };
+    text.extend(rows.iter().map(notes));
     text.push_str(&expectation(rows));
     text
 }
@@ -250,6 +259,11 @@ mod tests {
             action: action.into(),
             reason: reason.into(),
             seconds,
+            notes: if action == "run" {
+                vec!["frozen layers run again in every epoch".into()]
+            } else {
+                Vec::new()
+            },
         };
         insta::assert_snapshot!(plain(&plan(&[
             row("encoder", "cached", "", Some(3.2)),

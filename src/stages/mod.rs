@@ -113,6 +113,11 @@ pub trait Stage: Send + Sync {
         Ok(())
     }
 
+    /// What its settings alone say about a run that the user may not expect: `refire plan` shows it.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Does the work: reads the inputs, fills the outputs.
     ///
     /// # Errors

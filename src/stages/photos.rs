@@ -35,6 +35,17 @@ pub(super) struct Changes {
     pub(super) seed: u64,
 }
 
+impl Changes {
+    /// How often an image looks different.
+    pub(super) fn looks(&self) -> Looks {
+        match self.views {
+            _ if self.augmentation.is_none() && self.mixing.is_none() => Looks::One,
+            Some(views) => Looks::Views(views),
+            None => Looks::Endless,
+        }
+    }
+}
+
 /// Raised by every change that can change a look: part of the key of what is remembered of them.
 const LOOKS_VERSION: u32 = 1;
 
@@ -44,11 +55,7 @@ impl train::Images for Photos {
     }
 
     fn looks(&self) -> Looks {
-        match self.changes.views {
-            _ if self.changes.augmentation.is_none() && self.changes.mixing.is_none() => Looks::One,
-            Some(views) => Looks::Views(views),
-            None => Looks::Endless,
-        }
+        self.changes.looks()
     }
 
     fn mixing(&self) -> Mixing {

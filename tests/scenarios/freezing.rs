@@ -152,6 +152,22 @@ fn images_that_change_at_random_are_said_once_to_go_through_every_phase_anew() {
     );
 }
 
+#[test]
+fn a_plan_says_what_will_not_be_kept() {
+    let project = photos();
+    let plain = project.refire(&["plan"]).succeeds().stdout();
+    assert!(!plain.contains("note:"), "{plain}");
+    project.edit("epochs = 4", "hflip = 0.5\nepochs = 4");
+    project.refire(&["plan"]).succeeds().prints(
+        "tune: note: frozen layers run again in every epoch, because images change at random",
+    );
+    project.edit("hflip = 0.5", "feature_cache_max = \"0B\"");
+    project
+        .refire(&["plan", "--json"])
+        .succeeds()
+        .prints("because `feature_cache_max` leaves no room");
+}
+
 /// The image pipeline, whatever it comes to.
 fn photos() -> Project {
     let project = photos::project();

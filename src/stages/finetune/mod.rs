@@ -90,6 +90,10 @@ impl Stage for Finetune {
         key.device();
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.settings.notes()
+    }
+
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let labels = self.labels(cx)?;
         let loaded = self.load(&labels, cx)?;

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::models::{Pooling, Task};
 use crate::stages::{Port, feature_cache};
 use crate::train::metrics::{self, Metric};
-use crate::train::{AdamWSettings, Objective, Recipe, Shape, Warmup};
+use crate::train::{AdamWSettings, Looks, Objective, Recipe, Shape, Warmup};
 
 /// Trains a pretrained model on labelled texts or images.
 ///
@@ -222,6 +222,18 @@ impl Settings {
     pub(super) fn label_names(&self) -> Option<Vec<String>> {
         let labels = self.labels.as_ref()?.iter();
         Some(labels.map(|label| label.value.clone()).collect())
+    }
+
+    /// Why what the frozen layers give will not be kept, as far as the settings say.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let changes = self.changes(0).looks() == Looks::Endless;
+        let changes = changes.then_some("images change at random before them");
+        let no_room = feature_cache::most_bytes(self.feature_cache_max.as_ref());
+        let no_room = matches!(no_room, Ok(0)).then_some("`feature_cache_max` leaves no room");
+        let why = changes.or(no_room);
+        why.map(|why| format!("frozen layers run again in every epoch, because {why}"))
+            .into_iter()
+            .collect()
     }
 
     /// The figure that decides which epoch is the best.
