@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub use artifacts::Lent;
+pub use artifacts::{Lent, export};
 pub use collect::{Dropped, Wanted, collect};
 pub use history::{Comparison, Version, metrics, params};
 pub use watching::{Audience, OnBusy, Watch, watch};

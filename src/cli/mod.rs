@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod devices;
 mod diff;
+mod export;
 mod flags;
 mod gc;
 mod get;
@@ -90,6 +91,7 @@ enum Verb {
     Params(params::Args),
     Get(get::Args),
     Predict(predict::Args),
+    Export(export::Args),
     Gc(gc::Args),
     Schema(schema::Args),
     Devices(devices::Args),
@@ -114,6 +116,7 @@ impl Verb {
             Self::Params(args) => args.run(),
             Self::Get(args) => args.run(),
             Self::Predict(args) => args.run(),
+            Self::Export(args) => args.run(),
             Self::Gc(args) => args.run(),
             Self::Schema(_) => {
                 schema::Args::run();

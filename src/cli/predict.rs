@@ -41,6 +41,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
 
+    /// Write logits, `logit_LABEL`, instead of probabilities
+    #[arg(long)]
+    logits: bool,
+
     /// Leave photos out that cannot be read, instead of failing
     #[arg(long)]
     skip_broken: bool,
@@ -75,6 +79,7 @@ impl Args {
         interrupt::listen()?;
         let begun = Instant::now();
         let shown = Shown {
+            model: model_name.clone(),
             reporter: report::reporter(report::Format::Pretty),
         };
         let on_error = if self.skip_broken {
@@ -92,6 +97,7 @@ impl Args {
                 text_column: self.text_column,
                 image_column: self.image_column,
                 prefix: self.prefix,
+                logits: self.logits,
                 on_error,
                 batch_size: self.batch_size,
                 ..Options::default()
@@ -138,17 +144,15 @@ fn refuse_same(input: &Place, output: &Path) -> Result<()> {
 
 /// Shows how far it is.
 struct Shown {
+    model: String,
     reporter: Box<dyn Sink>,
 }
-
-/// What the progress is called.
-const ACTIVITY: &str = "predict";
 
 impl Watch for Shown {
     fn progress(&self, done: usize, total: usize) {
         self.reporter.send(&Event::Progress {
-            stage: ACTIVITY.into(),
-            activity: String::new(),
+            stage: self.model.clone(),
+            activity: "predict".into(),
             done: done as u64,
             total: total as u64,
             unit: "rows".into(),

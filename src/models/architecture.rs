@@ -6,6 +6,7 @@ use burn::tensor::Device;
 
 use super::bert::{self, Bert};
 use super::efficientnet::{self, EfficientNetLite};
+use super::export::Library;
 use super::folder::ModelFolder;
 use super::image_input::Variant;
 use super::mobilenet::{self, MobileNetV2};
@@ -39,7 +40,7 @@ type Load = fn(&ModelFolder, &Head, Reading, &Device) -> Result<(Network, Accoun
 pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "BERT",
-        model_types: &["bert"],
+        model_types: &["bert", "refire-bert"],
         task: Task::TextClassification,
         variants: &[],
         load: |folder, head, reading, device| {
@@ -118,6 +119,9 @@ pub(super) trait Blocks {
 
     /// Everything but its weights that decides what its blocks compute, in words.
     fn signature(&self) -> String;
+
+    /// What loads it in Python.
+    fn library(&self) -> Library;
 
     /// Writes `config.json` and the weights into `folder`, and adds to the card what else is needed to load them.
     fn save(&self, folder: &Path, card: &mut Card) -> Result<()>;

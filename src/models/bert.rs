@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::architecture::Blocks;
+use super::export::Library;
 use super::folder::{self, ModelFolder};
 use super::operations::dropout;
 use super::transformer::{self, Act, SelfAttention, wrong};
@@ -323,9 +324,24 @@ impl Blocks for Bert {
         )
     }
 
+    /// transformers' own class pools by the checkpoint's pooler alone.
+    fn library(&self) -> Library {
+        let class = "AutoModelForSequenceClassification";
+        match self.pooling {
+            Pooling::Pooler if self.pooler.is_some() => Library::Transformers(class),
+            Pooling::Mean => Library::OwnClass(class, Pooling::Mean),
+            Pooling::Cls | Pooling::Pooler => Library::OwnClass(class, Pooling::Cls),
+        }
+    }
+
     fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {
         card.pooling = Some(self.pooling);
         let mut config = folder::classifier_config(&self.json, CLASS, &card.labels);
+        // What an export says about the class that came with it.
+        config.insert("model_type".into(), "bert".into());
+        for key in ["auto_map", "pooling"] {
+            config.shift_remove(key);
+        }
         if let Some(dropout) = self.config.classifier_dropout {
             config.insert("classifier_dropout".into(), dropout.into());
         }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, Padding, global_mean, torch_name};
+use super::export::Library;
 use super::folder::ModelFolder;
 use super::image_input::{CropMode, IMAGENET, ImageInput, Interpolation, Variant};
 use super::kernels::Activation;
@@ -203,6 +204,10 @@ impl Blocks for EfficientNetLite {
 
     fn parameters(&self) -> Vec<Parameter> {
         vision::parameters(self, &NAMING, &Blocks::blocks(self))
+    }
+
+    fn library(&self) -> Library {
+        Library::Timm
     }
 
     fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {

@@ -49,13 +49,22 @@ impl ModelFolder {
         })
     }
 
-    /// The pooling that `refire.json` or sentence-transformers' `1_Pooling` asks for.
+    /// The pooling that `refire.json`, the config of an export or sentence-transformers' `1_Pooling` asks for.
     ///
     /// # Errors
     /// A pooling that refire does not have.
     pub(super) fn pooling(&self) -> Result<Option<Pooling>> {
         if self.card.pooling.is_some() {
             return Ok(self.card.pooling);
+        }
+        if let Some(pooling) = self.config.get("pooling") {
+            let read = serde_json::from_value(pooling.clone());
+            return read.map(Some).or_stage(|| {
+                format!(
+                    "`{}` asks for a pooling that refire does not have",
+                    self.path.join("config.json").display()
+                )
+            });
         }
         let path = self.path.join("1_Pooling").join("config.json");
         let Some(modes) = optional(&path)? else {
@@ -111,7 +120,7 @@ impl ModelFolder {
 /// # Errors
 /// Those of the disk.
 pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    copy(from, to, &|name| name != CARD_FILE)
+    copy(from, to, &|name| name != CARD_FILE, link)
 }
 
 /// The same without what [`Network::save`](super::Network::save) writes itself: the config and the weights. What is left
@@ -120,24 +129,43 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// Those of the disk.
 pub fn copy_companions(from: &Path, to: &Path) -> Result<()> {
-    copy(from, to, &|name| {
-        name != CARD_FILE && name != "config.json" && !weights::is_checkpoint(Path::new(name))
+    copy(from, to, &is_companion, link)
+}
+
+/// The same as files of their own, which their owner may write to.
+pub(super) fn own_companions(from: &Path, to: &Path) -> Result<()> {
+    copy(from, to, &is_companion, |from, to| {
+        std::fs::File::create_new(to).and_then(|mut to| {
+            let mut from = std::fs::File::open(from)?;
+            std::io::copy(&mut from, &mut to).map(drop)
+        })
     })
 }
 
-/// `wanted` decides on the names of files in the folder itself; its folders are copied as they are.
-fn copy(from: &Path, to: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+fn is_companion(name: &str) -> bool {
+    name != CARD_FILE && name != "config.json" && !weights::is_checkpoint(Path::new(name))
+}
+
+fn link(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::hard_link(from, to).or_else(|_| std::fs::copy(from, to).map(drop))
+}
+
+/// `wanted` decides on the names of files in the folder itself; its folders are copied as they are. `place` copies a file.
+fn copy(
+    from: &Path,
+    to: &Path,
+    wanted: &dyn Fn(&str) -> bool,
+    place: fn(&Path, &Path) -> std::io::Result<()>,
+) -> Result<()> {
     let failed = |path: &Path| format!("cannot copy `{}`", path.display());
     for entry in std::fs::read_dir(from).or_stage(|| failed(from))? {
         let entry = entry.or_stage(|| failed(from))?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         if source.is_dir() {
             std::fs::create_dir_all(&target).or_stage(|| failed(&source))?;
-            copy(&source, &target, &|_| true)?;
+            copy(&source, &target, &|_| true, place)?;
         } else if wanted(&entry.file_name().to_string_lossy()) {
-            std::fs::hard_link(&source, &target)
-                .or_else(|_| std::fs::copy(&source, &target).map(|_| ()))
-                .or_stage(|| failed(&source))?;
+            place(&source, &target).or_stage(|| failed(&source))?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, Padding, global_mean, torch_name};
+use super::export::Library;
 use super::folder::ModelFolder;
 use super::image_input::{IMAGENET, Variant};
 use super::kernels::Activation;
@@ -199,6 +200,10 @@ impl Blocks for MobileNetV2 {
 
     fn parameters(&self) -> Vec<Parameter> {
         vision::parameters(self, &NAMING, &self.blocks())
+    }
+
+    fn library(&self) -> Library {
+        Library::Torchvision
     }
 
     fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {

@@ -10,6 +10,7 @@ use burn::tensor::Device;
 use super::architecture::{Blocks, architecture, recognise};
 use super::bert::Bert;
 use super::efficientnet::EfficientNetLite;
+use super::export::Library;
 use super::folder::ModelFolder;
 use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
@@ -234,6 +235,11 @@ impl Network {
     pub fn forward(&self, blocks: Range<usize>, x: Activations) -> Activations {
         let network = self.architecture();
         blocks.fold(x, |x, block| network.forward(block, x))
+    }
+
+    /// What loads it in Python.
+    pub(super) fn library(&self) -> Library {
+        self.architecture().library()
     }
 
     /// Everything but its weights that decides what its blocks compute, in words.

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, global_mean, torch_name};
+use super::export::Library;
 use super::folder::ModelFolder;
 use super::image_input::{IMAGENET, Variant};
 use super::kernels::Activation;
@@ -217,6 +218,10 @@ impl Blocks for ResNet {
 
     fn parameters(&self) -> Vec<Parameter> {
         vision::parameters(self, &NAMING, &self.blocks())
+    }
+
+    fn library(&self) -> Library {
+        Library::Torchvision
     }
 
     fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, global_mean, torch_name};
+use super::export::Library;
 use super::folder::ModelFolder;
 use super::image_input::{IMAGENET, ImageInput, Variant};
 use super::kernels::Activation;
@@ -207,6 +208,10 @@ impl Blocks for CifarResNet {
 
     fn parameters(&self) -> Vec<Parameter> {
         vision::parameters(self, &NAMING, &self.blocks())
+    }
+
+    fn library(&self) -> Library {
+        Library::Repository("akamaster/pytorch_resnet_cifar10")
     }
 
     fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {

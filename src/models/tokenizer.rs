@@ -123,6 +123,12 @@ impl Tokenizer {
         self.pad_id
     }
 
+    /// The text of that token, if it has one.
+    #[must_use]
+    pub fn pad_token(&self) -> Option<String> {
+        self.inner.id_to_token(self.pad_id)
+    }
+
     /// A digest of everything that can change what it encodes to, apart from `max_length`.
     #[must_use]
     pub fn digest(&self) -> &str {

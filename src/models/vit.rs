@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::architecture::Blocks;
 use super::convolution::torch_name;
+use super::export::Library;
 use super::folder::{self, ModelFolder};
 use super::operations::dropout;
 use super::transformer::{self, Act, SelfAttention, wrong};
@@ -290,6 +291,10 @@ impl Blocks for Vit {
 
     fn parameters(&self) -> Vec<Parameter> {
         vision::parameters(self, self.naming(), &self.blocks())
+    }
+
+    fn library(&self) -> Library {
+        Library::Transformers("AutoModelForImageClassification")
     }
 
     fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {

@@ -15,6 +15,7 @@ use self::model::{Labelled, Model};
 use crate::data::Table;
 use crate::data::scan::Sink;
 use crate::error::{Error, Result};
+use crate::train::metrics::probabilities;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Options {
     pub image_column: Option<String>,
     /// What the names of the new columns begin with.
     pub prefix: String,
+    /// Whether the columns hold logits, `logit_LABEL`, instead of probabilities.
+    pub logits: bool,
     /// What becomes of photos that cannot be read.
     pub on_error: OnError,
     /// The most pixels that a photo may have.
@@ -56,6 +59,7 @@ impl Default for Options {
             text_column: None,
             image_column: None,
             prefix: String::new(),
+            logits: false,
             on_error: OnError::Error,
             max_pixels: 50_000_000,
             batch_size: NonZeroUsize::MIN.saturating_add(31),
@@ -93,7 +97,7 @@ pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
     let options = &request.options;
     let model = Model::open(request.model, request.device)?;
     let input = Input::open(request.input, &model, options)?;
-    let columns = Columns::new(&model, &input, &options.prefix)?;
+    let columns = Columns::new(&model, &input, options)?;
     let input = match request.format {
         // Fields stay as they are written.
         Format::Csv | Format::Tsv => input.with_text(),
@@ -105,10 +109,7 @@ pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
     for piece in input.pieces()? {
         let piece = piece?;
         let rows = piece.table.rows();
-        let Labelled {
-            probabilities,
-            broken,
-        } = model.label(&piece, options, watch)?;
+        let Labelled { logits, broken } = model.label(&piece, options, watch)?;
         let Piece { table, .. } = piece;
         let table = if broken.is_empty() {
             table
@@ -120,7 +121,7 @@ pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
         let broken = broken.into_iter().map(|(_, why)| why);
         done.left_out.extend(broken);
         if table.rows() > 0 {
-            sink.write(columns.add(table, &probabilities)?)?;
+            sink.write(columns.add(table, &logits)?)?;
         }
         seen += rows;
         watch.progress(seen, input.rows());
@@ -138,20 +139,28 @@ pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
 struct Columns {
     labels: Vec<String>,
     label: String,
-    probabilities: Vec<String>,
+    scores: Vec<String>,
+    logits: bool,
 }
 
 impl Columns {
     /// The names of the columns that a model adds to an input.
-    fn new(model: &Model, input: &Input, prefix: &str) -> Result<Self> {
+    fn new(model: &Model, input: &Input, options: &Options) -> Result<Self> {
+        let prefix = &options.prefix;
         let labels = model.labels().to_vec();
-        let probability = |label: &String| format!("{prefix}probability_{label}");
+        let what = if options.logits {
+            "logit"
+        } else {
+            "probability"
+        };
+        let score = |label: &String| format!("{prefix}{what}_{label}");
         let columns = Self {
             label: format!("{prefix}label"),
-            probabilities: labels.iter().map(probability).collect(),
+            scores: labels.iter().map(score).collect(),
             labels,
+            logits: options.logits,
         };
-        let mut new = std::iter::once(&columns.label).chain(&columns.probabilities);
+        let mut new = std::iter::once(&columns.label).chain(&columns.scores);
         let there = input.columns();
         match new.find(|name| there.contains(&name.as_str())) {
             None => Ok(columns),
@@ -162,23 +171,32 @@ impl Columns {
         }
     }
 
-    /// Adds the columns to rows with these probabilities, row by row.
-    fn add(&self, table: Table, probabilities: &[f64]) -> Result<Table> {
+    /// Adds the columns to rows with these logits, row by row.
+    fn add(&self, table: Table, logits: &[f32]) -> Result<Table> {
         let classes = self.labels.len();
-        let rows = probabilities.chunks_exact(classes);
+        // They say also which logits are no numbers.
+        let probabilities = probabilities(logits, classes)?;
+        let rows = logits.chunks_exact(classes);
         let labels: Vec<&str> = rows.map(|row| self.most_likely(row)).collect();
         let mut table = table.with_text(&self.label, &labels)?;
-        for (class, name) in self.probabilities.iter().enumerate() {
-            let values = probabilities.iter().skip(class).step_by(classes);
+        for (class, name) in self.scores.iter().enumerate() {
+            let of_class = |row: usize| row * classes + class;
             #[expect(clippy::cast_possible_truncation, reason = "logits are f32, too")]
-            let values: Vec<f32> = values.map(|value| *value as f32).collect();
-            table = table.with_numbers(name, &values)?;
+            let score = |row| {
+                if self.logits {
+                    logits[of_class(row)]
+                } else {
+                    probabilities[of_class(row)] as f32
+                }
+            };
+            let scores: Vec<f32> = (0..labels.len()).map(score).collect();
+            table = table.with_numbers(name, &scores)?;
         }
         Ok(table)
     }
 
     /// The most likely label; of equally likely ones the first.
-    fn most_likely(&self, row: &[f64]) -> &str {
+    fn most_likely(&self, row: &[f32]) -> &str {
         let better = |best, class| if row[class] > row[best] { class } else { best };
         &self.labels[(0..row.len()).fold(0, better)]
     }

@@ -13,7 +13,7 @@ use crate::models::{
     self, Activations, Card, CropMode, Encoded, ImageInput, Loaded, Network, Task, TokenBatch,
     Tokenizer,
 };
-use crate::train::probabilities;
+use crate::train;
 
 /// A tuned model.
 pub(super) struct Model {
@@ -61,8 +61,8 @@ impl Takes {
 
 /// What a model says about the samples of a piece.
 pub(super) struct Labelled {
-    /// The probability of each label, for one sample after the other, those left out that are broken.
-    pub(super) probabilities: Vec<f64>,
+    /// The logit of each label, for one sample after the other, those left out that are broken.
+    pub(super) logits: Vec<f32>,
     /// The rows of samples that cannot be read, with what is wrong with them.
     pub(super) broken: Vec<(usize, String)>,
 }
@@ -135,8 +135,8 @@ impl Model {
         options: &Options,
         watch: &dyn Watch,
     ) -> Result<Labelled> {
-        let whole = |probabilities| Labelled {
-            probabilities,
+        let whole = |logits| Labelled {
+            logits,
             broken: Vec::new(),
         };
         match (&piece.samples, &self.takes) {
@@ -162,7 +162,7 @@ impl Model {
                 let mut labelled = whole(Vec::new());
                 for (index, group) in photos.chunks(GROUP).enumerate() {
                     let found = self.label_photos(group, *input, options, watch)?;
-                    labelled.probabilities.extend(found.probabilities);
+                    labelled.logits.extend(found.logits);
                     let broken = found.broken.into_iter();
                     let broken = broken.map(|(row, why)| (index * GROUP + row, why));
                     labelled.broken.extend(broken);
@@ -197,7 +197,7 @@ impl Model {
         let squares: Vec<_> = squares.iter().map(Vec::as_slice).collect();
         let size = [input.size; 2];
         Ok(Labelled {
-            probabilities: self.run_squares(&squares, input, size, options, watch)?,
+            logits: self.run_squares(&squares, input, size, options, watch)?,
             broken,
         })
     }
@@ -208,7 +208,7 @@ impl Model {
         pad_id: u32,
         options: &Options,
         watch: &dyn Watch,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<Vec<f32>> {
         let lengths = texts.iter().map(|text| u32::try_from(text.ids.len()));
         let lengths: Vec<_> = lengths.map(|length| length.unwrap_or(u32::MAX)).collect();
         self.run(&lengths, options, watch, |batch| {
@@ -224,7 +224,7 @@ impl Model {
         size: [usize; 2],
         options: &Options,
         watch: &dyn Watch,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<Vec<f32>> {
         let lengths = vec![1; squares.len()];
         self.run(&lengths, options, watch, |batch| {
             let batch: Vec<_> = batch.iter().map(|square| squares[*square]).collect();
@@ -238,11 +238,11 @@ impl Model {
         options: &Options,
         watch: &dyn Watch,
         batch: impl Fn(&[usize]) -> Activations + Sync,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<Vec<f32>> {
         let check = || watch.check_cancelled();
         let size = options.batch_size.get();
         let classes = self.labels.len();
-        probabilities(&self.network, classes, lengths, size, &check, batch)
+        train::logits(&self.network, classes, lengths, size, &check, batch)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::Project;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::exec::{Forecast, Preview};
+use crate::models;
 use crate::plan::Goal;
 use crate::stages::ArtifactType;
 use crate::store::{Digest, Scratch, Unrestored};
@@ -20,6 +21,45 @@ impl Lent {
     }
 }
 
+/// Writes the tuned model in `folder` as Python's libraries load it, to `destination`, which must not exist; returns how they do.
+///
+/// # Errors
+/// As [`models::export`]; also a destination that exists, or whose folder does not. Nothing is left there then.
+pub fn export(folder: &Path, destination: &Path) -> Result<String> {
+    refuse_existing(destination)?;
+    let beside = match destination.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if !beside.is_dir() {
+        return Err(Error::usage(format!(
+            "cannot make `{}`: its folder does not exist",
+            destination.display()
+        )));
+    }
+    let cannot = || format!("cannot make `{}`", destination.display());
+    let whole = tempfile::Builder::new()
+        .prefix(".refire-")
+        .tempdir_in(beside)
+        .or_stage(cannot)?;
+    let made = whole.path().join("model");
+    std::fs::create_dir(&made).or_stage(cannot)?;
+    let how = models::export(folder, &made)?;
+    std::fs::rename(&made, destination).or_stage(cannot)?;
+    Ok(how)
+}
+
+/// Refuses a destination that exists.
+fn refuse_existing(destination: &Path) -> Result<()> {
+    if destination.exists() {
+        return Err(
+            Error::usage(format!("`{}` exists already", destination.display()))
+                .help("name a folder that does not exist yet"),
+        );
+    }
+    Ok(())
+}
+
 impl Project {
     /// Copies the artifact at output `port` of `stage` to `destination`, which must not exist.
     ///
@@ -27,12 +67,7 @@ impl Project {
     /// A stage or port that is not there, a result that is not in the cache, a destination that exists.
     pub fn get(&self, stage: &str, port: Option<&str>, destination: &Path) -> Result<()> {
         let (artifact, _) = self.artifact(stage, port)?;
-        if destination.exists() {
-            return Err(
-                Error::usage(format!("`{}` exists already", destination.display()))
-                    .help("name a folder that does not exist yet"),
-            );
-        }
+        refuse_existing(destination)?;
         let copied = self.store.copy_out(&artifact, destination);
         copied.map_err(|error| self.lost(stage, error))
     }

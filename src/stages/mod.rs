@@ -9,6 +9,7 @@ mod context;
 mod data_schema;
 mod dataset;
 mod evaluate;
+mod export;
 mod feature_cache;
 mod finetune;
 mod freeze;
@@ -45,6 +46,7 @@ pub const KINDS: &[&dyn StageKind] = &[
     &finetune::FinetuneKind,
     &evaluate::EvaluateKind,
     &predict::PredictKind,
+    &export::ExportKind,
     &command::CommandKind,
 ];
 

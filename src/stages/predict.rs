@@ -37,6 +37,9 @@ struct Settings {
     /// What the names of the new columns begin with, for a table that has a column `label` already: `predicted_`.
     #[serde(default)]
     prefix: String,
+    /// Whether the columns hold logits, `logit_LABEL`, instead of probabilities.
+    #[serde(default)]
+    logits: bool,
     /// What becomes of photos that cannot be read: `error` names the first one and stops, `skip` names them and leaves them out.
     #[serde(default)]
     on_error: OnError,
@@ -125,6 +128,7 @@ impl Stage for Predict {
                 text_column: settings.text_column,
                 image_column: settings.image_column,
                 prefix: settings.prefix,
+                logits: settings.logits,
                 on_error: settings.on_error,
                 batch_size: settings.batch_size,
                 ..Options::default()

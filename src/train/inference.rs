@@ -4,7 +4,7 @@ use burn::tensor::TensorData;
 use rayon::prelude::*;
 
 use super::gradients::numbers;
-use super::metrics::{self, Predictions};
+use super::metrics::Predictions;
 use super::{Feed, Host, Progress, batches};
 use crate::error::Result;
 use crate::models::{Activations, Network};
@@ -33,26 +33,26 @@ pub fn predict(
     Predictions::from_logits(&logits, truth, classes)
 }
 
-/// The probabilities of all labels, [samples × `classes`], row by row, that `network`, which is on the plain device, gives to
+/// The logits of all labels, [samples × `classes`], row by row, that `network`, which is on the plain device, gives to
 /// samples of these `lengths`. `input` makes a batch of some of them.
 ///
 /// # Errors
-/// A network whose output is not a number; what `check` returns, which is called now and then.
-pub fn probabilities(
+/// What `check` returns, which is called now and then.
+pub fn logits(
     network: &Network,
     classes: usize,
     lengths: &[u32],
     batch_size: usize,
     check: &dyn Fn() -> Result<()>,
     input: impl Fn(&[usize]) -> Activations + Sync,
-) -> Result<Vec<f64>> {
+) -> Result<Vec<f32>> {
     let blocks = 0..network.blocks().len();
     let batches = batches::by_length(lengths, batch_size);
     let found = run_batches(&batches, &mut |_| check(), |batch| {
         let logits = network.forward(blocks.clone(), input(batch));
         logits.into_logits().into_data()
     })?;
-    metrics::probabilities(&in_order(&batches, &found, classes), classes)
+    Ok(in_order(&batches, &found, classes))
 }
 
 /// The rows of all batches in the order of the samples.

@@ -33,7 +33,7 @@ pub use checks::check_step;
 pub use course::EpochFigures;
 pub use feed::Feed;
 pub use gradients::Gradients;
-pub use inference::{predict, probabilities};
+pub use inference::{logits, predict};
 pub use layer_decay::layer_decay;
 pub use mixing::Mixing;
 pub use objective::Objective;

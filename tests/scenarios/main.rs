@@ -3,6 +3,7 @@
 mod caching;
 mod command_line;
 mod data;
+mod export;
 mod files;
 mod freezing;
 mod history;

@@ -185,7 +185,7 @@ impl Predictions {
 ///
 /// # Errors
 /// If a logit is not finite.
-pub(super) fn probabilities(logits: &[f32], classes: usize) -> Result<Vec<f64>> {
+pub fn probabilities(logits: &[f32], classes: usize) -> Result<Vec<f64>> {
     match logits.iter().position(|logit| !logit.is_finite()) {
         None => Ok(logits.chunks_exact(classes).flat_map(softmax).collect()),
         Some(position) => Err(Error::stage(format!(

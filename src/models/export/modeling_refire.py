@@ -1,0 +1,54 @@
+"""A BERT for classification that pools as sentence encoders do: transformers has no such class of its own.
+
+It is loaded by `AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)`. The parameters have the
+names of `BertForSequenceClassification`.
+"""
+
+from torch import nn
+from torch.nn import functional
+from transformers import BertConfig, BertModel, BertPreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+
+class RefireBertConfig(BertConfig):
+    """BERT's own, and how the states of a text's tokens become one vector: `mean` over all tokens but padding, or `cls`."""
+
+    model_type = "refire-bert"
+
+    def __init__(self, pooling="mean", **settings):
+        super().__init__(**settings)
+        self.pooling = pooling
+
+
+class RefireBertForSequenceClassification(BertPreTrainedModel):
+    """BERT, pooled, with a linear layer on top."""
+
+    config_class = RefireBertConfig
+    # A checkpoint's pooler is kept, but nothing goes through it.
+    _keys_to_ignore_on_load_unexpected = [r"bert\.pooler\."]
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.bert = BertModel(config, add_pooling_layer=False)
+        dropout = config.classifier_dropout
+        self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, return_dict=None, **others):
+        """Logits, `[batch, labels]`; with `labels` also the cross-entropy."""
+        outputs = self.bert(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, **others)
+        states = outputs[0]
+        if self.config.pooling == "cls":
+            pooled = states[:, 0]
+        elif attention_mask is None:
+            pooled = states.mean(1)
+        else:
+            mask = attention_mask.unsqueeze(-1).to(states.dtype)
+            pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+        logits = self.classifier(self.dropout(pooled))
+        loss = None if labels is None else functional.cross_entropy(logits, labels)
+        if return_dict is False:
+            return (logits,) if loss is None else (loss, logits)
+        return SequenceClassifierOutput(loss=loss, logits=logits)

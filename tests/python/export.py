@@ -1,0 +1,243 @@
+"""Tunes small models with refire, exports them, loads them with transformers, torchvision and timm, and compares the logits.
+
+    pip install -r requirements.txt
+    python export.py PATH/TO/refire
+
+The networks begin with random weights that the libraries themselves save: as safetensors, as zip pickles and as legacy pickles.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Nothing is fetched, and a class that comes with a model is not asked about.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy
+import timm
+import torch
+import torchvision
+import transformers
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification, AutoTokenizer
+
+TOLERANCE = 1e-4
+TINY_BERT = Path(__file__).parent.parent / "data" / "tiny-bert"
+REFIRE = Path(sys.argv[1]).resolve()
+
+TEXT = """
+[stage.network]
+kind = "pretrained"
+source = "network"
+files = ["config.json", "model.safetensors", "tokenizer.json"]
+
+[stage.data]
+kind = "dataset"
+source = "reviews.csv"
+
+[stage.tune]
+kind = "finetune"
+model = "network"
+train = "data"
+task = "text-classification"
+labels = ["bad", "good", "neither"]
+pooling = "{pooling}"
+max_length = 12
+epochs = 1
+learning_rate = 1e-3
+
+[stage.out]
+kind = "export"
+model = "tune"
+"""
+
+IMAGE = """
+[stage.network]
+kind = "pretrained"
+source = "network"
+{pretrained}
+
+[stage.data]
+kind = "images"
+source = "photos"
+size = {size}
+
+[stage.tune]
+kind = "finetune"
+model = "network"
+train = "data"
+task = "image-classification"
+epochs = 1
+batch_size = 4
+learning_rate = 1e-3
+
+[stage.out]
+kind = "export"
+model = "tune"
+"""
+
+
+def refire(folder, *arguments):
+    run = subprocess.run([REFIRE, *map(str, arguments)], cwd=folder, capture_output=True, text=True)
+    assert run.returncode == 0, f"refire {arguments}:\n{run.stderr}"
+
+
+def exported(folder, pipeline, inputs):
+    """Runs the pipeline; the export by the stage, which is the one by the verb, and the logits of `inputs` by it."""
+    (folder / ".refire").mkdir()
+    (folder / "refire.toml").write_text(pipeline)
+    refire(folder, "run")
+    refire(folder, "get", "out", "stage")
+    refire(folder, "export", "tune", "verb")
+    files = {path.relative_to(folder / "verb"): path.read_bytes() for path in (folder / "verb").rglob("*") if path.is_file()}
+    for path, content in files.items():
+        assert (folder / "stage" / path).read_bytes() == content, path
+    refire(folder, "predict", "tune", inputs, "-o", "stage.jsonl", "--logits")
+    refire(folder, "predict", "./verb", inputs, "-o", "verb.jsonl", "--logits")
+    lines = (folder / "verb.jsonl").read_text()
+    assert lines == (folder / "stage.jsonl").read_text()
+    rows = [json.loads(line) for line in lines.splitlines()]
+    logits = [[value for name, value in row.items() if name.startswith("logit_")] for row in rows]
+    return folder / "verb", torch.tensor(logits), rows
+
+
+def compare(name, ours, theirs):
+    difference = (ours - theirs).abs().max().item()
+    print(f"{name}: {list(ours.shape)} logits, max |Δ| {difference:.1e}, mean |logit| {theirs.abs().mean().item():.2f}")
+    assert ours.shape == theirs.shape and difference <= TOLERANCE, name
+
+
+def text(folder, pooling):
+    """A tiny BERT, pooled by `pooling`."""
+    config = transformers.BertConfig.from_pretrained(TINY_BERT)
+    torch.manual_seed(1)
+    transformers.BertModel(config).save_pretrained(folder / "network")
+    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    words = ["good food", "a bad film", "very very " * 9 + "good", "place", "the warm service was superb", "awful"]
+    rows = [f"{word},{label}" for word in words for label in ("good", "bad", "neither")]
+    (folder / "reviews.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    (folder / "new.csv").write_text("\n".join(["text", *words]) + "\n")
+    out, ours, _ = exported(folder, TEXT.format(pooling=pooling), "new.csv")
+    own = {} if pooling == "pooler" else {"trust_remote_code": True}
+    if own:
+        try:
+            AutoModelForSequenceClassification.from_pretrained(out, trust_remote_code=False)
+            raise AssertionError("it must not load as a network that pools in another way")
+        except ValueError as error:
+            assert "trust_remote_code" in str(error), error
+    model, loading = AutoModelForSequenceClassification.from_pretrained(out, output_loading_info=True, **own)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"] and not loading["mismatched_keys"], loading
+    tokenizer = AutoTokenizer.from_pretrained(out, **own)
+    batch = tokenizer(words, padding=True, truncation=True, return_tensors="pt")
+    assert batch["input_ids"].shape[1] == 12 and model.config.id2label == {0: "bad", 1: "good", 2: "neither"}
+    with torch.no_grad():
+        compare(f"BERT, {pooling}", ours, model.eval()(**batch).logits)
+
+
+def photos(folder, sizes):
+    """Photos of two classes, of heights and widths from a range."""
+    noise = numpy.random.default_rng(1)
+    for label in ("cats", "dogs"):
+        (folder / "photos" / label).mkdir(parents=True)
+        for index in range(6):
+            height, width = noise.integers(*sizes, 2)
+            coarse = Image.fromarray(noise.integers(0, 255, (9, 9, 3), dtype=numpy.uint8))
+            coarse.resize((int(width), int(height)), Image.Resampling.BICUBIC).save(folder / "photos" / label / f"{index}.png")
+
+
+def squares(out, folder, rows):
+    """The photos as the config says that the network takes them."""
+    processor = out / "preprocessor_config.json"
+    tensors = []
+    if processor.exists():
+        settings = json.loads(processor.read_text())
+        resize = torchvision.transforms.Resize((settings["size"]["height"], settings["size"]["width"]))
+        mean, std = settings["image_mean"], settings["image_std"]
+        steps = [resize]
+    else:
+        settings = json.loads((out / "config.json").read_text())["pretrained_cfg"]
+        size = settings["input_size"][1]
+        interpolation = torchvision.transforms.InterpolationMode(settings["interpolation"])
+        mean, std = settings["mean"], settings["std"]
+        steps = [
+            torchvision.transforms.Resize(int(size / settings["crop_pct"]), interpolation),
+            torchvision.transforms.CenterCrop(size),
+        ]
+    steps += [torchvision.transforms.ToTensor(), torchvision.transforms.Normalize(mean, std)]
+    for row in rows:
+        tensors.append(torchvision.transforms.Compose(steps)(Image.open(folder / "photos" / row["path"])))
+    return torch.stack(tensors)
+
+
+def image(folder, name, pretrained, size, load, sizes=(97, 160)):
+    """An image network whose weights are in `folder`, loaded by `load`."""
+    photos(folder, sizes)
+    out, ours, rows = exported(folder, IMAGE.format(pretrained=pretrained, size=size), "photos")
+    model = load(out)
+    with torch.no_grad():
+        found = model.eval()(squares(out, folder, rows))
+    compare(name, ours, getattr(found, "logits", found))
+
+
+def bare(folder, architecture, model, legacy=False):
+    """Saves the weights of `model` as a pickle; the settings of the stage that reads it."""
+    (folder / "network").mkdir()
+    torch.save(model.state_dict(), folder / "network" / "weights.pth", _use_new_zipfile_serialization=not legacy)
+    return f'architecture = "{architecture}"\nfiles = ["weights.pth"]'
+
+
+def strict(model):
+    """Loads the state dict of an export into `model`: every name and every size has to be right."""
+
+    def load(out):
+        model.load_state_dict(load_file(out / "model.safetensors"), strict=True)
+        return model
+
+    return load
+
+
+def by_timm(out):
+    """The export as the local model that timm takes it for."""
+    model = timm.create_model(f"local-dir:{out}", pretrained=True)
+    assert model.num_classes == 2
+    return model
+
+
+def vit(folder):
+    """A small Vision Transformer and what its photos look like."""
+    settings = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    config = transformers.ViTConfig(image_size=64, patch_size=16, **settings)
+    transformers.ViTForImageClassification(config).save_pretrained(folder / "network")
+    processor = {"size": {"height": 64, "width": 64}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / "network" / "preprocessor_config.json").write_text(json.dumps(processor))
+    return 'files = ["config.json", "model.safetensors", "preprocessor_config.json"]'
+
+
+def main():
+    torch.manual_seed(0)
+    models = torchvision.models
+    for pooling in ("pooler", "mean", "cls"):
+        with tempfile.TemporaryDirectory() as folder:
+            text(Path(folder), pooling)
+    for name in ("mobilenet_v2", "resnet18", "resnet50"):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            pretrained = bare(folder, name, getattr(models, name)(), legacy=name == "resnet18")
+            image(folder, name, pretrained, 96, strict(getattr(models, name)(num_classes=2)))
+    for load in (by_timm, strict(timm.create_model("tf_efficientnet_lite0", num_classes=2))):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            pretrained = bare(folder, "tf_efficientnet_lite0", timm.create_model("tf_efficientnet_lite0"))
+            image(folder, "tf_efficientnet_lite0", pretrained, 96, load)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        # Photos that need no resizing: when both sides shrink in other proportions, Pillow 13 may begin with the columns.
+        image(folder, "Vision Transformer", vit(folder), 64, AutoModelForImageClassification.from_pretrained, (64, 65))
+
+
+if __name__ == "__main__":
+    main()
