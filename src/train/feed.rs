@@ -74,12 +74,11 @@ impl<'a> Feed<'a> {
     /// A batch of looks to train on, mixed as `seed` draws it, behind the prefix.
     pub(super) fn batch(&self, looks: &[usize], seed: u64) -> Batch {
         let device = self.prefix.device();
-        let (input, share) = match &self.features {
-            Some(features) => (features.batch(looks, device), 1.0),
-            None => {
-                let (input, share) = self.samples.mixed(looks, seed, device);
-                (self.prefix.run(input), share)
-            }
+        let (input, share) = if let Some(features) = &self.features {
+            (features.batch(looks, device), 1.0)
+        } else {
+            let (input, share) = self.samples.mixed(looks, seed, device);
+            (self.prefix.run(input), share)
         };
         Batch {
             input,

@@ -1,5 +1,6 @@
 //! Parity with other tools: numbers in this folder, made by the scripts beside them.
 
+mod batch_norm;
 mod bert;
 mod imagenet;
 mod lessons;

@@ -26,11 +26,14 @@ struct Public {
     logits: Vec<f32>,
 }
 
+/// The contents of `config.json`.
+pub(crate) type Config = serde_json::Map<String, serde_json::Value>;
+
 /// What weights by formula give.
 #[derive(Deserialize)]
 struct Made {
     name: String,
-    config: serde_json::Map<String, serde_json::Value>,
+    config: Config,
     tensors: BTreeMap<String, Vec<usize>>,
     shape: [usize; 4],
     logits: Vec<f32>,
@@ -56,7 +59,7 @@ fn values(name: &str, shape: &[usize]) -> Vec<f64> {
         .collect()
 }
 
-fn formula(name: &str, shape: &[usize]) -> Vec<f32> {
+pub(crate) fn formula(name: &str, shape: &[usize]) -> Vec<f32> {
     let numbers = values(name, shape).into_iter();
     let numbers: Vec<f64> = if name.ends_with("running_var") {
         numbers.map(|number| 1.0 + 0.5 * number).collect()
@@ -79,14 +82,19 @@ fn narrow(number: f64) -> f32 {
 }
 
 fn images(shape: [usize; 4]) -> Tensor<4> {
-    let numbers = values("images", &shape).into_iter();
+    named_images("images", shape)
+}
+
+/// Images on the CPU that depend on the name alone.
+pub(crate) fn named_images(name: &str, shape: [usize; 4]) -> Tensor<4> {
+    let numbers = values(name, &shape).into_iter();
     let numbers: Vec<f32> = numbers.map(|number| narrow(2.0 * number)).collect();
     let device = models::device("cpu").expect("every build has a CPU");
     Tensor::from_data(TensorData::new(numbers, shape), &device)
 }
 
 /// A model's folder with weights by formula.
-fn folder(made: &Made) -> tempfile::TempDir {
+pub(crate) fn folder(tensors: &BTreeMap<String, Vec<usize>>, config: &Config) -> tempfile::TempDir {
     struct Numbers(Vec<usize>, Vec<u8>);
 
     impl safetensors::View for Numbers {
@@ -108,24 +116,24 @@ fn folder(made: &Made) -> tempfile::TempDir {
     }
 
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let tensors = made.tensors.iter().map(|(name, shape)| {
+    let tensors = tensors.iter().map(|(name, shape)| {
         let numbers = formula(name, shape);
         let bytes = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
         (name, Numbers(shape.clone(), bytes))
     });
     let path = folder.path().join("model.safetensors");
     safetensors::serialize_to_file(tensors, None, &path).expect("the weights are written");
-    write_config(folder.path(), &made.config);
+    write_config(folder.path(), config);
     folder
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own folder")]
-fn write_config(folder: &Path, config: &serde_json::Map<String, serde_json::Value>) {
+fn write_config(folder: &Path, config: &Config) {
     let config = serde_json::to_vec(config).expect("it is JSON");
     std::fs::write(folder.join("config.json"), config).expect("the config is written");
 }
 
-fn open(folder: &Path) -> Loaded {
+pub(crate) fn open(folder: &Path) -> Loaded {
     let device = models::device("cpu").expect("every build has a CPU");
     let outline = Network::outline(folder).expect("the model has an outline");
     assert!(outline.missing.is_empty(), "missing: {:?}", outline.missing);
@@ -153,7 +161,7 @@ fn worst(ours: &[f32], theirs: &[f32]) -> f32 {
 #[test]
 fn logits_of_weights_by_formula_are_those_of_the_libraries() {
     for made in reference().made {
-        let folder = folder(&made);
+        let folder = folder(&made.tensors, &made.config);
         let loaded = open(folder.path());
         let network = loaded.network;
         let found = logits(&network, images(made.shape));
