@@ -137,6 +137,23 @@ fn what_a_shallower_plan_left_does_not_change_a_bit() {
 }
 
 #[test]
+fn layers_unfreeze_with_the_same_bits_on_any_number_of_threads() {
+    for project in [tiny::project, photos] {
+        let locks = ["1", "3"].map(|cpus| {
+            let project = project();
+            let settings = format!(
+                "epochs = 3\ngradual_unfreezing = {{ 2 = 1, 3 = \"all\" }}\nlayer_decay = 0.7\nresources = {{ cpus = {cpus} }}"
+            );
+            project.edit("epochs = 4", &settings);
+            project.edit("trainable_layers = 0", "trainable_layers = 2");
+            project.refire(&["run"]).succeeds();
+            project.read("refire.lock")
+        });
+        assert_eq!(locks[0], locks[1]);
+    }
+}
+
+#[test]
 fn images_that_change_at_random_are_said_once_to_go_through_every_phase_anew() {
     let project = photos();
     project.edit("trainable_layers = 0", "trainable_layers = 2");
