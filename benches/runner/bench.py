@@ -9,6 +9,7 @@ made once and marked. Missing peers are installed: with apt what apt has, with p
 """
 
 import argparse
+import itertools
 import os
 import platform
 import shutil
@@ -82,11 +83,13 @@ def machine() -> str:
 def graph_tables(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, str]:
     """A table for each case: a row for each graph, a column for each runner."""
     rows: dict[str, list[list[str]]] = {case: [] for case in CASES}
-    for shape in options.shapes:
-        for size in options.sizes:
+    # Nothing is removed before the end: ext4 is slow to make files in the minutes after many were removed.
+    with tempfile.TemporaryDirectory(dir=options.work) as work:
+        for shape, size in itertools.product(options.shapes, options.sizes):
             # Only refire and ninja are meant for graphs of this size.
             tools = [tool for tool in options.tools if size <= 1000 or tool in ["refire", "ninja"]]
-            times = measure(graphs.Graph(shape, size), tools, options, environment)
+            place = Path(work) / f"{shape}-{size}"
+            times = measure(graphs.Graph(shape, size), tools, options, environment, place)
             for case in CASES:
                 cells = [cell(times, tool, case) for tool in options.tools]
                 rows[case].append([f"{shape} of {size:,}", *cells])
@@ -94,34 +97,31 @@ def graph_tables(options: argparse.Namespace, environment: dict[str, str]) -> di
     return {case: table(["graph", *options.tools], rows[case]) for case in CASES}
 
 
-def measure(graph, tools, options, environment) -> dict[tuple[str, str], list[float]]:
+def measure(graph, tools, options, environment, work: Path) -> dict[tuple[str, str], list[float]]:
     """Seconds of every round, by runner and case."""
     times: dict[tuple[str, str], list[float]] = {}
-    with tempfile.TemporaryDirectory(dir=options.work) as work:
-        for number in range(options.rounds):
-            for tool in tools:
-                folder = Path(work) / f"{tool}-{number}"
-                ready = Path(work) / f"{tool}-ready"
-                run = lambda: timed(graphs.command(tool, options.refire), folder, environment)
-                slow = times.get((tool, "first run"), [0.0])[0] > options.patience
-                if slow:
-                    ready.rename(folder)
-                else:
-                    graph.write(tool, folder)
-                    if tool == "dvc":
-                        subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=folder, env=environment, check=True)
-                    times.setdefault((tool, "first run"), []).append(run())
-                for case in ["no-op", "one leaf edited"]:
-                    known = times.setdefault((tool, case), [])
-                    if known and known[0] > options.patience:
-                        continue
-                    if case == "one leaf edited":
-                        graphs.edit(folder, number + 1)
-                    known.append(run())
-                if times[tool, "first run"][0] > options.patience:
-                    folder.rename(ready)
-                else:
-                    shutil.rmtree(folder)
+    for number in range(options.rounds):
+        for tool in tools:
+            folder = work / f"{tool}-{number}"
+            ready = work / f"{tool}-ready"
+            run = lambda: timed(graphs.command(tool, options.refire), folder, environment)
+            slow = times.get((tool, "first run"), [0.0])[0] > options.patience
+            if slow:
+                ready.rename(folder)
+            else:
+                graph.write(tool, folder)
+                if tool == "dvc":
+                    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=folder, env=environment, check=True)
+                times.setdefault((tool, "first run"), []).append(run())
+            for case in ["no-op", "one leaf edited"]:
+                known = times.setdefault((tool, case), [])
+                if known and known[0] > options.patience:
+                    continue
+                if case == "one leaf edited":
+                    graphs.edit(folder, number + 1)
+                known.append(run())
+            if times[tool, "first run"][0] > options.patience:
+                folder.rename(ready)
     return times
 
 

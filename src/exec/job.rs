@@ -75,7 +75,7 @@ impl Runner for InProcess {
     fn run(&self, task: &Task<'_>, around: &Surroundings<'_>) -> Result<Record, Failure> {
         let started = Instant::now();
         let node = task.node;
-        let home = around.store.scratch(&node.name)?;
+        let home = around.store.take_scratch(&node.name)?;
         let mut job = Job {
             stage: node.name.clone(),
             scratch: folder(home.path().join("scratch"))?,
@@ -145,8 +145,33 @@ impl Runner for InProcess {
                 ),
             }),
         }
+        // What cannot be emptied is removed as a whole.
+        if empty(home.path()).is_ok() {
+            around.store.give_back_scratch(home);
+        }
         Ok(record)
     }
+}
+
+/// Removes what a stage left in its folders; those of the inputs stay, empty.
+fn empty(home: &Path) -> std::io::Result<()> {
+    for port in std::fs::read_dir(home.join("in")).into_iter().flatten() {
+        remove_all_in(&port?.path())?;
+    }
+    remove_all_in(&home.join("out"))?;
+    remove_all_in(&home.join("scratch"))
+}
+
+fn remove_all_in(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn folder(path: PathBuf) -> Result<PathBuf> {

@@ -20,6 +20,9 @@ use crate::store::Record;
 /// How long a worker has to stop by itself before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long a worker without work has to end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a running stage looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -41,7 +44,8 @@ struct Worker {
     /// The files that came with its orders so far.
     sent: Sources,
     child: Child,
-    orders: ChildStdin,
+    /// None once it is to end.
+    orders: Option<ChildStdin>,
     lines: Receiver<Line>,
 }
 
@@ -105,7 +109,7 @@ impl Worker {
             .spawn()
             .or_stage(|| format!("cannot start the worker `{}`", program.display()))?;
         let broken = || Error::stage("the worker has no pipes");
-        let orders = child.stdin.take().ok_or_else(broken)?;
+        let orders = Some(child.stdin.take().ok_or_else(broken)?);
         let (output, errors) = child
             .stdout
             .take()
@@ -149,10 +153,9 @@ impl Worker {
         let mut line = serde_json::to_vec(&order).or_stage(|| "cannot write the worker's order")?;
         line.push(b'\n');
         // A worker that is gone is noticed below, with the reason why.
-        let _ = self
-            .orders
-            .write_all(&line)
-            .and_then(|()| self.orders.flush());
+        if let Some(orders) = &mut self.orders {
+            let _ = orders.write_all(&line).and_then(|()| orders.flush());
+        }
         let stage = &task.node.name;
         let deadline = task.timeout.map(|timeout| Instant::now() + timeout);
         let mut stop_at: Option<Instant> = None;
@@ -207,6 +210,29 @@ impl Worker {
                 signal(&self.child, true);
                 stop_at = None;
             }
+        }
+    }
+}
+
+impl Drop for Workers {
+    /// Lets those that wait clean up and end.
+    fn drop(&mut self) {
+        let idle = self.idle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for worker in &mut *idle {
+            worker.orders = None;
+        }
+        for worker in idle {
+            worker.wait(PATIENCE);
+        }
+    }
+}
+
+impl Worker {
+    /// Waits for its end, but not for longer than `patience`.
+    fn wait(&mut self, patience: Duration) {
+        let end = Instant::now() + patience;
+        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_micros(200));
         }
     }
 }

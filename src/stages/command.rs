@@ -275,10 +275,10 @@ impl CommandStage {
             };
             let metadata = std::fs::symlink_metadata(&made).map_err(|error| missing(&error))?;
             if metadata.is_dir() {
-                copy_tree(&made, output)?;
+                move_tree(&made, output)?;
             } else {
                 let name = made.file_name().unwrap_or_default();
-                copy_tree(&made, &output.join(name))?;
+                move_tree(&made, &output.join(name))?;
             }
         }
         Ok(())
@@ -499,6 +499,24 @@ fn relative(path: &str) -> Result<()> {
 
 fn create(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).or_stage(|| format!("cannot create `{}`", folder.display()))
+}
+
+/// Moves a file or a folder, of which nothing is needed any more. What links lead to is copied: others may need it.
+fn move_tree(from: &Path, to: &Path) -> Result<()> {
+    let fail = || format!("cannot move `{}`", from.display());
+    let kind = std::fs::symlink_metadata(from).or_stage(fail)?.file_type();
+    if kind.is_dir() {
+        create(to)?;
+        for entry in std::fs::read_dir(from).or_stage(fail)? {
+            let entry = entry.or_stage(fail)?;
+            move_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    if kind.is_file() && std::fs::rename(from, to).is_ok() {
+        return Ok(());
+    }
+    copy_tree(from, to)
 }
 
 /// Copies a file or a folder, sharing blocks where the file system can. The copy is writable: a command that changes its

@@ -72,6 +72,8 @@ pub struct Store {
     /// Local files that were written to just before they were hashed.
     racy: Mutex<BTreeSet<PathBuf>>,
     notices: Mutex<Vec<String>>,
+    /// A scratch folder that waits for the next piece of work.
+    spare: Mutex<Option<Scratch>>,
     /// Whether leftovers of killed processes have been removed.
     swept: Once,
 }
@@ -104,6 +106,7 @@ impl Store {
             foreseen: Mutex::default(),
             racy: Mutex::default(),
             notices: Mutex::default(),
+            spare: Mutex::default(),
             swept: Once::new(),
         })
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::Store;
 use super::disk::OnDisk;
 use super::stamp::age;
+use super::{Store, lock};
 use crate::error::Result;
 
 /// Between making a folder and locking it, it must not be taken for a leftover.
@@ -40,6 +40,23 @@ impl AsRef<Path> for Scratch {
 }
 
 impl Store {
+    /// The scratch folder that was given back, else a new one.
+    ///
+    /// # Errors
+    /// If the cache is not writable.
+    pub fn take_scratch(&self, prefix: &str) -> Result<Scratch> {
+        let spare = lock(&self.spare).take();
+        spare.map_or_else(|| self.scratch(prefix), Ok)
+    }
+
+    /// Keeps a scratch folder for the next piece of work, which must find nothing in it that disturbs.
+    ///
+    /// A file system is slow to make again what was just removed (ext4 passes over inodes for a minute or more), so
+    /// thousands of short stages are better off with one folder.
+    pub fn give_back_scratch(&self, scratch: Scratch) {
+        *lock(&self.spare) = Some(scratch);
+    }
+
     /// A new scratch folder, from which [`Store::publish`] moves files instead of copying them. Its name starts with
     /// `prefix`.
     ///
