@@ -59,9 +59,10 @@ impl Features {
         let bytes = passage.bytes();
         if bytes > most_bytes {
             host.notice(format!(
-                "the frozen layers run again in every epoch: their features would take {} MiB, and `feature_cache_max` is {} MiB",
-                bytes.div_ceil(1 << 20),
-                most_bytes >> 20
+                "what the frozen layers give would take {} MiB, more than `feature_cache_max` ({} MiB): it is not kept, and they \
+                 run again for every batch",
+                mebibytes(bytes),
+                mebibytes(most_bytes),
             ));
             return Ok(None);
         }
@@ -97,6 +98,12 @@ impl Features {
         });
         self.form.batch(&vectors.collect::<Vec<_>>(), device)
     }
+}
+
+/// As a number with one decimal.
+fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10).div_ceil(1 << 20);
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// Samples on their way through the prefix.
