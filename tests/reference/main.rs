@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod bert;
+mod image_training;
 mod imagenet;
 mod lessons;
 mod rates;

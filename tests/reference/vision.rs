@@ -31,11 +31,11 @@ pub(crate) type Config = serde_json::Map<String, serde_json::Value>;
 
 /// What weights by formula give.
 #[derive(Deserialize)]
-struct Made {
+pub(crate) struct Made {
     name: String,
-    config: Config,
-    tensors: BTreeMap<String, Vec<usize>>,
-    shape: [usize; 4],
+    pub(crate) config: Config,
+    pub(crate) tensors: BTreeMap<String, Vec<usize>>,
+    pub(crate) shape: [usize; 4],
     logits: Vec<f32>,
 }
 
