@@ -5,6 +5,7 @@ mod limits;
 mod matrix;
 mod named;
 mod params;
+mod pieces;
 mod pipeline;
 mod quantity;
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! TOML values that remember where they stand.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
 use super::named::Named;
+use super::pieces;
 use crate::error::{Error, Result, Source, Span};
 
 /// A value and its place.
@@ -118,7 +120,19 @@ impl Table {
     /// # Errors
     /// Broken TOML, with its place.
     pub fn parse(source: &Arc<Source>) -> Result<Self> {
-        let parsed = DeTable::parse(&source.text).map_err(|error| {
+        match pieces::parse(source) {
+            Some(table) => Ok(table),
+            None => Self::parse_part(source, 0..source.text.len()),
+        }
+    }
+
+    /// Reads a part of a TOML file as if it were a whole one; places are those in the file.
+    pub(super) fn parse_part(source: &Arc<Source>, part: Range<usize>) -> Result<Self> {
+        let from = From {
+            source,
+            offset: part.start,
+        };
+        let parsed = DeTable::parse(&source.text[part]).map_err(|error| {
             let range = error.span().unwrap_or(0..0);
             Error::usage(
                 error
@@ -128,11 +142,11 @@ impl Table {
                     .unwrap_or("broken TOML")
                     .to_string(),
             )
-            .at(&Span::new(source, range), "")
+            .at(&from.span(range), "")
             .note(format!("`{}` is not valid TOML", source.name))
         })?;
-        let span = Span::new(source, parsed.span());
-        table(parsed.into_inner(), span, source)
+        let span = from.span(parsed.span());
+        table(parsed.into_inner(), span, &from)
     }
 
     /// The value of `key`.
@@ -171,19 +185,35 @@ impl Table {
     }
 }
 
+/// Which part of a file is read.
+struct From<'s> {
+    source: &'s Arc<Source>,
+    /// Where the part begins.
+    offset: usize,
+}
+
+impl From<'_> {
+    fn span(&self, range: Range<usize>) -> Span {
+        Span::new(
+            self.source,
+            range.start + self.offset..range.end + self.offset,
+        )
+    }
+}
+
 /// Takes `parsed` apart while it goes, so that a large file is not in memory twice.
-fn table(parsed: DeTable<'_>, span: Span, source: &Arc<Source>) -> Result<Table> {
+fn table(parsed: DeTable<'_>, span: Span, from: &From<'_>) -> Result<Table> {
     let entry = |(key, item): (toml::Spanned<Cow<'_, str>>, toml::Spanned<DeValue<'_>>)| {
-        let key_span = Span::new(source, key.span());
-        let item_span = Span::new(source, item.span());
-        let value = value(item.into_inner(), item_span, source)?;
+        let key_span = from.span(key.span());
+        let item_span = from.span(item.span());
+        let value = value(item.into_inner(), item_span, from)?;
         Ok((key.into_inner().into_owned(), (key_span, value)))
     };
     let entries = parsed.into_iter().map(entry).collect::<Result<_>>()?;
     Ok(Table { entries, span })
 }
 
-fn value(parsed: DeValue<'_>, span: Span, source: &Arc<Source>) -> Result<Value> {
+fn value(parsed: DeValue<'_>, span: Span, from: &From<'_>) -> Result<Value> {
     let data = match parsed {
         DeValue::String(text) => Data::String(text.into_owned()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
@@ -204,12 +234,12 @@ fn value(parsed: DeValue<'_>, span: Span, source: &Arc<Source>) -> Result<Value>
             items
                 .into_iter()
                 .map(|item| {
-                    let span = Span::new(source, item.span());
-                    value(item.into_inner(), span, source)
+                    let span = from.span(item.span());
+                    value(item.into_inner(), span, from)
                 })
                 .collect::<Result<_>>()?,
         ),
-        DeValue::Table(inner) => Data::Table(table(inner, span.clone(), source)?),
+        DeValue::Table(inner) => Data::Table(table(inner, span.clone(), from)?),
     };
     Ok(Value { data, span })
 }

@@ -1,7 +1,7 @@
 //! `command`: runs a program in a folder that holds what was declared and nothing else.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -180,8 +180,8 @@ impl Stage for CommandStage {
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let folder = cx.scratch().join("command");
         self.lay_out(cx, &folder)?;
-        let child = self.spawn(&folder)?;
-        let status = supervise(child, cx, &self.secrets())?;
+        let (child, output) = self.spawn(&folder)?;
+        let status = supervise(child, output, cx, &self.secrets())?;
         if !status.success() {
             let error = Error::stage(format!("`{}` failed: {status}", self.line()));
             return Err(error.help("its output stands above and in the stage's log"));
@@ -232,9 +232,14 @@ impl CommandStage {
         Ok(())
     }
 
-    fn spawn(&self, folder: &Path) -> Result<Child> {
+    /// Starts the command; what it writes, wherever it writes it, comes out of one pipe in its order.
+    fn spawn(&self, folder: &Path) -> Result<(Child, PipeReader)> {
         let program = &self.settings.argv[0];
-        let mut command = Command::new(&program.value);
+        let (output, pipe) = std::io::pipe().or_stage(|| "cannot make a pipe")?;
+        let errors = pipe.try_clone().or_stage(|| "cannot make a pipe")?;
+        let mut command = Command::new(in_path(&program.value));
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::arg0(&mut command, &program.value);
         command
             .args(
                 self.settings.argv[1..]
@@ -249,18 +254,16 @@ impl CommandStage {
                 .filter_map(|name| Some((name, std::env::var_os(name)?))),
         );
         command.envs(self.visible.iter().map(|(name, value, _)| (name, value)));
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(pipe).stderr(errors);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.spawn().map_err(|error| {
+        let child = command.spawn().map_err(|error| {
             let error = Error::stage(format!("cannot start `{}`", program.value)).because(&error);
             program
                 .blame(error, "")
                 .help("check that it is installed; a program of the project must be among `files`")
-        })
+        })?;
+        Ok((child, output))
     }
 
     /// Moves what the command made to the outputs.
@@ -285,44 +288,58 @@ impl CommandStage {
     }
 }
 
+/// The file that `program` stands for. A system that is given a path starts it in half the time that it takes to fork
+/// and look for it; what is not found is left to it, and to its error.
+fn in_path(program: &str) -> PathBuf {
+    let found = || {
+        let paths = std::env::var_os("PATH")?;
+        let files = std::env::split_paths(&paths).map(|folder| folder.join(program));
+        files
+            .filter(|file| file.is_absolute())
+            .find(|file| is_program(file))
+    };
+    let named = Path::new(program).components().count() == 1 && !program.contains('/');
+    named
+        .then(found)
+        .flatten()
+        .unwrap_or_else(|| program.into())
+}
+
+#[cfg(unix)]
+fn is_program(file: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    file.is_file() && access(file, Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+fn is_program(_: &Path) -> bool {
+    false
+}
+
 /// Passes the command's output on line by line until it ends; stops it with all that it started when asked to.
 fn supervise(
     mut child: Child,
+    output: PipeReader,
     cx: &StageContext<'_>,
     secrets: &[String],
 ) -> Result<std::process::ExitStatus> {
     let (sender, lines) = std::sync::mpsc::channel::<String>();
-    let mut readers = Vec::new();
-    let pipes: [Option<Box<dyn std::io::Read + Send>>; 2] = [
-        child
-            .stdout
-            .take()
-            .map(|pipe| Box::new(pipe) as Box<dyn std::io::Read + Send>),
-        child
-            .stderr
-            .take()
-            .map(|pipe| Box::new(pipe) as Box<dyn std::io::Read + Send>),
-    ];
-    for pipe in pipes.into_iter().flatten() {
-        let sender = sender.clone();
-        readers.push(std::thread::spawn(move || {
-            let mut reader = BufReader::new(pipe);
-            let mut line = Vec::new();
-            while reader
-                .read_until(b'\n', &mut line)
-                .is_ok_and(|read| read > 0)
-            {
-                let text = String::from_utf8_lossy(&line)
-                    .trim_end_matches(['\n', '\r'])
-                    .to_string();
-                line.clear();
-                if sender.send(text).is_err() {
-                    return;
-                }
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(output);
+        let mut line = Vec::new();
+        while reader
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|read| read > 0)
+        {
+            let text = String::from_utf8_lossy(&line)
+                .trim_end_matches(['\n', '\r'])
+                .to_string();
+            line.clear();
+            if sender.send(text).is_err() {
+                return;
             }
-        }));
-    }
-    drop(sender);
+        }
+    });
     let mut open = true;
     let status = loop {
         match lines.recv_timeout(Duration::from_millis(50)) {

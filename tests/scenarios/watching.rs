@@ -48,28 +48,23 @@ fn project() -> Project {
 }
 
 fn watch(project: &Project, arguments: &[&str]) -> Watching {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_refire"))
+    // One pipe for both, so that lines come in the order in which they were written.
+    let (output, pipe) = std::io::pipe().expect("a pipe");
+    let errors = pipe.try_clone().expect("a pipe");
+    let child = Command::new(env!("CARGO_BIN_EXE_refire"))
         .current_dir(project.path(""))
         .args(["watch", "--format", "json"])
         .args(arguments)
         .env_remove("REFIRE_CACHE_DIR")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdin(Stdio::null())
+        .stdout(pipe)
+        .stderr(errors)
         .spawn()
         .expect("the binary starts");
     let (sender, lines) = channel();
-    let errors = sender.clone();
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let out = BufReader::new(out.expect("piped"));
-    let err = BufReader::new(err.expect("piped"));
     std::thread::spawn(move || {
-        for line in out.lines().map_while(Result::ok) {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
             let _ = sender.send((Instant::now(), line));
-        }
-    });
-    std::thread::spawn(move || {
-        for line in err.lines().map_while(Result::ok) {
-            let _ = errors.send((Instant::now(), line));
         }
     });
     Watching { child, lines }
