@@ -1,13 +1,12 @@
 //! `split`: a table or images → parts of them, each row or image in one of them.
 
-use std::borrow::Cow;
+mod settings;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::{Schema, SchemaGenerator};
+use settings::Settings;
 
 use super::{ArtifactType, Input, Output, Port, Stage, StageContext, StageKind};
 use crate::config::{self, Spanned, from_table};
@@ -22,37 +21,6 @@ pub(super) struct SplitKind;
 
 const TABLE: &str = "table";
 const IMAGES: &str = "images";
-
-/// Parts of a table, or of images. Rows and images keep their order within each part.
-///
-/// Images have the columns `label`, `path` and `content`, a digest of the pixels.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    /// The table.
-    table: Option<Port>,
-    /// Instead of a table: images.
-    images: Option<Port>,
-    /// The parts and their shares, which sum to 1: `{ train = 0.8, test = 0.2 }`. Each is an output.
-    parts: Spanned<Parts>,
-    /// A column whose values are spread over the parts alike, each to rounding: the labels.
-    stratify: Option<Spanned<String>>,
-    /// A column whose equal values stay in one part: patients, authors. The shares are as close as whole groups allow.
-    group: Option<Spanned<String>>,
-    /// A column by whose value alone the part is chosen, by a hash of it and the seed: rows that are added or taken
-    /// away later move no other row. The shares are true on average.
-    by: Option<Spanned<String>>,
-    /// Whether rows are dealt out at random. If not, the first rows are the first part, and so on; with `stratify`,
-    /// the first rows of each class. Default: true.
-    shuffle: Option<Spanned<bool>>,
-    /// The columns by which rows count as copies of each other in the notice about copies in different parts.
-    /// Default: all columns of a table, the content of images.
-    duplicates_by: Option<Spanned<Vec<String>>>,
-}
-
-/// Names and shares of the parts, in the order of the file, on which the result depends.
-#[derive(Debug, Clone)]
-struct Parts(Vec<(String, Spanned<f64>)>);
 
 impl StageKind for SplitKind {
     fn name(&self) -> &'static str {
@@ -88,97 +56,6 @@ impl StageKind for SplitKind {
 
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<Settings>()
-    }
-}
-
-impl Parts {
-    fn check(&self) -> Result<()> {
-        let valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        for (name, share) in &self.0 {
-            if name.is_empty() || !name.chars().all(valid) {
-                let error = Error::usage(format!("`{name}` cannot be the name of a part"));
-                return Err(share
-                    .blame(error, "")
-                    .help("use ASCII letters, digits, `_` and `-`"));
-            }
-            // Not a number is refused, too.
-            if !(share.value > 0.0 && share.value <= 1.0) {
-                let error = Error::usage(format!(
-                    "the share of part `{name}` must be above 0 and at most 1"
-                ));
-                return Err(share.blame(error, ""));
-            }
-        }
-        let sum: f64 = self.shares().iter().sum();
-        if (sum - 1.0).abs() > 1e-9 {
-            return Err(Error::usage(format!(
-                "the shares of `parts` sum to {}, not to 1",
-                (sum * 1e6).round() / 1e6
-            )));
-        }
-        Ok(())
-    }
-
-    fn shares(&self) -> Vec<f64> {
-        self.0.iter().map(|(_, share)| share.value).collect()
-    }
-}
-
-impl Settings {
-    /// The port and the type of what is split, and where it comes from.
-    fn whole(&self) -> Result<(&'static str, ArtifactType, &Port)> {
-        match (&self.table, &self.images) {
-            (Some(table), None) => Ok((TABLE, ArtifactType::Table, table)),
-            (None, Some(images)) => Ok((IMAGES, ArtifactType::Images, images)),
-            (Some(Port(table)), Some(Port(images))) => Err(images.blame_also(
-                table,
-                Error::usage("`table` and `images` both say what to split"),
-            )),
-            (None, None) => {
-                Err(Error::usage("missing key `table`")
-                    .help("name a `table`, or `images`, to split"))
-            }
-        }
-    }
-
-    /// Two ways to deal rows out cannot both be followed.
-    fn refuse_conflicts(&self) -> Result<()> {
-        let ways = [
-            ("stratify", &self.stratify),
-            ("group", &self.group),
-            ("by", &self.by),
-        ];
-        let mut set = ways
-            .iter()
-            .filter_map(|(name, way)| Some((*name, way.as_ref()?)));
-        if let (Some((one, first)), Some((other, second))) = (set.next(), set.next()) {
-            let error = Error::usage(format!("`{one}` and `{other}` cannot be used together"));
-            let help = match (one, other) {
-                ("stratify", "group") => {
-                    "whole groups cannot keep every class in proportion: choose one of the two"
-                }
-                ("stratify", _) => {
-                    "a hash knows nothing about other rows of the class: choose one of the two"
-                }
-                _ => {
-                    "`by` keeps equal values in one part already: use `by` with the column of the groups"
-                }
-            };
-            return Err(first.blame_also(second, error).help(help));
-        }
-        if let Some(shuffle) = &self.shuffle
-            && let Some((name, way)) = ways[1..]
-                .iter()
-                .find_map(|(name, way)| Some((*name, way.as_ref()?)))
-        {
-            let error = Error::usage(format!("`shuffle` means nothing with `{name}`"));
-            return Err(shuffle.blame_also(way, error).help("leave `shuffle` out"));
-        }
-        Ok(())
-    }
-
-    fn shuffle(&self) -> bool {
-        self.shuffle.as_ref().is_none_or(|shuffle| shuffle.value)
     }
 }
 
@@ -419,56 +296,6 @@ fn numbered(values: &[String]) -> Vec<usize> {
         *value = number;
     }
     values.iter().map(|value| numbers[value.as_str()]).collect()
-}
-
-impl<'de> Deserialize<'de> for Parts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PartsVisitor;
-
-        impl<'de> Visitor<'de> for PartsVisitor {
-            type Value = Parts;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of parts and shares")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts, A::Error> {
-                let mut parts: Vec<(String, Spanned<f64>)> = Vec::new();
-                while let Some(part) = map.next_entry()? {
-                    parts.push(part);
-                }
-                parts.sort_by_key(|(_, share)| share.span.as_ref().map(|span| span.range.start));
-                Ok(Parts(parts))
-            }
-        }
-
-        deserializer.deserialize_map(PartsVisitor)
-    }
-}
-
-impl Serialize for Parts {
-    /// As an array, because the order counts.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl JsonSchema for Parts {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Parts".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
-        })
-    }
 }
 
 #[cfg(test)]
