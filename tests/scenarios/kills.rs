@@ -9,24 +9,25 @@ use std::time::{Duration, Instant};
 
 use crate::support::Project;
 
-/// Stages that take long enough to be hit: a fan, and a stage that gathers it.
+/// Stages that take long enough to be hit: a fan, and a stage that gathers it. With `-e`, because the shell's own children
+/// are hit as well, and a script that goes on after a killed `cat` is no one's fault but its own.
 const FAN: &str = r#"
 [stage.part]
 kind = "command"
 matrix = { n = [1, 2, 3, 4, 5, 6] }
-argv = ["sh", "-c", "for i in 1 2 3; do cat words.txt; sleep 0.02; echo ${matrix.n} $i; done > out.txt"]
+argv = ["sh", "-ec", "for i in 1 2 3; do cat words.txt; sleep 0.02; echo ${matrix.n} $i; done > out.txt"]
 files = ["words.txt"]
 outputs = { text = "out.txt" }
 
 [stage.all]
 kind = "command"
-argv = ["sh", "-c", "cat parts/*/out.txt > all.txt; sleep 0.02"]
+argv = ["sh", "-ec", "cat parts/*/out.txt > all.txt; sleep 0.02"]
 inputs = { parts = "part" }
 outputs = { text = "all.txt" }
 
 [stage.sum]
 kind = "command"
-argv = ["sh", "-c", "cksum < all/all.txt > sum.txt"]
+argv = ["sh", "-ec", "cksum < all/all.txt > sum.txt"]
 inputs = { all = "all" }
 outputs = { text = "sum.txt" }
 "#;
