@@ -59,3 +59,8 @@ fetch-libtorch:
 libtorch *ARGUMENTS: fetch-libtorch
     LIBTORCH="{{ libtorch }}" LIBTORCH_BYPASS_VERSION_CHECK=1 LD_LIBRARY_PATH="{{ libtorch }}/lib" \
         cargo run --release --features libtorch -- {{ ARGUMENTS }}
+
+# Measure the runner beside make, ninja, snakemake and DVC: the tables of benches/README.md
+bench-runner *ARGUMENTS:
+    cargo build --release
+    benches/runner/bench.py --refire "${CARGO_TARGET_DIR:-target}/release/refire" {{ ARGUMENTS }}
