@@ -113,6 +113,19 @@ impl Lock {
         Self::parse(&config::read(path)?, path).map(Some)
     }
 
+    /// Does `work` while the lock at `path` is read, on another processor if it is large.
+    pub fn read_beside<T: Send>(
+        path: &Path,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> (Result<T>, Result<Option<Self>>) {
+        /// From how many bytes on waking a thread costs less than it saves.
+        const LARGE: u64 = 100_000;
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() >= LARGE) {
+            return rayon::join(work, || Self::read(path));
+        }
+        (work(), Self::read(path))
+    }
+
     /// Whether the file at `path` is the lock of a pipeline, and not of another tool.
     #[must_use]
     pub fn is_at(path: &Path) -> bool {

@@ -83,7 +83,7 @@ pub fn run(
     let started = Instant::now();
     let selection = project.plan.select(&request.goal)?;
     let decider = project.decider();
-    let recipes = decider.recipes(&selection.included)?;
+    let recipes = decider.begin(&selection.included)?;
     if request.locked {
         project.check_lock(&recipes, &selection)?;
     }
@@ -128,13 +128,17 @@ impl Project {
     /// # Errors
     /// Whatever is wrong with the file, the lock or the cache folder.
     pub fn open(path: &Path, overrides: &Overrides) -> Result<Self> {
-        let pipeline = config::load(path, overrides)?;
-        let plan = Plan::new(&pipeline)?;
+        let lock_path = Lock::path(path, overrides);
+        let read = || {
+            let pipeline = config::load(path, overrides)?;
+            Ok((Plan::new(&pipeline)?, pipeline))
+        };
+        let (read, lock) = Lock::read_beside(&lock_path, read);
+        let (plan, pipeline) = read?;
         check_device(&pipeline)?;
         let workspace = Workspace::find(path)?;
         let store = Store::open(workspace.cache())?;
-        let lock_path = Lock::path(path, overrides);
-        let lock = Lock::read(&lock_path)?.unwrap_or_default();
+        let lock = lock?.unwrap_or_default();
         Ok(Self {
             path: path.into(),
             device_class: models::device_class(&pipeline.device.0),

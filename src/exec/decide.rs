@@ -75,6 +75,22 @@ impl<'a> Decider<'a> {
         Ok(with_inputs(walk, node, input).finish(node.seed, Some(self.device_class)))
     }
 
+    /// Makes the [`recipes`](Self::recipes) for a run. Meanwhile the records are read that the stages in `included` had when
+    /// the pipeline last resolved: most often they are the ones that are asked for next.
+    ///
+    /// # Errors
+    /// A file of a stage that cannot be read.
+    pub fn begin(&self, included: &[bool]) -> Result<Vec<Option<Digest>>> {
+        let nodes = self.plan.nodes.iter().zip(included);
+        let included_nodes = nodes.filter(|(_, included)| **included);
+        let keys = included_nodes.filter_map(|(node, _)| self.last.get(&node.name));
+        let keys: Vec<Digest> = keys.copied().collect();
+        if keys.len() < MANY {
+            return self.recipes(included);
+        }
+        rayon::join(|| self.recipes(included), || self.store.look_ahead(keys)).0
+    }
+
     /// The recipes of the stages in `included` and of all that they need; none for the others.
     ///
     /// # Errors

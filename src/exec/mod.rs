@@ -159,7 +159,6 @@ impl<'a> Run<'a> {
     /// What keeps the run from beginning: with `--single`, inputs that are not in the cache. What goes wrong in stages
     /// is in the summary.
     pub fn go(mut self) -> Result<Summary> {
-        self.shared.look_ahead(&self.selection.included);
         self.shared.take_for_granted(&self.selection.included)?;
         let shared = self.shared.clone();
         std::thread::scope(|scope| {

@@ -79,15 +79,6 @@ impl<'a> Shared<'a> {
         ))
     }
 
-    /// Reads the records that the stages in `included` had when the pipeline last resolved, on all processors at once:
-    /// most often they are the ones that are asked for next.
-    pub(super) fn look_ahead(&self, included: &[bool]) {
-        let nodes = self.decider.plan.nodes.iter().zip(included);
-        let included = nodes.filter(|(_, included)| **included);
-        let keys = included.filter_map(|(node, _)| self.decider.last.get(&node.name));
-        self.around.store.look_ahead(keys.copied().collect());
-    }
-
     /// With `--single`, looks up the results of stages that are needed but not `included`.
     pub(super) fn take_for_granted(&self, included: &[bool]) -> Result<()> {
         let wanted = self.decider.plan.with_needs(included);

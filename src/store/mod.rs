@@ -69,6 +69,8 @@ pub struct Store {
     described: Mutex<BTreeMap<Digest, Arc<Manifest>>>,
     /// Records that were read before they are asked for.
     foreseen: Mutex<BTreeMap<Digest, Record>>,
+    /// Whether the artifacts of such records were found whole.
+    found_whole: Mutex<BTreeMap<Digest, bool>>,
     /// Local files that were written to just before they were hashed.
     racy: Mutex<BTreeSet<PathBuf>>,
     notices: Mutex<Vec<String>>,
@@ -104,6 +106,7 @@ impl Store {
             verified: Mutex::default(),
             described: Mutex::default(),
             foreseen: Mutex::default(),
+            found_whole: Mutex::default(),
             racy: Mutex::default(),
             notices: Mutex::default(),
             spare: Mutex::default(),

@@ -44,9 +44,6 @@ pub struct Record {
 /// An artifact of at most so many files is described in the records that name it, which spares opening its manifest.
 const FEW: usize = 8;
 
-/// From how many records on waking threads costs less than it saves.
-const MANY: usize = 64;
-
 #[derive(Serialize, Deserialize)]
 struct Stored<R, F> {
     version: u32,
@@ -90,14 +87,21 @@ impl Store {
         }
     }
 
-    /// Reads the records of `keys` on all processors at once, so that each can be had without waiting, once.
+    /// Reads the records of `keys` on all processors at once and looks at what they name, so that each can be had and is
+    /// known to be whole without waiting, once.
     pub fn look_ahead(&self, keys: Vec<Digest>) {
-        if keys.len() < MANY {
-            return;
-        }
-        let read = |key: Digest| Some((key, self.record(&key).ok()??));
-        let records: BTreeMap<Digest, Record> = keys.into_par_iter().filter_map(read).collect();
+        let read = |key: Digest| {
+            let record = self.record(&key).ok()??;
+            let artifacts = record.outputs.values();
+            let whole: Vec<(Digest, bool)> = artifacts
+                .map(|artifact| (*artifact, self.is_whole(artifact)))
+                .collect();
+            Some(((key, record), whole))
+        };
+        let read: Vec<((Digest, Record), Vec<_>)> = keys.into_par_iter().filter_map(read).collect();
+        let (records, whole): (BTreeMap<_, _>, Vec<_>) = read.into_iter().unzip();
         *lock(&self.foreseen) = records;
+        *lock(&self.found_whole) = whole.into_iter().flatten().collect();
     }
 
     /// Notes that a record was used, so that it is collected later than others. Locks do not name memos, so this is all
