@@ -84,6 +84,8 @@ def graph_tables(options: argparse.Namespace, environment: dict[str, str]) -> di
     """A table for each case: a row for each graph, a column for each runner."""
     rows: dict[str, list[list[str]]] = {case: [] for case in CASES}
     # Nothing is removed before the end: ext4 is slow to make files in the minutes after many were removed.
+    if options.work:
+        options.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.work) as work:
         for shape, size in itertools.product(options.shapes, options.sizes):
             # Only refire and ninja are meant for graphs of this size.

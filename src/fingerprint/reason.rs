@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde_json::Value;
+
 use super::key::{Field, Fingerprint, Role};
 
 /// One reason for running a stage.
@@ -60,39 +62,43 @@ impl Reason {
         }
     }
 
-    /// What differs in one field: for two tables each key that differs, else the value.
+    /// What differs in one field: for two tables each key that differs, however deep, else the value.
     fn of_field(field: &Field, old: Option<String>, new: Option<String>) -> Vec<Self> {
-        let changed = |name: String, old, new| Self::Changed {
-            role: field.role,
-            name,
-            old,
-            new,
-        };
-        let table = |value: &Option<String>| match serde_json::from_str(value.as_deref()?) {
-            Ok(serde_json::Value::Object(table)) => Some(table),
-            _ => None,
-        };
-        let (Role::Setting, Some(before), Some(after)) = (field.role, table(&old), table(&new))
-        else {
-            return vec![changed(field.name.clone(), old, new)];
-        };
-        let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-        keys.into_iter()
-            .filter(|key| before.get(*key) != after.get(*key))
-            .map(|key| {
-                let value = |table: &serde_json::Map<_, _>| {
-                    table
-                        .get(key)
-                        .map(|value: &serde_json::Value| value.to_string())
-                };
-                changed(
-                    format!("{}.{key}", field.name),
-                    value(&before),
-                    value(&after),
-                )
-            })
-            .collect()
+        let parsed = |value: &Option<String>| serde_json::from_str(value.as_deref()?).ok();
+        let mut reasons = Vec::new();
+        match (field.role, parsed(&old), parsed(&new)) {
+            (Role::Setting, Some(old), Some(new)) => {
+                differences(&field.name, Some(&old), Some(&new), &mut reasons);
+            }
+            _ => reasons.push(Self::Changed {
+                role: field.role,
+                name: field.name.clone(),
+                old,
+                new,
+            }),
+        }
+        reasons
     }
+}
+
+/// Adds what differs between two values of the setting `name`.
+fn differences(name: &str, old: Option<&Value>, new: Option<&Value>, into: &mut Vec<Reason>) {
+    if old == new {
+        return;
+    }
+    if let (Some(Value::Object(old)), Some(Value::Object(new))) = (old, new) {
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for key in keys {
+            differences(&format!("{name}.{key}"), old.get(key), new.get(key), into);
+        }
+        return;
+    }
+    into.push(Reason::Changed {
+        role: Role::Setting,
+        name: name.into(),
+        old: old.map(Value::to_string),
+        new: new.map(Value::to_string),
+    });
 }
 
 impl fmt::Display for Reason {

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::LocalFile;
 use crate::config::{self, Spanned, Table, from_table, resolve};
 use crate::data::DataSchema;
 use crate::error::{Error, Kind, Result, Span};
+use crate::fingerprint::Manifest;
 
 /// A data schema file, as a setting names it.
 #[derive(Clone, Debug)]
@@ -35,6 +38,16 @@ impl SchemaFile {
             role: "schema".into(),
             path: self.path.clone(),
             span: self.span.clone(),
+        }
+    }
+
+    /// Walks what it says, so that a rerun can be explained by the column that changed. A file that
+    /// cannot be read says nothing here: it also enters by its content, and that is where it is refused.
+    pub(super) fn describe(&self, key: &mut dyn Manifest) {
+        let parsed: Result<Value> =
+            config::read(&self.path).and_then(|source| from_table(&Table::parse(&source)?));
+        if let Ok(schema) = parsed {
+            key.setting("schema", &schema);
         }
     }
 

@@ -242,6 +242,9 @@ impl Stage for Dataset {
             skipped.push(("schema", "the file enters by its content"));
         }
         describe(key, &self.settings, &skipped);
+        if let Some(schema) = &self.schema {
+            schema.describe(key);
+        }
     }
 
     fn check(&self) -> Result<()> {

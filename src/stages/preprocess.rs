@@ -202,6 +202,9 @@ impl Stage for Preprocess {
         if !self.expect.is_empty() {
             key.setting("expect", &serde_json::json!(self.expect));
         }
+        if let Some(schema) = &self.schema {
+            schema.describe(key);
+        }
     }
 
     fn check(&self) -> Result<()> {

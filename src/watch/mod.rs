@@ -280,6 +280,16 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_overflowed_means_that_anything_may_have_changed() {
+        use notify::event::Flag;
+        let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        assert!(matters(&overflow, IGNORED));
+        let ours = notify::Event::new(EventKind::Any).add_path("p/.refire/runs".into());
+        assert!(!matters(&ours, IGNORED));
+        assert!(matters(&ours.set_flag(Flag::Rescan), IGNORED));
+    }
+
+    #[test]
     fn where_nothing_is_told_it_is_looked_again() {
         let poll = Duration::from_millis(60);
         let mut watcher = Watcher::new(Some(poll), IGNORED);

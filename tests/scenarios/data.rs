@@ -80,6 +80,10 @@ fn another_schema_reads_the_file_again() {
     let project = project();
     project.refire(&["run"]).succeeds();
     project.write("reviews.schema.toml", SCHEMA.replace("[0, 1]", "[0, 1, 2]"));
+    project
+        .refire(&["why", "reviews"])
+        .succeeds()
+        .prints("schema.columns.label.allowed: [0,1] → [0,1,2]");
     assert_eq!(
         project.outcomes(&[]),
         ["reviews ran", "clean cached", "split cached"]
