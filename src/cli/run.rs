@@ -3,7 +3,7 @@
 use super::flags::{Changes, Shown, Stages};
 use super::{Failure, Outcome, interrupt, plan};
 use crate::error::{Context as _, Error, Kind};
-use crate::exec::{Summary, Workers};
+use crate::exec::{Summary, Workers, pages};
 use crate::report;
 use crate::run::{Project, Request, run};
 
@@ -52,6 +52,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> Outcome {
         let (path, goal) = self.stages.resolve()?;
+        pages::for_runner(&path);
         let mut project = Project::open(&path, &self.changes.overrides())?;
         if self.dry_run {
             let json = matches!(self.format, Shown::Json);

@@ -3,6 +3,7 @@
 mod decide;
 mod job;
 mod machine;
+pub mod pages;
 mod preview;
 mod protocol;
 mod serve;

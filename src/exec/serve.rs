@@ -21,6 +21,7 @@ const PROGRESS: Duration = Duration::from_millis(50);
 /// # Errors
 /// Orders that cannot be read.
 pub fn serve(stop: &Arc<AtomicBool>) -> Result<()> {
+    super::pages::for_worker();
     let (sender, orders) = channel::<String>();
     let alone = Arc::clone(stop);
     std::thread::spawn(move || {

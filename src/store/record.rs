@@ -90,18 +90,19 @@ impl Store {
     /// Reads the records of `keys` on all processors at once and looks at what they name, so that each can be had and is
     /// known to be whole without waiting, once.
     pub fn look_ahead(&self, keys: Vec<Digest>) {
-        let read = |key: Digest| {
-            let record = self.record(&key).ok()??;
-            let artifacts = record.outputs.values();
-            let whole: Vec<(Digest, bool)> = artifacts
-                .map(|artifact| (*artifact, self.is_whole(artifact)))
-                .collect();
-            Some(((key, record), whole))
-        };
-        let read: Vec<((Digest, Record), Vec<_>)> = keys.into_par_iter().filter_map(read).collect();
-        let (records, whole): (BTreeMap<_, _>, Vec<_>) = read.into_iter().unzip();
-        *lock(&self.foreseen) = records;
-        *lock(&self.found_whole) = whole.into_iter().flatten().collect();
+        keys.into_par_iter().for_each(|key| {
+            // What cannot be read is read again, and told of, when it is asked for.
+            let Ok(Some(record)) = self.record(&key) else {
+                return;
+            };
+            for artifact in record.outputs.values() {
+                let whole = self.is_whole(artifact);
+                lock(&self.found_whole).insert(*artifact, whole);
+                // It is on the disk too, should it be needed again.
+                lock(&self.described).remove(artifact);
+            }
+            lock(&self.foreseen).insert(key, record);
+        });
     }
 
     /// Notes that a record was used, so that it is collected later than others. Locks do not name memos, so this is all
