@@ -4,11 +4,15 @@
 //! peer. The figures are the least of several rounds. With `--cpu-time` they are processor time, which a busy machine
 //! disturbs less (Linux only).
 
+#[path = "../clock/mod.rs"]
+mod clock;
+
 use std::path::Path;
-use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use refire::models::{self, Activations, Network};
+
+use clock::now;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,25 +42,6 @@ fn main() {
             "forward {BATCH} x {size}²: {:.1} ms, {rate:.0} images/s",
             time * 1e3
         );
-    }
-}
-
-/// Seconds since some moment.
-fn now() -> f64 {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    if std::env::args().any(|argument| argument == "--cpu-time") {
-        let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
-        let nanoseconds = tasks.map(|task| {
-            let path = task.expect("a thread").path().join("schedstat");
-            let text = std::fs::read_to_string(path).expect("its times");
-            text.split(' ')
-                .next()
-                .and_then(|time| time.parse::<f64>().ok())
-                .expect("a time")
-        });
-        nanoseconds.sum::<f64>() / 1e9
-    } else {
-        START.get_or_init(Instant::now).elapsed().as_secs_f64()
     }
 }
 

@@ -1,0 +1,156 @@
+//! Files of a command: which ones of the project it declares, and how files get into its folder and out of it.
+
+use std::path::{Component, Path, PathBuf};
+
+use globset::{Glob, GlobMatcher};
+
+use crate::config::{Spanned, resolve};
+use crate::error::{Context, Error, Result, Span};
+use crate::stages::LocalFile;
+
+/// The project files that one entry of `files` names.
+pub(super) fn project_files(entry: &Spanned<String>) -> Result<Vec<(String, LocalFile)>> {
+    let pattern = &entry.value;
+    relative(pattern).map_err(|error| entry.blame(error, ""))?;
+    let Some(span) = &entry.span else {
+        return Err(Error::usage(format!(
+            "`{pattern}` did not come from a file"
+        )));
+    };
+    let file = |path: String, from: PathBuf| {
+        (
+            path.clone(),
+            LocalFile {
+                role: path,
+                path: from,
+                span: span.clone(),
+            },
+        )
+    };
+    if !is_glob(pattern) {
+        return Ok(vec![file(pattern.clone(), resolve(span, pattern))]);
+    }
+    let matcher = Glob::new(pattern)
+        .map_err(|error| {
+            entry.blame(
+                Error::usage(format!("`{pattern}` is not a valid glob")).because(&error),
+                "",
+            )
+        })?
+        .compile_matcher();
+    let found = matches(&matcher, pattern, span);
+    if found.is_empty() {
+        return Err(entry.blame(Error::usage(format!("no file matches `{pattern}`")), ""));
+    }
+    Ok(found
+        .into_iter()
+        .map(|(path, from)| file(path, from))
+        .collect())
+}
+
+/// Whether a path has a wildcard.
+pub(super) fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '[', '{'])
+}
+
+/// The folders that a glob begins with.
+pub(super) fn fixed(pattern: &str) -> String {
+    let parts = pattern.split('/').take_while(|part| !is_glob(part));
+    parts.collect::<Vec<_>>().join("/")
+}
+
+fn matches(matcher: &GlobMatcher, pattern: &str, span: &Span) -> Vec<(String, PathBuf)> {
+    let fixed = fixed(pattern);
+    let root = resolve(span, "");
+    let start = if root.as_os_str().is_empty() {
+        Path::new(".").join(fixed)
+    } else {
+        root.join(fixed)
+    };
+    let mut found: Vec<(String, PathBuf)> = ignore::WalkBuilder::new(start)
+        .standard_filters(false)
+        .filter_entry(|entry| entry.file_name() != ".refire" && entry.file_name() != ".git")
+        .build()
+        .filter_map(std::result::Result::ok)
+        .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file()))
+        .filter_map(|entry| {
+            let below = if root.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                root.as_path()
+            };
+            let path = entry.path().strip_prefix(below).ok()?.to_str()?.to_string();
+            matcher.is_match(&path).then(|| (path, entry.into_path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Refuses a path that leads out of the folder that it is relative to.
+pub(super) fn relative(path: &str) -> Result<()> {
+    let inside = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if path.is_empty() || !inside {
+        return Err(Error::usage(format!(
+            "`{path}` must be a relative path without `..`"
+        )));
+    }
+    Ok(())
+}
+
+/// Makes a folder and those above it.
+pub(super) fn create(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).or_stage(|| format!("cannot create `{}`", folder.display()))
+}
+
+/// Moves a file or a folder, of which nothing is needed any more. What links lead to is copied: others may need it.
+pub(super) fn move_tree(from: &Path, to: &Path) -> Result<()> {
+    let fail = || format!("cannot move `{}`", from.display());
+    let kind = std::fs::symlink_metadata(from).or_stage(fail)?.file_type();
+    if kind.is_dir() {
+        create(to)?;
+        for entry in std::fs::read_dir(from).or_stage(fail)? {
+            let entry = entry.or_stage(fail)?;
+            move_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    if kind.is_file() && std::fs::rename(from, to).is_ok() {
+        return Ok(());
+    }
+    copy_tree(from, to)
+}
+
+/// Copies a file or a folder, sharing blocks where the file system can. The copy is writable: a command that changes its
+/// inputs changes its own copy only.
+pub(super) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    let fail = |path: &Path| format!("cannot copy `{}`", path.display());
+    let metadata = std::fs::metadata(from).or_stage(|| fail(from))?;
+    if metadata.is_dir() {
+        create(to)?;
+        for entry in std::fs::read_dir(from).or_stage(|| fail(from))? {
+            let entry = entry.or_stage(|| fail(from))?;
+            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    if !metadata.is_file() {
+        return Err(Error::stage(format!(
+            "`{}` is neither a file nor a folder",
+            from.display()
+        )));
+    }
+    if let Some(parent) = to.parent() {
+        create(parent)?;
+    }
+    reflink_copy::reflink_or_copy(from, to).or_stage(|| fail(from))?;
+    let mut permissions = metadata.permissions();
+    #[expect(
+        clippy::permissions_set_readonly_false,
+        reason = "the copy belongs to the command alone"
+    )]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(to, permissions).or_stage(|| fail(to))
+}
