@@ -8,10 +8,11 @@ use crate::config;
 use crate::report;
 use crate::run::{Dropped, Wanted, Workspace, collect};
 
-/// Drop what no lock and no recent run needs: results, interrupted downloads, logs of old runs.
+/// Drop what no lock and no recent run needs: results, interrupted downloads and trainings, logs of old runs.
 ///
 /// What the locks of this project name stays, whatever its age. If several projects share a cache (`REFIRE_CACHE_DIR`),
-/// only the age of their results speaks for the others.
+/// so does what the locks of the others name: those on this machine as long as they are there, those on other machines
+/// if they ran in the last `--keep-days`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A folder of the project, or a file in it
@@ -55,7 +56,7 @@ impl Args {
 fn said(dropped: &Dropped, dry_run: bool) -> String {
     let Dropped {
         cache,
-        downloads,
+        interrupted,
         runs,
     } = dropped;
     let verb = if dry_run { "would drop" } else { "dropped" };
@@ -65,11 +66,11 @@ fn said(dropped: &Dropped, dry_run: bool) -> String {
     };
     let bytes = |count: u64| report::figures::amount(count, "bytes");
     format!(
-        "{verb} {} with {}: {}\n{verb} {} of interrupted downloads and the logs of {}\n{} remain in the cache\n",
+        "{verb} {} with {}: {}\n{verb} {} of interrupted downloads and trainings and the logs of {}\n{} remain in the cache\n",
         counted(cache.records, "result"),
         counted(cache.objects, "file"),
         bytes(cache.bytes),
-        bytes(*downloads),
+        bytes(*interrupted),
         counted(*runs, "run"),
         bytes(cache.kept_bytes),
     )

@@ -28,22 +28,31 @@ pub struct Wanted {
 pub struct Dropped {
     /// Of the cache.
     pub cache: Collected,
-    /// Interrupted downloads, in bytes.
-    pub downloads: u64,
+    /// Interrupted downloads and trainings, in bytes.
+    pub interrupted: u64,
     /// Journals and logs of earlier runs.
     pub runs: usize,
 }
 
-/// Drops what neither a lock of the project nor a recent run needs. `project` is the folder that `workspace` belongs to.
+/// Drops what neither a lock of the project, a lock of those who share its cache, nor a recent run needs.
 ///
 /// # Errors
 /// A lock that cannot be read, because what it needs must not be dropped; a cache that is not writable.
 pub fn collect(workspace: &Workspace, wanted: Wanted) -> Result<Dropped> {
+    collect_beyond(workspace, wanted, GRACE)
+}
+
+/// The same, but nothing younger than `grace`.
+pub(super) fn collect_beyond(
+    workspace: &Workspace,
+    wanted: Wanted,
+    grace: Duration,
+) -> Result<Dropped> {
     let store = Store::open(workspace.cache())?;
     let mut keep = Keep {
         recent: wanted.recent,
         max_bytes: wanted.max_bytes,
-        grace: GRACE,
+        grace,
         dry_run: wanted.dry_run,
         ..Keep::default()
     };
@@ -56,13 +65,21 @@ pub fn collect(workspace: &Workspace, wanted: Wanted) -> Result<Dropped> {
             keep.artifacts.extend(entry.outputs.values());
         }
     }
+    for pin in store.pins()? {
+        if pin.age < wanted.recent || pin.lock.exists() {
+            keep.keys.extend(pin.keys);
+        } else if !wanted.dry_run {
+            // One that cannot be removed is found again the next time.
+            let _ = std::fs::remove_file(pin.file);
+        }
+    }
     let (recent, old) = report::runs_since(workspace.runs(), wanted.recent);
     let keys = recent.iter().flat_map(|run| report::keys(run));
     keep.keys
         .extend(keys.filter_map(|key| key.parse::<Digest>().ok()));
     let dropped = Dropped {
         cache: store.collect(&keep)?,
-        downloads: store.collect_downloads(wanted.recent, wanted.dry_run)?,
+        interrupted: store.collect_interrupted(wanted.recent.max(grace), wanted.dry_run)?,
         runs: old.len(),
     };
     if !wanted.dry_run {

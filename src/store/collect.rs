@@ -129,13 +129,15 @@ impl Store {
         Ok(collected)
     }
 
-    /// Drops interrupted downloads that nobody has gone on with for so long. Gives their size in bytes.
+    /// Drops interrupted downloads and trainings that nobody has gone on with for so long. Gives their size in bytes.
     ///
     /// # Errors
     /// If the cache cannot be read or is not writable.
-    pub fn collect_downloads(&self, recent: Duration, dry_run: bool) -> Result<u64> {
+    pub fn collect_interrupted(&self, recent: Duration, dry_run: bool) -> Result<u64> {
         let mut bytes = 0;
-        for path in list(&self.root.join("downloads"))? {
+        let folders = ["downloads", "checkpoints"].map(|name| list(&self.root.join(name)));
+        let [downloads, checkpoints] = folders;
+        for path in downloads?.into_iter().chain(checkpoints?) {
             // What vanishes meanwhile is being worked on.
             let Ok(metadata) = fs::symlink_metadata(&path) else {
                 continue;
@@ -260,7 +262,7 @@ fn drop_item(item: &Item, keep: &Keep) -> Result<bool> {
     Ok(true)
 }
 
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         items => items

@@ -6,6 +6,8 @@
 //! records/ab/cdef….json    what a key led to
 //! tmp/                     work in progress; nothing in it counts
 //! downloads/               interrupted downloads, which `sources` keeps there
+//! checkpoints/             interrupted trainings, by the key of their stage
+//! pins/                    what the locks of those who share the cache need
 //! stat                     digests of local files, to spare hashing them again
 //! ```
 //!
@@ -25,6 +27,7 @@ mod hash;
 mod inputs;
 mod manifest;
 mod memo;
+mod pins;
 mod publish;
 mod record;
 mod restore;
@@ -48,6 +51,7 @@ pub use disk::{disk_error, write_atomic, write_if_changed};
 pub use durable::Durable;
 pub use manifest::{Entry, Manifest};
 pub use memo::{memo, recall};
+pub use pins::Pin;
 pub use publish::Published;
 pub use record::Record;
 pub use restore::{Damage, Defect, Unrestored};
@@ -55,6 +59,7 @@ pub use scratch::Scratch;
 
 use crate::error::Result;
 use disk::{OnDisk, make_folder};
+use restore::Refused;
 use stamp::Stamp;
 use stat::StatCache;
 
@@ -76,6 +81,8 @@ pub struct Store {
     notices: Mutex<Vec<String>>,
     /// A scratch folder that waits for the next piece of work.
     spare: Mutex<Option<Scratch>>,
+    /// What the store's own disk cannot do.
+    refused: Refused,
     /// Whether leftovers of killed processes have been removed.
     swept: Once,
 }
@@ -110,6 +117,7 @@ impl Store {
             racy: Mutex::default(),
             notices: Mutex::default(),
             spare: Mutex::default(),
+            refused: Refused::default(),
             swept: Once::new(),
         })
     }

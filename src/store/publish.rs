@@ -53,8 +53,7 @@ impl Source {
 }
 
 impl Store {
-    /// Makes an artifact of all files in `folder`, which is consumed: files move into the store and what remains is
-    /// removed.
+    /// Makes an artifact of all files in `folder`, which move into the store. Nothing that remains there is of use.
     ///
     /// Links are followed within the folder. Empty folders, times and owners are not kept. When this returns, the
     /// artifact is on the disk for good; if it fails, no artifact can be seen.
@@ -84,8 +83,6 @@ impl Store {
         // The manifest is the last, so the sync of it carries the renames before it on most file systems.
         touched.reverse();
         durable.sync(&self.root, &touched)?;
-        // What is left are folders and files that the store had already; a rest is swept with the scratch folder.
-        let _ = fs::remove_dir_all(folder);
         Ok(published)
     }
 

@@ -30,6 +30,22 @@ pub enum Defect {
     Changed,
 }
 
+/// Why an object cannot be used.
+enum Problem {
+    Defect(Defect),
+    /// The disk does not give it.
+    Unreadable(io::Error),
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::Defect(Defect::Missing),
+            _ => Self::Unreadable(error),
+        }
+    }
+}
+
 /// An artifact that the store cannot give back; whatever made it has to run again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
@@ -98,11 +114,32 @@ enum Owner {
     User,
 }
 
-/// Which ways of not copying the disk has refused so far.
+/// Which ways of not copying a disk has refused so far. To try again costs a file made and removed.
 #[derive(Debug, Default)]
-struct Refused {
+pub(super) struct Refused {
     reflink: AtomicBool,
     hard_link: AtomicBool,
+}
+
+impl Refused {
+    /// Makes `to` a file that shares its blocks with `from`; whether that was possible.
+    fn reflink(&self, from: &Path, to: &Path) -> bool {
+        if self.reflink.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Err(error) = reflink_copy::reflink(from, to) else {
+            return true;
+        };
+        // These say something about the two files, not about the disk.
+        let about_files = matches!(
+            error.kind(),
+            ErrorKind::CrossesDevices | ErrorKind::NotFound | ErrorKind::PermissionDenied
+        );
+        if !about_files {
+            self.reflink.store(true, Ordering::Relaxed);
+        }
+        false
+    }
 }
 
 impl Store {
@@ -159,8 +196,17 @@ impl Store {
         let manifest = self.manifest(artifact)?;
         try_each(manifest.files(), |file| {
             self.look_at(&file.digest, file.size)
-                .map_err(|defect| self.damage(artifact, file, defect).into())
+                .map_err(|problem| self.problem(artifact, file, problem))
         })
+    }
+
+    fn problem(&self, artifact: &Digest, file: &Entry, problem: Problem) -> Unrestored {
+        match problem {
+            Problem::Defect(defect) => self.damage(artifact, file, defect).into(),
+            Problem::Unreadable(error) => {
+                disk_error(&error, "read", &self.object_path(&file.digest)).into()
+            }
+        }
     }
 
     /// Puts the files of `artifact` into `folder`, which must be missing or empty. They are read-only and share the
@@ -181,18 +227,34 @@ impl Store {
         self.restore(artifact, folder, Owner::User)
     }
 
+    /// Copies a file from anywhere to a folder on the store's disk, sharing blocks where the disk can.
+    ///
+    /// # Errors
+    /// Those of [`fs::copy`].
+    pub fn copy_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.refused.reflink(from, to) {
+            return Ok(());
+        }
+        fs::copy(from, to).map(|_| ())
+    }
+
     fn restore(&self, artifact: &Digest, folder: &Path, owner: Owner) -> Result<(), Unrestored> {
         let manifest = self.manifest(artifact)?;
         fs::create_dir_all(folder).doing("make the folder", folder)?;
         if fs::read_dir(folder).doing("list", folder)?.next().is_some() {
             return Err(Error::stage(format!("`{}` is not empty", folder.display())).into());
         }
-        let refused = Refused::default();
+        let elsewhere = Refused::default();
+        let refused = if folder.starts_with(&self.root) {
+            &self.refused
+        } else {
+            &elsewhere
+        };
         let result = make_folders(&manifest, folder)
             .map_err(Unrestored::from)
             .and_then(|()| {
                 try_each(manifest.files(), |file| {
-                    self.restore_file(artifact, file, folder, owner, &refused)
+                    self.restore_file(artifact, file, folder, owner, refused)
                 })
             });
         if result.is_err() {
@@ -211,7 +273,7 @@ impl Store {
         refused: &Refused,
     ) -> Result<(), Unrestored> {
         self.verify(&file.digest, file.size)
-            .map_err(|defect| self.damage(artifact, file, defect))?;
+            .map_err(|problem| self.problem(artifact, file, problem))?;
         let object = self.object_path(&file.digest);
         let target = folder.join(&file.path);
         for _ in 0..ATTEMPTS {
@@ -237,7 +299,7 @@ impl Store {
         self.look_at(object, size).is_ok()
     }
 
-    fn look_at(&self, object: &Digest, size: u64) -> Result<(), Defect> {
+    fn look_at(&self, object: &Digest, size: u64) -> Result<(), Problem> {
         match fs::metadata(self.object_path(object)) {
             Ok(metadata) if is_sealed(&metadata, size) => Ok(()),
             _ => self.verify(object, size),
@@ -245,21 +307,28 @@ impl Store {
     }
 
     /// Hashes the object unless this process has done so, seals it if its seal was lost, removes it if it is not what
-    /// it should be.
-    fn verify(&self, object: &Digest, size: u64) -> Result<(), Defect> {
+    /// it should be. One that cannot be read may be whole: it stays.
+    fn verify(&self, object: &Digest, size: u64) -> Result<(), Problem> {
         let path = self.object_path(object);
-        let Ok(metadata) = fs::metadata(&path) else {
-            return Err(Defect::Missing);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) => return Err(error.into()),
         };
         let stamp = Stamp::of(&metadata);
         let known = lock(&self.verified).get(object).copied();
         if known.is_some_and(|known| known.same_content(&stamp)) {
             return Ok(());
         }
-        let hashed = File::open(&path).and_then(|file| hash_file(&file, size));
-        if metadata.len() != size || !hashed.is_ok_and(|digest| digest == *object) {
+        let is_same = || -> io::Result<bool> {
+            match File::open(&path).and_then(|file| hash_file(&file, size)) {
+                // It became shorter meanwhile.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+                digest => Ok(digest? == *object),
+            }
+        };
+        if metadata.len() != size || !is_same()? {
             self.discard(&path);
-            return Err(Defect::Changed);
+            return Err(Problem::Defect(Defect::Changed));
         }
         let sealed = if is_sealed(&metadata, size) {
             Ok(metadata)
@@ -293,11 +362,8 @@ fn place(
     owner: Owner,
     refused: &Refused,
 ) -> io::Result<()> {
-    if !refused.reflink.load(Ordering::Relaxed) {
-        if reflink_copy::reflink(object, target).is_ok() {
-            return finish(target, executable, owner);
-        }
-        refused.reflink.store(true, Ordering::Relaxed);
+    if refused.reflink(object, target) {
+        return finish(target, executable, owner);
     }
     // A hard link shares its permissions with the object, which is not executable.
     if owner == Owner::Store && !executable && !refused.hard_link.load(Ordering::Relaxed) {

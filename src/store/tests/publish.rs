@@ -54,6 +54,7 @@ fn an_input_that_is_moved_to_an_output_is_kept_and_one_changed_in_place_harms_no
     assert_eq!(place.store.publish(&folder).expect("published"), published);
     assert_eq!(fs::read(&object).expect("still there"), b"content");
 
+    fs::remove_dir_all(&folder).expect("removed");
     place
         .store
         .materialise(&published.digest, &folder)
@@ -84,7 +85,6 @@ fn files_from_another_disk_are_copied_in() {
     write(&out.join("a"), "content");
     let published = place.store.publish(&out).expect("published");
     assert_eq!(published, publish(&place.store, &[("a", "content")]));
-    assert!(!out.exists(), "the folder is consumed");
 }
 
 #[test]
