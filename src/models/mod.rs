@@ -38,3 +38,4 @@ pub use head::{Head, Pooling, Task};
 pub use image_input::{CropMode, ImageInput, Interpolation, architectures, bare_config};
 pub use network::{Loaded, Network, Parameter};
 pub use tokenizer::{Encoded, Tokenizer};
+pub use weights::Saved;

@@ -1,11 +1,11 @@
 //! A network as a row of named blocks, whatever its architecture.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ParamGroup, ParamId};
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 
 use super::architecture::{Blocks, architecture, recognise};
 use super::bert::Bert;
@@ -225,6 +225,19 @@ impl Network {
             .set_require_grad_group(ids(&trained), true)
             .freeze_group(group(still))
             .unfreeze_group(group(moving))
+    }
+
+    /// All its numbers, running statistics too: path → values.
+    #[must_use]
+    pub fn numbers(&self) -> BTreeMap<String, TensorData> {
+        weights::numbers(self)
+    }
+
+    /// The network with `numbers`, as [`numbers`](Self::numbers) gives them, in place of its own; what they leave out stays. None if
+    /// they are not of such a network.
+    #[must_use]
+    pub fn with_numbers(self, numbers: BTreeMap<String, TensorData>) -> Option<Self> {
+        weights::with_numbers(self, numbers)
     }
 
     /// Runs the blocks `blocks` on the activations that the block before them gives.

@@ -14,9 +14,12 @@ use burn::tensor::{Tensor, TensorData};
 use crate::error::{Context, Error, Result};
 
 mod save;
+mod state;
 mod walk;
 
+pub use save::Saved;
 pub(super) use save::{write, write_new};
+pub(super) use state::{numbers, with_numbers};
 use walk::{Place, in_checkpoint_order, transpose};
 pub(super) use walk::{Seen, norms, parameters};
 

@@ -20,12 +20,49 @@ pub struct EpochFigures {
     pub validation: BTreeMap<String, f64>,
 }
 
-/// The epochs so far.
+/// The epochs so far, and where the one that has begun is.
 #[derive(Default)]
 pub(super) struct Course {
+    pub(super) position: Position,
     pub(super) history: Vec<EpochFigures>,
     /// The best of them, counted from 1, and the network after it.
     pub(super) best: Option<(usize, Network)>,
+}
+
+/// Between which two steps a training is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// The index of the phase.
+    pub(super) phase: usize,
+    /// The epoch, counted from 1; 0 if none has begun.
+    pub(super) epoch: usize,
+    /// How many of its steps are done.
+    pub(super) step: usize,
+    /// The bits of what they add to the epoch's loss.
+    loss: u64,
+}
+
+impl Position {
+    /// The beginning of an epoch.
+    pub(super) fn of_epoch(phase: usize, epoch: usize) -> Self {
+        Self {
+            phase,
+            epoch,
+            step: 0,
+            loss: 0.0_f64.to_bits(),
+        }
+    }
+
+    /// What the steps so far add to the epoch's loss.
+    pub(super) fn loss(&self) -> f64 {
+        f64::from_bits(self.loss)
+    }
+
+    /// After one more step, which adds `loss`.
+    pub(super) fn advance(&mut self, loss: f64) {
+        self.step += 1;
+        self.loss = (self.loss() + loss).to_bits();
+    }
 }
 
 impl Course {

@@ -6,6 +6,7 @@
 
 mod ahead;
 mod batches;
+mod checkpoint;
 mod checks;
 mod course;
 mod features;
@@ -81,6 +82,12 @@ pub trait Host {
     /// # Errors
     /// Those of the disk.
     fn recall(&self, name: &str, fields: &[(&str, String)]) -> Result<Option<PathBuf>>;
+
+    /// The file where the training keeps how far it has come, and finds how far an interrupted one came that was the same in
+    /// everything that can change its result. None if nothing is to be kept.
+    fn checkpoint(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// Shows progress at most ten times a second: a step on features takes less time than showing it.

@@ -63,11 +63,11 @@ pub struct Trained {
 
 /// The state of a parameter: the running means of its gradient and of its square, since it began to train.
 #[derive(Clone, Debug)]
-struct Moments {
-    first: Vec<f32>,
-    second: Vec<f32>,
+pub(super) struct Moments {
+    pub(super) first: Vec<f32>,
+    pub(super) second: Vec<f32>,
     /// Steps made.
-    steps: i32,
+    pub(super) steps: i32,
 }
 
 /// What one step needs to know beside the numbers.
@@ -97,6 +97,23 @@ impl AdamW {
             parameters,
             moments: BTreeMap::new(),
         }
+    }
+
+    /// An optimizer that goes on from `moments`; its parameters are still to be set.
+    pub(super) fn with_moments(
+        settings: AdamWSettings,
+        moments: BTreeMap<ParamId, Moments>,
+    ) -> Self {
+        Self {
+            settings,
+            parameters: Vec::new(),
+            moments,
+        }
+    }
+
+    /// Its state.
+    pub(super) fn moments(&self) -> impl Iterator<Item = (ParamId, &Moments)> {
+        self.moments.iter().map(|(id, moments)| (*id, moments))
     }
 
     /// Trains these parameters from now on. Those that trained before keep their state; the state of others begins with their first

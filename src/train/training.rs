@@ -9,7 +9,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::ahead::ahead;
-use super::course::Course;
+use super::checkpoint::Checkpoint;
+use super::course::{Course, Position};
 use super::features::Features;
 use super::metrics::Report;
 use super::samples::Batch;
@@ -18,7 +19,7 @@ use super::{
     Trained,
 };
 use super::{batches, inference, seeds};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::models::{Activations, Network, reseed};
 
 /// Everything that a training needs beside the weights.
@@ -92,17 +93,12 @@ impl Training<'_> {
     pub fn run(&self, network: &Network) -> Result<Outcome> {
         self.report_random_changes();
         self.keep_features()?;
-        let mut course = Course::default();
-        let mut state = State {
-            network: network.clone(),
-            optimizer: AdamW::new(self.recipe.optimizer.clone(), Vec::new()),
-        };
-        for (index, phase) in self.phases.iter().enumerate() {
-            let next = self.phases.get(index + 1);
-            let end = next.map_or(self.recipe.epochs + 1, |next| next.from);
+        let checkpoint = Checkpoint::new(self.host, network);
+        let (mut state, mut course) = self.begin(network, &checkpoint);
+        for index in course.position.phase..self.phases.len() {
             let patient;
-            state = self.enter(state, phase);
-            (state, patient) = self.phase(state, phase, end, &mut course)?;
+            state = self.enter(state, &self.phases[index]);
+            (state, patient) = self.phase(state, index, &mut course, &checkpoint)?;
             state.network = state.network.valid();
             if !patient {
                 break;
@@ -120,20 +116,47 @@ impl Training<'_> {
         })
     }
 
-    /// Trains from the first epoch of `phase` to the one before `end`; whether training goes on after it.
+    /// Where training begins: from `network`, or where an interrupted training was.
+    fn begin(&self, network: &Network, checkpoint: &Checkpoint<'_>) -> (State, Course) {
+        if let Some((state, course)) = checkpoint.find(&self.recipe.optimizer) {
+            let Position { epoch, step, .. } = course.position;
+            self.host.notice(format!(
+                "goes on where it was interrupted: after step {step} of epoch {epoch}"
+            ));
+            return (state, course);
+        }
+        let state = State {
+            network: network.clone(),
+            optimizer: AdamW::new(self.recipe.optimizer.clone(), Vec::new()),
+        };
+        (state, Course::default())
+    }
+
+    /// Trains the epochs of a phase that are left; whether training goes on after them.
     fn phase(
         &self,
         mut state: State,
-        phase: &Phase,
-        end: usize,
+        index: usize,
         course: &mut Course,
+        checkpoint: &Checkpoint<'_>,
     ) -> Result<(State, bool)> {
-        let feeds = self.feeds(phase)?;
-        for epoch in phase.from..end {
-            let train_loss;
-            (state, train_loss) = self.epoch(state, &feeds.train, epoch)?;
+        let phase = &self.phases[index];
+        let next = self.phases.get(index + 1);
+        let end = next.map_or(self.recipe.epochs + 1, |next| next.from);
+        let begun = course.position.epoch;
+        if begun < phase.from {
+            course.position = Position::of_epoch(index, phase.from);
+        }
+        let feeds = kept(self.feeds(phase), checkpoint, &state, course)?;
+        for epoch in begun.max(phase.from)..end {
+            if epoch > course.position.epoch {
+                course.position = Position::of_epoch(index, epoch);
+            }
+            state = self.epoch(state, &feeds.train, course, checkpoint)?;
+            let train_loss = course.position.loss();
             let network = state.network.valid();
-            let validation = self.validate(&network, feeds.validation.as_ref(), epoch)?;
+            let validation = self.validate(&network, feeds.validation.as_ref(), epoch);
+            let validation = kept(validation, checkpoint, &state, course)?;
             let figures = EpochFigures {
                 epoch,
                 train_loss,
@@ -211,15 +234,22 @@ impl Training<'_> {
         }
     }
 
-    /// Trains on every sample once and returns the mean loss.
-    fn epoch(&self, state: State, feed: &Feed<'_>, epoch: usize) -> Result<(State, f64)> {
-        let steps = self.steps(feed, epoch);
-        let jobs = steps.iter().flat_map(Step::jobs).collect::<Vec<_>>();
+    /// Trains on every sample that is left of the epoch; the course then holds its mean loss.
+    fn epoch(
+        &self,
+        state: State,
+        feed: &Feed<'_>,
+        course: &mut Course,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<State> {
+        let steps = self.steps(feed, course.position.epoch);
+        let left = &steps[course.position.step..];
+        let jobs = left.iter().flat_map(Step::jobs).collect::<Vec<_>>();
         ahead(
             &jobs,
             feed.threads(),
             |(looks, seed)| feed.batch(looks, *seed),
-            |next| self.take_steps(state, feed, &steps, epoch, next),
+            |next| self.take_steps(state, feed, &steps, course, checkpoint, next),
         )
     }
 
@@ -248,15 +278,17 @@ impl Training<'_> {
         mut state: State,
         feed: &Feed<'_>,
         steps: &[Step],
-        epoch: usize,
+        course: &mut Course,
+        checkpoint: &Checkpoint<'_>,
         next: &mut dyn FnMut() -> Batch,
-    ) -> Result<(State, f64)> {
+    ) -> Result<State> {
+        let epoch = course.position.epoch;
         let schedule = self.recipe.schedule(steps.len());
         let activity = format!("epoch {epoch}/{}", self.recipe.epochs);
         let mut progress = Progress::new(self.host, activity, steps.len(), "steps");
-        let mut loss = 0.0;
-        for (number, step) in steps.iter().enumerate() {
-            progress.at(number)?;
+        for (number, step) in steps.iter().enumerate().skip(course.position.step) {
+            kept(progress.at(number), checkpoint, &state, course)?;
+            checkpoint.keep_if_due(&state, course);
             let rate = schedule.rate(((epoch - 1) * steps.len() + number) as u64);
             let step_loss;
             (state, step_loss) = self.step(state, feed, step, next, rate).map_err(|error| {
@@ -267,10 +299,12 @@ impl Training<'_> {
                 ))
             })?;
             let samples = step.batches.iter().map(Vec::len).sum();
-            loss += step_loss * share(samples, self.train.len());
+            course
+                .position
+                .advance(step_loss * share(samples, self.train.len()));
         }
-        progress.at(steps.len())?;
-        Ok((state, loss))
+        kept(progress.at(steps.len()), checkpoint, &state, course)?;
+        Ok(state)
     }
 
     /// Takes `step`, whose batches `next` gives, and returns their mean loss. The state comes by value, so that the weights have one
@@ -342,6 +376,19 @@ impl Training<'_> {
         )?;
         Ok(Report::new(&predictions, self.labels).figures)
     }
+}
+
+/// `result`; if the user asked to stop, where training is has been kept.
+fn kept<T>(
+    result: Result<T>,
+    checkpoint: &Checkpoint<'_>,
+    state: &State,
+    course: &Course,
+) -> Result<T> {
+    if matches!(&result, Err(error) if error.kind() == Kind::Interrupted) {
+        checkpoint.keep(state, course);
+    }
+    result
 }
 
 fn diverged(what: &str) -> Error {

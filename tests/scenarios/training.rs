@@ -192,3 +192,69 @@ fn libtorch_gives_the_figures_of_the_cpu() {
         }
     }
 }
+
+/// With dropout, whose random numbers are those of the step that they belong to.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_training_that_is_stopped_and_one_that_is_killed_end_in_the_same_bits() {
+    use crate::processes::{kill, processes, start};
+
+    let project = || {
+        let project = project();
+        project.edit("layers = 0", "layers = 2");
+        project.edit("epochs = 6", "epochs = 300");
+        project.edit(">= 0.8", ">= 0.0");
+        project
+    };
+    let undisturbed = project();
+    undisturbed.refire(&["run"]).succeeds();
+    let disturbed = project();
+    let checkpoints = disturbed.path(".refire/cache/checkpoints");
+    let kept = || std::fs::read_dir(&checkpoints).is_ok_and(|mut files| files.next().is_some());
+    for round in 0..3 {
+        let mut run = start(&disturbed, &["run"]);
+        until_an_epoch_ends(&disturbed, round + 1);
+        if round == 1 {
+            for pid in processes(&disturbed) {
+                kill(pid);
+            }
+        } else {
+            let pid = run.id().to_string();
+            let sent = std::process::Command::new("kill")
+                .args(["-TERM", &pid])
+                .status();
+            assert!(sent.expect("kill is there").success());
+        }
+        let end = run.wait().expect("it is ours").code();
+        assert_eq!(end, (round != 1).then_some(130));
+        assert!(kept(), "nothing was kept");
+    }
+    disturbed
+        .refire(&["run", "--format", "plain"])
+        .succeeds()
+        .shows("goes on where it was interrupted: after step");
+    assert_eq!(
+        disturbed.read("refire.lock"),
+        undisturbed.read("refire.lock")
+    );
+    assert!(!kept(), "a checkpoint is left");
+}
+
+/// Waits until the run with this number, counted from 1, has measured an epoch.
+#[cfg(target_os = "linux")]
+fn until_an_epoch_ends(project: &Project, run: usize) {
+    use std::time::{Duration, Instant};
+    let begin = Instant::now();
+    let measured = || {
+        let runs = std::fs::read_dir(project.path(".refire/runs")).into_iter();
+        let mut runs: Vec<_> = runs.flatten().flatten().map(|run| run.path()).collect();
+        runs.sort();
+        let events = runs.get(run - 1).map(|run| run.join("events.jsonl"));
+        let events = events.and_then(|events| std::fs::read_to_string(events).ok());
+        events.is_some_and(|events| events.contains("\"measured\""))
+    };
+    while !measured() {
+        assert!(begin.elapsed() < Duration::from_mins(1), "no epoch ends");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -47,7 +47,7 @@ pub(in crate::models) fn write<M: Module>(
                 Ok(data)
             };
             match data {
-                Ok(data) => self.tensors.push((name, Saved(data))),
+                Ok(data) => self.tensors.push((name, Saved::new(data))),
                 Err(error) => self.error = Some(error),
             }
         }
@@ -70,7 +70,15 @@ pub(in crate::models) fn write<M: Module>(
 }
 
 /// f32 values on their way to a file.
-struct Saved(TensorData);
+pub struct Saved(TensorData);
+
+impl Saved {
+    /// `data`, as f32.
+    #[must_use]
+    pub fn new(data: TensorData) -> Self {
+        Self(data.convert::<f32>())
+    }
+}
 
 impl safetensors::View for Saved {
     fn dtype(&self) -> safetensors::Dtype {

@@ -1,5 +1,6 @@
 //! `finetune` and `evaluate` on a tiny BERT and texts whose words give their label away.
 
+mod interruption;
 mod unfreezing;
 
 use std::collections::BTreeMap;
@@ -98,6 +99,7 @@ impl Bench {
             seed: 7,
             device: "cpu".into(),
             downloads: PathBuf::new(),
+            checkpoint: Some(self.path("checkpoint")),
             offline: true,
         };
         let sink = |event: &Event| {

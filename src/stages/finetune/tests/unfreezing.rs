@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// Full tuning without dropout, whose generator other tests in this process share.
-fn without_dropout(freeze: &str) -> Bench {
+pub(super) fn without_dropout(freeze: &str) -> Bench {
     let bench = Bench::new(freeze);
     let config = bench.path("encoder/config.json");
     let text = std::fs::read_to_string(&config)

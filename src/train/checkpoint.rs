@@ -1,0 +1,260 @@
+//! How far a training has come, in one file, so that an interrupted one goes on from there and ends in the same bits.
+//!
+//! The file is safetensors with its BLAKE3 digest behind it. It holds what training has changed so far (weights, running statistics,
+//! the optimizer's moments, the best network), and in its metadata where training is.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::tensor::TensorData;
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use super::course::{Course, EpochFigures, Position};
+use super::optimizer::Moments;
+use super::training::State;
+use super::{AdamW, AdamWSettings, Host};
+use crate::models::{Network, Saved};
+
+/// Raised by every change of what is in the file.
+const FORMAT: &str = "refire checkpoint 1";
+
+/// The key of [`Words`] in the metadata.
+const WORDS: &str = "training";
+
+/// How often it is kept, at the most.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Keeping it may take one part in so many of the time.
+const SHARE: u32 = 20;
+
+/// Keeps and finds the checkpoint of one training.
+pub(super) struct Checkpoint<'a> {
+    file: Option<&'a Path>,
+    host: &'a dyn Host,
+    /// The network before training.
+    network: &'a Network,
+    due: Cell<Instant>,
+}
+
+/// What is no tensor. Numbers with a fraction are kept as their bits.
+#[derive(Serialize, Deserialize)]
+struct Words {
+    position: Position,
+    history: Vec<Figures>,
+    best: Option<usize>,
+    /// Parameter → steps made.
+    steps: BTreeMap<String, i32>,
+}
+
+/// The training loss of an epoch, and its figures on the validation samples by name.
+type Figures = (u64, BTreeMap<String, u64>);
+
+impl<'a> Checkpoint<'a> {
+    pub(super) fn new(host: &'a dyn Host, network: &'a Network) -> Self {
+        Self {
+            file: host.checkpoint(),
+            host,
+            network,
+            due: Cell::new(Instant::now() + PAUSE),
+        }
+    }
+
+    /// Keeps where the training is if it has not been kept for long.
+    pub(super) fn keep_if_due(&self, state: &State, course: &Course) {
+        if Instant::now() >= self.due.get() {
+            self.keep(state, course);
+        }
+    }
+
+    /// Keeps where the training is, in place of where it was. If that is not possible, it says so.
+    pub(super) fn keep(&self, state: &State, course: &Course) {
+        let Some(file) = self.file else { return };
+        let started = Instant::now();
+        if let Err(error) = self.write(file, state, course) {
+            self.host
+                .notice(format!("cannot keep how far the training is: {error}"));
+        }
+        self.due
+            .set(Instant::now() + PAUSE.max(started.elapsed() * SHARE));
+    }
+
+    fn write(&self, file: &Path, state: &State, course: &Course) -> io::Result<()> {
+        let names = names(&state.network);
+        let mut tensors = self.changed("network", &state.network.valid());
+        if let Some((_, best)) = &course.best {
+            tensors.extend(self.changed("best", best));
+        }
+        let mut steps = BTreeMap::new();
+        for (id, moments) in state.optimizer.moments() {
+            let Some(name) = names.get(&id) else { continue };
+            steps.insert(name.clone(), moments.steps);
+            for (role, numbers) in [("first", &moments.first), ("second", &moments.second)] {
+                let data = TensorData::new(numbers.clone(), [numbers.len()]);
+                tensors.push((format!("{role}/{name}"), Saved::new(data)));
+            }
+        }
+        let bits = |figures: &EpochFigures| -> Figures {
+            let validation = figures.validation.iter();
+            let validation = validation.map(|(name, figure)| (name.clone(), figure.to_bits()));
+            (figures.train_loss.to_bits(), validation.collect())
+        };
+        let words = Words {
+            position: course.position,
+            history: course.history.iter().map(bits).collect(),
+            best: course.best.as_ref().map(|(epoch, _)| *epoch),
+            steps,
+        };
+        let metadata = HashMap::from([
+            ("format".to_string(), FORMAT.to_string()),
+            (WORDS.to_string(), serde_json::to_string(&words)?),
+        ]);
+        let folder = file.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        // Whoever writes the tensors puts another file in the place of this one, so it is opened again for what follows.
+        let whole = tempfile::NamedTempFile::new_in(folder)?.into_temp_path();
+        safetensors::serialize_to_file(tensors, Some(metadata), &whole)
+            .map_err(io::Error::other)?;
+        let digest = blake3::Hasher::new().update_mmap_rayon(&whole)?.finalize();
+        let mut end = OpenOptions::new().append(true).open(&whole)?;
+        end.write_all(digest.as_bytes())?;
+        // A power cut may spoil it, which its digest tells.
+        whole.persist(file)?;
+        Ok(())
+    }
+
+    /// The numbers of `network` that are not those before training.
+    fn changed(&self, role: &str, network: &Network) -> Vec<(String, Saved)> {
+        let before = self.network.numbers();
+        let changed = network.numbers().into_iter().filter(|(path, data)| {
+            before.get(path).map(TensorData::as_bytes) != Some(data.as_bytes())
+        });
+        changed
+            .map(|(path, data)| (format!("{role}/{path}"), Saved::new(data)))
+            .collect()
+    }
+
+    /// Where an interrupted training was, if one was kept. Its network is on the plain device.
+    pub(super) fn find(&self, settings: &AdamWSettings) -> Option<(State, Course)> {
+        let bytes = std::fs::read(self.file?).ok()?;
+        match self.read(&bytes, settings) {
+            Ok(found) => Some(found),
+            Err(what) => {
+                self.host.notice(format!(
+                    "what an interrupted training left is damaged ({what}): it begins anew"
+                ));
+                None
+            }
+        }
+    }
+
+    /// What `bytes` hold, else what is wrong with them.
+    fn read(
+        &self,
+        bytes: &[u8],
+        settings: &AdamWSettings,
+    ) -> Result<(State, Course), &'static str> {
+        let (bytes, digest) = bytes.split_last_chunk::<32>().ok_or("it is too short")?;
+        if blake3::Hasher::new().update_rayon(bytes).finalize() != *digest {
+            return Err("its digest is another");
+        }
+        let words = words(bytes).ok_or("it is of another refire")?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|_| "it is no safetensors file")?;
+        let mut roles = roles(&tensors).ok_or("its tensors are not numbers")?;
+        let network = self.filled(roles.remove("network"))?;
+        let best = match words.best {
+            Some(epoch) => Some((epoch, self.filled(roles.remove("best"))?)),
+            None => None,
+        };
+        let mut numbers = |role: &str, name: &str| {
+            let data = roles.get_mut(role)?.remove(name)?;
+            data.try_into_vec::<f32>().ok()
+        };
+        let mut moments = BTreeMap::new();
+        for (id, name) in names(&network) {
+            if let Some(steps) = words.steps.get(&name) {
+                let first = numbers("first", &name).zip(numbers("second", &name));
+                let (first, second) = first.ok_or("moments are missing")?;
+                let steps = *steps;
+                let state = Moments {
+                    first,
+                    second,
+                    steps,
+                };
+                moments.insert(id, state);
+            }
+        }
+        let course = Course {
+            history: words.history.into_iter().zip(1..).map(figures).collect(),
+            best,
+            position: words.position,
+        };
+        let optimizer = AdamW::with_moments(settings.clone(), moments);
+        Ok((State { network, optimizer }, course))
+    }
+
+    /// The network before training with `numbers` in place of its own.
+    fn filled(
+        &self,
+        numbers: Option<BTreeMap<String, TensorData>>,
+    ) -> Result<Network, &'static str> {
+        let network = self.network.clone();
+        let filled = network.with_numbers(numbers.unwrap_or_default());
+        filled.ok_or("it is of another network")
+    }
+}
+
+/// What is no tensor, out of the metadata.
+fn words(bytes: &[u8]) -> Option<Words> {
+    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    let metadata = header.metadata().as_ref()?;
+    let known = metadata
+        .get("format")
+        .is_some_and(|format| format == FORMAT);
+    known.then(|| serde_json::from_str(metadata.get(WORDS)?).ok())?
+}
+
+/// The figures of an epoch.
+fn figures((kept, epoch): (Figures, usize)) -> EpochFigures {
+    let (train_loss, validation) = kept;
+    let validation = validation.into_iter();
+    EpochFigures {
+        epoch,
+        train_loss: f64::from_bits(train_loss),
+        validation: validation
+            .map(|(name, figure)| (name, f64::from_bits(figure)))
+            .collect(),
+    }
+}
+
+/// Role → name → numbers.
+fn roles(tensors: &SafeTensors<'_>) -> Option<BTreeMap<String, BTreeMap<String, TensorData>>> {
+    let mut roles: BTreeMap<String, BTreeMap<String, TensorData>> = BTreeMap::new();
+    for (name, view) in tensors.iter() {
+        let (role, name) = name.split_once('/')?;
+        let numbers = view.data().chunks_exact(size_of::<f32>());
+        let numbers: Vec<f32> = numbers
+            .map(|bytes| bytes.try_into().map(f32::from_le_bytes))
+            .collect::<Result<_, _>>()
+            .ok()?;
+        let data = TensorData::new(numbers, view.shape().to_vec());
+        roles
+            .entry(role.into())
+            .or_default()
+            .insert(name.into(), data);
+    }
+    Some(roles)
+}
+
+/// Burn's names for the parameters → theirs.
+fn names(network: &Network) -> BTreeMap<burn::module::ParamId, String> {
+    let parameters = network.parameters().into_iter();
+    parameters
+        .map(|parameter| (parameter.id, parameter.name))
+        .collect()
+}
