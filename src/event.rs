@@ -85,8 +85,10 @@ pub enum Event {
         stage: String,
         /// CPU time of the stage and of the programs that it ran.
         cpu_seconds: f64,
-        /// The largest resident set of its worker, or of a program that it ran, in bytes.
-        peak_memory: u64,
+        /// The largest resident set of its worker, or of a program that it ran, in bytes. Not known of a short stage if
+        /// an earlier one in the same worker has taken as much.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peak_memory: Option<u64>,
     },
     /// A stage ended.
     StageFinished {
@@ -122,6 +124,9 @@ pub enum Event {
 pub trait Sink: Sync {
     /// Takes one event. It must not block for long and cannot fail.
     fn send(&self, event: &Event);
+
+    /// Hears that a stage has started a program that leads this process group: who ends the stage by force ends it too.
+    fn spawned(&self, _group: u32) {}
 }
 
 impl<F: Fn(&Event) + Sync> Sink for F {

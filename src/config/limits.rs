@@ -26,7 +26,7 @@ pub struct Limits {
 }
 
 /// What a stage needs of the machine while it runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Resources {
     /// Processors, and so its number of threads; none means an equal share.
     pub cpus: Option<usize>,

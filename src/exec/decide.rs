@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::fingerprint::{Fingerprint, Reason, Role, Walk};
+use crate::fingerprint::{Field, Fingerprint, Reason, Role, Walk};
 use crate::plan::{Edge, Node, Plan};
 use crate::store::{Digest, Record, Store};
 
@@ -21,9 +21,14 @@ pub struct Decider<'a> {
     pub device_class: &'a str,
     /// Stage → its key when the pipeline last resolved, from the lock.
     pub last: &'a BTreeMap<String, Digest>,
+    /// Stage index → the local files that it reads, by their digests when the run began.
+    read: Mutex<BTreeMap<usize, Files>>,
     /// By stage index: its walk without inputs, made for its recipe and not yet used for its key.
     walks: Mutex<Vec<Option<(Instant, Walk)>>>,
 }
+
+/// Role → digest.
+type Files = Vec<(String, String)>;
 
 /// How long a look at a stage's local files holds. Those that change while it runs are noticed afterwards.
 const FRESH: Duration = Duration::from_secs(1);
@@ -50,6 +55,7 @@ impl<'a> Decider<'a> {
     ) -> Self {
         Self {
             walks: Mutex::new(vec![None; plan.nodes.len()]),
+            read: Mutex::default(),
             plan,
             store,
             device_class,
@@ -109,6 +115,11 @@ impl<'a> Decider<'a> {
         let mut kept = self.walks();
         for (index, walk) in wanted.into_iter().zip(walks) {
             let (walk, node) = (walk?, &self.plan.nodes[index]);
+            let files = files_of(walk.fields());
+            if !files.is_empty() {
+                let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+                read.insert(index, files);
+            }
             let input = |edge: &Edge| recipe_of_output(recipes[edge.from].as_ref(), &edge.output);
             let recipe = with_inputs(walk.clone(), node, input).finish(node.seed, None);
             recipes[index] = Some(recipe.digest().into());
@@ -133,6 +144,16 @@ impl<'a> Decider<'a> {
     fn walks(&self) -> MutexGuard<'_, Vec<Option<(Instant, Walk)>>> {
         // A walk is put in whole, so a panic elsewhere leaves nothing half done.
         self.walks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `record` of stage `index` is of the files that its recipe is of.
+    #[must_use]
+    pub fn is_of_recipe(&self, index: usize, record: &Record) -> bool {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.get(&index).is_none_or(|files| {
+            let fingerprint = Fingerprint::from_explanation(&record.explanation);
+            files_of(fingerprint.fields()) == *files
+        })
     }
 
     /// Looks for a record of stage `index` under the key of `fingerprint`.
@@ -212,6 +233,15 @@ impl<'a> Decider<'a> {
             .record(key)?
             .map(|record| Fingerprint::from_explanation(&record.explanation)))
     }
+}
+
+fn files_of(fields: &[Field]) -> Files {
+    let files = fields.iter().filter(|field| field.role == Role::File);
+    let mut files: Files = files
+        .map(|field| (field.name.clone(), field.value.clone()))
+        .collect();
+    files.sort();
+    files
 }
 
 fn with_inputs(mut walk: Walk, node: &Node, input: impl Fn(&Edge) -> Digest) -> Walk {

@@ -63,7 +63,16 @@ pub trait Runner: Sync {
     ///
     /// # Errors
     /// A damaged input, or whatever failed; nothing is published then.
-    fn run(&self, task: &Task<'_>, around: &Surroundings<'_>) -> Result<Record, Failure>;
+    fn run(&self, task: &Task<'_>, around: &Surroundings<'_>) -> Result<Made, Failure>;
+}
+
+/// What a stage has made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// What it came to.
+    pub record: Record,
+    /// Whether the record is in the cache: not if a file that the stage read has changed meanwhile.
+    pub kept: bool,
 }
 
 /// Runs stages in this process: for tests, for programs on the library, and at the other end of a worker.
@@ -72,33 +81,39 @@ pub struct InProcess;
 impl Runner for InProcess {
     /// The record is not written when one of the stage's files changed meanwhile: the result may belong to neither
     /// content.
-    fn run(&self, task: &Task<'_>, around: &Surroundings<'_>) -> Result<Record, Failure> {
+    fn run(&self, task: &Task<'_>, around: &Surroundings<'_>) -> Result<Made, Failure> {
         let started = Instant::now();
         let node = task.node;
         let home = around.store.take_scratch(&node.name)?;
+        let key = Digest::from(task.fingerprint.digest());
+        let checkpoint = around
+            .store
+            .root()
+            .join("checkpoints")
+            .join(key.to_string());
         let mut job = Job {
             stage: node.name.clone(),
             scratch: folder(home.path().join("scratch"))?,
             downloads: around.store.root().join("downloads"),
+            checkpoint: Some(checkpoint.clone()),
             seed: node.seed,
             device: around.device.into(),
             offline: around.offline,
             ..Job::default()
         };
+        let (inputs, restore): (PathBuf, fn(&Store, &_, &_) -> _) = if node.stage.owns_inputs() {
+            (job.scratch.clone(), Store::copy_out)
+        } else {
+            (home.path().join("in"), Store::materialise)
+        };
         for (port, digest) in &task.inputs {
-            let path = home.path().join("in").join(port);
-            folder(path.parent().unwrap_or(home.path()).to_path_buf())?;
-            around
-                .store
-                .materialise(digest, &path)
-                .map_err(|error| match error {
-                    Unrestored::Damaged(_) => Failure::DamagedInput(port.clone()),
-                    Unrestored::Failed(error) => Failure::Failed(error),
-                })?;
+            restore(around.store, digest, &inputs.join(port)).map_err(|error| match error {
+                Unrestored::Damaged(_) => Failure::DamagedInput(port.clone()),
+                Unrestored::Failed(error) => Failure::Failed(error),
+            })?;
             // What a port gathers lies in a folder with one folder an instance.
             let name = port.split('/').next().unwrap_or(port);
-            job.inputs
-                .insert(name.into(), home.path().join("in").join(name));
+            job.inputs.insert(name.into(), inputs.join(name));
         }
         for output in &node.outputs {
             job.outputs.insert(
@@ -120,7 +135,7 @@ impl Runner for InProcess {
             before.is_none_or(|digest| !around.store.is_unchanged(&file.path, &digest))
         });
         let mut record = Record {
-            key: task.fingerprint.digest().into(),
+            key,
             kind: node.kind.name().into(),
             explanation: task.fingerprint.explanation(),
             outputs: BTreeMap::new(),
@@ -135,7 +150,7 @@ impl Runner for InProcess {
             record.bytes += published.bytes;
             record.outputs.insert(port.clone(), published.digest);
         }
-        match moved {
+        match &moved {
             None => around.store.put_record_durably(&record, durable)?,
             Some(file) => around.events.send(&Event::Notice {
                 stage: Some(node.name.clone()),
@@ -145,21 +160,25 @@ impl Runner for InProcess {
                 ),
             }),
         }
+        let _ = std::fs::remove_file(&checkpoint);
         // What cannot be emptied is removed as a whole.
         if empty(home.path()).is_ok() {
             around.store.give_back_scratch(home);
         }
-        Ok(record)
+        let kept = moved.is_none();
+        Ok(Made { record, kept })
     }
 }
 
-/// Removes what a stage left in its folders; those of the inputs stay, empty.
+/// Removes what a stage left in its folders; those of its ports stay, empty. Its scratch folder goes: a process that it left
+/// behind must not find itself in the next stage's.
 fn empty(home: &Path) -> std::io::Result<()> {
-    for port in std::fs::read_dir(home.join("in")).into_iter().flatten() {
-        remove_all_in(&port?.path())?;
+    for ports in ["in", "out"] {
+        for port in std::fs::read_dir(home.join(ports)).into_iter().flatten() {
+            remove_all_in(&port?.path())?;
+        }
     }
-    remove_all_in(&home.join("out"))?;
-    remove_all_in(&home.join("scratch"))
+    std::fs::remove_dir_all(home.join("scratch"))
 }
 
 fn remove_all_in(folder: &Path) -> std::io::Result<()> {
@@ -188,7 +207,7 @@ fn without_home(error: Error, home: &Path) -> Error {
     })
 }
 
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     Error::stage("the stage stopped at a bug in refire or in a library")

@@ -1,32 +1,40 @@
 //! A run: decides every stage as soon as its inputs are known, runs what is not cached, keeps going or stops.
 
 mod decide;
+mod hands;
 mod job;
 mod machine;
 pub mod pages;
 mod preview;
 mod protocol;
+mod queue;
 mod serve;
 mod shared;
 mod state;
+#[cfg(test)]
+mod tests;
 mod wish;
 mod worker;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{Sender, channel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::channel;
 use std::thread::Scope;
 use std::time::Instant;
 
 pub use decide::{Decider, Decision};
-pub use job::{Failure, InProcess, Runner, Surroundings, Task};
+use hands::Hands;
+pub use job::{Failure, InProcess, Made, Runner, Surroundings, Task};
 pub use machine::Machine;
 use machine::Pool;
 pub use preview::{Forecast, Preview};
+use queue::{Queue, Queued};
 pub use serve::serve;
 use shared::Shared;
 pub use state::{State, States};
 pub use wish::Wish;
-pub use worker::Workers;
+pub use workers::Workers;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Outcome};
@@ -63,6 +71,8 @@ pub struct Summary {
     pub results: Vec<Option<Record>>,
     /// By stage index: how it ended, if it was part of the run.
     pub outcomes: Vec<Option<Outcome>>,
+    /// By stage index: whether it has a result that is not in the cache, because a file that it reads changed meanwhile.
+    pub unkept: Vec<bool>,
     /// What went wrong, in order: the stage (empty for the run itself) and the error.
     pub errors: Vec<(String, Error)>,
 }
@@ -97,27 +107,22 @@ pub struct Run<'a> {
     states: States,
     pool: Pool,
     /// Stages that have to run and wait for room.
-    queue: Vec<Queued>,
-    /// By stage index: how long it and what depends on it will take, from earlier runs.
-    priorities: Option<Vec<f64>>,
+    queue: Queue,
     /// Keys in the making, and the stages that wait for the same key.
     making: BTreeMap<Digest, Vec<usize>>,
     started: BTreeMap<usize, Queued>,
     outcomes: Vec<Option<Outcome>>,
+    /// By stage index: whether it has a result that is not in the cache.
+    unkept: Vec<bool>,
     errors: Vec<(String, Error)>,
     interrupted: bool,
 }
 
-/// A stage that has to run.
-struct Queued {
-    index: usize,
-    at: Instant,
-    key: Digest,
-    reason: String,
-}
+/// What a thread is asked to make: a stage, on so many threads of the machine.
+type Order = (usize, usize);
 
-/// What a thread sends when its stage has ended.
-type Ended = (usize, Result<Record>);
+/// What it sends when the stage has ended.
+type Ended = (usize, Result<Made>);
 
 impl<'a> Run<'a> {
     /// A run of the stages in `selection`.
@@ -144,11 +149,11 @@ impl<'a> Run<'a> {
             conduct,
             states: States::new(nodes.iter().map(needs).collect(), &selection.included),
             pool: Pool::new(Machine::here(), conduct.jobs),
-            queue: Vec::new(),
-            priorities: None,
+            queue: Queue::default(),
             making: BTreeMap::new(),
             started: BTreeMap::new(),
             outcomes: vec![None; nodes.len()],
+            unkept: vec![false; nodes.len()],
             errors: Vec::new(),
             interrupted: false,
         }
@@ -164,8 +169,15 @@ impl<'a> Run<'a> {
         let shared = self.shared.clone();
         std::thread::scope(|scope| {
             let (sender, ended) = channel::<Ended>();
+            let mut hands = Hands::new();
+            let make = move |(index, threads): Order| {
+                let made = catch_unwind(AssertUnwindSafe(|| shared.make(index, threads)));
+                let end = made.unwrap_or_else(|panic| Err(job::panicked(&*panic)));
+                // The receiver lives until every stage has ended.
+                let _ = sender.send((index, end));
+            };
             loop {
-                self.hand_out(scope, &shared, &sender);
+                self.hand_out(scope, &mut hands, &make);
                 if self.started.is_empty() {
                     break;
                 }
@@ -179,15 +191,18 @@ impl<'a> Run<'a> {
         Ok(Summary {
             results: self.shared.into_results(),
             outcomes: self.outcomes,
+            unkept: self.unkept,
             errors: self.errors,
         })
     }
 
     /// Decides stages that are ready; starts those that have to run while there is room.
-    fn hand_out<'s>(&mut self, scope: &'s Scope<'s, '_>, shared: &Shared<'a>, ended: &Sender<Ended>)
-    where
-        'a: 's,
-    {
+    fn hand_out<'s>(
+        &mut self,
+        scope: &'s Scope<'s, '_>,
+        hands: &mut Hands<Order>,
+        make: &(impl Fn(Order) + Clone + Send + 's),
+    ) {
         while let Some(index) = self.states.next_ready() {
             if self.is_stopping() {
                 break;
@@ -197,25 +212,29 @@ impl<'a> Run<'a> {
         }
         if self.is_stopping() {
             self.states.stop();
-            for queued in std::mem::take(&mut self.queue) {
-                self.states.set(queued.index, State::Skipped);
+            for queued in self.queue.drain() {
+                let waiting = self.making.remove(&queued.key).unwrap_or_default();
+                for index in waiting.into_iter().chain([queued.index]) {
+                    self.states.set(index, State::Skipped);
+                }
             }
         }
         while let Some(queued) = self.next_to_start() {
             let index = queued.index;
             let limits = self.shared.node(index).limits;
             if let Some(text) = self.pool.lacks(&limits.resources) {
-                shared.send(&Event::Notice {
+                self.shared.send(&Event::Notice {
                     stage: Some(self.name(index)),
                     text,
                 });
             }
             let threads = self.pool.threads(&limits.resources);
             self.pool.take(limits.resources);
-            shared.send(&Event::StageStarted {
+            self.shared.send(&Event::StageStarted {
                 stage: self.name(index),
                 reason: queued.reason.clone(),
             });
+            hands.give(scope, self.started.len(), (index, threads), make);
             self.started.insert(
                 index,
                 Queued {
@@ -223,11 +242,6 @@ impl<'a> Run<'a> {
                     ..queued
                 },
             );
-            let (shared, ended) = (shared.clone(), ended.clone());
-            scope.spawn(move || {
-                // The receiver lives until every stage has ended.
-                let _ = ended.send((index, shared.make(index, threads)));
-            });
         }
     }
 
@@ -262,84 +276,68 @@ impl<'a> Run<'a> {
                     waiting.push(index);
                 } else {
                     self.making.insert(key, Vec::new());
-                    self.queue.push(Queued {
+                    let queued = Queued {
                         index,
                         at,
                         key,
                         reason: in_words(&reasons),
-                    });
+                    };
+                    let needs = self.shared.node(index).limits.resources;
+                    self.queue.push(queued, needs, || self.shared.priorities());
                 }
             }
         }
     }
 
-    /// Takes the stage out of the queue that should start now: of those that fit, the one on the longest way to the end.
+    /// Takes the stage out of the queue that should start now.
     fn next_to_start(&mut self) -> Option<Queued> {
         if self.pool.is_full() {
             return None;
         }
-        let fits = |queued: &Queued| {
-            self.pool
-                .fits(&self.shared.node(queued.index).limits.resources)
-        };
-        let fitting: Vec<usize> = (0..self.queue.len())
-            .filter(|place| fits(&self.queue[*place]))
-            .collect();
-        let best = match fitting.as_slice() {
-            [] => return None,
-            [only] => *only,
-            several => {
-                let priorities = self
-                    .priorities
-                    .get_or_insert_with(|| self.shared.priorities());
-                let priority = |place: &usize| priorities[self.queue[*place].index];
-                // The first of equals, so that the order of the file decides among stages that never ran.
-                several
-                    .iter()
-                    .copied()
-                    .rev()
-                    .max_by(|a, b| priority(a).total_cmp(&priority(b)))?
-            }
-        };
-        Some(self.queue.remove(best))
+        self.queue.pop(|needs| self.pool.fits(needs))
     }
 
-    fn take_back(&mut self, index: usize, end: Result<Record>) {
+    fn take_back(&mut self, index: usize, end: Result<Made>) {
         let Some(queued) = self.started.remove(&index) else {
             return;
         };
         self.pool
             .give_back(&self.shared.node(index).limits.resources);
-        match end {
-            Ok(record) => {
-                self.shared.put(index, record);
+        match &end {
+            Ok(made) => {
+                self.put(index, made.clone());
                 self.succeed(index, queued.at, Outcome::Ran, queued.key, queued.reason);
             }
-            Err(error) => self.fail(index, queued.at, error),
+            Err(error) => self.fail(index, queued.at, error.clone()),
         }
-        for waiting in self.making.remove(&queued.key).unwrap_or_default() {
-            self.follow(waiting);
+        for follower in self.making.remove(&queued.key).unwrap_or_default() {
+            self.follow(follower, &end);
         }
     }
 
-    /// Decides a stage again that waited for another one with the same key.
-    fn follow(&mut self, index: usize) {
+    /// Gives a stage that waited for another one with the same key what that one came to.
+    fn follow(&mut self, index: usize, end: &Result<Made>) {
         let at = Instant::now();
-        match self.shared.decide(index, false) {
-            Ok((Decision::Cached(record), _)) => {
-                let key = record.key;
-                self.shared.put(index, *record);
+        match end {
+            Ok(made) => {
+                let key = made.record.key;
+                self.put(index, made.clone());
                 self.succeed(index, at, Outcome::Cached, key, String::new());
             }
-            Ok((Decision::Run(_), _)) => {
-                self.fail(
-                    index,
-                    at,
-                    Error::stage("a stage with the same inputs and settings failed"),
-                );
+            Err(error) if error.kind() == Kind::Interrupted => {
+                let text = format!("stage `{}` was interrupted", self.name(index));
+                self.fail(index, at, Error::new(Kind::Interrupted, text));
             }
-            Err(error) => self.fail(index, at, error),
+            Err(_) => {
+                let text = "a stage with the same inputs and settings failed";
+                self.fail(index, at, Error::stage(text));
+            }
         }
+    }
+
+    fn put(&mut self, index: usize, made: Made) {
+        self.unkept[index] = !made.kept;
+        self.shared.put(index, made.record);
     }
 
     /// Stage `index` has a result; its gates decide whether it ended well.

@@ -72,12 +72,14 @@ impl Order {
 pub(super) enum Message {
     /// Something happened.
     Event(Event),
-    /// The stage is done and published.
-    Done(Box<Record>, Usage),
+    /// The stage has started a program that leads this process group.
+    Spawned(u32),
+    /// The stage is done and published; whether its record is in the cache.
+    Done(Box<Record>, bool, Usage),
     /// The artifact at this port is damaged.
     Damaged(String),
     /// The stage failed.
-    Failed(Box<WireError>),
+    Failed(Box<WireError>, Usage),
 }
 
 /// What a stage used.
@@ -85,6 +87,6 @@ pub(super) enum Message {
 pub(super) struct Usage {
     /// CPU time of the stage and of the programs that it ran, in seconds.
     pub(super) cpu_seconds: f64,
-    /// The largest resident set of the worker, or of a program that it ran, in bytes.
-    pub(super) peak_memory: u64,
+    /// The largest resident set of the worker, or of a program that it ran, in bytes, where that is known.
+    pub(super) peak_memory: Option<u64>,
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::job::{Failure, InProcess, Runner, Surroundings};
 use super::protocol::{Message, Order, Usage};
 use crate::config::{Sources, WireError};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::event::{Event, Sink};
 use crate::store::Store;
 
@@ -38,18 +38,16 @@ pub fn serve(stop: &Arc<AtomicBool>) -> Result<()> {
         drop(sender);
         end_what_does_not_stop();
     });
-    let output = Output {
-        last_progress: Mutex::new(None),
-    };
+    let output = Output::take()?;
     let mut known = Known::default();
     for line in orders {
         let order: Order = serde_json::from_str(&line).or_stage(|| "cannot read the order")?;
         let message = match obey(&order, &mut known, &output, stop) {
             Ok(message) => message,
             Err(Failure::DamagedInput(port)) => Message::Damaged(port),
-            Err(Failure::Failed(error)) => Message::Failed(Box::new(WireError::pack(&error))),
+            Err(Failure::Failed(error)) => failed(&error, Usage::default()),
         };
-        Output::say(&message);
+        output.say(&message);
         if stop.load(Ordering::Relaxed) {
             break;
         }
@@ -93,7 +91,8 @@ fn obey(
         offline: order.offline,
     };
     let before = usage();
-    let record = InProcess.run(&order.task(&node), &around)?;
+    let made = InProcess.run(&order.task(&node), &around);
+    let used = usage().since(before);
     // What is not written down is hashed again.
     let _ = store.save();
     for text in store.take_notices() {
@@ -102,12 +101,15 @@ fn obey(
             text,
         });
     }
-    let after = usage();
-    let used = Usage {
-        cpu_seconds: after.cpu_seconds - before.cpu_seconds,
-        peak_memory: after.peak_memory,
-    };
-    Ok(Message::Done(Box::new(record), used))
+    match made {
+        Ok(made) => Ok(Message::Done(Box::new(made.record), made.kept, used)),
+        Err(Failure::Failed(error)) => Ok(failed(&error, used)),
+        Err(damaged) => Err(damaged),
+    }
+}
+
+fn failed(error: &Error, used: Usage) -> Message {
+    Message::Failed(Box::new(WireError::pack(error)), used)
 }
 
 /// The runner is gone. What does not stop by itself is killed, the worker with it.
@@ -124,20 +126,51 @@ fn end_what_does_not_stop() {
     std::process::abort();
 }
 
-/// Standard output, where every line is a message.
+/// Where every line is a message.
 struct Output {
+    to: Mutex<std::fs::File>,
     last_progress: Mutex<Option<Instant>>,
 }
 
 impl Output {
-    fn say(message: &Message) {
+    /// Takes standard output for messages alone: what a library writes there goes to standard error from now on.
+    #[cfg(unix)]
+    fn take() -> Result<Self> {
+        use std::os::fd::AsFd;
+        let cannot = || "cannot use the worker's standard output";
+        let to = std::io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .or_stage(cannot)?;
+        nix::unistd::dup2_stdout(std::io::stderr())
+            .map_err(std::io::Error::from)
+            .or_stage(cannot)?;
+        Ok(Self::to(to.into()))
+    }
+
+    #[cfg(not(unix))]
+    fn take() -> Result<Self> {
+        use std::os::windows::io::AsHandle;
+        let to = std::io::stdout().as_handle().try_clone_to_owned();
+        let to = to.or_stage(|| "cannot use the worker's standard output")?;
+        Ok(Self::to(to.into()))
+    }
+
+    fn to(to: std::fs::File) -> Self {
+        Self {
+            to: Mutex::new(to),
+            last_progress: Mutex::new(None),
+        }
+    }
+
+    fn say(&self, message: &Message) {
         let Ok(mut line) = serde_json::to_vec(message) else {
             return;
         };
         line.push(b'\n');
-        let mut output = std::io::stdout().lock();
+        let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
         // When nobody listens any more, standard input closes as well.
-        let _ = output.write_all(&line).and_then(|()| output.flush());
+        let _ = to.write_all(&line);
     }
 
     /// Whether a step of progress comes so soon after the last one that nobody would see it.
@@ -160,8 +193,12 @@ impl Output {
 impl Sink for Output {
     fn send(&self, event: &Event) {
         if !self.is_too_soon(event) {
-            Self::say(&Message::Event(event.clone()));
+            self.say(&Message::Event(event.clone()));
         }
+    }
+
+    fn spawned(&self, group: u32) {
+        self.say(&Message::Spawned(group));
     }
 }
 
@@ -179,9 +216,8 @@ fn usage() -> Usage {
         }
         // Kibibytes, except on macOS, where it is bytes.
         let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
-        total.peak_memory = total
-            .peak_memory
-            .max(u64::try_from(used.max_rss()).unwrap_or(0) * unit);
+        let peak = u64::try_from(used.max_rss()).unwrap_or(0) * unit;
+        total.peak_memory = total.peak_memory.max(Some(peak));
     }
     total
 }
@@ -189,4 +225,17 @@ fn usage() -> Usage {
 #[cfg(not(unix))]
 fn usage() -> Usage {
     Usage::default()
+}
+
+impl Usage {
+    /// What was used after `before`. The system only tells the most memory so far, so that of a stage is not known if an
+    /// earlier one in the same worker has taken as much.
+    fn since(self, before: Self) -> Self {
+        Self {
+            cpu_seconds: self.cpu_seconds - before.cpu_seconds,
+            peak_memory: self
+                .peak_memory
+                .filter(|_| self.peak_memory > before.peak_memory),
+        }
+    }
 }

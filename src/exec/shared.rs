@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::decide::{Decider, Decision};
-use super::job::{Failure, Runner, Surroundings, Task};
+use super::job::{Failure, Made, Runner, Surroundings, Task};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
@@ -21,6 +21,8 @@ pub(super) struct Shared<'a> {
     runner: &'a dyn Runner,
     around: Surroundings<'a>,
     results: Arc<Mutex<Results>>,
+    /// Stage index → held while its result, found damaged, is made again: once, whoever needs it.
+    repairs: Arc<Mutex<BTreeMap<usize, Arc<Mutex<()>>>>>,
 }
 
 impl<'a> Shared<'a> {
@@ -35,6 +37,7 @@ impl<'a> Shared<'a> {
             runner,
             around,
             results,
+            repairs: Arc::default(),
         }
     }
 
@@ -117,7 +120,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Runs stage `index` on so many `threads`, again after a failure if its settings say so.
-    pub(super) fn make(&self, index: usize, threads: usize) -> Result<Record> {
+    pub(super) fn make(&self, index: usize, threads: usize) -> Result<Made> {
         let node = self.node(index);
         let mut pause = Duration::from_secs(1);
         for left in (0..=node.limits.retries).rev() {
@@ -131,7 +134,14 @@ impl<'a> Shared<'a> {
                         stage: Some(node.name.clone()),
                         text,
                     });
+                    self.send(&Event::Log {
+                        stage: node.name.clone(),
+                        text: "-- tried again --".into(),
+                    });
                     self.sleep(pause);
+                    if self.is_cancelled() || self.is_draining() {
+                        return Err(error);
+                    }
                     pause *= 2;
                 }
                 end => return end,
@@ -148,7 +158,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Runs stage `index` once; when an input turns out damaged, first what makes that input.
-    fn attempt(&self, index: usize, threads: usize) -> Result<Record> {
+    fn attempt(&self, index: usize, threads: usize) -> Result<Made> {
         let node = self.node(index);
         // Each round repairs one input, so a stage is tried at most once more than it has inputs.
         for _ in 0..=node.inputs.len() {
@@ -166,7 +176,7 @@ impl<'a> Shared<'a> {
                 timeout: node.limits.timeout,
             };
             match self.runner.run(&task, &self.around) {
-                Ok(record) => return Ok(record),
+                Ok(made) => return Ok(made),
                 Err(Failure::Failed(error)) => return Err(error),
                 Err(Failure::DamagedInput(port)) => self.repair(index, &port, threads)?,
             }
@@ -187,12 +197,20 @@ impl<'a> Shared<'a> {
         else {
             return Ok(());
         };
+        let mut repairs = self.repairs.lock().unwrap_or_else(PoisonError::into_inner);
+        let repair = Arc::clone(repairs.entry(edge.from).or_default());
+        drop(repairs);
+        // Repairs of repairs go up the graph only, so no two wait for each other.
+        let _once = repair.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.around.store.is_whole(&self.digest(edge)) {
+            return Ok(());
+        }
         self.send(&Event::Notice {
             stage: Some(self.node(edge.from).name.clone()),
             text: "its result is damaged in the cache and is made again".into(),
         });
-        let record = self.make(edge.from, threads)?;
-        self.put(edge.from, record);
+        let made = self.make(edge.from, threads)?;
+        self.put(edge.from, made.record);
         Ok(())
     }
 

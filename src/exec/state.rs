@@ -161,10 +161,15 @@ impl States {
         }
     }
 
+    /// Skips all that depends on stage `index`. A list instead of a recursion, because chains may be long.
     fn skip_dependents(&mut self, index: usize) {
-        for dependent in self.dependents[index].clone() {
-            if self.now[dependent] == State::Waiting {
-                self.set(dependent, State::Skipped);
+        let mut ended = vec![index];
+        while let Some(index) = ended.pop() {
+            for &dependent in &self.dependents[index] {
+                if self.now[dependent] == State::Waiting {
+                    self.now[dependent] = State::Skipped;
+                    ended.push(dependent);
+                }
             }
         }
     }

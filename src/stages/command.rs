@@ -1,19 +1,23 @@
 //! `command`: runs a program in a folder that holds what was declared and nothing else.
 
 mod files;
+mod output;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, PipeReader};
+use std::io::PipeReader;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use globset::Glob;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::files::{copy_tree, create, fixed, is_glob, move_tree, project_files, relative};
-use super::{ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind};
+use self::output::{Heard, Lines};
+use super::{
+    ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind, Variables,
+};
 use crate::config::{Named, Spanned, Table, from_table, resolve};
 use crate::error::{Context, Error, Result};
 use crate::fingerprint::{Manifest, describe};
@@ -23,6 +27,12 @@ pub(super) struct CommandKind;
 
 /// Variables that every command sees, because without them hardly any program starts.
 const ALWAYS: [&str; 6] = ["HOME", "LANG", "PATH", "SYSTEMROOT", "TEMP", "TMPDIR"];
+
+/// How often a running command looks whether it should stop.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long after the end of a command its last output may come.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// Runs a program, without a shell, in an empty folder.
 ///
@@ -141,6 +151,10 @@ impl Stage for CommandStage {
             .collect()
     }
 
+    fn owns_inputs(&self) -> bool {
+        true
+    }
+
     fn files(&self) -> Vec<LocalFile> {
         self.files.iter().map(|(_, file)| file.clone()).collect()
     }
@@ -181,15 +195,13 @@ impl Stage for CommandStage {
     }
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
-        let folder = cx.scratch().join("command");
-        self.lay_out(cx, &folder)?;
-        let (child, output) = self.spawn(&folder)?;
+        self.lay_out(cx)?;
+        let (child, output) = self.spawn(cx.scratch())?;
         let status = supervise(child, output, cx, &self.secrets())?;
         if !status.success() {
-            let error = Error::stage(format!("`{}` failed: {status}", self.line()));
-            return Err(error.help("its output stands above and in the stage's log"));
+            return Err(self.failed(status));
         }
-        self.collect(cx, &folder)
+        self.collect(cx)
     }
 }
 
@@ -211,6 +223,17 @@ impl CommandStage {
             .join(" ")
     }
 
+    fn failed(&self, status: ExitStatus) -> Error {
+        let error = Error::stage(format!("`{}` failed: {status}", self.line()));
+        #[cfg(unix)]
+        if std::os::unix::process::ExitStatusExt::signal(&status) == Some(9) {
+            return error
+                .note("something killed it; the system does so when memory runs out")
+                .help("let fewer stages run at once: say what it needs by `resources = { memory = \"8GiB\" }`");
+        }
+        error.help("its output stands above and in the stage's log")
+    }
+
     fn secrets(&self) -> Vec<String> {
         let secret = |(_, value, secret): &(String, String, bool)| {
             (*secret && !value.is_empty()).then(|| value.clone())
@@ -218,18 +241,14 @@ impl CommandStage {
         self.visible.iter().filter_map(secret).collect()
     }
 
-    /// Makes the folder that the command sees.
-    fn lay_out(&self, cx: &StageContext<'_>, folder: &Path) -> Result<()> {
-        create(folder)?;
-        for name in self.settings.inputs.keys() {
-            copy_tree(cx.input(name), &folder.join(name))?;
-        }
+    /// Puts what else the command sees beside its inputs.
+    fn lay_out(&self, cx: &StageContext<'_>) -> Result<()> {
         for (path, file) in &self.files {
-            copy_tree(&file.path, &folder.join(path))?;
+            copy_tree(cx, &file.path, &cx.scratch().join(path))?;
         }
         for path in self.settings.outputs.values() {
-            if let Some(parent) = folder.join(&path.value).parent() {
-                create(parent)?;
+            if let Some((folder, _)) = path.value.rsplit_once('/') {
+                create(&cx.scratch().join(folder))?;
             }
         }
         Ok(())
@@ -270,9 +289,9 @@ impl CommandStage {
     }
 
     /// Moves what the command made to the outputs.
-    fn collect(&self, cx: &StageContext<'_>, folder: &Path) -> Result<()> {
+    fn collect(&self, cx: &StageContext<'_>) -> Result<()> {
         for (port, path) in &self.settings.outputs {
-            let made = folder.join(&path.value);
+            let made = cx.scratch().join(&path.value);
             let output = cx.output(port);
             let missing = |error: &dyn std::error::Error| {
                 let error =
@@ -281,10 +300,10 @@ impl CommandStage {
             };
             let metadata = std::fs::symlink_metadata(&made).map_err(|error| missing(&error))?;
             if metadata.is_dir() {
-                move_tree(&made, output)?;
+                move_tree(cx, &made, output)?;
             } else {
                 let name = made.file_name().unwrap_or_default();
-                move_tree(&made, &output.join(name))?;
+                move_tree(cx, &made, &output.join(name))?;
             }
         }
         Ok(())
@@ -325,77 +344,95 @@ fn supervise(
     output: PipeReader,
     cx: &StageContext<'_>,
     secrets: &[String],
-) -> Result<std::process::ExitStatus> {
-    let (sender, lines) = std::sync::mpsc::channel::<String>();
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(output);
-        let mut line = Vec::new();
-        while reader
-            .read_until(b'\n', &mut line)
-            .is_ok_and(|read| read > 0)
-        {
-            let text = String::from_utf8_lossy(&line)
-                .trim_end_matches(['\n', '\r'])
-                .to_string();
-            line.clear();
-            if sender.send(text).is_err() {
-                return;
-            }
-        }
-    });
-    let mut open = true;
+) -> Result<ExitStatus> {
+    cx.spawned(child.id());
+    let mut lines = Lines::new(output);
+    let mut look_at = Instant::now() + TICK;
+    let mut pause = Duration::from_micros(50);
     let status = loop {
-        match lines.recv_timeout(Duration::from_millis(50)) {
-            Ok(line) => {
-                cx.log(
-                    secrets
-                        .iter()
-                        .fold(line, |line, secret| line.replace(secret, "***")),
-                );
-                continue;
-            }
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => open = false,
-        }
+        let heard = lines.next(look_at);
         if let Err(interrupted) = cx.check_cancelled() {
             stop(&mut child);
             return Err(interrupted);
         }
-        let ended = if open {
-            child.try_wait()
-        } else {
-            child.wait().map(Some)
-        };
-        if let Some(status) = ended.or_stage(|| "cannot wait for the command")? {
+        match heard {
+            Heard::Line(line) => {
+                cx.log(without(line, secrets));
+                if Instant::now() < look_at {
+                    continue;
+                }
+            }
+            Heard::Nothing => {}
+            // Most often it has ended as well, or will at once.
+            Heard::End => {
+                std::thread::sleep(pause);
+                pause = TICK.min(pause * 2);
+            }
+        }
+        if let Some(status) = ended(&mut child).or_stage(|| "cannot wait for the command")? {
             break status;
         }
+        look_at = Instant::now() + TICK;
     };
-    // A process that the command left behind may hold the pipes open: do not wait for it.
-    while let Ok(line) = lines.recv_timeout(Duration::from_millis(if open { 20 } else { 0 })) {
-        cx.log(
-            secrets
-                .iter()
-                .fold(line, |line, secret| line.replace(secret, "***")),
-        );
+    // What it left behind was ended; what escaped that may hold the pipe open and is not waited for.
+    let end = Instant::now() + LAST_WORDS;
+    while let Heard::Line(line) = lines.next(end) {
+        cx.log(without(line, secrets));
+        if Instant::now() >= end {
+            break;
+        }
+    }
+    if let Some(line) = lines.rest() {
+        cx.log(without(line, secrets));
     }
     Ok(status)
+}
+
+/// How the command ended, if it has. What it left behind ends with it: it could change what the next stage sees.
+#[cfg(unix)]
+fn ended(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let Some(pid) = pid(child) else {
+        return child.try_wait();
+    };
+    // As long as it is not waited for, its number is nobody else's.
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if waitid(WaitId::Pid(pid), look)?.is_none() {
+        return Ok(None);
+    }
+    let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    child.wait().map(Some)
+}
+
+#[cfg(not(unix))]
+fn ended(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+    child.try_wait()
+}
+
+#[cfg(unix)]
+fn pid(child: &Child) -> Option<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(i32::try_from(child.id()).ok()?)
+}
+
+/// `line` without what must not be seen.
+fn without(line: String, secrets: &[String]) -> String {
+    let hide = |line: String, secret: &String| line.replace(secret, "***");
+    secrets.iter().fold(line, hide)
 }
 
 /// Asks the command's whole process group to end, and ends it after two seconds.
 fn stop(child: &mut Child) {
     #[cfg(unix)]
-    {
-        use rustix::process::{Pid, Signal, kill_process_group};
-        if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::TERM);
-            for _ in 0..40 {
-                if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(50));
+    if let Some(group) = pid(child) {
+        use rustix::process::{Signal, kill_process_group};
+        let _ = kill_process_group(group, Signal::TERM);
+        for _ in 0..40 {
+            if !matches!(ended(child), Ok(None)) {
+                return;
             }
-            let _ = kill_process_group(group, Signal::KILL);
+            std::thread::sleep(Duration::from_millis(50));
         }
+        let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = child.kill();
     let _ = child.wait();
@@ -404,6 +441,10 @@ fn stop(child: &mut Child) {
 /// The variables of the environment that the settings let through, sorted: name, value, whether it is secret.
 fn visible(settings: &Settings) -> Result<Vec<(String, String, bool)>> {
     let mut found: BTreeMap<String, (String, bool)> = BTreeMap::new();
+    if settings.env.is_empty() && settings.secret_env.is_empty() {
+        return Ok(Vec::new());
+    }
+    let variables = Variables::of_user();
     let open = settings.env.iter().map(|pattern| (pattern, false));
     for (pattern, secret) in open.chain(settings.secret_env.iter().map(|pattern| (pattern, true))) {
         let glob = Glob::new(&pattern.value)
@@ -412,10 +453,7 @@ fn visible(settings: &Settings) -> Result<Vec<(String, String, bool)>> {
                 pattern.blame(Error::usage(message).because(&error), "")
             })?
             .compile_matcher();
-        for (name, value) in std::env::vars_os() {
-            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
-                continue;
-            };
+        for (name, value) in variables.iter() {
             if glob.is_match(name) {
                 found.insert(name.into(), (value.into(), secret));
             }

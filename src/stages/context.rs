@@ -22,6 +22,8 @@ pub struct Job {
     pub scratch: PathBuf,
     /// A folder that outlives the run, where interrupted downloads wait for the next one.
     pub downloads: PathBuf,
+    /// A file that outlives the run until the stage is done, for how far it has come: its name is the stage's key.
+    pub checkpoint: Option<PathBuf>,
     /// The stage's seed.
     pub seed: u64,
     /// The device that the pipeline names: `cpu`.
@@ -97,6 +99,14 @@ impl<'a> StageContext<'a> {
         &self.job.scratch
     }
 
+    /// Copies a file to a folder of the stage, sharing blocks where the disk can.
+    ///
+    /// # Errors
+    /// Those of [`std::fs::copy`].
+    pub fn copy_file(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        self.store.copy_file(from, to)
+    }
+
     /// The seed for everything random in this stage.
     #[must_use]
     pub fn seed(&self) -> u64 {
@@ -161,6 +171,11 @@ impl<'a> StageContext<'a> {
             at: at.into(),
             metrics,
         });
+    }
+
+    /// Says that a program was started that leads this process group, so that it is ended with the stage, whatever happens.
+    pub fn spawned(&self, group: u32) {
+        self.events.spawned(group);
     }
 
     /// Sets the figures that the stage's record, the lock and the gates see.
@@ -255,5 +270,9 @@ impl Host for StageContext<'_> {
 
     fn recall(&self, name: &str, fields: &[(&str, String)]) -> Result<Option<PathBuf>> {
         Self::recall(self, name, fields)
+    }
+
+    fn checkpoint(&self) -> Option<&Path> {
+        self.job.checkpoint.as_deref()
     }
 }

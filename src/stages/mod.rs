@@ -22,6 +22,7 @@ mod preprocess;
 mod pretrained;
 mod schema;
 mod split;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use std::sync::OnceLock;
 pub use context::{Job, StageContext};
 pub use port::{Port, Ports};
 pub use schema::schema;
+pub use variables::Variables;
 
 use crate::config::Table;
 use crate::error::{Error, Kind, Result, Span};
@@ -83,6 +85,12 @@ pub trait Stage: Send + Sync {
 
     /// Whether input `port` takes all instances of a matrix stage at once: a folder with one artifact an instance.
     fn gathers(&self, _port: &str) -> bool {
+        false
+    }
+
+    /// Whether it may change its inputs. They are then writable copies in its scratch folder, each under the name of its
+    /// port; otherwise they are shared with the cache and must stay as they are.
+    fn owns_inputs(&self) -> bool {
         false
     }
 

@@ -6,7 +6,7 @@ use globset::{Glob, GlobMatcher};
 
 use crate::config::{Spanned, resolve};
 use crate::error::{Context, Error, Result, Span};
-use crate::stages::LocalFile;
+use crate::stages::{LocalFile, StageContext};
 
 /// The project files that one entry of `files` names.
 pub(super) fn project_files(entry: &Spanned<String>) -> Result<Vec<(String, LocalFile)>> {
@@ -106,33 +106,32 @@ pub(super) fn create(folder: &Path) -> Result<()> {
 }
 
 /// Moves a file or a folder, of which nothing is needed any more. What links lead to is copied: others may need it.
-pub(super) fn move_tree(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn move_tree(cx: &StageContext<'_>, from: &Path, to: &Path) -> Result<()> {
     let fail = || format!("cannot move `{}`", from.display());
     let kind = std::fs::symlink_metadata(from).or_stage(fail)?.file_type();
     if kind.is_dir() {
         create(to)?;
         for entry in std::fs::read_dir(from).or_stage(fail)? {
             let entry = entry.or_stage(fail)?;
-            move_tree(&entry.path(), &to.join(entry.file_name()))?;
+            move_tree(cx, &entry.path(), &to.join(entry.file_name()))?;
         }
         return Ok(());
     }
     if kind.is_file() && std::fs::rename(from, to).is_ok() {
         return Ok(());
     }
-    copy_tree(from, to)
+    copy_tree(cx, from, to)
 }
 
-/// Copies a file or a folder, sharing blocks where the file system can. The copy is writable: a command that changes its
-/// inputs changes its own copy only.
-pub(super) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+/// Copies a file or a folder. The copy is writable: a command that changes its inputs changes its own copy only.
+pub(super) fn copy_tree(cx: &StageContext<'_>, from: &Path, to: &Path) -> Result<()> {
     let fail = |path: &Path| format!("cannot copy `{}`", path.display());
     let metadata = std::fs::metadata(from).or_stage(|| fail(from))?;
     if metadata.is_dir() {
         create(to)?;
         for entry in std::fs::read_dir(from).or_stage(|| fail(from))? {
             let entry = entry.or_stage(|| fail(from))?;
-            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+            copy_tree(cx, &entry.path(), &to.join(entry.file_name()))?;
         }
         return Ok(());
     }
@@ -145,7 +144,7 @@ pub(super) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     if let Some(parent) = to.parent() {
         create(parent)?;
     }
-    reflink_copy::reflink_or_copy(from, to).or_stage(|| fail(from))?;
+    cx.copy_file(from, to).or_stage(|| fail(from))?;
     let mut permissions = metadata.permissions();
     #[expect(
         clippy::permissions_set_readonly_false,
