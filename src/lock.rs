@@ -161,6 +161,19 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Keeps other processes from writing the lock at `path` until what is returned is dropped. None where a disk cannot
+    /// do that: then two that write at the same moment may lose an entry, which their next run writes again.
+    #[must_use]
+    pub fn alone(path: &Path) -> Option<std::fs::File> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = std::fs::File::open(folder).ok()?;
+        folder.lock().ok()?;
+        Some(folder)
+    }
+
     /// Writes the lock if it differs from the file.
     ///
     /// # Errors

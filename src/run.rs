@@ -105,13 +105,26 @@ pub fn run(
         keep_going: request.keep_going,
         jobs: request.jobs.max(1),
     };
-    let summary = Run::new(&decider, runner, around, &selection, conduct).go()?;
+    let mut summary = Run::new(&decider, runner, around, &selection, conduct).go()?;
+    let moved = summary.moved(&decider);
     drop(decider);
-    project.store.make_durable(summary.made())?;
-    if project.writes_lock && !request.locked && project.update_lock(&summary, &recipes) {
-        project.lock.write(&project.lock_path)?;
+    // What goes wrong from here on takes nothing back: it is told beside what the stages came to.
+    let durable = project.store.make_durable(summary.made());
+    let locked = if project.writes_lock && !request.locked {
+        project.update_lock(&summary, &moved, &recipes)
+    } else {
+        Ok(())
+    };
+    for error in [durable, locked].into_iter().filter_map(Result::err) {
+        summary.errors.push((String::new(), error));
     }
-    project.store.save()?;
+    project.pin();
+    if let Err(error) = project.store.save() {
+        journal.send(&Event::Notice {
+            stage: None,
+            text: format!("files will be hashed again the next time: {error}"),
+        });
+    }
     journal.send(&Event::RunFinished {
         ran: summary.count(&[Outcome::Ran]),
         cached: summary.count(&[Outcome::Cached]),
@@ -191,16 +204,35 @@ impl Project {
         self.lock.check(&self.lock_path, &recipes)
     }
 
-    /// Writes into the lock what a run resolved and takes out stages that are gone. Says whether that changed anything.
-    fn update_lock(&mut self, summary: &Summary, recipes: &[Option<Digest>]) -> bool {
+    /// Writes into the lock what a run resolved and takes out stages that are gone. What another run has written
+    /// meanwhile stays. What is `moved` does not enter: its recipe and its result are of different files.
+    fn update_lock(
+        &mut self,
+        summary: &Summary,
+        moved: &[bool],
+        recipes: &[Option<Digest>],
+    ) -> Result<()> {
+        if !self.apply(summary, moved, recipes) {
+            return Ok(());
+        }
+        let _alone = Lock::alone(&self.lock_path);
+        if let Some(lock) = Lock::read(&self.lock_path)? {
+            self.lock = lock;
+            self.apply(summary, moved, recipes);
+        }
+        self.lock.write(&self.lock_path)
+    }
+
+    /// The same for the lock in memory; says whether that changed anything.
+    fn apply(&mut self, summary: &Summary, moved: &[bool], recipes: &[Option<Digest>]) -> bool {
         let names: BTreeSet<&str> = self.plan.nodes.iter().map(|node| &*node.name).collect();
         let stages = &mut self.lock.stages;
         let before = stages.len();
         stages.retain(|stage, _| names.contains(stage.as_str()));
         let mut changed = stages.len() < before;
-        let results = summary.results.iter().zip(recipes);
+        let results = summary.results.iter().zip(recipes).zip(moved);
         for (node, result) in self.plan.nodes.iter().zip(results) {
-            let (Some(record), Some(recipe)) = result else {
+            let ((Some(record), Some(recipe)), false) = result else {
                 continue;
             };
             let known = stages.get(&node.name);
@@ -210,6 +242,13 @@ impl Project {
             }
         }
         changed
+    }
+
+    /// Tells those who share the cache what the lock needs.
+    fn pin(&self) {
+        let keys = self.lock.stages.values().map(|entry| &entry.key);
+        // In a cache that can only be read nothing is collected either.
+        let _ = self.store.pin(&self.lock_path, keys);
     }
 
     fn names(&self, included: &[bool]) -> Vec<String> {
@@ -222,6 +261,19 @@ impl Project {
 }
 
 impl Summary {
+    /// By stage index: whether its result is of other files than its recipe, or comes from one that is.
+    fn moved(&self, decider: &Decider<'_>) -> Vec<bool> {
+        let nodes = &decider.plan.nodes;
+        let mut moved = vec![false; nodes.len()];
+        for (index, node) in nodes.iter().enumerate() {
+            let is_of_recipe = |record| decider.is_of_recipe(index, record);
+            moved[index] = self.unkept[index]
+                || !self.results[index].as_ref().is_none_or(is_of_recipe)
+                || node.inputs.iter().any(|edge| moved[edge.from]);
+        }
+        moved
+    }
+
     /// The error that decides the exit code: an interruption, else a failed stage, else a broken gate.
     #[must_use]
     pub fn verdict(&self) -> Option<&Error> {

@@ -170,6 +170,12 @@ impl Walk {
         self.uses_device
     }
 
+    /// The fields so far.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
     /// Adds a file by the digest of its content.
     pub fn file(&mut self, role: &str, digest: String) {
         self.push(Role::File, role, digest);

@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::collect::{Wanted, collect_beyond};
 use super::{Project, Request, run};
 use crate::config::Overrides;
 use crate::error::Kind;
@@ -344,6 +346,35 @@ fn failed_stages_are_tried_again_and_others_go_on() {
     });
     assert_eq!(summary.count(&[Outcome::Ran]), 4);
     assert_eq!(summary.count(&[Outcome::Failed]), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_others_on_the_same_cache_need_is_not_collected() {
+    let (ours, theirs) = (Sandbox::new(PIPELINE), Sandbox::new(PIPELINE));
+    theirs.write("words.txt", "plum\n");
+    ours.run(&everything());
+    std::os::unix::fs::symlink(ours.path(".refire/cache"), theirs.path(".refire/cache"))
+        .expect("linked");
+    theirs.run(&everything());
+    let lock = fs::read(theirs.path("p.lock")).expect("a lock");
+    let wanted = Wanted {
+        recent: Duration::ZERO,
+        max_bytes: None,
+        dry_run: false,
+    };
+    let collect = || {
+        let workspace = ours.project().workspace;
+        collect_beyond(&workspace, wanted, Duration::ZERO).expect("collected")
+    };
+    assert_eq!(collect().cache.records, 0);
+    assert_eq!(theirs.outcomes(&everything()), "ccc");
+    // A project that is gone needs nothing.
+    fs::remove_file(theirs.path("p.lock")).expect("removed");
+    assert_eq!(collect().cache.records, 3);
+    fs::write(theirs.path("p.lock"), lock).expect("written");
+    assert_eq!(theirs.outcomes(&everything()), "rrr");
+    assert_eq!(ours.outcomes(&everything()), "ccc");
 }
 
 fn walk(folder: &std::path::Path) -> Vec<PathBuf> {

@@ -2,11 +2,11 @@
 //!
 //! `REFIRE_KILLS=200 cargo test --release kills` kills 200 times instead of 20.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::processes::{kill, processes, settle, start};
 use crate::support::Project;
 
 /// Stages that take long enough to be hit: a fan, and a stage that gathers it. With `-e`, because the shell's own children
@@ -36,67 +36,6 @@ fn project() -> Project {
     let project = Project::with(FAN);
     project.write("words.txt", "pear\napple\n".repeat(500));
     project
-}
-
-/// Starts a run that is not waited for.
-fn start(project: &Project) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_refire"))
-        .current_dir(project.path(""))
-        .args(["run", "-j", "3"])
-        .env_remove("REFIRE_CACHE_DIR")
-        // A mark by which its processes are found again, whoever their parent is.
-        .env("LANG", project.path("").display().to_string())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary starts")
-}
-
-/// The processes that carry the mark of `project`.
-#[cfg(target_os = "linux")]
-fn processes(project: &Project) -> Vec<i32> {
-    let mark = format!("LANG={}", project.path("").display());
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").expect("Linux has it").flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        if environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == mark.as_bytes())
-        {
-            found.push(pid);
-        }
-    }
-    found
-}
-
-#[cfg(target_os = "linux")]
-fn kill(pid: i32) {
-    let status = Command::new("kill")
-        .args(["-9", &pid.to_string()])
-        .stderr(Stdio::null())
-        .status();
-    status.expect("kill is there");
-}
-
-/// Waits until no process of the project is left.
-#[cfg(target_os = "linux")]
-fn settle(project: &Project) {
-    let begin = Instant::now();
-    while !processes(project).is_empty() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "processes are left: {:?}",
-            processes(project)
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Every object of the cache has the content that it is named by; every record, manifest and lock is whole.
@@ -156,7 +95,7 @@ fn kills_at_random_moments_change_nothing() {
     let mut project = project();
     let (mut done, mut runner_hit, mut worker_hit) = (0, 0, 0);
     while done < kills {
-        let mut run = start(&project);
+        let mut run = start(&project, &["run", "-j", "3"]);
         std::thread::sleep(Duration::from_millis(next(&mut state) % 250));
         let alive = run.try_wait().expect("it is ours").is_none();
         let runner = i32::try_from(run.id()).expect("a process id");
@@ -203,7 +142,8 @@ fn kills_at_random_moments_change_nothing() {
 fn two_runs_at_once_in_one_folder_end_right() {
     let expected = undisturbed();
     let project = project();
-    let runs = [start(&project), start(&project)];
+    let run = || start(&project, &["run", "-j", "3"]);
+    let runs = [run(), run()];
     for mut run in runs {
         assert!(run.wait().expect("it is ours").success());
     }
@@ -297,28 +237,145 @@ outputs = { text = "out" }
         .shows("differ only in upper and lower case");
 }
 
-/// A cache that only others may write to: what it holds can be used.
-#[cfg(unix)]
+/// A cache that only others may write to: what it holds can be used, what it does not hold fails with a clear word.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_cache_that_can_only_be_read_serves_what_it_holds() {
     use std::os::unix::fs::PermissionsExt;
+    if Command::new("setpriv").arg("--version").output().is_err() {
+        eprintln!("skipped: setpriv is not there");
+        return;
+    }
     let project = project();
     project.refire(&["run"]).succeeds();
-    let mut modes = BTreeMap::new();
-    let mut folders = vec![project.path(".refire/cache")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("readable").flatten() {
-            if entry.path().is_dir() {
-                folders.push(entry.path());
-            }
+    // What a run would write down beside its results: that it has hashed this file.
+    project.write("words.txt", "pear\napple\n".repeat(500));
+    let set = |mode: u32| {
+        let mut folders = vec![project.path(".refire/cache")];
+        while let Some(folder) = folders.pop() {
+            let entries = std::fs::read_dir(&folder).expect("readable").flatten();
+            folders.extend(
+                entries
+                    .map(|entry| entry.path())
+                    .filter(|path| path.is_dir()),
+            );
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&folder, permissions).expect("ours");
         }
-        let permissions = std::fs::metadata(&folder).expect("there").permissions();
-        modes.insert(folder.clone(), permissions);
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o555)).expect("ours");
-    }
-    let ran = project.refire(&["run"]);
-    for (folder, permissions) in modes {
-        std::fs::set_permissions(folder, permissions).expect("ours");
-    }
-    ran.succeeds().shows("0 ran, 8 cached");
+    };
+    let run = || {
+        // Who may do everything is asked to do without: permissions would not stop them.
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--bounding-set=-dac_override,-dac_read_search",
+            env!("CARGO_BIN_EXE_refire"),
+        ]);
+        command
+            .args(["run", "--format", "plain"])
+            .current_dir(project.path(""));
+        let end = command
+            .env_remove("REFIRE_CACHE_DIR")
+            .output()
+            .expect("it starts");
+        (
+            end.status.code(),
+            String::from_utf8_lossy(&end.stderr).into_owned(),
+        )
+    };
+    set(0o555);
+    let cached = run();
+    project.edit("cksum", "wc -c");
+    let new = run();
+    set(0o755);
+    assert_eq!(cached.0, Some(0), "{}", cached.1);
+    assert!(cached.1.contains("0 ran, 8 cached"), "{}", cached.1);
+    assert_eq!(new.0, Some(1), "{}", new.1);
+    assert!(new.1.contains("whether it is writable"), "{}", new.1);
+    assert!(new.1.contains("7 cached, 1 failed"), "{}", new.1);
+}
+
+/// Two runs of different stages write the same lock; neither takes back what the other has written.
+#[test]
+fn runs_of_different_stages_keep_each_others_entries() {
+    let project = Project::with(
+        r#"
+[stage.slow]
+kind = "command"
+argv = ["sh", "-c", "sleep 0.8; echo slow > out.txt"]
+outputs = { text = "out.txt" }
+
+[stage.quick]
+kind = "command"
+argv = ["sh", "-c", "echo quick > out.txt"]
+outputs = { text = "out.txt" }
+"#,
+    );
+    let slow = Command::new(env!("CARGO_BIN_EXE_refire"))
+        .args(["run", "slow"])
+        .current_dir(project.path(""))
+        .env_remove("REFIRE_CACHE_DIR")
+        .stderr(Stdio::null())
+        .spawn();
+    std::thread::sleep(Duration::from_millis(200));
+    project.refire(&["run", "quick"]).succeeds();
+    assert!(
+        slow.expect("it starts")
+            .wait()
+            .expect("it is ours")
+            .success()
+    );
+    let lock = project.read("refire.lock");
+    assert!(
+        lock.contains("[stage.slow]") && lock.contains("[stage.quick]"),
+        "{lock}"
+    );
+    project
+        .refire(&["run", "--locked"])
+        .succeeds()
+        .shows("0 ran, 2 cached");
+}
+
+/// A file that changes while a stage reads it: nothing is written down of which nobody knows what it was made of.
+#[test]
+fn what_was_made_of_a_moving_file_enters_no_lock() {
+    let project = Project::with(
+        r#"
+[stage.read]
+kind = "command"
+argv = ["sh", "-c", "cp data.txt out.txt; sleep 0.6"]
+files = ["data.txt"]
+outputs = { text = "out.txt" }
+
+[stage.after]
+kind = "command"
+argv = ["cp", "read/out.txt", "out.txt"]
+inputs = { read = "read" }
+outputs = { text = "out.txt" }
+"#,
+    );
+    project.write("data.txt", "one\n");
+    let run = Command::new(env!("CARGO_BIN_EXE_refire"))
+        .arg("run")
+        .current_dir(project.path(""))
+        .env_remove("REFIRE_CACHE_DIR")
+        .stderr(Stdio::null())
+        .spawn();
+    std::thread::sleep(Duration::from_millis(350));
+    project.write("data.txt", "two\n");
+    assert!(
+        run.expect("it starts")
+            .wait()
+            .expect("it is ours")
+            .success()
+    );
+    assert!(
+        !project.path("refire.lock").exists(),
+        "{}",
+        project.read("refire.lock")
+    );
+    assert_eq!(project.outcomes(&[]), ["read ran", "after ran"]);
+    project
+        .refire(&["run", "--locked"])
+        .succeeds()
+        .shows("0 ran, 2 cached");
 }
