@@ -1,4 +1,5 @@
-//! A large file of many stages, read piece by piece: a parser needs sixty times the memory of what it reads at once.
+//! A large file of many stages, read piece by piece, on all processors: a parser needs sixty times the memory of what it
+//! reads at once.
 //!
 //! Cut is only before a line `[stage.NAME]`. Where that line was no header (in a text of several lines), where a stage is
 //! defined in two pieces, or where a piece is wrong, the file is read as a whole, which decides what it means.
@@ -6,28 +7,30 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::value::{Data, Table};
 use crate::error::Source;
 
 /// Smaller files are read as a whole.
-const LARGE: usize = 1 << 18;
+const LARGE: usize = 1 << 16;
 /// A piece is at least so large.
-const PIECE: usize = 1 << 16;
+const PIECE: usize = 1 << 15;
 
 /// The file, if it is large and can be read in pieces.
 pub(super) fn parse(source: &Arc<Source>) -> Option<Table> {
     if source.text.len() < LARGE {
         return None;
     }
-    let mut whole: Option<Table> = None;
-    for piece in pieces(&source.text) {
-        let table = Table::parse_part(source, piece).ok()?;
-        match &mut whole {
-            None => whole = Some(table),
-            Some(whole) => join(whole, table)?,
-        }
+    let tables = pieces(&source.text)
+        .into_par_iter()
+        .map(|piece| Table::parse_part(source, piece).ok());
+    let mut tables = tables.collect::<Option<Vec<_>>>()?.into_iter();
+    let mut whole = tables.next()?;
+    for table in tables {
+        join(&mut whole, table)?;
     }
-    whole
+    Some(whole)
 }
 
 /// Puts the stages of `piece` to those of `whole`; none if it holds anything else, or a stage that is there.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use petgraph::algo::{kosaraju_scc, toposort};
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::Node;
@@ -11,9 +11,6 @@ use crate::error::{Error, Result};
 /// The topological order that keeps the order of the file wherever it can.
 pub(super) fn order(nodes: &[Node]) -> Result<Vec<usize>> {
     let graph = graph(nodes);
-    if toposort(&graph, None).is_err() {
-        return Err(cycle(nodes, &graph));
-    }
     let mut waiting: Vec<usize> = graph
         .node_indices()
         .map(|node| graph.neighbors_directed(node, petgraph::Incoming).count())
@@ -34,6 +31,9 @@ pub(super) fn order(nodes: &[Node]) -> Result<Vec<usize>> {
             }
         }
     }
+    if order.len() < nodes.len() {
+        return Err(cycle(nodes, &graph));
+    }
     Ok(order)
 }
 
@@ -44,7 +44,9 @@ fn graph(nodes: &[Node]) -> DiGraph<(), ()> {
     }
     for (index, node) in nodes.iter().enumerate() {
         for edge in &node.inputs {
-            graph.update_edge(NodeIndex::new(edge.from), NodeIndex::new(index), ());
+            // A stage that needs another one at two ports has two edges: to look for the first would take ever longer
+            // where many stages need the same one.
+            graph.add_edge(NodeIndex::new(edge.from), NodeIndex::new(index), ());
         }
     }
     graph
