@@ -1,5 +1,7 @@
 //! What the machine has, and how much of it running stages have taken.
 
+use std::path::{Path, PathBuf};
+
 use crate::config::Resources;
 
 /// Processors, memory and accelerators.
@@ -25,8 +27,27 @@ impl Machine {
     }
 }
 
-/// `MemTotal` of `/proc/meminfo`, where there is one.
+/// The machine's memory, or what a container may take of it.
 fn memory() -> Option<u64> {
+    let all = total_memory()?;
+    Some(memory_limit().map_or(all, |limit| limit.min(all)))
+}
+
+/// The lowest `memory.max` of this process's control groups (version 2), or the limit of version 1.
+fn memory_limit() -> Option<u64> {
+    let root = Path::new("/sys/fs/cgroup");
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    let own = root.join(own.unwrap_or_default());
+    let folders = own.ancestors().take_while(|folder| folder.starts_with(root));
+    let limits = folders.map(|folder| folder.join("memory.max"));
+    let limits = limits.chain([root.join("memory/memory.limit_in_bytes")]);
+    let limit = |path: PathBuf| std::fs::read_to_string(path).ok()?.trim().parse().ok();
+    limits.filter_map(limit).min()
+}
+
+/// `MemTotal` of `/proc/meminfo`, where there is one.
+fn total_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text
         .lines()

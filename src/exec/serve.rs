@@ -22,6 +22,9 @@ const PROGRESS: Duration = Duration::from_millis(50);
 /// Orders that cannot be read.
 pub fn serve(stop: &Arc<AtomicBool>) -> Result<()> {
     super::pages::for_worker();
+    // Away from the terminal, whose Ctrl-C is for the runner alone. It fails for one that was started by hand.
+    #[cfg(unix)]
+    let _ = rustix::process::setsid();
     let (sender, orders) = channel::<String>();
     let alone = Arc::clone(stop);
     std::thread::spawn(move || {

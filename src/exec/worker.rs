@@ -1,7 +1,7 @@
 //! One worker: a process of the same binary, what is said to it and what it says.
 //!
-//! It leads a process group, and so does each program that it starts; all of them are ended together. Its standard input
-//! stays open while the runner lives: when it closes, the worker knows that it is alone and stops.
+//! It leads a session, in which each program that it starts leads a process group; all of them are ended together. Its
+//! standard input stays open while the runner lives: when it closes, the worker knows that it is alone and stops.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -57,8 +57,6 @@ impl Worker {
         // between cost a fifth of the processor's time.
         own.push(("MIMALLOC_PURGE_DELAY", "-1"));
         Variables::replace(&mut command, &own);
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command
             .spawn()
             .or_stage(|| format!("cannot start the worker `{}`", program.display()))?;
@@ -160,6 +158,29 @@ impl Worker {
             }
         }
         let _ = self.child.kill();
+        #[cfg(target_os = "linux")]
+        kill_session(self.child.id());
+    }
+}
+
+/// Ends the processes of a worker's session: also those that it could not tell of any more.
+#[cfg(target_os = "linux")]
+fn kill_session(worker: u32) {
+    let worker = worker.to_string();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        // After the name in brackets, which may hold anything: state, parent, group, session.
+        let session = stat
+            .rsplit(") ")
+            .next()
+            .and_then(|rest| rest.split(' ').nth(3));
+        let id = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        if let (true, Some(pid)) = (session == Some(&worker), id.and_then(pid)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
     }
 }
 
