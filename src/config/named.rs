@@ -67,6 +67,13 @@ impl<T> Named<T> {
         }
     }
 
+    /// Adds all of `others`, in the time of sorting them; false if two things have the same name.
+    pub fn join(&mut self, others: impl Iterator<Item = Self>) -> bool {
+        self.0.extend(others.flat_map(|named| named.0));
+        self.0.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.0.is_sorted_by(|(one, _), (other, _)| one < other)
+    }
+
     /// Takes out what is called `name`.
     pub fn remove(&mut self, name: &str) -> Option<T> {
         let place = self.place(name).ok()?;

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::value::{Data, Table};
-use crate::error::Source;
+use super::named::Named;
+use super::value::{Data, Table, Value};
+use crate::error::{Source, Span};
 
 /// Smaller files are read as a whole.
 const LARGE: usize = 1 << 16;
@@ -27,30 +28,24 @@ pub(super) fn parse(source: &Arc<Source>) -> Option<Table> {
         .map(|piece| Table::parse_part(source, piece).ok());
     let mut tables = tables.collect::<Option<Vec<_>>>()?.into_iter();
     let mut whole = tables.next()?;
-    for table in tables {
-        join(&mut whole, table)?;
-    }
-    Some(whole)
-}
-
-/// Puts the stages of `piece` to those of `whole`; none if it holds anything else, or a stage that is there.
-fn join(whole: &mut Table, piece: Table) -> Option<()> {
-    let (_, mine) = whole.entries.get_mut("stage")?;
-    let Data::Table(mine) = &mut mine.data else {
+    let more = tables.map(stages).collect::<Option<Vec<_>>>()?;
+    let (_, first) = whole.entries.get_mut("stage")?;
+    let Data::Table(first) = &mut first.data else {
         return None;
     };
-    for (key, (_, value)) in piece.entries {
-        let (Data::Table(stages), "stage") = (value.data, key.as_str()) else {
-            return None;
-        };
-        for (name, stage) in stages.entries {
-            if mine.entries.contains_key(&name) {
-                return None;
-            }
-            mine.entries.insert(name, stage);
-        }
+    first.entries.join(more.into_iter()).then_some(whole)
+}
+
+/// The stages of a piece; none if it holds anything else.
+fn stages(piece: Table) -> Option<Named<(Span, Value)>> {
+    let mut entries = piece.entries.into_iter();
+    match (entries.next(), entries.next()) {
+        (Some((key, (_, value))), None) if key == "stage" => match value.data {
+            Data::Table(stages) => Some(stages.entries),
+            _ => None,
+        },
+        _ => None,
     }
-    Some(())
 }
 
 fn pieces(text: &str) -> Vec<Range<usize>> {

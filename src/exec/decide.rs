@@ -1,7 +1,7 @@
 //! Cached or not, and why: the key of a stage whose inputs are known, and the record that it finds.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
@@ -253,7 +253,9 @@ fn with_inputs(mut walk: Walk, node: &Node, input: impl Fn(&Edge) -> Digest) -> 
 
 /// What stands for an output of a stage in the recipes of those that need it.
 fn recipe_of_output(stage: Option<&Digest>, output: &str) -> Digest {
-    let mut hasher = blake3::Hasher::new_derive_key("refire output recipe");
+    static BEGINNING: LazyLock<blake3::Hasher> =
+        LazyLock::new(|| blake3::Hasher::new_derive_key("refire output recipe"));
+    let mut hasher = BEGINNING.clone();
     hasher.update(stage.map_or(&[0; 32], Digest::as_bytes).as_slice());
     hasher.update(output.as_bytes());
     Digest::from(*hasher.finalize().as_bytes())

@@ -39,7 +39,9 @@ fn memory_limit() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
     let own = root.join(own.unwrap_or_default());
-    let folders = own.ancestors().take_while(|folder| folder.starts_with(root));
+    let folders = own
+        .ancestors()
+        .take_while(|folder| folder.starts_with(root));
     let limits = folders.map(|folder| folder.join("memory.max"));
     let limits = limits.chain([root.join("memory/memory.limit_in_bytes")]);
     let limit = |path: PathBuf| std::fs::read_to_string(path).ok()?.trim().parse().ok();

@@ -1,5 +1,7 @@
 //! The key of a stage: everything that can change its result, as named fields, and one digest over them.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use super::Manifest;
@@ -86,7 +88,9 @@ impl Fingerprint {
     /// The digest of the fields: BLAKE3 over role, name and value, each with its length before it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("refire stage key");
+        static BEGINNING: LazyLock<blake3::Hasher> =
+            LazyLock::new(|| blake3::Hasher::new_derive_key("refire stage key"));
+        let mut hasher = BEGINNING.clone();
         let mut put = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);

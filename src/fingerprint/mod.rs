@@ -4,6 +4,8 @@ mod key;
 mod reason;
 
 pub use key::{Field, Fingerprint, Role, Walk};
+use std::sync::LazyLock;
+
 pub use reason::Reason;
 use serde::Serialize;
 use serde_json::Value;
@@ -56,7 +58,9 @@ pub fn describe(
 /// stages changes no other stage's seed.
 #[must_use]
 pub fn stage_seed(pipeline: u64, stage: &str) -> u64 {
-    let mut hasher = blake3::Hasher::new_derive_key("refire stage seed");
+    static BEGINNING: LazyLock<blake3::Hasher> =
+        LazyLock::new(|| blake3::Hasher::new_derive_key("refire stage seed"));
+    let mut hasher = BEGINNING.clone();
     hasher.update(&pipeline.to_le_bytes());
     hasher.update(stage.as_bytes());
     let mut first = [0; 8];
