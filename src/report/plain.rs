@@ -51,7 +51,7 @@ impl<S: Write + Send, R: Write + Send> Sink for Plain<S, R> {
             let table = state.results.table(super::width());
             let _ = state.result.write_all(table.as_bytes());
         }
-        if let Some(text) = text(event, late, &state.results) {
+        if let Some(text) = text(event, late, &mut state.results) {
             state.written = Instant::now();
             state.held.push_str(&text);
             state.held.push('\n');
@@ -64,7 +64,7 @@ impl<S: Write + Send, R: Write + Send> Sink for Plain<S, R> {
     }
 }
 
-fn text(event: &Event, late: bool, results: &Results) -> Option<String> {
+fn text(event: &Event, late: bool, results: &mut Results) -> Option<String> {
     match event {
         Event::RunStarted {
             pipeline,
@@ -103,7 +103,11 @@ fn text(event: &Event, late: bool, results: &Results) -> Option<String> {
             reason,
             ..
         } => Some(match outcome {
-            Outcome::Ran => format!("{stage}: ran in {}", seconds(*took)),
+            Outcome::Ran => {
+                let used = results.used(stage, *took);
+                let used = used.map(|used| format!(" ({used})")).unwrap_or_default();
+                format!("{stage}: ran in {}{used}", seconds(*took))
+            }
             Outcome::Cached => format!("{stage}: cached"),
             Outcome::Failed => {
                 let end = format!("{stage}: failed after {}{}", seconds(*took), aside(reason));
@@ -147,9 +151,12 @@ mod tests {
     #[test]
     fn a_long_silence_is_broken_by_progress() {
         let progress = samples::progress("epoch 2/10", 143, 267);
-        let results = Results::default();
-        assert_eq!(text(&progress, false, &results), None);
+        let mut results = Results::default();
+        assert_eq!(text(&progress, false, &mut results), None);
         let expected = "tune: epoch 2/10, 143/267 steps";
-        assert_eq!(text(&progress, true, &results).as_deref(), Some(expected));
+        assert_eq!(
+            text(&progress, true, &mut results).as_deref(),
+            Some(expected)
+        );
     }
 }

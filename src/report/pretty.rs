@@ -121,7 +121,10 @@ impl State {
                 if let Some((bar, _)) = self.bars.remove(stage) {
                     bar.finish_and_clear();
                 }
-                self.line(&Line::finished(stage, *outcome, *seconds, reason));
+                let used = self.results.used(stage, *seconds);
+                let texts = used.iter().chain([reason]).filter(|text| !text.is_empty());
+                let text: Vec<&str> = texts.map(String::as_str).collect();
+                self.line(&Line::finished(stage, *outcome, *seconds, &text.join("  ")));
                 let log: Vec<String> = self.results.log_of(stage).map(String::from).collect();
                 for text in log {
                     self.line(&Line::log(text));

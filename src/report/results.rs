@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
-use super::figures::seconds;
+use super::figures::{amount, seconds};
 use super::views::{MetricsRow, metrics};
 use crate::event::{Event, Outcome};
 
@@ -15,6 +15,8 @@ const LAST_WORDS: usize = 20;
 pub(super) struct Results {
     metrics: Vec<MetricsRow>,
     logs: BTreeMap<String, VecDeque<String>>,
+    /// Stage that has not finished → processor time in seconds and memory in bytes.
+    used: BTreeMap<String, (f64, Option<u64>)>,
     finished: Option<Event>,
 }
 
@@ -28,6 +30,14 @@ impl Results {
                     log.pop_front();
                 }
                 log.push_back(text.clone());
+            }
+            Event::Used {
+                stage,
+                cpu_seconds,
+                peak_memory,
+            } => {
+                let used = (*cpu_seconds, *peak_memory);
+                self.used.insert(stage.clone(), used);
             }
             Event::StageFinished {
                 stage,
@@ -57,6 +67,15 @@ impl Results {
             .into_iter()
             .flatten()
             .map(String::as_str)
+    }
+
+    /// What a stage that took `took` seconds used: `1.2 GB, 24.1 s of CPU time`. Nothing for short ones, of which only
+    /// few would care; it is told once.
+    pub(super) fn used(&mut self, stage: &str, took: f64) -> Option<String> {
+        let (cpu, memory) = self.used.remove(stage)?;
+        let memory = memory.map(|bytes| format!("{}, ", amount(bytes, "bytes")));
+        let text = format!("{}{} of CPU time", memory.unwrap_or_default(), seconds(cpu));
+        (took >= 1.0).then_some(text)
     }
 
     /// The metrics of all stages that have any, as a table; empty when none has.

@@ -59,6 +59,11 @@ pub(super) fn run() -> Vec<Event> {
             at: "epoch 1/2".into(),
             metrics: figures(&[("accuracy", 0.7012), ("loss", 0.5911)]),
         },
+        Event::Used {
+            stage: "tune".into(),
+            cpu_seconds: 23.1,
+            peak_memory: Some(1_200_000_000),
+        },
         finished(
             "tune",
             Outcome::Ran,
