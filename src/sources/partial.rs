@@ -138,20 +138,28 @@ impl Partial {
     /// Moves the bytes, which are complete, to `dest`.
     pub(super) fn finish(self, dest: &Path) -> Result<()> {
         let cannot = |error| cannot_write(dest, &error);
+        // As long as the bytes are locked no other process begins anew, whose version this would be.
+        self.forget_version().map_err(cannot)?;
         if std::fs::rename(&self.bytes, dest).is_err() {
             // Another file system.
             std::fs::copy(&self.bytes, dest).map_err(cannot)?;
             std::fs::remove_file(&self.bytes).map_err(cannot)?;
         }
-        std::fs::remove_file(&self.version_file).map_err(cannot)
+        Ok(())
+    }
+
+    fn forget_version(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(&self.version_file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Removes all traces of it.
     pub(super) fn discard(self) -> Result<()> {
-        for file in [&self.bytes, &self.version_file] {
-            std::fs::remove_file(file).map_err(|error| self.cannot(&error))?;
-        }
-        Ok(())
+        self.forget_version()
+            .and_then(|()| std::fs::remove_file(&self.bytes))
+            .map_err(|error| self.cannot(&error))
     }
 
     fn cannot(&self, error: &std::io::Error) -> Error {

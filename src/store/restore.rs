@@ -310,10 +310,7 @@ impl Store {
     /// it should be. One that cannot be read may be whole: it stays.
     fn verify(&self, object: &Digest, size: u64) -> Result<(), Problem> {
         let path = self.object_path(object);
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) => return Err(error.into()),
-        };
+        let metadata = fs::metadata(&path)?;
         let stamp = Stamp::of(&metadata);
         let known = lock(&self.verified).get(object).copied();
         if known.is_some_and(|known| known.same_content(&stamp)) {

@@ -13,6 +13,8 @@ use crate::error::Result;
 
 /// Between making a folder and locking it, it must not be taken for a leftover.
 const YOUNG: Duration = Duration::from_mins(1);
+/// A file is not locked; what writes or reads it may take its time.
+const YOUNG_FILE: Duration = Duration::from_hours(1);
 /// When a folder counts as left behind on a disk that cannot lock.
 const OLD: Duration = Duration::from_hours(7 * 24);
 
@@ -95,9 +97,13 @@ fn sweep(folder: &Path, young: Duration) {
 }
 
 fn is_left_behind(path: &Path, young: Duration) -> bool {
-    let Ok(age) = fs::metadata(path).map(|metadata| age(&metadata)) else {
+    let Ok(metadata) = fs::metadata(path) else {
         return false;
     };
+    let age = age(&metadata);
+    if metadata.is_file() {
+        return age >= YOUNG_FILE;
+    }
     match File::open(path).map(|folder| folder.try_lock()) {
         Ok(Ok(())) => age >= young,
         Ok(Err(TryLockError::WouldBlock)) => false,
