@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
                 let Ok((index, end)) = ended.recv() else {
                     break;
                 };
-                self.take_back(index, end);
+                self.take_back(index, &end);
             }
         });
         self.report_skipped();
@@ -297,13 +297,13 @@ impl<'a> Run<'a> {
         self.queue.pop(|needs| self.pool.fits(needs))
     }
 
-    fn take_back(&mut self, index: usize, end: Result<Made>) {
+    fn take_back(&mut self, index: usize, end: &Result<Made>) {
         let Some(queued) = self.started.remove(&index) else {
             return;
         };
         self.pool
             .give_back(&self.shared.node(index).limits.resources);
-        match &end {
+        match end {
             Ok(made) => {
                 self.put(index, made.clone());
                 self.succeed(index, queued.at, Outcome::Ran, queued.key, queued.reason);
@@ -311,7 +311,7 @@ impl<'a> Run<'a> {
             Err(error) => self.fail(index, queued.at, error.clone()),
         }
         for follower in self.making.remove(&queued.key).unwrap_or_default() {
-            self.follow(follower, &end);
+            self.follow(follower, end);
         }
     }
 

@@ -28,7 +28,7 @@ const FORMAT: &str = "refire checkpoint 1";
 const WORDS: &str = "training";
 
 /// How often it is kept, at the most.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 
 /// Keeping it may take one part in so many of the time.
 const SHARE: u32 = 20;
