@@ -280,7 +280,13 @@ fn insert(table: &mut Table, path: &[&str], value: Value, argument: &str) -> Res
         return Ok(());
     };
     if rest.is_empty() {
-        table.entries.insert((*key).to_string(), (span, value));
+        match table.entries.get_mut(key) {
+            // As when a profile is laid over a file, the key stays where it is.
+            Some((_, old)) => *old = value,
+            None => {
+                table.entries.insert((*key).to_string(), (span, value));
+            }
+        }
         return Ok(());
     }
     let (_, inner) = table.entries.get_or_insert_with(key, || {

@@ -328,3 +328,36 @@ fn bad_matrices_are_refused() {
         );
     }
 }
+
+#[test]
+fn the_keys_of_a_matrix_keep_their_order() {
+    let text = r#"
+[stage.tune]
+kind = "x"
+matrix = { rate = [1, 2], depth = [3] }
+
+[profile.smoke.stage.tune.matrix]
+rate = [9]
+"#;
+    for (profile, set, name) in [
+        (None, None, "tune@rate=1,depth=3"),
+        (Some("smoke"), None, "tune@rate=9,depth=3"),
+        (
+            None,
+            Some("stage.tune.matrix.rate=[8]"),
+            "tune@rate=8,depth=3",
+        ),
+        (
+            None,
+            Some("stage.tune.matrix.depth=[7]"),
+            "tune@rate=1,depth=7",
+        ),
+    ] {
+        let overrides = Overrides {
+            profile: profile.map(String::from),
+            set: set.map(String::from).into_iter().collect(),
+        };
+        let pipeline = load(text, &overrides).expect("valid");
+        assert_eq!(pipeline.stages[0].name, name);
+    }
+}

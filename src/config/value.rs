@@ -160,26 +160,23 @@ impl Table {
         self.entries.remove(key).map(|(_, value)| value)
     }
 
-    /// Lays `over` upon this table: tables merge, everything else is replaced.
+    /// Lays `over` upon this table: tables merge, everything else is replaced. A key that is there stays where it is: the
+    /// order of the keys may mean something.
     pub fn merge(&mut self, over: Self) {
         for (key, (key_span, value)) in over.entries {
-            match (self.entries.get_mut(&key), value) {
+            let Some((_, below)) = self.entries.get_mut(&key) else {
+                self.entries.insert(key, (key_span, value));
+                continue;
+            };
+            match (&mut below.data, value) {
                 (
-                    Some((
-                        _,
-                        Value {
-                            data: Data::Table(below),
-                            ..
-                        },
-                    )),
+                    Data::Table(below),
                     Value {
                         data: Data::Table(above),
                         ..
                     },
                 ) => below.merge(above),
-                (_, value) => {
-                    self.entries.insert(key, (key_span, value));
-                }
+                (_, value) => *below = value,
             }
         }
     }
