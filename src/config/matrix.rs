@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::params::resolve_matrix;
 use super::value::{Data, Table, Value};
 use crate::error::{Error, Result, Span};
 
@@ -40,11 +41,12 @@ impl Instance {
 /// Takes `matrix` out of a stage's table: the instances that it makes, one without values if there is none.
 ///
 /// Every combination of the listed values is an instance, as are the tables in `include`; combinations that agree with a
-/// table in `exclude` are left out.
-pub(super) fn take(settings: &mut Table) -> Result<Vec<Instance>> {
+/// table in `exclude` are left out. All of these may refer to `params`.
+pub(super) fn take(settings: &mut Table, params: &Table) -> Result<Vec<Instance>> {
     let Some(value) = settings.remove("matrix") else {
         return Ok(vec![Instance::default()]);
     };
+    let value = resolve_matrix(value, params)?;
     let span = value.span.clone();
     let Data::Table(mut matrix) = value.data else {
         return Err(Error::usage("`matrix` must be a table")

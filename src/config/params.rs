@@ -10,8 +10,23 @@ use crate::error::{Error, Result, Source, Span};
 pub(super) struct Scope<'s> {
     /// `[params]`.
     pub(super) params: &'s Table,
-    /// The instance of the stage's matrix.
+    /// The instance of the stage's matrix; none outside a stage.
     pub(super) matrix: Option<&'s Instance>,
+}
+
+/// Replaces every `${params.NAME}` in the value of a stage's `matrix`.
+///
+/// Unlike in [`resolve`], what a reference stands for keeps its own place, because the way it is written becomes a part of
+/// names.
+///
+/// # Errors
+/// As [`resolve`].
+pub(super) fn resolve_matrix(value: Value, params: &Table) -> Result<Value> {
+    let scope = Scope {
+        params,
+        matrix: None,
+    };
+    resolve_value(value, &scope, &|found, _| found.clone())
 }
 
 /// Replaces every `${params.NAME}` and `${matrix.NAME}` in the values of `table`.
@@ -22,7 +37,17 @@ pub(super) struct Scope<'s> {
 /// # Errors
 /// Unknown params, references to something else, unclosed references.
 pub(super) fn resolve(table: Table, scope: &Scope<'_>) -> Result<Table> {
-    let entry = |(key, (span, value))| Ok((key, (span, resolve_value(value, scope)?)));
+    resolve_table(table, scope, &|found, span| Value {
+        data: moved_to(found.data.clone(), span),
+        span: span.clone(),
+    })
+}
+
+/// What the value that is found becomes at the place of its reference.
+type Taken<'t> = &'t dyn Fn(&Value, &Span) -> Value;
+
+fn resolve_table(table: Table, scope: &Scope<'_>, taken: Taken<'_>) -> Result<Table> {
+    let entry = |(key, (span, value))| Ok((key, (span, resolve_value(value, scope, taken)?)));
     Ok(Table {
         entries: table
             .entries
@@ -33,16 +58,22 @@ pub(super) fn resolve(table: Table, scope: &Scope<'_>) -> Result<Table> {
     })
 }
 
-fn resolve_value(value: Value, scope: &Scope<'_>) -> Result<Value> {
+fn resolve_value(value: Value, scope: &Scope<'_>, taken: Taken<'_>) -> Result<Value> {
     let data = match value.data {
-        Data::String(text) if text.contains("${") => replace(&text, &value.span, scope)?,
+        Data::String(text) if text.contains("${") => match whole_reference(&text) {
+            Some(reference) => {
+                let found = scope.look_up(reference, &value.span)?.0;
+                return Ok(taken(found, &value.span));
+            }
+            None => replace(&text, &value.span, scope)?,
+        },
         Data::Array(items) => Data::Array(
             items
                 .into_iter()
-                .map(|item| resolve_value(item, scope))
+                .map(|item| resolve_value(item, scope, taken))
                 .collect::<Result<_>>()?,
         ),
-        Data::Table(inner) => Data::Table(resolve(inner, scope)?),
+        Data::Table(inner) => Data::Table(resolve_table(inner, scope, taken)?),
         other => other,
     };
     Ok(Value {
@@ -52,12 +83,6 @@ fn resolve_value(value: Value, scope: &Scope<'_>) -> Result<Value> {
 }
 
 fn replace(text: &str, span: &Span, scope: &Scope<'_>) -> Result<Data> {
-    if let Some(reference) = whole_reference(text) {
-        return Ok(moved_to(
-            scope.look_up(reference, span)?.0.data.clone(),
-            span,
-        ));
-    }
     let mut out = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -75,16 +100,16 @@ fn replace(text: &str, span: &Span, scope: &Scope<'_>) -> Result<Data> {
                 .help("write `$${` for the two characters themselves"));
         };
         let reference = &after[..end];
-        let (value, text) = scope.look_up(reference, span)?;
-        if let Some(text) = text {
-            out.push_str(text);
-            rest = &after[end + 1..];
-            continue;
-        }
-        match &value.data {
-            Data::String(text) | Data::Datetime(text) => out.push_str(text),
-            Data::Integer(_) | Data::Float(_) | Data::Boolean(_) => out.push_str(&value.to_toml()),
-            Data::Array(_) | Data::Table(_) => {
+        let (value, written) = scope.look_up(reference, span)?;
+        match (&value.data, written) {
+            (Data::String(text) | Data::Datetime(text), _) => out.push_str(text),
+            (Data::Integer(_) | Data::Float(_) | Data::Boolean(_), Some(text)) => {
+                out.push_str(text);
+            }
+            (Data::Integer(_) | Data::Float(_) | Data::Boolean(_), None) => {
+                out.push_str(&value.to_toml());
+            }
+            (Data::Array(_) | Data::Table(_), _) => {
                 return Err(Error::usage(format!(
                     "`{reference}` is {}, which cannot stand inside a string",
                     value.type_name()
@@ -107,7 +132,7 @@ fn whole_reference(text: &str) -> Option<&str> {
 }
 
 impl<'s> Scope<'s> {
-    /// The value that `reference`, written at `span`, means; for a matrix also the text that stands in names.
+    /// The value that `reference`, written at `span`, means; for a number of a matrix also the way it is written.
     fn look_up(&self, reference: &str, span: &Span) -> Result<(&'s Value, Option<&'s str>)> {
         let place = narrow(span, reference);
         if let Some(path) = reference.trim().strip_prefix("params.") {
@@ -118,11 +143,16 @@ impl<'s> Scope<'s> {
                 .at(&place, "")
                 .help("`${params.NAME}` refers to a key of `[params]`, `${matrix.NAME}` to one of the stage's `matrix`"));
         };
-        let found = self.matrix.and_then(|instance| instance.get(key));
-        found
+        let Some(instance) = self.matrix else {
+            return Err(Error::usage(format!("`{reference}` has no value here"))
+                .at(&place, "")
+                .help("`${matrix.NAME}` is for the settings of a stage that has a `matrix`"));
+        };
+        instance
+            .get(key)
             .map(|(value, text)| (value, Some(text)))
             .ok_or_else(|| {
-                let known: Vec<&str> = self.matrix.into_iter().flat_map(Instance::keys).collect();
+                let known: Vec<&str> = instance.keys().collect();
                 Error::usage(format!("the stage's matrix has no `{key}`"))
                     .at(&place, "")
                     .did_you_mean(key, known.iter().copied())

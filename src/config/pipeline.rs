@@ -145,7 +145,7 @@ fn instances(name: &str, span: &Span, value: Value, params: &Table) -> Result<Ve
         let message = format!("stage `{name}` must be a table, not {}", value.type_name());
         return Err(Error::usage(message).at(&value.span, ""));
     };
-    let instances = matrix::take(&mut table)?;
+    let instances = matrix::take(&mut table, params)?;
     let (mut table, mut left) = (Some(table), instances.len());
     let stage = |instance: &matrix::Instance| {
         left -= 1;

@@ -315,6 +315,11 @@ fn bad_matrices_are_refused() {
             "`a.b` cannot be a key of a matrix",
         ),
         (
+            "matrix = { a = [\"${matrix.b}\"] }",
+            "`matrix.b` has no value here",
+        ),
+        ("matrix = \"${params.b}\"", "unknown param `b`"),
+        (
             "matrix = { a = [1] }\nx = \"${matrix.b}\"",
             "the stage's matrix has no `b`",
         ),
@@ -327,6 +332,67 @@ fn bad_matrices_are_refused() {
             "{settings}"
         );
     }
+}
+
+#[test]
+fn a_matrix_may_refer_to_params() {
+    let text = r#"
+[params]
+rates = [1e-4, 0.000_3]
+base = 1E-2
+grid = { seed = [3, 4], exclude = [{ seed = 3 }] }
+words = ["a b", "c"]
+
+[stage.tune]
+kind = "x"
+matrix = { lr = "${params.rates}", from = ["${params.base}"], word = ["${params.base}x"] }
+learning_rate = "${matrix.lr}"
+name = "run-${matrix.lr}-${matrix.from}"
+
+[stage.whole]
+kind = "x"
+matrix = "${params.grid}"
+seed = "${matrix.seed}"
+retries = "${matrix.seed}"
+
+[stage.said]
+kind = "x"
+matrix = { word = "${params.words}" }
+argv = ["echo", "-${matrix.word}-"]
+"#;
+    let overrides = Overrides {
+        profile: None,
+        set: vec!["base=0.5".into()],
+    };
+    let pipeline = load(text, &overrides).expect("valid");
+    let names: Vec<&str> = pipeline
+        .stages
+        .iter()
+        .map(|stage| stage.name.as_str())
+        .collect();
+    // A number in a name is written as where it comes from.
+    let expected = [
+        "tune@lr=1e-4,from=0.5,word=0.5x",
+        "tune@lr=0.000_3,from=0.5,word=0.5x",
+        "whole@seed=4",
+        "said@word=a%20b",
+        "said@word=c",
+    ];
+    assert_eq!(names, expected);
+    let tune = &pipeline.stages[1].settings;
+    assert_eq!(
+        tune.get("learning_rate").expect("set").data,
+        Data::Float(3e-4)
+    );
+    assert_eq!(
+        tune.get("name").and_then(|value| value.as_str()),
+        Some("run-0.000_3-0.5")
+    );
+    assert_eq!(pipeline.stages[2].seed, Some(4));
+    assert_eq!(pipeline.stages[2].limits.retries, 4);
+    // A string is put into strings as it is, not as it stands in names.
+    let said = pipeline.stages[3].settings.get("argv").expect("set");
+    assert_eq!(said.to_toml(), "[\"echo\", \"-a b-\"]");
 }
 
 #[test]
