@@ -1,10 +1,14 @@
 //! `matrix = { lr = [1e-4, 3e-4] }`: one stage table becomes several, `tune@lr=1e-4` and `tune@lr=3e-4`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::params::resolve_matrix;
 use super::value::{Data, Table, Value};
 use crate::error::{Error, Result, Span};
+
+/// The longest text of a value in a name; of a longer one stands the beginning, and a digest for the rest.
+const LONGEST: usize = 64;
 
 /// The values that one instance of a matrix stage was made with, in the order of the file: key, value, and the text that
 /// stands in the instance's name.
@@ -55,7 +59,35 @@ pub(super) fn take(settings: &mut Table, params: &Table) -> Result<Vec<Instance>
     };
     let include = tables(&mut matrix, "include")?;
     let exclude = tables(&mut matrix, "exclude")?;
-    let mut axes: Vec<(String, Span, Vec<Value>)> = Vec::new();
+    let axes = axes(matrix)?;
+    let mut instances = combinations(&axes)?;
+    for table in &exclude {
+        check_known(table, &axes)?;
+        if !instances.iter().any(|instance| agrees(instance, table)) {
+            return Err(Error::usage("this `exclude` matches no instance")
+                .at(&table.span, "")
+                .help(
+                    "exclude combinations of the listed values, in the same type: 1 is not 1.0",
+                ));
+        }
+    }
+    instances.retain(|instance| !exclude.iter().any(|table| agrees(instance, table)));
+    for table in include {
+        instances.push(included(table, &axes)?);
+    }
+    if instances.is_empty() {
+        return Err(Error::usage("this matrix makes no stage").at(&span, ""));
+    }
+    check_unique(&instances, &span)?;
+    Ok(instances)
+}
+
+/// A key of the matrix, its place, and the values that it takes.
+type Axis = (String, Span, Vec<Value>);
+
+/// The keys in the order in which they are written.
+fn axes(matrix: Table) -> Result<Vec<Axis>> {
+    let mut axes = Vec::new();
     for (key, (key_span, value)) in matrix.entries {
         check_key(&key, &key_span)?;
         match value.data {
@@ -69,12 +101,17 @@ pub(super) fn take(settings: &mut Table, params: &Table) -> Result<Vec<Instance>
         }
     }
     axes.sort_by_key(|(_, span, _)| span.range.start);
+    Ok(axes)
+}
+
+/// Every combination of the listed values.
+fn combinations(axes: &[Axis]) -> Result<Vec<Instance>> {
     let mut instances = if axes.is_empty() {
         Vec::new()
     } else {
         vec![Instance::default()]
     };
-    for (key, _, values) in &axes {
+    for (key, _, values) in axes {
         let mut longer = Vec::with_capacity(instances.len() * values.len());
         for instance in &instances {
             for value in values {
@@ -85,21 +122,10 @@ pub(super) fn take(settings: &mut Table, params: &Table) -> Result<Vec<Instance>
         }
         instances = longer;
     }
-    for table in &exclude {
-        check_known(table, &axes)?;
-        instances.retain(|instance| !agrees(instance, table));
-    }
-    for table in include {
-        instances.push(included(table, &axes)?);
-    }
-    if instances.is_empty() {
-        return Err(Error::usage("this matrix makes no stage").at(&span, ""));
-    }
-    check_unique(&instances, &span)?;
     Ok(instances)
 }
 
-fn included(table: Table, axes: &[(String, Span, Vec<Value>)]) -> Result<Instance> {
+fn included(table: Table, axes: &[Axis]) -> Result<Instance> {
     if !axes.is_empty() {
         check_known(&table, axes)?;
         if let Some((missing, _, _)) = axes.iter().find(|(key, _, _)| table.get(key).is_none()) {
@@ -134,7 +160,7 @@ fn agrees(instance: &Instance, table: &Table) -> bool {
         .all(|(key, (_, wanted))| same(key, wanted))
 }
 
-fn check_known(table: &Table, axes: &[(String, Span, Vec<Value>)]) -> Result<()> {
+fn check_known(table: &Table, axes: &[Axis]) -> Result<()> {
     let keys = || axes.iter().map(|(key, _, _)| key.as_str());
     match table
         .entries
@@ -161,15 +187,26 @@ fn check_key(key: &str, span: &Span) -> Result<()> {
         .help("use ASCII letters, digits, `_` and `-`"))
 }
 
+/// Logs and folders are called after instances, and some disks do not tell cases apart.
 fn check_unique(instances: &[Instance], span: &Span) -> Result<()> {
-    let mut names: Vec<String> = instances.iter().map(Instance::suffix).collect();
-    names.sort();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        None => Ok(()),
-        Some(pair) => {
-            Err(Error::usage(format!("this matrix makes `{}` twice", pair[0])).at(span, ""))
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    for name in instances.iter().map(Instance::suffix) {
+        let Some(other) = names.insert(name.to_ascii_lowercase(), name.clone()) else {
+            continue;
+        };
+        if other == name {
+            return Err(Error::usage(format!("this matrix makes `{name}` twice")).at(span, ""));
         }
+        return Err(Error::usage(format!(
+            "this matrix makes `{other}` and `{name}`, which differ in nothing but their case"
+        ))
+        .at(span, "")
+        .note("files are called after stages, and on some disks these would be one file")
+        .help(
+            "list the combinations in `include` alone, with a further key that tells them apart",
+        ));
     }
+    Ok(())
 }
 
 /// The tables of `include` or `exclude`.
@@ -223,5 +260,23 @@ fn text(value: &Value) -> Result<String> {
             let _ = write!(encoded, "%{byte:02X}");
         }
     }
-    Ok(encoded)
+    // What is no string has to stay as it is written: it can be put into strings.
+    match value.data {
+        Data::String(_) => Ok(shortened(encoded)),
+        _ => Ok(encoded),
+    }
+}
+
+/// A text that is too long for a name: its beginning, `~` and a digest of the whole.
+fn shortened(encoded: String) -> String {
+    const DIGITS: usize = 12;
+    if encoded.len() <= LONGEST {
+        return encoded;
+    }
+    let digest = blake3::hash(encoded.as_bytes()).to_hex();
+    let end = LONGEST - DIGITS - 1;
+    // Not in the middle of a `%2C`.
+    let inside = encoded[end - 2..end].find('%');
+    let end = inside.map_or(end, |offset| end - 2 + offset);
+    format!("{}~{}", &encoded[..end], &digest[..DIGITS])
 }

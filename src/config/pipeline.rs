@@ -14,6 +14,9 @@ use crate::error::{Context, Error, Result, Source, Span};
 /// The keys that a pipeline file may have at its top.
 const SECTIONS: [&str; 4] = ["params", "pipeline", "profile", "stage"];
 
+/// The longest name of a stage in bytes: files and folders are called after it, with something behind it.
+const LONGEST_NAME: usize = 200;
+
 /// What the command line changes in a file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
@@ -171,6 +174,15 @@ fn instances(name: &str, span: &Span, value: Value, params: &Table) -> Result<Ve
 }
 
 fn stage(name: String, span: Span, mut settings: Table) -> Result<StageTable> {
+    if name.len() > LONGEST_NAME {
+        return Err(Error::usage(format!(
+            "a stage would be called by a name of {} bytes; {LONGEST_NAME} are the most",
+            name.len()
+        ))
+        .at(&span, "")
+        .note(format!("the name: {name}"))
+        .help("files are called after stages; give the stage, or the keys of its matrix, shorter names"));
+    }
     let Some(kind) = text(&settings, "kind")? else {
         return Err(Error::usage(format!("stage `{name}` has no `kind`")).at(&span, ""));
     };

@@ -315,6 +315,14 @@ fn bad_matrices_are_refused() {
             "`a.b` cannot be a key of a matrix",
         ),
         (
+            "matrix = { a = [1, 2], exclude = [{ a = 1.0 }] }",
+            "this `exclude` matches no instance",
+        ),
+        (
+            "matrix = { a = [\"Adam\", \"adam\"] }",
+            "this matrix makes `@a=Adam` and `@a=adam`, which differ in nothing but their case",
+        ),
+        (
             "matrix = { a = [\"${matrix.b}\"] }",
             "`matrix.b` has no value here",
         ),
@@ -393,6 +401,39 @@ argv = ["echo", "-${matrix.word}-"]
     // A string is put into strings as it is, not as it stands in names.
     let said = pipeline.stages[3].settings.get("argv").expect("set");
     assert_eq!(said.to_toml(), "[\"echo\", \"-a b-\"]");
+}
+
+#[test]
+fn long_values_are_cut_off_in_names_and_long_names_are_refused() {
+    let long = "select a, b from c where d is not null and e is not null ".repeat(4);
+    let text = format!(
+        "[stage.a]\nkind = \"x\"\nmatrix = {{ sql = [\"{long}\", \"{long};\"] }}\nsql = \"${{matrix.sql}}\"\n"
+    );
+    let pipeline = load(&text, &Overrides::default()).expect("valid");
+    let names: Vec<&str> = pipeline
+        .stages
+        .iter()
+        .map(|stage| stage.name.as_str())
+        .collect();
+    assert_ne!(names[0], names[1]);
+    for name in &names {
+        assert!(name.starts_with("a@sql=select%20a%2C%20b%20from"), "{name}");
+        assert!(name.len() <= "a@sql=".len() + 64, "{name}");
+        let (begin, digest) = name.split_once('~').expect("a digest");
+        assert_eq!(digest.len(), 12);
+        assert!(!begin.ends_with(['%', '2']), "no half of a `%20`: {name}");
+    }
+    let sql = pipeline.stages[0].settings.get("sql").expect("set");
+    assert_eq!(sql.as_str(), Some(long.as_str()));
+
+    let keys: Vec<String> = (0..20).map(|key| format!("key-{key} = [100000]")).collect();
+    let text = format!(
+        "[stage.a]\nkind = \"x\"\nmatrix = {{ {} }}\n",
+        keys.join(", ")
+    );
+    let (message, excerpt) = fails(&text);
+    assert!(message.ends_with("bytes; 200 are the most"), "{message}");
+    assert_eq!(excerpt, "a");
 }
 
 #[test]
