@@ -114,7 +114,7 @@ pub fn parse(source: &Arc<Source>, overrides: &Overrides) -> Result<Pipeline> {
     let stages = section(&mut root, "stage")?;
     if stages.entries.is_empty() {
         return Err(Error::usage(format!("`{}` has no stage", source.name))
-            .help("add a table such as `[stage.data]` with a `kind`; `refire init` writes a whole pipeline"));
+            .help("add a table such as `[stage.data]` with a `kind`"));
     }
     let mut named: Vec<(String, (Span, Value))> = stages.entries.into_iter().collect();
     named.sort_by_key(|(_, (span, _))| span.range.start);

@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn an_error_without_a_place_is_its_message() {
-        let error = Error::usage("no pipeline file here").help("name one, or run `refire init`");
+        let error = Error::usage("no pipeline file here")
+            .help("name one, or go to the folder of your project");
         insta::assert_snapshot!(render(&error, ASCII));
     }
 
