@@ -5,6 +5,10 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{StageKind, kinds};
+use crate::config::RawLimits;
+
+#[cfg(test)]
+mod tests;
 
 /// Where the definitions stand.
 const DEFINITIONS: &str = "#/definitions/";
@@ -13,8 +17,10 @@ const DEFINITIONS: &str = "#/definitions/";
 #[must_use]
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
+    let limits = generator.subschema_for::<RawLimits>();
+    let (limits, _) = split(inline(limits, &mut generator));
     let kinds: Vec<(&str, Value)> = kinds()
-        .map(|kind| (kind.name(), settings(kind, &mut generator)))
+        .map(|kind| (kind.name(), settings(kind, &limits, &mut generator)))
         .collect();
     let mut definitions = generator.take_definitions(true);
     let one_of: Vec<Value> = kinds
@@ -26,6 +32,7 @@ pub fn schema() -> Value {
             .into_iter()
             .map(|(name, schema)| (name.to_string(), schema)),
     );
+    definitions.insert("matrix".into(), matrix());
     for definition in definitions.values_mut() {
         accept_references(definition);
     }
@@ -60,16 +67,13 @@ pub fn schema() -> Value {
     })
 }
 
-/// The settings of `kind` with the keys that every stage has.
-fn settings(kind: &dyn StageKind, generator: &mut SchemaGenerator) -> Value {
-    let schema = inline(kind.schema(generator), generator);
-    let Value::Object(mut schema) = schema else {
-        return schema;
-    };
-    let own = match schema.remove("properties") {
-        Some(Value::Object(properties)) => properties,
-        _ => Map::new(),
-    };
+/// The settings of `kind` with the keys that every stage has, `limits` among them.
+fn settings(
+    kind: &dyn StageKind,
+    limits: &Map<String, Value>,
+    generator: &mut SchemaGenerator,
+) -> Value {
+    let (own, mut schema) = split(inline(kind.schema(generator), generator));
     let mut properties = Map::new();
     properties.insert(
         "kind".into(),
@@ -77,6 +81,14 @@ fn settings(kind: &dyn StageKind, generator: &mut SchemaGenerator) -> Value {
     );
     properties.extend(own);
     properties.insert("seed".into(), seed("Where its random numbers start; by default it follows from the pipeline's seed and the stage's name."));
+    properties.extend(limits.clone());
+    properties.insert(
+        "matrix".into(),
+        json!({
+            "description": "Makes several stages of this one: key → the values that it takes, `{ lr = [1e-4, 3e-4] }`. Every combination is a stage, such as `tune@lr=1e-4`; `\"${matrix.lr}\"` is its value.",
+            "$ref": format!("{DEFINITIONS}matrix"),
+        }),
+    );
     let mut required = vec![Value::from("kind")];
     if let Some(Value::Array(own)) = schema.remove("required") {
         required.extend(own);
@@ -89,6 +101,17 @@ fn settings(kind: &dyn StageKind, generator: &mut SchemaGenerator) -> Value {
     schema.insert("required".into(), required.into());
     schema.insert("additionalProperties".into(), false.into());
     schema.into()
+}
+
+/// The properties of a schema of tables, and the rest of it.
+fn split(schema: Value) -> (Map<String, Value>, Map<String, Value>) {
+    let Value::Object(mut schema) = schema else {
+        return (Map::new(), Map::new());
+    };
+    match schema.remove("properties") {
+        Some(Value::Object(properties)) => (properties, schema),
+        _ => (Map::new(), schema),
+    }
 }
 
 /// The definition that `schema` refers to, taken out of the generator's; `schema` itself if it is no reference.
@@ -153,7 +176,7 @@ fn takes_strings(of_type: &Value) -> bool {
 
 fn reference() -> Value {
     json!({
-        "description": "A reference to a param, such as \"${params.epochs}\".",
+        "description": "A reference to a param, such as \"${params.epochs}\", or to a value of the stage's matrix: \"${matrix.lr}\".",
         "type": "string",
         "pattern": r"\$\{[^}]+\}",
     })
@@ -161,6 +184,26 @@ fn reference() -> Value {
 
 fn seed(description: &str) -> Value {
     json!({ "description": description, "type": "integer", "minimum": 0 })
+}
+
+/// The combinations that a stage is made in.
+fn matrix() -> Value {
+    let plain = || json!({ "type": ["string", "number", "boolean"] });
+    let combinations = |description: &str| {
+        json!({
+            "description": description,
+            "type": "array",
+            "items": { "type": "object", "minProperties": 1, "additionalProperties": plain() },
+        })
+    };
+    json!({
+        "type": "object",
+        "properties": {
+            "include": combinations("Further combinations."),
+            "exclude": combinations("Combinations to leave out; a key that is not named may have any value."),
+        },
+        "additionalProperties": { "type": "array", "minItems": 1, "items": plain() },
+    })
 }
 
 fn pipeline() -> Value {
@@ -188,73 +231,4 @@ fn profile() -> Value {
         },
         "additionalProperties": false,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::KINDS;
-    use super::*;
-
-    #[test]
-    fn every_kind_is_in_it_with_the_keys_that_all_stages_have() {
-        let schema = schema();
-        for kind in KINDS {
-            let settings = &schema["definitions"][kind.name()];
-            assert_eq!(settings["properties"]["kind"]["const"], kind.name());
-            assert!(
-                settings["properties"]["seed"].is_object(),
-                "{}",
-                kind.name()
-            );
-            assert_eq!(settings["required"][0], "kind", "{}", kind.name());
-            assert_eq!(settings["additionalProperties"], false, "{}", kind.name());
-        }
-    }
-
-    #[test]
-    fn every_setting_says_what_it_is() {
-        let schema = schema();
-        for kind in KINDS {
-            let properties = schema["definitions"][kind.name()]["properties"]
-                .as_object()
-                .expect("a table");
-            for (name, setting) in properties {
-                assert!(
-                    setting["description"].is_string(),
-                    "`{name}` of `{}` has no doc comment",
-                    kind.name()
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn every_reference_inside_it_leads_somewhere() {
-        fn walk(value: &Value, definitions: &Map<String, Value>) {
-            match value {
-                Value::Object(object) => {
-                    if let Some(name) = object.get("$ref").and_then(Value::as_str) {
-                        let name = name.strip_prefix(DEFINITIONS).expect("a definition");
-                        assert!(definitions.contains_key(name), "no definition `{name}`");
-                    }
-                    object.values().for_each(|value| walk(value, definitions));
-                }
-                Value::Array(items) => items.iter().for_each(|value| walk(value, definitions)),
-                _ => {}
-            }
-        }
-        let schema = schema();
-        walk(&schema, schema["definitions"].as_object().expect("a table"));
-    }
-
-    #[test]
-    fn settings_that_are_not_strings_may_be_references() {
-        let mut number = json!({ "type": "integer", "description": "x" });
-        or_reference(&mut number);
-        assert_eq!(number["anyOf"][1]["$ref"], "#/definitions/reference");
-        assert_eq!(number["description"], "x");
-        let mut text = json!({ "type": ["string", "null"] });
-        or_reference(&mut text);
-        assert!(text.get("anyOf").is_none());
-    }
 }
