@@ -39,7 +39,8 @@ impl Global {
 /// The pipeline and the stages that a command is about.
 #[derive(Debug, Args)]
 pub(super) struct Stages {
-    /// The pipeline file, if the first one ends in .toml, then stages by name or glob; all of them by default
+    /// The pipeline file, if the first one ends in .toml, then stages by name or glob, where a stage with a matrix means all its instances;
+    /// all of them by default
     #[arg(value_name = "PIPELINE] [STAGE")]
     what: Vec<String>,
 

@@ -32,12 +32,8 @@ impl Args {
                     .into(),
             );
         };
-        let (stage, port) = match from.split_once('.') {
-            Some((stage, port)) => (stage, Some(port)),
-            None => (from.as_str(), None),
-        };
         let project = Project::open(&path, &self.changes.overrides())?;
-        project.get(stage, port, Path::new(destination))?;
+        project.get(from, Path::new(destination))?;
         report::print_status(&format!("copied `{from}` to `{destination}`\n"));
         Ok(())
     }

@@ -80,8 +80,7 @@ impl Places {
                     .note(format!("it is no stage either: {error}")));
             }
         };
-        let stage = what.split('.').next().unwrap_or(what);
-        match project.plan.find(stage) {
+        match project.plan.resolve(what) {
             Ok(_) => project.lend(what, accepts).map(Place::Lent),
             Err(_) if path.exists() => Ok(Place::Path(path)),
             Err(error) => Err(error.note(format!("there is no file or folder `{what}` either"))),

@@ -16,7 +16,8 @@ use crate::run::Project;
 /// `missing` that no result is known here; `failed` that it failed in the last run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The pipeline file, if the first one ends in .toml, then stages by name or glob; all of them by default
+    /// The pipeline file, if the first one ends in .toml, then stages by name or glob, where a stage with a matrix means all its instances;
+    /// all of them by default
     #[arg(value_name = "PIPELINE] [STAGE")]
     what: Vec<String>,
 

@@ -21,20 +21,20 @@ pub(super) fn connect(nodes: &mut [Node]) -> Result<()> {
 }
 
 /// Names of stages → their indices.
-struct Names {
+pub(super) struct Names {
     stages: BTreeMap<String, usize>,
     /// Names of matrix stages, without what follows the `@`, → their instances.
     matrices: BTreeMap<String, Vec<usize>>,
 }
 
 /// What a reference names.
-enum Target {
+pub(super) enum Target {
     One(usize),
     All(String, Vec<usize>),
 }
 
 impl Names {
-    fn of(nodes: &[Node]) -> Self {
+    pub(super) fn of(nodes: &[Node]) -> Self {
         let mut names = Self {
             stages: BTreeMap::new(),
             matrices: BTreeMap::new(),
@@ -48,8 +48,16 @@ impl Names {
         names
     }
 
+    /// All names, also those of matrix stages.
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        self.stages
+            .keys()
+            .chain(self.matrices.keys())
+            .map(String::as_str)
+    }
+
     /// The stage or stages that `text` names, and the port. Values in names of instances may hold dots.
-    fn find<'t>(&self, text: &'t str) -> Option<(Target, Option<&'t str>)> {
+    pub(super) fn find<'t>(&self, text: &'t str) -> Option<(Target, Option<&'t str>)> {
         let target = |name: &str| {
             let one = self.stages.get(name).map(|index| Target::One(*index));
             one.or_else(|| {
@@ -66,20 +74,24 @@ impl Names {
     }
 }
 
+/// The stage that a reference which names none was meant to name.
+pub(super) fn meant(text: &str) -> &str {
+    if text.contains('@') {
+        return text;
+    }
+    text.split('.').next().unwrap_or(text)
+}
+
 fn edges(input: &Input, index: usize, nodes: &[Node], names: &Names) -> Result<Vec<Edge>> {
     let written = &input.from.0.value;
     let reader = &nodes[index];
     let Some((target, port)) = names.find(written) else {
-        let stage = if written.contains('@') {
-            written
-        } else {
-            written.split('.').next().unwrap_or(written)
-        };
+        let stage = meant(written);
         let error = Error::usage(format!(
             "stage `{}` refers to stage `{stage}`, which does not exist",
             reader.name
         ))
-        .did_you_mean(stage, names.stages.keys().map(String::as_str))
+        .did_you_mean(stage, names.all())
         .note(format!(
             "stages: {}",
             nodes

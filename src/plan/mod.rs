@@ -88,22 +88,6 @@ impl Plan {
         node(table, pipeline_seed)
     }
 
-    /// The index of the stage called `name`.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn find(&self, name: &str) -> Result<usize> {
-        self.nodes
-            .iter()
-            .position(|node| node.name == name)
-            .ok_or_else(|| {
-                let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
-                Error::usage(format!("the pipeline has no stage `{name}`"))
-                    .did_you_mean(name, names.iter().copied())
-                    .note(format!("its stages: {}", names.join(", ")))
-            })
-    }
-
     /// The output `port` of the stage at `index`; its only one if no port is named.
     ///
     /// # Errors

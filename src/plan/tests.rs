@@ -162,14 +162,50 @@ fn instances_are_named_or_gathered() {
     assert_eq!(ports(3), [("i0", 1)]);
     assert_eq!(ports(4), [("i0/lr=0.1", 0), ("i0/lr=0.2", 1)]);
     assert_eq!(plan.nodes[0].seed, plan.nodes[1].seed);
-    let goal = Goal {
-        stages: vec!["sweep@lr=*".into()],
-        ..Goal::default()
+    for all in ["sweep@lr=*", "sweep"] {
+        let goal = Goal {
+            stages: vec![all.into()],
+            ..Goal::default()
+        };
+        let included = plan.select(&goal).expect("known").included;
+        assert_eq!(included, [true, true, false, false, false], "{all}");
+    }
+}
+
+#[test]
+fn what_names_an_artifact_may_hold_dots() {
+    let sweep = stage("sweep", &[]) + "matrix = { lr = [0.1, 0.2] }\n";
+    let plan = plan(&(sweep + &stage("one", &["sweep@lr=0.2"]))).expect("valid");
+    let found = [
+        ("one", (2, None)),
+        ("one.out", (2, Some("out"))),
+        ("one.typo", (2, Some("typo"))),
+        ("sweep@lr=0.1", (0, None)),
+        ("sweep@lr=0.2.out", (1, Some("out"))),
+    ];
+    for (text, place) in found {
+        assert_eq!(plan.resolve(text).expect("known"), place, "{text}");
+    }
+    let refused = [
+        ("sweep", "stage `sweep` has a matrix, so it is several"),
+        ("sweep.out", "stage `sweep` has a matrix, so it is several"),
+        ("seep", "the pipeline has no stage `seep`"),
+        ("data/one.csv", "the pipeline has no stage `data/one`"),
+        ("sweep@lr=0.3", "the pipeline has no stage `sweep@lr=0.3`"),
+    ];
+    for (text, message) in refused {
+        let error = plan.resolve(text).expect_err("no stage");
+        assert_eq!(error.message(), message, "{text}");
+    }
+    let help = |name: &str| {
+        let error = plan.find(name).expect_err("no stage");
+        error.help_text().unwrap_or_default().to_string()
     };
     assert_eq!(
-        plan.select(&goal).expect("known").included,
-        [true, true, false, false, false]
+        help("sweep"),
+        "name one of them: sweep@lr=0.1, sweep@lr=0.2"
     );
+    assert_eq!(help("seep"), "did you mean `sweep`?");
 }
 
 proptest! {

@@ -61,12 +61,12 @@ fn refuse_existing(destination: &Path) -> Result<()> {
 }
 
 impl Project {
-    /// Copies the artifact at output `port` of `stage` to `destination`, which must not exist.
+    /// Copies the artifact `from`, `STAGE` or `STAGE.PORT`, to `destination`, which must not exist.
     ///
     /// # Errors
     /// A stage or port that is not there, a result that is not in the cache, a destination that exists.
-    pub fn get(&self, stage: &str, port: Option<&str>, destination: &Path) -> Result<()> {
-        let (artifact, _) = self.artifact(stage, port)?;
+    pub fn get(&self, from: &str, destination: &Path) -> Result<()> {
+        let (stage, artifact, _) = self.artifact(from)?;
         refuse_existing(destination)?;
         let copied = self.store.copy_out(&artifact, destination);
         copied.map_err(|error| self.lost(stage, error))
@@ -77,11 +77,7 @@ impl Project {
     /// # Errors
     /// As [`get`](Self::get); also an artifact of another type.
     pub fn lend(&self, from: &str, accepts: &[ArtifactType]) -> Result<Lent> {
-        let (stage, port) = match from.split_once('.') {
-            Some((stage, port)) => (stage, Some(port)),
-            None => (from, None),
-        };
-        let (artifact, found) = self.artifact(stage, port)?;
+        let (stage, artifact, found) = self.artifact(from)?;
         if !accepts.contains(&found) {
             let wanted: Vec<_> = accepts
                 .iter()
@@ -100,9 +96,10 @@ impl Project {
         Ok(Lent(folder))
     }
 
-    /// The artifact at an output, and its type.
-    fn artifact(&self, stage: &str, port: Option<&str>) -> Result<(Digest, ArtifactType)> {
-        let index = self.plan.find(stage)?;
+    /// The stage that makes the artifact `from`, the artifact and its type.
+    fn artifact(&self, from: &str) -> Result<(&str, Digest, ArtifactType)> {
+        let (index, port) = self.plan.resolve(from)?;
+        let stage = self.plan.nodes[index].name.as_str();
         let output = self.plan.output(index, port)?;
         let goal = Goal {
             stages: vec![stage.into()],
@@ -124,7 +121,8 @@ impl Project {
             )));
         };
         let artifact = record.outputs.get(&output.port).copied();
-        Ok((artifact.unwrap_or(Digest::from([0; 32])), output.artifact))
+        let artifact = artifact.unwrap_or(Digest::from([0; 32]));
+        Ok((stage, artifact, output.artifact))
     }
 
     fn lost(&self, stage: &str, error: Unrestored) -> Error {

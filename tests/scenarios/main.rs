@@ -10,6 +10,7 @@ mod history;
 mod house;
 mod hub;
 mod kills;
+mod matrix;
 mod model_files;
 mod papers;
 mod photos;
