@@ -1,5 +1,6 @@
 //! Earlier runs, read back from their journals.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use super::table::{Align, Cell, Table};
 use super::views::{BAD, GOOD, ODD, QUIET};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Outcome};
+
+/// The file with the events of a run; locked while the run is under way.
+pub(super) const EVENTS: &str = "events.jsonl";
 
 /// One earlier run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,19 +35,44 @@ pub struct RunRow {
     pub skipped: usize,
     /// How long it took; none if it was killed, or is still under way.
     pub seconds: Option<f64>,
+    /// Whether it is still under way; none if that cannot be told.
+    pub running: Option<bool>,
 }
 
 /// The folders of all runs in the folder `runs`, the latest first.
 fn folders(runs: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    folders.sort_by(|a, b| b.cmp(a));
+    folders.sort_by_cached_key(|folder| std::cmp::Reverse(order(folder)));
     folders
+}
+
+/// What runs sort by: the second, and the number of the run in it.
+fn order(folder: &Path) -> (String, u32) {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let number = name.match_indices('-').nth(1);
+    let number = number.and_then(|(at, _)| Some((at, name[at + 1..].parse().ok()?)));
+    match number {
+        Some((at, number)) => (name[..at].into(), number),
+        None => (name.into(), 0),
+    }
+}
+
+/// Whether a run that has not written its end is under way, or was killed.
+fn is_running(run: &Path) -> Option<bool> {
+    if !cfg!(unix) {
+        return None;
+    }
+    match File::open(run.join(EVENTS)).ok()?.try_lock_shared() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
+    }
 }
 
 /// The events of a run. A line may be cut off when the run was killed; what it said is lost, the rest is not.
 pub(super) fn events(run: &Path) -> Vec<Event> {
-    let text = std::fs::read_to_string(run.join("events.jsonl")).unwrap_or_default();
+    let text = std::fs::read_to_string(run.join(EVENTS)).unwrap_or_default();
     let lines = text.lines();
     lines
         .filter_map(|line| serde_json::from_str(line).ok())
@@ -60,7 +89,7 @@ pub(super) fn latest(runs: &Path) -> Option<PathBuf> {
 pub fn runs_since(runs: &Path, time: Duration) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let now = event::now();
     let is_recent = |folder: &PathBuf| {
-        let began = std::fs::metadata(folder.join("events.jsonl"))
+        let began = std::fs::metadata(folder.join(EVENTS))
             .or_else(|_| std::fs::metadata(folder))
             .and_then(|metadata| metadata.modified());
         // A clock that was set back makes a run lie in the future: it is kept.
@@ -114,6 +143,7 @@ fn row(folder: &Path) -> Option<RunRow> {
         failed: 0,
         skipped: 0,
         seconds: None,
+        running: Some(false),
     };
     for event in &events {
         match event {
@@ -128,6 +158,9 @@ fn row(folder: &Path) -> Option<RunRow> {
             Event::RunFinished { seconds, .. } => row.seconds = Some(*seconds),
             _ => {}
         }
+    }
+    if row.seconds.is_none() {
+        row.running = is_running(folder);
     }
     Some(row)
 }
@@ -146,6 +179,7 @@ pub fn runs(rows: &[RunRow]) -> String {
     ]);
     for row in rows {
         let style = match row.seconds {
+            None if row.running == Some(true) => Style::new(),
             None => ODD,
             Some(_) if row.failed > 0 => BAD,
             Some(_) if row.ran > 0 => GOOD,
@@ -164,7 +198,13 @@ pub fn runs(rows: &[RunRow]) -> String {
             count(row.cached),
             count(row.failed),
             count(row.skipped),
-            row.seconds.map_or("did not end".into(), seconds).into(),
+            match (row.seconds, row.running) {
+                (Some(took), _) => seconds(took),
+                (None, Some(true)) => "running".into(),
+                (None, Some(false)) => "did not end".into(),
+                (None, None) => "did not end, or is running".into(),
+            }
+            .into(),
         ]);
     }
     table.render()
@@ -229,8 +269,15 @@ mod tests {
         );
         assert_eq!((rows[1].run.as_str(), rows[1].failed), (whole.run(), 1));
         assert!(rows[1].seconds.is_some() && rows[1].ran > 0);
+        assert_eq!(rows[1].running, Some(false));
         assert_eq!(history(folder.path(), Some("another"), 10), []);
-        assert!(runs(&rows).contains("did not end"));
+
+        if cfg!(unix) {
+            assert!(runs(&rows).contains("running"), "{}", runs(&rows));
+            drop(killed);
+            let rows = history(folder.path(), None, 10);
+            assert!(runs(&rows).contains("did not end"), "{}", runs(&rows));
+        }
 
         let log = log(folder.path(), None, "audit").expect("it was written");
         assert!(log.starts_with("Traceback"), "{log}");
@@ -239,5 +286,17 @@ mod tests {
 
         let (recent, old) = runs_since(folder.path(), Duration::ZERO);
         assert_eq!((recent.len(), old.len()), (1, 1), "the latest is kept");
+    }
+
+    #[test]
+    fn runs_of_one_second_are_listed_in_their_order() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let names = ["9-1", "9-1-2", "9-1-10", "9-1-00011", "9-2"];
+        for name in names {
+            std::fs::create_dir(folder.path().join(name)).expect("writable");
+        }
+        let listed = folders(folder.path());
+        let listed: Vec<_> = listed.iter().filter_map(|path| path.file_name()).collect();
+        assert_eq!(listed, ["9-2", "9-1-00011", "9-1-10", "9-1-2", "9-1"]);
     }
 }

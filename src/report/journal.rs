@@ -6,41 +6,45 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::history::{events, latest};
-use crate::error::{Context, Result};
+use super::history::{EVENTS, events, latest};
+use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Outcome, Sink};
 
-/// Writes a run down and passes its events on. A disk that fills up during the run costs log lines, not the run.
+/// Writes a run down and passes its events on. A disk that is full or cannot be written costs the journal, not the run.
 pub struct Journal<'a> {
     run: String,
-    folder: PathBuf,
-    files: Mutex<Files>,
+    /// The files; without them, what kept them from being made.
+    files: Result<Mutex<Files>>,
     next: &'a dyn Sink,
 }
 
 struct Files {
+    folder: PathBuf,
     events: BufWriter<File>,
+    /// Those of the stages that run at the moment: there may be more stages than a process may have open files.
     logs: BTreeMap<String, File>,
 }
 
 impl<'a> Journal<'a> {
-    /// Begins a new run in the folder `runs`.
+    /// Begins a new run in the folder `runs`. Where nothing can be written there, the run goes on without a journal, and a
+    /// notice says so.
     ///
     /// # Errors
-    /// If its folder cannot be made.
+    /// If there is no name left for a run of this second.
     pub fn begin(runs: &Path, next: &'a dyn Sink) -> Result<Self> {
-        let (run, folder) = new_folder(runs)?;
-        let path = folder.join("events.jsonl");
-        let events =
-            File::create(&path).or_stage(|| format!("cannot create `{}`", path.display()))?;
-        let events = BufWriter::new(events);
+        let time = jiff::Timestamp::try_from(event::now())
+            .unwrap_or_default()
+            .strftime("%Y%m%d-%H%M%S")
+            .to_string();
+        let made = std::fs::create_dir_all(runs)
+            .or_stage(|| format!("cannot create `{}`", runs.display()));
+        let (run, files) = match made {
+            Ok(()) => new_folder(runs, &time)?,
+            Err(error) => (time, Err(error)),
+        };
         Ok(Self {
             run,
-            folder,
-            files: Mutex::new(Files {
-                events,
-                logs: BTreeMap::new(),
-            }),
+            files: files.and_then(Files::create).map(Mutex::new),
             next,
         })
     }
@@ -52,26 +56,56 @@ impl<'a> Journal<'a> {
     }
 
     fn write(&self, event: &Event) -> std::io::Result<()> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Event::Log { stage, text } = event {
-            if !files.logs.contains_key(stage) {
-                let path = self.folder.join(format!("{stage}.log"));
-                let file = OpenOptions::new().create(true).append(true).open(path)?;
-                files.logs.insert(stage.clone(), file);
-            }
-            return files
-                .logs
-                .get_mut(stage)
-                .map_or(Ok(()), |file| writeln!(file, "{text}"));
+        let Ok(files) = &self.files else {
+            return Ok(());
+        };
+        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.write(event)
+    }
+}
+
+impl Files {
+    /// The files of the run in `folder`.
+    fn create(folder: PathBuf) -> Result<Self> {
+        let path = folder.join(EVENTS);
+        let events =
+            File::create(&path).or_stage(|| format!("cannot create `{}`", path.display()))?;
+        // It tells `refire log` that the run is under way, and ends with this process however that ends. Elsewhere a lock
+        // would keep the file from being read.
+        if cfg!(unix) {
+            let _ = events.try_lock();
+        }
+        Ok(Self {
+            folder,
+            events: BufWriter::new(events),
+            logs: BTreeMap::new(),
+        })
+    }
+
+    fn write(&mut self, event: &Event) -> std::io::Result<()> {
+        match event {
+            Event::Log { stage, text } => return self.log(stage, text),
+            Event::StageFinished { stage, .. } => drop(self.logs.remove(stage)),
+            _ => {}
         }
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        files.events.write_all(&line)?;
+        self.events.write_all(&line)?;
         // That a stage is cached can wait for what happens next: nothing is lost with it.
         if is_cached(event) {
             return Ok(());
         }
-        files.events.flush()
+        self.events.flush()
+    }
+
+    fn log(&mut self, stage: &str, text: &str) -> std::io::Result<()> {
+        if !self.logs.contains_key(stage) {
+            let path = self.folder.join(format!("{stage}.log"));
+            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            self.logs.insert(stage.into(), file);
+        }
+        let file = self.logs.get_mut(stage);
+        file.map_or(Ok(()), |file| writeln!(file, "{text}"))
     }
 }
 
@@ -89,6 +123,12 @@ impl Sink for Journal<'_> {
             let _ = self.write(event);
         }
         self.next.send(event);
+        if let (Event::RunStarted { .. }, Err(error)) = (event, &self.files) {
+            self.next.send(&Event::Notice {
+                stage: None,
+                text: format!("this run leaves no journal and no logs: {error}"),
+            });
+        }
     }
 }
 
@@ -110,30 +150,28 @@ pub fn last_failures(runs: &Path) -> BTreeMap<String, String> {
     events(&latest).into_iter().filter_map(failure).collect()
 }
 
-/// A folder of its own for this run, even if another run starts at the same moment.
-fn new_folder(runs: &Path) -> Result<(String, PathBuf)> {
-    std::fs::create_dir_all(runs).or_stage(|| format!("cannot create `{}`", runs.display()))?;
-    let time = jiff::Timestamp::try_from(event::now())
-        .unwrap_or_default()
-        .strftime("%Y%m%d-%H%M%S")
-        .to_string();
-    for attempt in 0_u32.. {
-        let run = if attempt == 0 {
-            time.clone()
-        } else {
-            format!("{time}-{attempt}")
+/// A folder of its own for this run, even if another run starts at the same moment; its name, and the folder if it could
+/// be made.
+fn new_folder(runs: &Path, time: &str) -> Result<(String, Result<PathBuf>)> {
+    for attempt in 1..=u16::MAX {
+        // So many digits that names sort as runs do.
+        let run = match attempt {
+            1 => time.to_string(),
+            _ => format!("{time}-{attempt:05}"),
         };
         let folder = runs.join(&run);
         match std::fs::create_dir(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             made => {
-                return made
-                    .or_stage(|| format!("cannot create `{}`", folder.display()))
-                    .map(|()| (run, folder));
+                let made = made.or_stage(|| format!("cannot create `{}`", folder.display()));
+                return Ok((run, made.map(|()| folder)));
             }
         }
     }
-    unreachable!("four billion runs in one second")
+    Err(Error::stage(format!(
+        "`{}` has a run of every name of this second",
+        runs.display()
+    )))
 }
 
 #[cfg(test)]
@@ -159,6 +197,69 @@ mod tests {
         let second = Journal::begin(&runs, &nowhere).expect("writable");
         assert!(second.run() > first.run(), "runs sort by time");
         assert_eq!(last_failures(&runs), BTreeMap::new());
+    }
+
+    #[test]
+    fn runs_of_one_second_sort_in_their_order() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let names: Vec<String> = (0..12)
+            .map(|_| {
+                new_folder(folder.path(), "20260601-101112")
+                    .expect("names")
+                    .0
+            })
+            .collect();
+        assert!(names.is_sorted(), "{names:?}");
+        assert_eq!(names[1], "20260601-101112-00002");
+    }
+
+    #[test]
+    fn a_stage_that_has_ended_holds_no_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let nowhere = |_: &Event| {};
+        let journal = Journal::begin(folder.path(), &nowhere).expect("writable");
+        let say = |stage: &str, text: &str| {
+            journal.send(&Event::Log {
+                stage: stage.into(),
+                text: text.into(),
+            });
+        };
+        let open = || {
+            let files = journal.files.as_ref().expect("writable");
+            let files = files.lock().expect("not poisoned");
+            files.logs.len()
+        };
+        say("a", "one");
+        say("b", "one");
+        assert_eq!(open(), 2);
+        journal.send(&samples::finished("a", Outcome::Ran, 0.5, "", &[]));
+        assert_eq!(open(), 1);
+        // What comes late, or from a stage that runs again, goes to the same file.
+        say("a", "two");
+        let log = folder.path().join(journal.run()).join("a.log");
+        assert_eq!(std::fs::read_to_string(log).expect("written"), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_written_down_goes_on() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let runs = folder.path().join("runs");
+        File::create(&runs).expect("writable");
+        let seen = Mutex::new(Vec::new());
+        let next = |event: &Event| seen.lock().expect("not poisoned").push(event.clone());
+        let journal = Journal::begin(&runs, &next).expect("no bug");
+        for event in samples::run() {
+            journal.send(&event);
+        }
+        let seen = seen.lock().expect("not poisoned");
+        assert_eq!(seen.len(), samples::run().len() + 1);
+        let Event::Notice { stage: None, text } = &seen[1] else {
+            panic!("{:?}", seen[1]);
+        };
+        assert!(
+            text.contains("no journal and no logs: cannot create"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Earlier runs and other revisions: log, logs, metrics diff, params diff, why --against, gc, graph, plan.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::Project;
 
@@ -78,6 +79,79 @@ fn earlier_runs_and_what_a_stage_wrote_in_them() {
         .refire(&["logs", "greet", "--run", "yesterday"])
         .fails_with(2)
         .shows("there is no run `yesterday`");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_under_way_is_told_from_one_that_was_killed() {
+    let project = Project::with(
+        "[stage.wait]\nkind = \"command\"\nargv = [\"sleep\", \"120\"]\noutputs = { out = \"out\" }\n",
+    );
+    let mut running = Command::new(env!("CARGO_BIN_EXE_refire"))
+        .current_dir(project.path(""))
+        .arg("run")
+        .env_remove("REFIRE_CACHE_DIR")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let log = || project.refire(&["log"]).succeeds().stdout();
+    let end = Instant::now() + Duration::from_mins(1);
+    while !log().contains("running") {
+        assert!(Instant::now() < end, "{}", log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    project
+        .refire(&["log", "--json"])
+        .succeeds()
+        .prints("\"running\": true");
+    running.kill().expect("it runs");
+    running.wait().expect("it has ended");
+    assert!(log().contains("did not end"), "{}", log());
+    project
+        .refire(&["log", "--json"])
+        .succeeds()
+        .prints("\"running\": false");
+}
+
+#[test]
+fn a_run_whose_journal_cannot_be_written_goes_on() {
+    let project = project();
+    project.refire(&["run"]).succeeds();
+    std::fs::remove_dir_all(project.path(".refire/runs")).expect("it is there");
+    project.write(".refire/runs", "in the way");
+    let ran = project.refire(&["run"]).succeeds();
+    ran.shows("this run leaves no journal and no logs: cannot create")
+        .shows("0 ran, 2 cached");
+    // What has to run still runs.
+    project.edit("greeting = \"hello\"", "greeting = \"good day\"");
+    assert_eq!(project.outcomes(&[]), ["greet ran", "shout ran"]);
+    project.refire(&["log"]).succeeds().shows("no run is known");
+}
+
+#[cfg(unix)]
+#[test]
+fn more_stages_than_files_may_be_open_keep_their_logs() {
+    let mut pipeline = String::new();
+    for stage in 0..80 {
+        let text = format!(
+            "[stage.s{stage}]\nkind = \"command\"\nargv = [\"sh\", \"-c\", \"echo {stage}; touch out\"]\noutputs = {{ out = \"out\" }}\n"
+        );
+        pipeline.push_str(&text);
+    }
+    let project = Project::with(&pipeline);
+    let ran = Command::new("sh")
+        .args(["-c", "ulimit -n 64 && exec \"$0\" run"])
+        .arg(env!("CARGO_BIN_EXE_refire"))
+        .current_dir(project.path(""))
+        .env_remove("REFIRE_CACHE_DIR")
+        .output()
+        .expect("a shell");
+    assert!(ran.status.success(), "{ran:?}");
+    for stage in ["s0", "s70", "s79"] {
+        let log = project.refire(&["logs", stage]).succeeds().stdout();
+        assert_eq!(log, format!("{}\n", &stage[1..]));
+    }
 }
 
 #[test]
