@@ -6,7 +6,7 @@ use crate::config;
 use crate::report;
 use crate::run::Workspace;
 
-/// Show earlier runs, the latest first.
+/// Show earlier runs of the pipeline, the latest first.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The pipeline file

@@ -33,7 +33,6 @@ impl Args {
     pub(super) fn run(mut self) -> Outcome {
         let path = pipeline::take(&mut self.what)?;
         let project = Project::open(&path, &self.changes.overrides())?;
-        let failures = report::last_failures(project.workspace.runs());
         let single = !self.what.is_empty();
         let goal = Goal {
             stages: self.what,
@@ -41,9 +40,17 @@ impl Args {
             ..Goal::default()
         };
         let previews = project.preview(&goal, false)?;
+        let name = |preview: &Preview| project.plan.nodes[preview.index].name.as_str();
+        let fresh = |preview: &&Preview| matches!(preview.forecast, Forecast::Cached(_));
+        let others = previews.iter().filter(|preview| !fresh(preview)).map(name);
+        let failures = report::last_failures(
+            project.workspace.runs(),
+            &project.pipeline.name,
+            &others.collect::<Vec<_>>(),
+        );
         let rows: Vec<StatusRow> = previews
             .iter()
-            .map(|preview| row(&project.plan.nodes[preview.index].name, preview, &failures))
+            .map(|preview| row(name(preview), preview, &failures))
             .collect();
         if self.json {
             report::print_json(&rows);

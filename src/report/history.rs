@@ -1,6 +1,7 @@
 //! Earlier runs, read back from their journals.
 
 use std::fs::{File, TryLockError};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,6 +59,23 @@ fn order(folder: &Path) -> (String, u32) {
     }
 }
 
+/// The folders of the runs of `pipeline` in the folder `runs`, the latest first.
+pub(super) fn of_pipeline(runs: &Path, pipeline: &str) -> impl Iterator<Item = PathBuf> {
+    let was_of_it = move |folder: &PathBuf| {
+        let began = began(folder);
+        matches!(began, Some(Event::RunStarted { pipeline: name, .. }) if name == pipeline)
+    };
+    folders(runs).into_iter().filter(was_of_it)
+}
+
+/// The first event of a run.
+fn began(run: &Path) -> Option<Event> {
+    let mut line = String::new();
+    let file = File::open(run.join(EVENTS)).ok()?;
+    BufReader::new(file).read_line(&mut line).ok()?;
+    serde_json::from_str(&line).ok()
+}
+
 /// Whether a run that has not written its end is under way, or was killed.
 fn is_running(run: &Path) -> Option<bool> {
     if !cfg!(unix) {
@@ -77,11 +95,6 @@ pub(super) fn events(run: &Path) -> Vec<Event> {
     lines
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
-}
-
-/// The latest run in the folder `runs`.
-pub(super) fn latest(runs: &Path) -> Option<PathBuf> {
-    folders(runs).into_iter().next()
 }
 
 /// The folders of the runs that began in the last `time`, and of those before; the latest run is never an old one.
@@ -210,14 +223,14 @@ pub fn runs(rows: &[RunRow]) -> String {
     table.render()
 }
 
-/// The log of `stage` in `run`, or in the latest run in the folder `runs` in which it wrote one.
+/// The log of `stage` in `run`, or in the latest run of `pipeline` in the folder `runs` in which it wrote one. None if it
+/// wrote none.
 ///
 /// # Errors
-/// If there is none.
-pub fn log(runs: &Path, run: Option<&str>, stage: &str) -> Result<String> {
-    let name = format!("{stage}.log");
+/// A run that is not there, a log that cannot be read.
+pub fn log(runs: &Path, pipeline: &str, run: Option<&str>, stage: &str) -> Result<Option<String>> {
     let folders = match run {
-        None => folders(runs),
+        None => of_pipeline(runs, pipeline).collect(),
         Some(run) => {
             let names: Vec<String> = folders(runs)
                 .iter()
@@ -231,18 +244,14 @@ pub fn log(runs: &Path, run: Option<&str>, stage: &str) -> Result<String> {
             vec![runs.join(run)]
         }
     };
-    match folders
-        .iter()
-        .map(|folder| folder.join(&name))
-        .find(|path| path.exists())
-    {
-        Some(path) => std::fs::read(&path)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .or_stage(|| format!("cannot read `{}`", path.display())),
-        None => Err(Error::usage(format!("stage `{stage}` has written no log"))
-            .note("a stage that is cached writes none")
-            .help("`refire log` lists the runs that are still known")),
-    }
+    let name = format!("{stage}.log");
+    let mut paths = folders.iter().map(|folder| folder.join(&name));
+    let Some(path) = paths.find(|path| path.exists()) else {
+        return Ok(None);
+    };
+    std::fs::read(&path)
+        .map(|bytes| Some(String::from_utf8_lossy(&bytes).into_owned()))
+        .or_stage(|| format!("cannot read `{}`", path.display()))
 }
 
 #[cfg(test)]
@@ -279,9 +288,16 @@ mod tests {
             assert!(runs(&rows).contains("did not end"), "{}", runs(&rows));
         }
 
-        let log = log(folder.path(), None, "audit").expect("it was written");
-        assert!(log.starts_with("Traceback"), "{log}");
-        let error = super::log(folder.path(), Some("2020"), "audit").expect_err("no such run");
+        let log = |pipeline, run| log(folder.path(), pipeline, run, "audit");
+        let text = log("sentiment", None).expect("readable");
+        assert!(text.is_some_and(|text| text.starts_with("Traceback")));
+        assert_eq!(log("another", None).expect("readable"), None);
+        let named = log("another", Some(whole.run())).expect("readable");
+        assert!(
+            named.is_some(),
+            "a run that is named need not be the pipeline's"
+        );
+        let error = log("sentiment", Some("2020")).expect_err("no such run");
         assert!(error.message().contains("no run `2020`"));
 
         let (recent, old) = runs_since(folder.path(), Duration::ZERO);

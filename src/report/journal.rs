@@ -1,14 +1,17 @@
 //! Events → `runs/ID/events.jsonl` and a log file a stage, on their way to whatever shows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::history::{EVENTS, events, latest};
+use super::history::{EVENTS, events, of_pipeline};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Outcome, Sink};
+
+/// How many runs of a pipeline are read to find out how its stages ended.
+const FAR_BACK: usize = 100;
 
 /// Writes a run down and passes its events on. A disk that is full or cannot be written costs the journal, not the run.
 pub struct Journal<'a> {
@@ -132,22 +135,32 @@ impl Sink for Journal<'_> {
     }
 }
 
-/// The stages that failed in the latest of the runs in the folder `runs`, and why. None if there was no run.
+/// Those of `stages` that failed when they last ran in `pipeline`, and why, from the runs in the folder `runs`. What was
+/// skipped or stopped says nothing about a stage.
 #[must_use]
-pub fn last_failures(runs: &Path) -> BTreeMap<String, String> {
-    let Some(latest) = latest(runs) else {
-        return BTreeMap::new();
-    };
-    let failure = |event| match event {
-        Event::StageFinished {
-            stage,
-            outcome: Outcome::Failed,
-            reason,
-            ..
-        } => Some((stage, reason)),
-        _ => None,
-    };
-    events(&latest).into_iter().filter_map(failure).collect()
+pub fn last_failures(runs: &Path, pipeline: &str, stages: &[&str]) -> BTreeMap<String, String> {
+    let mut open: BTreeSet<&str> = stages.iter().copied().collect();
+    let mut failures = BTreeMap::new();
+    for run in of_pipeline(runs, pipeline).take(FAR_BACK) {
+        if open.is_empty() {
+            break;
+        }
+        for event in events(&run).into_iter().rev() {
+            let Event::StageFinished {
+                stage,
+                outcome: outcome @ (Outcome::Ran | Outcome::Cached | Outcome::Failed),
+                reason,
+                ..
+            } = event
+            else {
+                continue;
+            };
+            if open.remove(stage.as_str()) && outcome == Outcome::Failed {
+                failures.insert(stage, reason);
+            }
+        }
+    }
+    failures
 }
 
 /// A folder of its own for this run, even if another run starts at the same moment; its name, and the folder if it could
@@ -183,20 +196,39 @@ mod tests {
     fn the_failures_of_the_latest_run_are_remembered() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runs = folder.path().join("runs");
-        assert_eq!(last_failures(&runs), BTreeMap::new());
+        let stages = ["tune", "audit", "publish"];
+        let failures = || last_failures(&runs, "sentiment", &stages);
+        assert_eq!(failures(), BTreeMap::new());
 
         let nowhere = |_: &Event| {};
         let first = Journal::begin(&runs, &nowhere).expect("writable");
         for event in samples::run() {
             first.send(&event);
         }
-        let failures = last_failures(&runs);
-        assert_eq!(failures.len(), 1);
-        assert_eq!(failures["audit"], "`python` ended with status 1");
+        let failed = BTreeMap::from([("audit".into(), "`python` ended with status 1".into())]);
+        assert_eq!(failures(), failed);
 
-        let second = Journal::begin(&runs, &nowhere).expect("writable");
-        assert!(second.run() > first.run(), "runs sort by time");
-        assert_eq!(last_failures(&runs), BTreeMap::new());
+        // Neither a run of other stages, nor one that stopped, nor another pipeline's tells anything new.
+        let run = |pipeline: &str, outcome| {
+            let journal = Journal::begin(&runs, &nowhere).expect("writable");
+            journal.send(&Event::RunStarted {
+                pipeline: pipeline.into(),
+                run: journal.run().into(),
+                stages: vec!["audit".into()],
+            });
+            journal.send(&samples::finished("audit", outcome, 0.5, "no", &[]));
+            journal.run().to_string()
+        };
+        run("sentiment", Outcome::Cancelled);
+        run("another", Outcome::Ran);
+        assert_eq!(failures(), failed);
+        assert_eq!(
+            last_failures(&runs, "sentiment", &["tune"]),
+            BTreeMap::new()
+        );
+        let last = run("sentiment", Outcome::Ran);
+        assert_eq!(failures(), BTreeMap::new());
+        assert!(last.as_str() > first.run(), "runs sort by time");
     }
 
     #[test]

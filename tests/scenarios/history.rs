@@ -79,6 +79,87 @@ fn earlier_runs_and_what_a_stage_wrote_in_them() {
         .refire(&["logs", "greet", "--run", "yesterday"])
         .fails_with(2)
         .shows("there is no run `yesterday`");
+    project
+        .refire(&["logs", "greets"])
+        .fails_with(2)
+        .shows("the pipeline has no stage `greets`")
+        .shows("did you mean `greet`?");
+    // A stage that is gone from the file is not gone from its runs.
+    project.edit("[stage.shout]", "[stage.cry]");
+    project.edit("greet]", "say]");
+    project.edit("greet = \"greet\"", "greet = \"say\"");
+    let text = project.refire(&["logs", "greet"]).succeeds().stdout();
+    assert_eq!(text, "world\n");
+}
+
+/// Two pipelines of one project, with a stage of the same name in each.
+fn two_pipelines() -> Project {
+    let project = Project::new();
+    for name in ["a", "b"] {
+        let pipeline = format!(
+            "[params]\nend = 0\n[stage.say]\nkind = \"command\"\nargv = [\"sh\", \"-c\", \"echo {name}; touch out; exit ${{params.end}}\"]\noutputs = {{ out = \"out\" }}\n[stage.other]\nkind = \"command\"\nargv = [\"touch\", \"out\"]\noutputs = {{ out = \"out\" }}\n"
+        );
+        project.write(&format!("pipelines/{name}.toml"), pipeline);
+    }
+    project
+}
+
+#[test]
+fn logs_are_those_of_the_pipeline() {
+    let project = two_pipelines();
+    let (a, b) = ("pipelines/a.toml", "pipelines/b.toml");
+    project.refire(&["run", a]).succeeds();
+    project
+        .refire(&["logs", b, "say"])
+        .fails_with(2)
+        .shows("stage `say` has written no log");
+    project.refire(&["run", b]).succeeds();
+    let log = |pipeline| project.refire(&["logs", pipeline, "say"]).succeeds();
+    assert_eq!(
+        (log(a).stdout(), log(b).stdout()),
+        ("a\n".into(), "b\n".into())
+    );
+    let runs = project.refire(&["log", a, "--json"]).succeeds().stdout();
+    let runs: Vec<serde_json::Value> = serde_json::from_str(&runs).expect("JSON");
+    assert_eq!(runs.len(), 1);
+    let all = project.refire(&["log", a, "--all", "--json"]).succeeds();
+    let all: Vec<serde_json::Value> = serde_json::from_str(&all.stdout()).expect("JSON");
+    assert_eq!(all.len(), 2);
+    // A run that is named is that run.
+    let run = runs[0]["run"].as_str().expect("a name");
+    let named = project.refire(&["logs", b, "say", "--run", run]);
+    assert_eq!(named.succeeds().stdout(), "a\n");
+}
+
+#[test]
+fn a_failure_is_remembered_until_the_stage_ends_otherwise() {
+    let project = two_pipelines();
+    let (a, b) = ("pipelines/a.toml", "pipelines/b.toml");
+    let fails = project.read(a).replace("end = 0", "end = 3");
+    project.write(a, &fails);
+    project.refire(&["run", a, "say"]).fails_with(1);
+    let failed = "say    failed";
+    project.refire(&["status", a]).succeeds().prints(failed);
+    // Neither another pipeline's run nor one of other stages says anything about it.
+    project.refire(&["run", b]).succeeds();
+    project.refire(&["run", a, "other"]).succeeds();
+    project.refire(&["status", a]).succeeds().prints(failed);
+    project
+        .refire(&["status", b])
+        .succeeds()
+        .prints("say    fresh");
+    project.write(a, fails.replace("end = 3", "end = 0"));
+    project.refire(&["run", a]).succeeds();
+    project
+        .refire(&["status", a])
+        .succeeds()
+        .prints("say    fresh");
+    // A change makes it stale, and the failure before is forgotten.
+    project.write(a, fails.replace("echo a", "echo aa"));
+    project
+        .refire(&["status", a])
+        .succeeds()
+        .prints("say    stale");
 }
 
 #[cfg(unix)]

@@ -91,6 +91,7 @@ fn one_instance_is_meant_where_one_stage_is() {
     let several = "name one of them: tune@lr=0.001,depth=0, tune@lr=0.001,depth=2, ";
     for arguments in [
         &["why", "tune"][..],
+        &["logs", "tune"],
         &["get", "tune.rate", "out"],
         &["export", "tune", "out"],
     ] {
