@@ -21,16 +21,20 @@ pub enum Version {
     Now,
 }
 
-/// Stage → name of each metric → its figure, from the lock of the pipeline at `path`.
+/// Stage → name of each metric → its figure, from the lock of the pipeline at `path`. Nothing if there is none now.
 ///
 /// # Errors
-/// An unknown revision, a file that is no lock.
+/// An unknown revision, one without a lock, a file that is no lock.
 pub fn metrics(
     path: &Path,
     overrides: &Overrides,
     version: &Version,
 ) -> Result<BTreeMap<String, Named<f64>>> {
-    let stages = lock(path, overrides, version)?.unwrap_or_default().stages;
+    let lock = match version {
+        Version::Now => Lock::read(&Lock::path(path, overrides))?.unwrap_or_default(),
+        Version::At(revision) => lock(path, overrides, revision)?,
+    };
+    let stages = lock.stages;
     let stages = stages
         .into_iter()
         .map(|(stage, entry)| (stage, entry.metrics));
@@ -38,23 +42,21 @@ pub fn metrics(
 }
 
 /// Name of each param → its value as TOML, with the profile and the settings of the command line applied; tables inside
-/// tables have dotted names. Nothing if there was no file.
+/// tables have dotted names.
 ///
 /// # Errors
-/// An unknown revision, a pipeline file that was wrong.
+/// An unknown revision, a pipeline file that was not there or was wrong.
 pub fn params(
     path: &Path,
     overrides: &Overrides,
     version: &Version,
 ) -> Result<BTreeMap<String, String>> {
     let pipeline = match version {
-        Version::Now => Some(config::load(path, overrides)?),
+        Version::Now => config::load(path, overrides)?,
         Version::At(revision) => pipeline(path, overrides, revision)?,
     };
     let mut params = BTreeMap::new();
-    if let Some(pipeline) = pipeline {
-        flatten("", &pipeline.params, &mut params);
-    }
+    flatten("", &pipeline.params, &mut params);
     Ok(params)
 }
 
@@ -70,20 +72,15 @@ fn flatten(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {
     }
 }
 
-fn lock(path: &Path, overrides: &Overrides, version: &Version) -> Result<Option<Lock>> {
+fn lock(path: &Path, overrides: &Overrides, revision: &str) -> Result<Lock> {
     let path = Lock::path(path, overrides);
-    match version {
-        Version::Now => Lock::read(&path),
-        Version::At(revision) => git::text_at(&path, revision)?
-            .map(|text| Lock::parse(&named(&path, revision, text), &path))
-            .transpose(),
-    }
+    let text = git::text_at(&path, revision)?;
+    Lock::parse(&named(&path, revision, text), &path)
 }
 
-fn pipeline(path: &Path, overrides: &Overrides, revision: &str) -> Result<Option<Pipeline>> {
-    git::text_at(path, revision)?
-        .map(|text| config::parse(&named(path, revision, text), overrides))
-        .transpose()
+fn pipeline(path: &Path, overrides: &Overrides, revision: &str) -> Result<Pipeline> {
+    let text = git::text_at(path, revision)?;
+    config::parse(&named(path, revision, text), overrides)
 }
 
 /// A file of another revision: errors name both, relative paths still mean what they mean now.
@@ -116,13 +113,13 @@ impl Project {
         revision: &str,
     ) -> Result<Comparison> {
         let index = self.plan.find(stage)?;
-        let version = Version::At(revision.into());
-        let entry = lock(&self.path, overrides, &version)?
-            .and_then(|mut lock| lock.stages.remove(stage))
-            .ok_or_else(|| {
-                Error::usage(format!("the lock at {revision} does not hold stage `{stage}`"))
-                    .help("compare with a revision at which the pipeline had been run and its lock committed")
-            })?;
+        let mut lock = lock(&self.path, overrides, revision)?;
+        let entry = lock.stages.remove(stage).ok_or_else(|| {
+            Error::usage(format!(
+                "the lock at {revision} does not hold stage `{stage}`"
+            ))
+            .help("compare with a revision at which the stage had been run and the lock committed")
+        })?;
         let recorded = self.store.record(&entry.key)?;
         let old = match &recorded {
             Some(record) => Fingerprint::from_explanation(&record.explanation),
@@ -181,7 +178,7 @@ impl Project {
             ))
             .help("the file and its lock must have been committed together")
         };
-        let mut pipeline = pipeline(&self.path, overrides, revision)?.ok_or_else(gone)?;
+        let mut pipeline = pipeline(&self.path, overrides, revision)?;
         pipeline.stages.retain(|table| table.name == stage);
         let table = pipeline.stages.first().ok_or_else(gone)?;
         let node = Plan::alone(table, pipeline.seed)?;

@@ -308,6 +308,75 @@ fn metrics_of_two_locks() {
 }
 
 #[test]
+fn what_git_does_not_know_is_told_apart() {
+    let project = project();
+    let diff = ["metrics", "diff"];
+    project
+        .refire(&diff)
+        .fails_with(2)
+        .shows("`refire.lock` is in no git repository")
+        .shows("git init");
+    git(&project, &["init", "--quiet"]);
+    project
+        .refire(&diff)
+        .fails_with(2)
+        .shows("git knows no revision `HEAD`")
+        .shows("nothing is committed yet");
+    commit(&project);
+    project
+        .refire(&diff)
+        .fails_with(2)
+        .shows("`refire.lock` was not there at HEAD")
+        .shows("git log -- refire.lock");
+    project
+        .refire(&["why", "greet", "--against", "HEAD"])
+        .fails_with(2)
+        .shows("`refire.lock` was not there at HEAD");
+    project
+        .refire(&["why", "greet", "--against", "nowhere"])
+        .fails_with(2)
+        .shows("git knows no revision `nowhere`");
+    project.write("later.toml", TWO);
+    project
+        .refire(&["params", "diff", "later.toml"])
+        .fails_with(2)
+        .shows("`later.toml` was not there at HEAD");
+}
+
+#[test]
+fn a_pipeline_in_a_folder_or_behind_a_link_has_its_history() {
+    let project = Project::new();
+    project.write("deep/er/p.toml", TWO);
+    project.write("deep/er/who.txt", "world\n");
+    git(&project, &["init", "--quiet"]);
+    project.refire(&["run", "deep/er/p.toml"]).succeeds();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("deep/er/p.toml", project.path("link.toml")).expect("writable");
+    commit(&project);
+    let good = TWO.replace("greeting = \"hello\"", "greeting = \"good day\"");
+    project.write("deep/er/p.toml", &good);
+    project
+        .refire(&["why", "deep/er/p.toml", "greet", "--against", "HEAD"])
+        .succeeds()
+        .prints("echo hello > out.txt")
+        .prints("echo good day > out.txt");
+    if cfg!(unix) {
+        project
+            .refire(&["params", "diff", "link.toml"])
+            .succeeds()
+            .prints("\"hello\"")
+            .prints("\"good day\"");
+        // A file that was a link at that revision.
+        std::fs::remove_file(project.path("link.toml")).expect("it is there");
+        project.write("link.toml", &good);
+        project
+            .refire(&["params", "diff", "link.toml"])
+            .succeeds()
+            .prints("\"hello\"");
+    }
+}
+
+#[test]
 fn what_no_lock_and_no_recent_run_needs_is_dropped() {
     let project = project();
     project.refire(&["run"]).succeeds();
