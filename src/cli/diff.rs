@@ -10,7 +10,7 @@ use crate::run::Version;
 /// Compare two revisions.
 ///
 /// Without REV, the last commit is compared with the files as they are now; with one, that revision with the files as
-/// they are now. A pipeline file may stand before them.
+/// they are now. A pipeline file may stand before them, or before `diff`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The pipeline file, if the first one ends in .toml, then what git knows as a revision: a commit, a branch, a tag
@@ -26,6 +26,25 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// Puts what stands before the word `diff` in front.
+    ///
+    /// # Errors
+    /// If a word stands there that is no pipeline file.
+    pub(super) fn after(
+        mut self,
+        pipeline: Option<String>,
+        changes: Changes,
+        json: bool,
+    ) -> Result<Self> {
+        if let Some(named) = pipeline {
+            pipeline::only(Some(named.clone()))?;
+            self.what.insert(0, named);
+        }
+        self.changes = changes.then(self.changes);
+        self.json |= json;
+        Ok(self)
+    }
+
     /// The pipeline file, the old and the new state.
     pub(super) fn resolve(&self) -> Result<(PathBuf, Version, Version)> {
         let mut what = self.what.clone();

@@ -80,6 +80,13 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// These changes with `later` ones over them.
+    pub(super) fn then(mut self, later: Self) -> Self {
+        self.profile = later.profile.or(self.profile);
+        self.set.extend(later.set);
+        self
+    }
+
     pub(super) fn overrides(self) -> Overrides {
         Overrides {
             profile: self.profile,

@@ -9,7 +9,6 @@ use crate::run::{self, Version};
 
 /// Show the params that the stages see, with the profile and the settings of the command line applied.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -34,6 +33,7 @@ enum Verb {
 impl Args {
     pub(super) fn run(self) -> Outcome {
         if let Some(Verb::Diff(diff)) = self.verb {
+            let diff = diff.after(self.pipeline, self.changes, self.json)?;
             return show_changes(diff);
         }
         let path = pipeline::only(self.pipeline)?;

@@ -283,16 +283,18 @@ fn params_and_reasons_against_a_revision() {
         .shows("git knows no revision `no-such-branch`");
 }
 
+/// A lock in which stage `test` has this accuracy.
+fn lock(accuracy: &str) -> String {
+    let digest = "0e2f9b94b5a8e866c40c0346af0a54a3bd945bb91b28eb89aa60b00ae95bb92f";
+    format!(
+        "version = 1\n\n[stage.test]\nrecipe = \"{digest}\"\nkey = \"{digest}\"\n\n[stage.test.metrics]\naccuracy = {accuracy}\nloss = 0.5\n"
+    )
+}
+
 #[test]
 fn metrics_of_two_locks() {
     let project = project();
     git(&project, &["init", "--quiet"]);
-    let lock = |accuracy: &str| {
-        let digest = "0e2f9b94b5a8e866c40c0346af0a54a3bd945bb91b28eb89aa60b00ae95bb92f";
-        format!(
-            "version = 1\n\n[stage.test]\nrecipe = \"{digest}\"\nkey = \"{digest}\"\n\n[stage.test.metrics]\naccuracy = {accuracy}\nloss = 0.5\n"
-        )
-    };
     project.write("refire.lock", lock("0.75"));
     commit(&project);
     project
@@ -305,6 +307,60 @@ fn metrics_of_two_locks() {
     stage  metric       old     new   change
     test   accuracy  0.7500  0.7625  +0.0125
     ");
+    commit(&project);
+    project.write("refire.lock", lock("0.5"));
+    let between = ["metrics", "diff", "HEAD~1", "HEAD"];
+    assert_eq!(project.refire(&between).succeeds().stdout(), text);
+    let json = project
+        .refire(&["metrics", "refire.toml", "--json", "diff", "HEAD~1", "HEAD"])
+        .succeeds()
+        .stdout();
+    let rows: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        (&rows[0]["old"], &rows[0]["new"]),
+        (&0.75.into(), &0.7625.into())
+    );
+}
+
+#[test]
+fn the_pipeline_of_a_diff_stands_before_or_behind_the_word() {
+    let project = project();
+    git(&project, &["init", "--quiet"]);
+    project.write("refire.lock", lock("0.75"));
+    project.write("other.toml", "[params]\nx = 1\n[profile.p.params]\nx = 2\n[stage.a]\nkind = \"command\"\nargv = [\"true\"]\noutputs = { a = \"a\" }\n");
+    project.write("other.lock", lock("0.25"));
+    commit(&project);
+    project.write("other.lock", lock("0.5"));
+    project.write(
+        "other.toml",
+        project.read("other.toml").replace("x = 1", "x = 3"),
+    );
+    for arguments in [
+        ["metrics", "diff", "other.toml"],
+        ["metrics", "other.toml", "diff"],
+    ] {
+        project
+            .refire(&arguments)
+            .succeeds()
+            .prints("0.2500  0.5000");
+    }
+    project
+        .refire(&["params", "other.toml", "diff"])
+        .succeeds()
+        .prints("x      1    3");
+    // What stands before the word holds for the comparison: under this profile nothing differs.
+    project
+        .refire(&["params", "other.toml", "--profile", "p", "diff"])
+        .succeeds()
+        .shows("no param differs");
+    project
+        .refire(&["metrics", "other", "diff"])
+        .fails_with(2)
+        .shows("did you mean `other.toml`?");
+    project
+        .refire(&["metrics", "something", "diff"])
+        .fails_with(2)
+        .shows("`something` is not a pipeline file");
 }
 
 #[test]
@@ -338,7 +394,7 @@ fn what_git_does_not_know_is_told_apart() {
         .shows("git knows no revision `nowhere`");
     project.write("later.toml", TWO);
     project
-        .refire(&["params", "diff", "later.toml"])
+        .refire(&["params", "later.toml", "diff"])
         .fails_with(2)
         .shows("`later.toml` was not there at HEAD");
 }
@@ -362,7 +418,7 @@ fn a_pipeline_in_a_folder_or_behind_a_link_has_its_history() {
         .prints("echo good day > out.txt");
     if cfg!(unix) {
         project
-            .refire(&["params", "diff", "link.toml"])
+            .refire(&["params", "link.toml", "diff"])
             .succeeds()
             .prints("\"hello\"")
             .prints("\"good day\"");
@@ -370,7 +426,7 @@ fn a_pipeline_in_a_folder_or_behind_a_link_has_its_history() {
         std::fs::remove_file(project.path("link.toml")).expect("it is there");
         project.write("link.toml", &good);
         project
-            .refire(&["params", "diff", "link.toml"])
+            .refire(&["params", "link.toml", "diff"])
             .succeeds()
             .prints("\"hello\"");
     }
