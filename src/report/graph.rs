@@ -130,7 +130,7 @@ pub fn mermaid(nodes: &[GraphNode]) -> String {
             text,
             "  s{index}[\"{}<br/><i>{}</i>\"]",
             quoted(&node.name),
-            node.kind
+            quoted(&node.kind)
         );
     }
     for (index, node) in nodes.iter().enumerate() {
@@ -154,7 +154,7 @@ pub fn dot(pipeline: &str, nodes: &[GraphNode]) -> String {
             text,
             "  s{index} [label=\"{}\\n{}\"];",
             escaped(&node.name),
-            node.kind
+            escaped(&node.kind)
         );
     }
     for (index, node) in nodes.iter().enumerate() {
@@ -166,9 +166,19 @@ pub fn dot(pipeline: &str, nodes: &[GraphNode]) -> String {
     text
 }
 
-/// Mermaid has no escape for quotes but entities.
+/// A text inside quotes. Mermaid reads HTML and Markdown there, and knows no escape but entities with a `#`.
 fn quoted(text: &str) -> String {
-    text.replace('"', "#quot;")
+    let mut quoted = String::new();
+    for letter in text.chars() {
+        match letter {
+            '"' | '#' | '&' | '<' | '>' | '`' | '*' | '\\' => {
+                let _ = write!(quoted, "#{};", u32::from(letter));
+            }
+            _ if letter.is_control() => quoted.push(' '),
+            _ => quoted.push(letter),
+        }
+    }
+    quoted
 }
 
 #[cfg(test)]
@@ -212,6 +222,19 @@ mod tests {
         ●─│─╯  test     evaluate
           ●    plot     command
         ");
+    }
+
+    #[test]
+    fn what_mermaid_would_read_as_its_own_is_written_as_entities() {
+        let mut nodes = sentiment()[1..3].to_vec();
+        nodes[1].inputs = vec![("a \"b\" <c>`#d;`\n&amp;".into(), 0)];
+        let drawn = mermaid(&nodes);
+        let label = "a #34;b#34; #60;c#62;#96;#35;d;#96; #38;amp;";
+        let line = format!("  s0 -->|\"{label}\"| s1");
+        assert_eq!(drawn.lines().last(), Some(line.as_str()));
+        // A name of an instance stays as it is.
+        let name = "tune@lr=1e-4,text=a%2Cb~0f3c";
+        assert_eq!(quoted(name), name);
     }
 
     #[test]
