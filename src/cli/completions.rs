@@ -8,6 +8,10 @@ use crate::report;
 /// Print completions for a shell.
 ///
 /// For bash: `refire completions bash > ~/.local/share/bash-completion/completions/refire`
+///
+/// For zsh: `refire completions zsh > ~/.zfunc/_refire`, with `fpath+=(~/.zfunc)` before `compinit` in ~/.zshrc
+///
+/// For fish: `refire completions fish > ~/.config/fish/completions/refire.fish`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The shell.

@@ -7,7 +7,9 @@ use super::{Outcome, diff, pipeline};
 use crate::report::{self, MetricChange, MetricsRow};
 use crate::run::{self, Project};
 
-/// Show the metrics that the lock holds: those of the last complete run.
+/// Show the metrics that the lock holds: of each stage those of its last result.
+///
+/// A run of some stages writes down theirs, and so does one that a gate fails; one with `-S` or `--locked` writes nothing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

@@ -13,7 +13,8 @@ use crate::run::Project;
 /// Show how each stage stands: fresh, stale, missing or failed.
 ///
 /// `fresh` means that its result is in the cache; `stale` that it would run, or may, because something changed;
-/// `missing` that no result is known here; `failed` that it failed in the last run.
+/// `missing` that no result is known here, or that it is damaged or gone from the cache; `failed` that it failed when it
+/// last ran.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The pipeline file, if the first one ends in .toml, then stages by name or glob, where a stage with a matrix means all its instances;
