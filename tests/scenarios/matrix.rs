@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::support::Project;
+use crate::tiny;
 
 /// Four instances less one, and a fifth; a stage that takes one of them, and one that takes all.
 const SWEEP: &str = r#"
@@ -221,4 +222,62 @@ fn a_matrix_that_cannot_be_meant_is_shown_at_its_place() {
        |
        = note: stages: tune@lr=0.001,depth=0, tune@lr=0.001,depth=2, tune@lr=3e-4,depth=2, tune@lr=1.0,depth=9, one, all
     "#);
+}
+
+/// The example in the README that follows the heading, as a file: its tables in place of the tiny pipeline's last ones.
+fn readme_example() -> Project {
+    let readme = include_str!("../../README.md");
+    let (_, text) = readme
+        .split_once("\n### A matrix")
+        .expect("there is such a heading");
+    let (_, rest) = text.split_once("```toml\n").expect("an example");
+    let example = rest.split("```").next().expect("the example ends");
+    let example = example
+        .replace("[\"negative\", \"positive\"]", "[\"bad\", \"good\"]")
+        .replace("epochs = 30", "epochs = 3");
+    let (before, _) = tiny::PIPELINE
+        .split_once("[stage.tune]")
+        .expect("it is tuned");
+    let project = tiny::project();
+    project.write("refire.toml", format!("{before}{example}"));
+    project.write(
+        "best.py",
+        "import os\nprint(sorted(os.listdir('scores')))\n",
+    );
+    project
+}
+
+#[test]
+fn the_example_in_the_readme_does_what_it_says() {
+    let project = readme_example();
+    let named = [
+        "lr=1e-3,epochs=2",
+        "lr=1e-3,epochs=10",
+        "lr=3e-4,epochs=10",
+        "lr=1e-4,epochs=3",
+    ];
+    let planned = planned(&project, "best");
+    for instance in named {
+        for stage in ["tune", "test"] {
+            let name = format!("{stage}@{instance}");
+            assert!(planned.contains(&name), "{name} is not in {planned:?}");
+        }
+    }
+    assert_eq!(planned.len(), 4 + 2 * named.len() + 2, "{planned:?}");
+    project.refire(&["run", "tune@lr=1e-3,epochs=2"]).succeeds();
+    project.edit(
+        "argv = [\"python3\", \"best.py\"]",
+        "argv = [\"sh\", \"-c\", \"cat scores/lr=1e-3,epochs=2/metrics.json > best.json; ls scores\"]",
+    );
+    project.refire(&["run"]).succeeds();
+    let log = project.refire(&["logs", "best"]).succeeds().stdout();
+    let mut listed: Vec<&str> = log.lines().collect();
+    listed.sort_unstable();
+    let mut expected = named;
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+    project
+        .refire(&["get", "tune@lr=3e-4,epochs=10", "best-model"])
+        .succeeds();
+    assert!(project.path("best-model/config.json").is_file());
 }
