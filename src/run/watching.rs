@@ -6,20 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Project, Request, run};
+use super::{Project, Request, Workspace, run};
 use crate::config::Overrides;
 use crate::error::{Error, Kind, Result};
 use crate::event::Sink;
 use crate::exec::{Runner, Summary, Wish};
+use crate::lock::Lock;
 use crate::plan::Goal;
 use crate::store::Digest;
-use crate::watch::Watcher;
-
-/// Names of our own files: the workspace, files on their way, locks. No stage reads them.
-const OURS: &[&str] = &[".refire", ".git", "*.lock"];
+use crate::watch::{Paths, Watcher};
 
 /// How often is looked for changes while a run goes on.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How often the pipeline is read again because of what was not watched when it was read.
+const ROUNDS: usize = 3;
 
 /// What to do about a change while a run goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub trait Audience {
     /// A run could not begin.
     fn refused(&self, error: &Error);
 
-    /// So many files and folders are watched; `told` says whether the system tells of changes.
+    /// It waits. So many files and folders are watched; `told` says whether the system tells of all changes.
     fn waiting(&self, paths: usize, told: bool);
 }
 
@@ -74,7 +75,7 @@ pub fn watch(
     let mut look = Look::new(watch);
     let mut done: Option<State> = None;
     let mut refused = None;
-    let mut waiting = false;
+    let mut announced = None;
     loop {
         match look.again() {
             Ok((mut project, state)) => {
@@ -86,7 +87,7 @@ pub fn watch(
                     }
                     // What changed meanwhile is found by looking again.
                     done = Some(state);
-                    waiting = false;
+                    announced = None;
                     continue;
                 }
             }
@@ -95,16 +96,19 @@ pub fn watch(
                 if refused.as_ref() != Some(&text) {
                     audience.refused(&error);
                     refused = Some(text);
+                    announced = None;
                 }
                 // Once it is mended, it runs even if it became what it was.
                 done = None;
             }
         }
-        if !waiting {
-            audience.waiting(look.paths.len(), look.watcher.is_told());
-            waiting = true;
+        let watcher = &look.watcher;
+        if announced != Some(watcher.is_told()) {
+            announced = Some(watcher.is_told());
+            audience.waiting(watcher.paths().count(), watcher.is_told());
         }
-        if !look.watcher.wait(stop) {
+        // While the pipeline is refused, not all that it reads may be known.
+        if !watcher.wait(stop, refused.is_some()) {
             return Ok(());
         }
     }
@@ -161,42 +165,62 @@ struct State {
 struct Look<'a> {
     watch: &'a Watch<'a>,
     watcher: Watcher,
-    paths: BTreeSet<PathBuf>,
 }
 
 impl<'a> Look<'a> {
     fn new(watch: &'a Watch<'a>) -> Self {
-        let mut look = Self {
-            watch,
-            watcher: Watcher::new(watch.poll, OURS),
-            paths: BTreeSet::from([absolute(watch.path)]),
-        };
-        look.watcher.watch(&look.paths);
-        look
+        let path = absolute(watch.path);
+        let mut ours = vec![absolute(&Lock::path(watch.path, watch.overrides))];
+        let mut folder = path.parent().unwrap_or(&path).to_path_buf();
+        if let Ok(workspace) = Workspace::find(watch.path) {
+            ours.push(workspace.runs().parent().unwrap_or(workspace.runs()).into());
+            ours.push(workspace.cache().into());
+            folder = workspace.project().into();
+        }
+        let mut watcher = Watcher::new(watch.poll, &folder, &ours);
+        watcher.watch(Paths {
+            read: BTreeSet::from([path]),
+            searched: BTreeSet::new(),
+        });
+        Self { watch, watcher }
     }
 
     /// Reads the pipeline and digests all that it reads. What is read is watched first, so that no change falls between.
     fn again(&mut self) -> Result<(Project, State)> {
-        // Folders that came back are watched anew, also where the file is wrong at the moment.
-        self.watcher.watch(&self.paths);
-        let project = Project::open(self.watch.path, self.watch.overrides)?;
-        let mut paths = project.reads();
-        paths.insert(absolute(self.watch.path));
-        self.watcher.watch(&paths);
-        self.paths = paths;
+        self.watcher.catch_up();
+        let found = self.read();
+        self.watcher.rest();
+        found
+    }
+
+    fn read(&mut self) -> Result<(Project, State)> {
+        let open = || Project::open(self.watch.path, self.watch.overrides);
+        let mut project = open()?;
+        for _ in 0..ROUNDS {
+            if !self.watcher.watch(project.reads()) {
+                break;
+            }
+            project = open()?;
+        }
         let state = project.state(&self.watch.request.goal)?;
         Ok((project, state))
     }
 }
 
 impl Project {
-    /// The files that its stages read, and the folders in which files may appear that they would read.
-    fn reads(&self) -> BTreeSet<PathBuf> {
-        let files = self.plan.nodes.iter().flat_map(|node| {
-            let files = node.stage.files().into_iter().map(|file| file.path);
-            files.chain(node.stage.folders())
-        });
-        files.map(|path| absolute(&path)).collect()
+    /// The pipeline, the files that its stages read, and the folders in which files may appear that they would read.
+    fn reads(&self) -> Paths {
+        // The system is asked once for the folder that thousands of paths are relative to.
+        let here = std::env::current_dir().unwrap_or_default();
+        let mut paths = Paths::default();
+        paths.read.insert(here.join(&self.path));
+        for node in &self.plan.nodes {
+            let files = node.stage.files().into_iter();
+            paths.read.extend(files.map(|file| here.join(file.path)));
+            let folders = node.stage.folders().into_iter();
+            paths.searched.extend(folders.map(|path| here.join(path)));
+        }
+        paths
     }
 
     fn state(&self, goal: &Goal) -> Result<State> {
