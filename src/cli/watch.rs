@@ -89,12 +89,7 @@ impl Args {
         let terminal = Terminal {
             format: self.format,
         };
-        Ok(run::watch(
-            &watch,
-            &Workers::new(program),
-            &terminal,
-            &interrupt::asked,
-        )?)
+        match run::watch(&watch, &Workers::new(program), &terminal, &interrupt::asked)? {}
     }
 }
 

@@ -1,10 +1,11 @@
 //! `refire watch`: a run, and another one whenever a digest that it depends on has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Project, Request, Workspace, run};
 use crate::config::Overrides;
@@ -18,6 +19,9 @@ use crate::watch::{Paths, Watcher};
 
 /// How often is looked for changes while a run goes on.
 const TICK: Duration = Duration::from_millis(20);
+
+/// While a run goes on, looks take at most one part in so many of the time: it needs the processors more.
+const SPARING: u32 = 10;
 
 /// How often the pipeline is read again because of what was not watched when it was read.
 const ROUNDS: usize = 3;
@@ -65,92 +69,152 @@ pub trait Audience {
 /// Runs the pipeline, and again on every change of something that it reads, until `stop` says so.
 ///
 /// # Errors
-/// [`Kind::Interrupted`], if it is stopped during a run.
+/// [`Kind::Interrupted`], when it is stopped. It ends in no other way.
 pub fn watch(
     watch: &Watch<'_>,
     runner: &dyn Runner,
     audience: &dyn Audience,
     stop: &(dyn Fn() -> bool + Sync),
-) -> Result<()> {
-    let mut look = Look::new(watch);
-    let mut done: Option<State> = None;
-    let mut refused = None;
-    let mut announced = None;
+) -> Result<Infallible> {
+    let mut session = Session {
+        look: Look::new(watch),
+        runner,
+        audience,
+        stop,
+        done: None,
+        refusal: None,
+        announced: None,
+    };
     loop {
-        match look.again() {
-            Ok((mut project, state)) => {
-                refused = None;
-                if done.as_ref() != Some(&state) {
-                    once(&mut project, &state, &mut look, runner, audience, stop);
-                    if stop() {
-                        return Err(Error::new(Kind::Interrupted, "interrupted"));
-                    }
-                    // What changed meanwhile is found by looking again.
-                    done = Some(state);
-                    announced = None;
-                    continue;
-                }
-            }
-            Err(error) => {
-                let text = format!("{error:?}");
-                if refused.as_ref() != Some(&text) {
-                    audience.refused(&error);
-                    refused = Some(text);
-                    announced = None;
-                }
-                // Once it is mended, it runs even if it became what it was.
-                done = None;
-            }
-        }
-        let watcher = &look.watcher;
-        if announced != Some(watcher.is_told()) {
-            announced = Some(watcher.is_told());
-            audience.waiting(watcher.paths().count(), watcher.is_told());
-        }
-        // While the pipeline is refused, not all that it reads may be known.
-        if !watcher.wait(stop, refused.is_some()) {
-            return Ok(());
+        if !session.turn()? {
+            session.wait()?;
         }
     }
 }
 
-/// One run; with `--on-busy restart`, what it does is held against the files while it goes on.
-fn once(
-    project: &mut Project,
-    state: &State,
-    look: &mut Look<'_>,
-    runner: &dyn Runner,
-    audience: &dyn Audience,
-    stop: &(dyn Fn() -> bool + Sync),
-) {
-    let control = Control::new(stop);
-    let request = look.watch.request;
-    let reporter = audience.reporter();
-    let end = if look.watch.on_busy == OnBusy::Queue {
-        run(project, request, runner, &*reporter, &control)
-    } else {
-        std::thread::scope(|scope| {
+/// A watch in progress.
+struct Session<'a> {
+    look: Look<'a>,
+    runner: &'a dyn Runner,
+    audience: &'a dyn Audience,
+    stop: &'a (dyn Fn() -> bool + Sync),
+    /// What the last run was about. None, if another one has to follow whatever the files are.
+    done: Option<State>,
+    /// The last error that kept a run from beginning, as long as it does.
+    refusal: Option<String>,
+    /// Whether it was said that it waits, and whether the system tells of changes.
+    announced: Option<bool>,
+}
+
+impl Session<'_> {
+    /// Looks, and runs if something has changed. Says whether to look again at once: what changed during the run is
+    /// found so.
+    fn turn(&mut self) -> Result<bool> {
+        let end = self.look.again().and_then(|(mut project, state)| {
+            if (self.stop)() || self.done.as_ref() == Some(&state) {
+                return Ok(false);
+            }
+            self.announced = None;
+            let undisturbed = self.run(&mut project, &state)?;
+            self.done = undisturbed.then_some(state);
+            Ok(true)
+        });
+        if (self.stop)() {
+            return Err(interrupted());
+        }
+        end.or_else(|error| {
+            // Once it is mended, it runs even if it became what it was.
+            self.done = None;
+            let text = format!("{error:?}");
+            if self.refusal.as_ref() != Some(&text) {
+                self.audience.refused(&error);
+                self.announced = None;
+                self.refusal = Some(text);
+            }
+            Ok(false)
+        })
+    }
+
+    /// Waits until it is to look again. While the pipeline is refused, not all that it reads may be known, so it is
+    /// looked from time to time even if nothing is told.
+    fn wait(&mut self) -> Result<()> {
+        let watcher = &self.look.watcher;
+        if self.announced != Some(watcher.is_told()) {
+            self.announced = Some(watcher.is_told());
+            self.audience
+                .waiting(watcher.paths().count(), watcher.is_told());
+        }
+        if watcher.wait(self.stop, self.refusal.is_some()) {
+            Ok(())
+        } else {
+            Err(interrupted())
+        }
+    }
+
+    /// One run. False, if the files were others at any moment while it went on: then its results may be another
+    /// content's, or missing because of it, even if the files have become what they were.
+    ///
+    /// # Errors
+    /// What kept it from beginning.
+    fn run(&mut self, project: &mut Project, state: &State) -> Result<bool> {
+        let control = Control::new(self.stop);
+        let (runner, request) = (self.runner, self.look.watch.request);
+        let reporter = self.audience.reporter();
+        let (end, undisturbed) = std::thread::scope(|scope| {
             let events = &*reporter;
             let project = &mut *project;
             let running = scope.spawn(|| run(project, request, runner, events, &control));
-            while !running.is_finished() {
-                if look.watcher.has_changed(TICK) && !stop() {
-                    // A file that is wrong at the moment stops nothing.
-                    if let Ok((_, now)) = look.again() {
+            let undisturbed = self.look_meanwhile(state, &control, &|| running.is_finished());
+            let end = running.join();
+            let end = end.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (end, undisturbed)
+        });
+        drop(reporter);
+        match end {
+            Ok(summary) => self.audience.ended(project, &summary),
+            // A file went at the last moment.
+            Err(error) if error.kind() == Kind::Usage => return Err(error),
+            Err(error) => self.audience.refused(&error),
+        }
+        self.refusal = None;
+        Ok(undisturbed)
+    }
+
+    /// Holds the files against `state`, which a run began with, until it is over. Says whether they were always the same.
+    fn look_meanwhile(
+        &mut self,
+        state: &State,
+        control: &Control<'_>,
+        is_over: &dyn Fn() -> bool,
+    ) -> bool {
+        let restart = self.look.watch.on_busy == OnBusy::Restart;
+        let (mut undisturbed, mut stirred, mut next) = (true, false, Instant::now());
+        while !is_over() {
+            stirred |= self.look.watcher.has_changed(TICK);
+            let enough = !undisturbed && !restart;
+            if !stirred || enough || Instant::now() < next || (self.stop)() {
+                continue;
+            }
+            stirred = false;
+            let begin = Instant::now();
+            match self.look.again() {
+                Ok((_, now)) => {
+                    undisturbed &= now == *state;
+                    if restart {
                         control.supersede(state, &now);
                     }
                 }
+                // A file that is wrong at the moment stops nothing.
+                Err(_) => undisturbed = false,
             }
-            running
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    };
-    drop(reporter);
-    match end {
-        Ok(summary) => audience.ended(project, &summary),
-        Err(error) => audience.refused(&error),
+            next = Instant::now() + SPARING * begin.elapsed();
+        }
+        undisturbed
     }
+}
+
+fn interrupted() -> Error {
+    Error::new(Kind::Interrupted, "interrupted")
 }
 
 /// Everything that a run depends on, by digest.
@@ -266,7 +330,8 @@ impl<'a> Control<'a> {
         }
     }
 
-    /// The run was begun with `then`, but the files are `now`.
+    /// The run was begun with `then`, but the files are `now`. Once they were others, another run follows, so nothing more
+    /// starts even if they become what they were.
     fn supersede(&self, then: &State, now: &State) {
         let same_device = then.device == now.device;
         let changed = |(stage, then): &(&String, &(Digest, _))| {
@@ -275,7 +340,7 @@ impl<'a> Control<'a> {
         let outdated = then.stages.iter().filter(changed);
         *self.outdated.lock().unwrap_or_else(PoisonError::into_inner) =
             outdated.map(|(stage, _)| stage.clone()).collect();
-        self.drain.store(then != now, Ordering::Relaxed);
+        self.drain.fetch_or(then != now, Ordering::Relaxed);
     }
 }
 

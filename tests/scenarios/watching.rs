@@ -1,5 +1,6 @@
 //! `refire watch`: what it notices, what it leaves alone, and how soon it begins.
 
+mod busy;
 mod disks;
 mod paths;
 
@@ -178,57 +179,6 @@ fn without_word_from_the_system_it_looks_from_time_to_time() {
     assert_eq!(watching.run(), (2, 0));
     watching.until("looking from time to time");
     project.write("words/a.txt", "b\n");
-    assert_eq!(watching.run(), (1, 1));
-}
-
-/// Two stages that never end by themselves; what decides about both is in the file.
-const ENDLESS: &str = r#"
-[params]
-left = "1"
-right = "1"
-
-[stage.left]
-kind = "command"
-argv = ["sh", "-c", "echo ${params.left} > out.txt; while [ ! -e ${params.left} ]; do sleep 0.05; done"]
-files = ["doors"]
-outputs = { text = "out.txt" }
-
-[stage.right]
-kind = "command"
-argv = ["sh", "-c", "echo ${params.right} > out.txt; sleep 1.5"]
-outputs = { text = "out.txt" }
-"#;
-
-#[test]
-fn a_restart_stops_only_what_the_change_makes_stale() {
-    let project = Project::with(ENDLESS);
-    project.write("doors", "shut\n");
-    let watching = watch(&project, &["-j", "2", "--on-busy", "restart"]);
-    watching.until("\"stage_started\",\"stage\":\"right\"");
-    std::thread::sleep(Duration::from_millis(200));
-    // `left` waits for a file that never comes; now for one that is there.
-    project.edit("left = \"1\"", "left = \"doors\"");
-    let (_, cancelled) = watching.until("\"stage\":\"left\",\"outcome\"");
-    assert!(cancelled.contains("cancelled"), "{cancelled}");
-    let (_, unharmed) = watching.until("\"stage\":\"right\",\"outcome\"");
-    assert!(unharmed.contains("\"ran\""), "{unharmed}");
-    watching.until("run_finished");
-    assert_eq!(
-        watching.run(),
-        (1, 1),
-        "`left` anew, `right` from the cache"
-    );
-}
-
-#[test]
-fn a_change_during_a_run_waits_for_its_end() {
-    let project = Project::with(ENDLESS);
-    project.write("doors", "shut\n");
-    project.edit("left = \"1\"", "left = \"doors\"");
-    let watching = watch(&project, &["-j", "2"]);
-    watching.until("\"stage_started\",\"stage\":\"right\"");
-    project.edit("right = \"1\"", "right = \"2\"");
-    assert_eq!(watching.run(), (2, 0));
     assert_eq!(watching.run(), (1, 1));
 }
 
