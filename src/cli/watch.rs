@@ -89,7 +89,14 @@ impl Args {
         let terminal = Terminal {
             format: self.format,
         };
-        match run::watch(&watch, &Workers::new(program), &terminal, &interrupt::asked)? {}
+        let workers = Workers::new(program);
+        let Err(error) = run::watch(&watch, &workers, &terminal, &interrupt::asked);
+        // That Ctrl-C ended it is no news.
+        let is_news = error.kind() != Kind::Interrupted;
+        Err(Failure {
+            exit_code: error.kind().exit_code(),
+            errors: is_news.then_some(error).into_iter().collect(),
+        })
     }
 }
 
@@ -103,14 +110,16 @@ impl Audience for Terminal {
     }
 
     fn ended(&self, project: &Project, summary: &Summary) {
-        let stopped = summary
-            .verdict()
-            .is_some_and(|error| error.kind() == Kind::Interrupted);
-        // What was stopped because of a change runs again.
-        if stopped {
-            return;
-        }
-        if let Err(Failure { errors, .. }) = super::run::verdict(project, summary) {
+        // What was stopped because of a change runs again, and whoever pressed Ctrl-C knows.
+        let errors = summary.errors.iter();
+        let failures = Summary {
+            errors: errors
+                .filter(|(_, error)| error.kind() != Kind::Interrupted)
+                .cloned()
+                .collect(),
+            ..Summary::default()
+        };
+        if let Err(Failure { errors, .. }) = super::run::verdict(project, &failures) {
             errors.iter().for_each(report::print_error);
         }
     }

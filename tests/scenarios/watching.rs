@@ -1,4 +1,4 @@
-//! `refire watch`: what it notices, what it leaves alone, and how soon it begins.
+//! `refire watch`: what it notices, what it leaves alone, how soon it begins, and how it ends.
 
 mod busy;
 mod disks;
@@ -111,6 +111,28 @@ impl Watching {
     /// Waits until it waits.
     fn idle(&self) {
         self.until("watching ");
+    }
+
+    /// Presses Ctrl-C.
+    #[cfg(unix)]
+    fn interrupt(&self) {
+        let number = self.child.id().to_string();
+        let status = Command::new("kill").args(["-INT", &number]).status();
+        assert!(status.expect("kill is there").success());
+    }
+
+    /// Waits for its end: the exit code, and what it still had to say.
+    #[cfg(unix)]
+    fn end(mut self) -> (Option<i32>, String) {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("it can be asked") {
+                let lines: Vec<String> = self.lines.iter().map(|(_, line)| line).collect();
+                return (status.code(), lines.join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it did not end");
     }
 
     /// Nothing may happen for a while.
@@ -234,4 +256,27 @@ fn a_stage_with_thousands_of_files_begins_soon_after_a_save() {
     took.sort();
     eprintln!("from a save to the first stage, 2,000 files: {took:?}");
     assert!(took[1] <= BOUND, "{took:?}");
+}
+
+/// Ctrl-C is how a watch ends, so it is no error; but scripts can tell that it did not end by itself.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_whether_it_waits_or_runs() {
+    let project = project();
+    let watching = watch(&project, &[]);
+    watching.run();
+    watching.idle();
+    watching.interrupt();
+    let (code, words) = watching.end();
+    assert_eq!(code, Some(130), "{words}");
+    assert!(!words.contains("error"), "{words}");
+
+    project.edit("echo ${params.word}", "sleep 60; echo ${params.word}");
+    let watching = watch(&project, &[]);
+    watching.until("\"stage_started\",\"stage\":\"say\"");
+    watching.interrupt();
+    let (code, words) = watching.end();
+    assert_eq!(code, Some(130), "{words}");
+    assert!(words.contains("\"cancelled\""), "{words}");
+    assert!(!words.contains("error"), "{words}");
 }

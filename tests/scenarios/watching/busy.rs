@@ -190,3 +190,31 @@ fn looks_during_a_run_are_as_rare_as_was_asked_for() {
     // It looks when the run has ended.
     assert_eq!(watching.run(), (1, 1));
 }
+
+#[test]
+fn a_stage_that_failed_is_told_even_if_another_was_stopped() {
+    let project = doors();
+    let text = project.read("refire.toml");
+    let failing = r#"
+[stage.failing]
+kind = "command"
+argv = ["sh", "-c", "exit 7"]
+outputs = { text = "out.txt" }
+"#;
+    project.write("refire.toml", text + failing);
+    let arguments = ["-j", "3", "--keep-going", "--on-busy", "restart"];
+    let watching = watch(&project, &arguments);
+    watching.until("\"stage\":\"failing\",\"outcome\"");
+    project.write("left.txt", "two\n");
+    let (_, cancelled) = watching.until("\"stage\":\"left\",\"outcome\"");
+    assert!(cancelled.contains("cancelled"), "{cancelled}");
+    project.write("doors/right", "");
+    project.write("doors/left", "");
+    watching.until("run_finished");
+    let (_, error) = watching.until("error: ");
+    assert!(error.contains("`failing`"), "{error}");
+    // The stage that was stopped runs again; that it was is no error.
+    let (_, next) = watching.until("\"event\":\"run_started\"");
+    assert!(!next.contains("interrupted"), "{next}");
+    watching.until("run_finished");
+}
