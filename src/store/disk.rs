@@ -208,7 +208,9 @@ fn seal_time() -> SystemTime {
 /// Makes the file read-only and marks it as finished. Returns it open for reading.
 pub(super) fn seal(path: &Path, executable: bool) -> io::Result<File> {
     let file = open_for_times(path)?;
-    file.set_times(fs::FileTimes::new().set_modified(seal_time()))?;
+    // Some disks that a program provides drop one time that comes alone.
+    let times = fs::FileTimes::new();
+    file.set_times(times.set_accessed(seal_time()).set_modified(seal_time()))?;
     file.set_permissions(read_only(&file, executable)?)?;
     Ok(file)
 }

@@ -49,7 +49,7 @@ impl Store {
                 path.display()
             )));
         }
-        Ok(self.hash_local(&path)?.0)
+        Ok(self.hash_local(&path, &metadata)?.0)
     }
 
     /// Whether `path` still has the content that gave `digest`. To be asked after a stage has read it: if not, what the
@@ -61,7 +61,9 @@ impl Store {
     fn hash_folder(&self, folder: &Path) -> Result<Digest> {
         let files = walk(folder, Links::Anywhere, IGNORED)?;
         let files = try_map(files, |file| {
-            let (digest, size) = self.hash_local(&folder.join(&file.relative))?;
+            let path = folder.join(&file.relative);
+            let metadata = fs::metadata(&path).doing("read", &path)?;
+            let (digest, size) = self.hash_local(&path, &metadata)?;
             Ok::<_, Error>(Entry {
                 path: file.relative,
                 digest,
@@ -72,9 +74,9 @@ impl Store {
         Ok(Manifest::sorted(files).digest())
     }
 
-    /// Digest and size of a file.
-    fn hash_local(&self, path: &Path) -> Result<(Digest, u64)> {
-        let stamp = Stamp::of(&fs::metadata(path).doing("read", path)?);
+    /// Digest and size of a file that has just looked like `metadata`.
+    fn hash_local(&self, path: &Path, metadata: &fs::Metadata) -> Result<(Digest, u64)> {
+        let stamp = Stamp::of(metadata);
         if let Some(digest) = self.stat.get(path, &stamp) {
             return Ok((digest, stamp.size));
         }
@@ -103,7 +105,9 @@ impl Store {
         let racy: BTreeSet<PathBuf> = std::mem::take(&mut lock(&self.racy));
         for path in racy {
             // It may have gone, which the next run will say.
-            let _ = self.hash_local(&path);
+            if let Ok(metadata) = fs::metadata(&path) {
+                let _ = self.hash_local(&path, &metadata);
+            }
         }
     }
 }
