@@ -160,13 +160,30 @@ impl Runner for InProcess {
                 ),
             }),
         }
-        let _ = std::fs::remove_file(&checkpoint);
+        forget(&checkpoint);
         // What cannot be emptied is removed as a whole.
         if empty(home.path()).is_ok() {
             around.store.give_back_scratch(home);
         }
         let kept = moved.is_none();
         Ok(Made { record, kept })
+    }
+}
+
+/// Removes a checkpoint that is needed no more, and what was left by a process that was killed while it wrote one.
+fn forget(checkpoint: &Path) {
+    let name = checkpoint
+        .file_name()
+        .unwrap_or_default()
+        .as_encoded_bytes();
+    let folder = checkpoint
+        .parent()
+        .and_then(|folder| std::fs::read_dir(folder).ok());
+    for file in folder.into_iter().flatten().flatten() {
+        if file.file_name().as_encoded_bytes().starts_with(name) {
+            let path = file.path();
+            let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
+        }
     }
 }
 

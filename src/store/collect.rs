@@ -142,12 +142,18 @@ impl Store {
             let Ok(metadata) = fs::symlink_metadata(&path) else {
                 continue;
             };
-            if !metadata.is_file() || age(&metadata) < recent {
+            if age(&metadata) < recent {
                 continue;
             }
-            bytes += metadata.len();
+            // A folder is what a process left that was killed while it wrote a checkpoint.
+            let remove = if metadata.is_dir() {
+                fs::remove_dir_all
+            } else {
+                bytes += metadata.len();
+                fs::remove_file
+            };
             if !dry_run {
-                fs::remove_file(&path).doing("remove", &path)?;
+                remove(&path).doing("remove", &path)?;
             }
         }
         Ok(bytes)

@@ -116,16 +116,18 @@ impl<'a> Checkpoint<'a> {
         ]);
         let folder = file.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
-        // Whoever writes the tensors puts another file in the place of this one, so it is opened again for what follows.
-        let whole = tempfile::NamedTempFile::new_in(folder)?.into_temp_path();
+        // A folder of its own, because safetensors makes a file beside the one that it is to write.
+        let workshop = tempfile::Builder::new()
+            .prefix(file.file_name().unwrap_or_default())
+            .tempdir_in(folder)?;
+        let whole = workshop.path().join("whole");
         safetensors::serialize_to_file(tensors, Some(metadata), &whole)
             .map_err(io::Error::other)?;
         let digest = blake3::Hasher::new().update_mmap_rayon(&whole)?.finalize();
         let mut end = OpenOptions::new().append(true).open(&whole)?;
         end.write_all(digest.as_bytes())?;
         // A power cut may spoil it, which its digest tells.
-        whole.persist(file)?;
-        Ok(())
+        std::fs::rename(whole, file)
     }
 
     /// The numbers of `network` that are not those before training.
