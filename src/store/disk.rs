@@ -11,9 +11,8 @@ use crate::event;
 
 /// The content of a file, most often a small one: three calls to the system where `fs::read` needs five, of which a run
 /// with nothing to do makes thousands.
-pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_small(mut file: File) -> io::Result<Vec<u8>> {
     const SMALL: usize = 4096;
-    let mut file = File::open(path)?;
     let mut bytes = vec![0; SMALL];
     let mut length = 0;
     loop {
@@ -199,7 +198,7 @@ pub(super) fn sync_all(root: &Path, paths: &[PathBuf]) -> Result<()> {
 ///
 /// Any later write moves it, so a file that still has it is what it was when it was sealed. Unlike an inode or a
 /// ctime it survives hard links, copies of the cache by `cp -a`, rsync or tar, and needs no list that processes share.
-const SEAL: u64 = 946_684_800;
+pub(super) const SEAL: u64 = 946_684_800;
 
 fn seal_time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(SEAL)

@@ -32,6 +32,7 @@ mod publish;
 mod record;
 mod restore;
 mod scratch;
+mod shelf;
 mod spread;
 mod stamp;
 mod stat;
@@ -60,6 +61,7 @@ pub use scratch::Scratch;
 use crate::error::Result;
 use disk::{OnDisk, make_folder};
 use restore::Refused;
+use shelf::Shelf;
 use stamp::Stamp;
 use stat::StatCache;
 
@@ -67,6 +69,9 @@ use stat::StatCache;
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    objects: Shelf,
+    artifacts: Shelf,
+    records: Shelf,
     stat: StatCache,
     /// Objects hashed by this process, and what they looked like then.
     verified: Mutex<BTreeMap<Digest, Stamp>>,
@@ -108,6 +113,9 @@ impl Store {
             write_atomic(&root.join("CACHEDIR.TAG"), tag)?;
         }
         Ok(Self {
+            objects: Shelf::new(&root, "objects", ""),
+            artifacts: Shelf::new(&root, "artifacts", ".json"),
+            records: Shelf::new(&root, "records", ".json"),
             stat: StatCache::new(root.join("stat")),
             root,
             verified: Mutex::default(),
@@ -148,24 +156,15 @@ impl Store {
     }
 
     fn object_path(&self, object: &Digest) -> PathBuf {
-        self.path_of("objects", object, "")
+        self.objects.path(object)
     }
 
     fn manifest_path(&self, artifact: &Digest) -> PathBuf {
-        self.path_of("artifacts", artifact, ".json")
+        self.artifacts.path(artifact)
     }
 
     fn record_path(&self, key: &Digest) -> PathBuf {
-        self.path_of("records", key, ".json")
-    }
-
-    fn path_of(&self, folder: &str, digest: &Digest, extension: &str) -> PathBuf {
-        let hex = digest.to_string();
-        let (shard, rest) = hex.split_at(2);
-        let mut path = self.root.join(folder);
-        path.push(shard);
-        path.push(format!("{rest}{extension}"));
-        path
+        self.records.path(key)
     }
 
     /// The folder for work in progress.

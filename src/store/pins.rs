@@ -3,7 +3,7 @@
 //! Each lock has a file in `pins/`, named by the digest of the lock's path: the path, then the keys that it names. A pin
 //! holds as long as its lock is there or, for locks of other machines, as long as it is used.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,7 +44,8 @@ impl Store {
         keys.for_each(|key| bytes.extend_from_slice(key.as_bytes()));
         let folder = self.root.join("pins");
         let file = folder.join(Digest::of(lock).to_string());
-        if read_small(&file).is_ok_and(|old| old == bytes) {
+        let old = File::open(&file).and_then(read_small);
+        if old.is_ok_and(|old| old == bytes) {
             let stale = fs::metadata(&file).is_ok_and(|metadata| age(&metadata) > STALE);
             return if stale {
                 touch(&file).doing("write", &file)

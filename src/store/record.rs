@@ -61,10 +61,9 @@ impl Store {
         if let Some(record) = lock(&self.foreseen).remove(key) {
             return Ok(Some(record));
         }
-        let path = self.record_path(key);
-        let json = match read_small(&path) {
+        let json = match self.records.open(key).and_then(read_small) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            json => json.doing("read the record", &path)?,
+            json => json.doing("read the record", &self.record_path(key))?,
         };
         match serde_json::from_slice::<Stored<Record, Vec<Entry>>>(&json) {
             Ok(stored) if stored.version == VERSION && stored.record.key == *key => {
@@ -77,6 +76,7 @@ impl Store {
             }
             Ok(stored) if stored.version > VERSION => Ok(None),
             _ => {
+                let path = self.record_path(key);
                 self.notice(format!(
                     "the record `{}` was damaged and is dropped",
                     path.display()
