@@ -94,9 +94,10 @@ def graph_tables(options: argparse.Namespace, environment: dict[str, str]) -> di
             times = measure(graphs.Graph(shape, size), tools, options, environment, place)
             for case in CASES:
                 cells = [cell(times, tool, case) for tool in options.tools]
+                cells.append(ratio(times, case))
                 rows[case].append([f"{shape} of {size:,}", *cells])
                 print(rows[case][-1], case, file=sys.stderr, flush=True)
-    return {case: table(["graph", *options.tools], rows[case]) for case in CASES}
+    return {case: table(["graph", *options.tools, "refire / ninja"], rows[case]) for case in CASES}
 
 
 def measure(graph, tools, options, environment, work: Path) -> dict[tuple[str, str], list[float]]:
@@ -143,6 +144,12 @@ def cell(times, tool: str, case: str) -> str:
         return "–"
     mark = "" if len(known) > 1 else "¹"
     return duration(statistics.median(known)) + mark
+
+
+def ratio(times, case: str) -> str:
+    """How many times as long as ninja refire takes."""
+    ours, theirs = times.get(("refire", case)), times.get(("ninja", case))
+    return f"{statistics.median(ours) / statistics.median(theirs):.1f}" if ours and theirs else "–"
 
 
 def duration(seconds: float) -> str:
