@@ -14,9 +14,9 @@ use super::value::{Data, Table, Value};
 use crate::error::{Source, Span};
 
 /// Smaller files are read as a whole.
-const LARGE: usize = 1 << 16;
+const LARGE: usize = 1 << 15;
 /// A piece is at least so large.
-const PIECE: usize = 1 << 15;
+const PIECE: usize = 1 << 13;
 
 /// The file, if it is large and can be read in pieces.
 pub(super) fn parse(source: &Arc<Source>) -> Option<Table> {
