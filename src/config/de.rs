@@ -251,6 +251,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         seed.deserialize(ValueDeserializer(value))
             .map_err(|error| error.at(&value.span).named(key))
     }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
 }
 
 struct Items<'t>(std::slice::Iter<'t, Value>);

@@ -16,6 +16,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Named<T>(Vec<(String, T)>);
 
 impl<T> Named<T> {
+    /// None yet, with room for `count`.
+    #[must_use]
+    pub fn with_capacity(count: usize) -> Self {
+        Self(Vec::with_capacity(count))
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -58,6 +64,10 @@ impl<T> Named<T> {
 
     /// Calls `thing` by `name`; gives what was called so before.
     pub fn insert(&mut self, name: String, thing: T) -> Option<T> {
+        // Most often it stays the only one.
+        if self.0.capacity() == 0 {
+            self.0.reserve_exact(1);
+        }
         match self.place(&name) {
             Ok(place) => Some(std::mem::replace(&mut self.0[place].1, thing)),
             Err(place) => {
@@ -88,6 +98,11 @@ impl<T> Named<T> {
     /// The things.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|(_, thing)| thing)
+    }
+
+    /// The things, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().map(|(_, thing)| thing)
     }
 
     /// Names and things.
@@ -141,7 +156,8 @@ impl<'e, T> IntoIterator for &'e Named<T> {
 
 impl<T> FromIterator<(String, T)> for Named<T> {
     fn from_iter<I: IntoIterator<Item = (String, T)>>(items: I) -> Self {
-        let mut named = Self::default();
+        let items = items.into_iter();
+        let mut named = Self::with_capacity(items.size_hint().0);
         for (name, thing) in items {
             named.insert(name, thing);
         }
@@ -176,7 +192,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
-                let mut named = Named::default();
+                let mut named = Named::with_capacity(map.size_hint().unwrap_or(0));
                 while let Some((name, thing)) = map.next_entry()? {
                     named.insert(name, thing);
                 }

@@ -21,12 +21,13 @@ pub(super) struct Scope<'s> {
 ///
 /// # Errors
 /// As [`resolve`].
-pub(super) fn resolve_matrix(value: Value, params: &Table) -> Result<Value> {
+pub(super) fn resolve_matrix(mut value: Value, params: &Table) -> Result<Value> {
     let scope = Scope {
         params,
         matrix: None,
     };
-    resolve_value(value, &scope, &|found, _| found.clone())
+    resolve_value(&mut value, &scope, &|found, _| found.clone())?;
+    Ok(value)
 }
 
 /// Replaces every `${params.NAME}` and `${matrix.NAME}` in the values of `table`.
@@ -36,50 +37,40 @@ pub(super) fn resolve_matrix(value: Value, params: &Table) -> Result<Value> {
 ///
 /// # Errors
 /// Unknown params, references to something else, unclosed references.
-pub(super) fn resolve(table: Table, scope: &Scope<'_>) -> Result<Table> {
-    resolve_table(table, scope, &|found, span| Value {
+pub(super) fn resolve(mut table: Table, scope: &Scope<'_>) -> Result<Table> {
+    resolve_table(&mut table, scope, &|found, span| Value {
         data: moved_to(found.data.clone(), span),
         span: span.clone(),
-    })
+    })?;
+    Ok(table)
 }
 
 /// What the value that is found becomes at the place of its reference.
 type Taken<'t> = &'t dyn Fn(&Value, &Span) -> Value;
 
-fn resolve_table(table: Table, scope: &Scope<'_>, taken: Taken<'_>) -> Result<Table> {
-    let entry = |(key, (span, value))| Ok((key, (span, resolve_value(value, scope, taken)?)));
-    Ok(Table {
-        entries: table
-            .entries
-            .into_iter()
-            .map(entry)
-            .collect::<Result<_>>()?,
-        span: table.span,
-    })
+fn resolve_table(table: &mut Table, scope: &Scope<'_>, taken: Taken<'_>) -> Result<()> {
+    let mut values = table.entries.values_mut();
+    values.try_for_each(|(_, value)| resolve_value(value, scope, taken))
 }
 
-fn resolve_value(value: Value, scope: &Scope<'_>, taken: Taken<'_>) -> Result<Value> {
-    let data = match value.data {
-        Data::String(text) if text.contains("${") => match whole_reference(&text) {
+fn resolve_value(value: &mut Value, scope: &Scope<'_>, taken: Taken<'_>) -> Result<()> {
+    match &mut value.data {
+        Data::String(text) if text.contains("${") => match whole_reference(text) {
             Some(reference) => {
                 let found = scope.look_up(reference, &value.span)?.0;
-                return Ok(taken(found, &value.span));
+                *value = taken(found, &value.span);
             }
-            None => replace(&text, &value.span, scope)?,
+            None => value.data = replace(text, &value.span, scope)?,
         },
-        Data::Array(items) => Data::Array(
-            items
-                .into_iter()
-                .map(|item| resolve_value(item, scope, taken))
-                .collect::<Result<_>>()?,
-        ),
-        Data::Table(inner) => Data::Table(resolve_table(inner, scope, taken)?),
-        other => other,
-    };
-    Ok(Value {
-        data,
-        span: value.span,
-    })
+        Data::Array(items) => {
+            for item in items {
+                resolve_value(item, scope, taken)?;
+            }
+        }
+        Data::Table(inner) => resolve_table(inner, scope, taken)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 fn replace(text: &str, span: &Span, scope: &Scope<'_>) -> Result<Data> {

@@ -16,7 +16,7 @@ use crate::error::{Source, Span};
 /// Smaller files are read as a whole.
 const LARGE: usize = 1 << 15;
 /// A piece is at least so large.
-const PIECE: usize = 1 << 13;
+const PIECE: usize = 1 << 11;
 
 /// The file, if it is large and can be read in pieces.
 pub(super) fn parse(source: &Arc<Source>) -> Option<Table> {

@@ -118,7 +118,7 @@ pub fn parse(source: &Arc<Source>, overrides: &Overrides) -> Result<Pipeline> {
     }
     let mut named: Vec<(String, (Span, Value))> = stages.entries.into_iter().collect();
     named.sort_by_key(|(_, (span, _))| span.range.start);
-    let mut stages = Vec::new();
+    let mut stages = Vec::with_capacity(named.len());
     for (name, (span, value)) in named {
         stages.extend(instances(&name, &span, value, &params)?);
     }

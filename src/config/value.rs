@@ -1,6 +1,5 @@
 //! TOML values that remember where they stand.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -200,13 +199,13 @@ impl From<'_> {
 
 /// Takes `parsed` apart while it goes, so that a large file is not in memory twice.
 fn table(parsed: DeTable<'_>, span: Span, from: &From<'_>) -> Result<Table> {
-    let entry = |(key, item): (toml::Spanned<Cow<'_, str>>, toml::Spanned<DeValue<'_>>)| {
+    let mut entries = Named::with_capacity(parsed.len());
+    for (key, item) in parsed {
         let key_span = from.span(key.span());
         let item_span = from.span(item.span());
         let value = value(item.into_inner(), item_span, from)?;
-        Ok((key.into_inner().into_owned(), (key_span, value)))
-    };
-    let entries = parsed.into_iter().map(entry).collect::<Result<_>>()?;
+        entries.insert(key.into_inner().into_owned(), (key_span, value));
+    }
     Ok(Table { entries, span })
 }
 
