@@ -1,6 +1,6 @@
 //! References between stages: what they name, and whether the types fit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Edge, Node};
 use crate::error::{Error, Result};
@@ -9,22 +9,27 @@ use crate::stages::{ArtifactType, Input, Output};
 /// Fills the edges of every node.
 pub(super) fn connect(nodes: &mut [Node]) -> Result<()> {
     let names = Names::of(nodes);
-    for index in 0..nodes.len() {
-        let inputs = nodes[index].stage.inputs();
-        let edges = inputs
-            .iter()
-            .map(|input| edges(input, index, nodes, &names))
-            .collect::<Result<Vec<_>>>()?;
-        nodes[index].inputs = edges.concat();
+    let of_node = |index: usize| {
+        let mut inputs = Vec::new();
+        for input in nodes[index].stage.inputs() {
+            inputs.extend(edges(&input, index, nodes, &names)?);
+        }
+        Ok(inputs)
+    };
+    let inputs = (0..nodes.len())
+        .map(of_node)
+        .collect::<Result<Vec<Vec<Edge>>>>()?;
+    for (node, inputs) in nodes.iter_mut().zip(inputs) {
+        node.inputs = inputs;
     }
     Ok(())
 }
 
 /// Names of stages → their indices.
-pub(super) struct Names {
-    stages: BTreeMap<String, usize>,
+pub(super) struct Names<'n> {
+    stages: HashMap<&'n str, usize>,
     /// Names of matrix stages, without what follows the `@`, → their instances.
-    matrices: BTreeMap<String, Vec<usize>>,
+    matrices: HashMap<&'n str, Vec<usize>>,
 }
 
 /// What a reference names.
@@ -33,27 +38,25 @@ pub(super) enum Target {
     All(String, Vec<usize>),
 }
 
-impl Names {
-    pub(super) fn of(nodes: &[Node]) -> Self {
+impl<'n> Names<'n> {
+    pub(super) fn of(nodes: &'n [Node]) -> Self {
         let mut names = Self {
-            stages: BTreeMap::new(),
-            matrices: BTreeMap::new(),
+            stages: HashMap::with_capacity(nodes.len()),
+            matrices: HashMap::new(),
         };
         for (index, node) in nodes.iter().enumerate() {
-            names.stages.insert(node.name.clone(), index);
+            names.stages.insert(&node.name, index);
             if let Some((base, _)) = node.name.split_once('@') {
-                names.matrices.entry(base.into()).or_default().push(index);
+                names.matrices.entry(base).or_default().push(index);
             }
         }
         names
     }
 
-    /// All names, also those of matrix stages.
-    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
-        self.stages
-            .keys()
-            .chain(self.matrices.keys())
-            .map(String::as_str)
+    /// All names, also those of matrix stages, in alphabetical order.
+    pub(super) fn all(&self) -> BTreeSet<&'n str> {
+        let names = self.stages.keys().chain(self.matrices.keys());
+        names.copied().collect()
     }
 
     /// The stage or stages that `text` names, and the port. Values in names of instances may hold dots.
