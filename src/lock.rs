@@ -55,7 +55,7 @@ impl Entry {
     /// The entry for a stage with this result.
     #[must_use]
     pub fn new(recipe: Digest, record: &Record) -> Self {
-        let fingerprint = Fingerprint::from_explanation(&record.explanation);
+        let fingerprint = Fingerprint::from_explanation(record.explanation.iter());
         let of = |role: Role| {
             fingerprint
                 .fields()
@@ -111,19 +111,6 @@ impl Lock {
             return Ok(None);
         }
         Self::parse(&config::read(path)?, path).map(Some)
-    }
-
-    /// Does `work` while the lock at `path` is read, on another processor if it is large.
-    pub fn read_beside<T: Send>(
-        path: &Path,
-        work: impl FnOnce() -> Result<T> + Send,
-    ) -> (Result<T>, Result<Option<Self>>) {
-        /// From how many bytes on waking a thread costs less than it saves.
-        const LARGE: u64 = 100_000;
-        if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() >= LARGE) {
-            return rayon::join(work, || Self::read(path));
-        }
-        (work(), Self::read(path))
     }
 
     /// Whether the file at `path` is the lock of a pipeline, and not of another tool.
@@ -189,15 +176,6 @@ impl Lock {
     fn to_text(&self) -> Result<String> {
         let body = toml::to_string(self).or_stage(|| "cannot write the lock")?;
         Ok(format!("{HEADER}{body}"))
-    }
-
-    /// Stage → its key.
-    #[must_use]
-    pub fn keys(&self) -> BTreeMap<String, Digest> {
-        self.stages
-            .iter()
-            .map(|(stage, entry)| (stage.clone(), entry.key))
-            .collect()
     }
 
     /// Fails if the lock does not describe a pipeline with these recipes.

@@ -9,7 +9,7 @@ mod tests;
 mod watching;
 mod workspace;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -22,13 +22,16 @@ pub use workspace::Workspace;
 use crate::config::{self, Overrides, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Outcome, Sink};
-use crate::exec::{Conduct, Decider, Preview, Run, Runner, Summary, Surroundings, Wish};
+use crate::exec::{Conduct, Decider, Preview, Run, Runner, Summary, Surroundings, Walked, Wish};
 use crate::lock::{Entry, Lock};
 use crate::models;
 pub use crate::models::DEVICES;
 use crate::plan::{Goal, Plan, Selection};
 use crate::report::Journal;
 use crate::store::{Digest, Store};
+
+/// From how many bytes of a lock on waking threads costs less than it saves.
+const LARGE: u64 = 100_000;
 
 /// A pipeline that was read and planned, with the cache and the lock beside it.
 pub struct Project {
@@ -47,7 +50,8 @@ pub struct Project {
     lock_path: PathBuf,
     writes_lock: bool,
     device_class: String,
-    last: BTreeMap<String, Digest>,
+    /// What a watch has just seen; the next run goes on from it.
+    walks: Vec<Option<Walked>>,
 }
 
 /// What is asked of a run.
@@ -82,7 +86,8 @@ pub fn run(
 ) -> Result<Summary> {
     let started = Instant::now();
     let selection = project.plan.select(&request.goal)?;
-    let decider = project.decider();
+    let seen = std::mem::take(&mut project.walks);
+    let decider = project.decider().with_walks(seen);
     let recipes = decider.begin(&selection.included)?;
     if request.locked {
         project.check_lock(&recipes, &selection)?;
@@ -141,29 +146,56 @@ impl Project {
     /// # Errors
     /// Whatever is wrong with the file, the lock or the cache folder.
     pub fn open(path: &Path, overrides: &Overrides) -> Result<Self> {
+        Self::read(path, overrides, false)
+    }
+
+    /// The same for a run of `goal`. If that is the whole pipeline, the records that its stages had when it last resolved
+    /// are read meanwhile: most often they are the ones that the run asks for.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_for(path: &Path, overrides: &Overrides, goal: &Goal) -> Result<Self> {
+        Self::read(path, overrides, goal.stages.is_empty())
+    }
+
+    fn read(path: &Path, overrides: &Overrides, ahead: bool) -> Result<Self> {
         let lock_path = Lock::path(path, overrides);
-        let read = || {
+        let workspace = Workspace::find(path)?;
+        let large = std::fs::metadata(&lock_path).is_ok_and(|lock| lock.len() >= LARGE);
+        let now = || {
             let pipeline = config::load(path, overrides)?;
             Ok((Plan::new(&pipeline)?, pipeline))
         };
-        let (read, lock) = Lock::read_beside(&lock_path, read);
-        let (plan, pipeline) = read?;
+        let before = || {
+            let lock = Lock::read(&lock_path)?.unwrap_or_default();
+            // A pipeline that turns out wrong leaves no folder behind.
+            let cache = Some(workspace.cache()).filter(|cache| cache.is_dir());
+            let store = cache.map(Store::open).transpose()?;
+            if let (true, Some(store)) = (ahead && large, &store) {
+                store.look_ahead(lock.stages.values().map(|entry| entry.key).collect());
+            }
+            Ok((lock, store))
+        };
+        let (now, before): (Result<_>, Result<_>) = if large {
+            rayon::join(now, before)
+        } else {
+            (now(), before())
+        };
+        let (plan, pipeline) = now?;
         check_device(&pipeline)?;
-        let workspace = Workspace::find(path)?;
-        let store = Store::open(workspace.cache())?;
-        let lock = lock?.unwrap_or_default();
+        let (lock, store) = before?;
         Ok(Self {
             path: path.into(),
             device_class: models::device_class(&pipeline.device.0),
-            last: lock.keys(),
             // With `-S` the file is not what ran, so the lock beside it must not say so.
             writes_lock: overrides.set.is_empty(),
+            store: store.map_or_else(|| Store::open(workspace.cache()), Ok)?,
             pipeline,
             plan,
             workspace,
-            store,
             lock,
             lock_path,
+            walks: Vec::new(),
         })
     }
 
@@ -192,7 +224,10 @@ impl Project {
 
     /// The lock and its keys are looked up here.
     fn decider(&self) -> Decider<'_> {
-        Decider::new(&self.plan, &self.store, &self.device_class, &self.last)
+        let entries = self.lock.stages.iter();
+        let last = entries.map(|(stage, entry)| (stage.as_str(), &entry.key));
+        let (plan, store, class) = (&self.plan, &self.store, &self.device_class);
+        Decider::new(plan, store, class, last.collect())
     }
 
     fn check_lock(&self, recipes: &[Option<Digest>], selection: &Selection) -> Result<()> {
@@ -225,13 +260,15 @@ impl Project {
 
     /// The same for the lock in memory; says whether that changed anything.
     fn apply(&mut self, summary: &Summary, moved: &[bool], recipes: &[Option<Digest>]) -> bool {
-        let names: BTreeSet<&str> = self.plan.nodes.iter().map(|node| &*node.name).collect();
-        let stages = &mut self.lock.stages;
-        let before = stages.len();
-        stages.retain(|stage, _| names.contains(stage.as_str()));
-        let mut changed = stages.len() < before;
+        let (nodes, stages) = (&self.plan.nodes, &mut self.lock.stages);
+        let known = nodes.iter().filter(|node| stages.contains_key(&node.name));
+        let mut changed = known.count() < stages.len();
+        if changed {
+            let names: BTreeSet<&str> = nodes.iter().map(|node| &*node.name).collect();
+            stages.retain(|stage, _| names.contains(stage.as_str()));
+        }
         let results = summary.results.iter().zip(recipes).zip(moved);
-        for (node, result) in self.plan.nodes.iter().zip(results) {
+        for (node, result) in nodes.iter().zip(results) {
             let ((Some(record), Some(recipe)), false) = result else {
                 continue;
             };
@@ -268,7 +305,7 @@ impl Summary {
         for (index, node) in nodes.iter().enumerate() {
             let is_of_recipe = |record| decider.is_of_recipe(index, record);
             moved[index] = self.unkept[index]
-                || !self.results[index].as_ref().is_none_or(is_of_recipe)
+                || !self.results[index].as_deref().is_none_or(is_of_recipe)
                 || node.inputs.iter().any(|edge| moved[edge.from]);
         }
         moved

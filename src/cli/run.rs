@@ -53,7 +53,7 @@ impl Args {
     pub(super) fn run(self) -> Outcome {
         let (path, goal) = self.stages.resolve()?;
         pages::for_runner(&path);
-        let mut project = Project::open(&path, &self.changes.overrides())?;
+        let mut project = Project::open_for(&path, &self.changes.overrides(), &goal)?;
         if self.dry_run {
             let json = matches!(self.format, Shown::Json);
             return Ok(plan::show(&project, &goal, self.force, json)?);

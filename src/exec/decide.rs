@@ -1,6 +1,6 @@
 //! Cached or not, and why: the key of a stage whose inputs are known, and the record that it finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,23 @@ pub struct Decider<'a> {
     pub store: &'a Store,
     /// The class of the pipeline's device.
     pub device_class: &'a str,
-    /// Stage → its key when the pipeline last resolved, from the lock.
-    pub last: &'a BTreeMap<String, Digest>,
+    /// From the lock.
+    pub last: Last<'a>,
     /// Stage index → the local files that it reads, by their digests when the run began.
     read: Mutex<BTreeMap<usize, Files>>,
     /// By stage index: its walk without inputs, made for its recipe and not yet used for its key.
-    walks: Mutex<Vec<Option<(Instant, Walk)>>>,
+    walks: Mutex<Vec<Option<Walked>>>,
 }
+
+/// The walk of a stage over its settings and its local files, and when it was made.
+#[derive(Clone, Debug)]
+pub struct Walked {
+    at: Instant,
+    walk: Walk,
+}
+
+/// Stage → its key when the pipeline last resolved.
+pub type Last<'a> = HashMap<&'a str, &'a Digest>;
 
 /// Role → digest.
 type Files = Vec<(String, String)>;
@@ -47,12 +57,7 @@ pub enum Decision {
 impl<'a> Decider<'a> {
     /// Keys of the stages in `plan`; records from `store`.
     #[must_use]
-    pub fn new(
-        plan: &'a Plan,
-        store: &'a Store,
-        device_class: &'a str,
-        last: &'a BTreeMap<String, Digest>,
-    ) -> Self {
+    pub fn new(plan: &'a Plan, store: &'a Store, device_class: &'a str, last: Last<'a>) -> Self {
         Self {
             walks: Mutex::new(vec![None; plan.nodes.len()]),
             read: Mutex::default(),
@@ -61,6 +66,22 @@ impl<'a> Decider<'a> {
             device_class,
             last,
         }
+    }
+
+    /// The walks that were made for recipes, for another decider of the same plan.
+    #[must_use]
+    pub fn into_walks(self) -> Vec<Option<Walked>> {
+        self.walks
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what another decider of the same plan saw a moment ago.
+    #[must_use]
+    pub fn with_walks(mut self, mut walks: Vec<Option<Walked>>) -> Self {
+        walks.resize(self.plan.nodes.len(), None);
+        self.walks = Mutex::new(walks);
+        self
     }
 
     /// The fingerprint of stage `index`; `input` gives the digest of what comes in along an edge.
@@ -73,12 +94,9 @@ impl<'a> Decider<'a> {
         input: impl Fn(&Edge) -> Digest,
     ) -> Result<Fingerprint> {
         let node = &self.plan.nodes[index];
-        let kept = self.walks()[index].take();
-        let walk = match kept {
-            Some((at, walk)) if at.elapsed() < FRESH => walk,
-            _ => self.walk(node)?,
-        };
-        Ok(with_inputs(walk, node, input).finish(node.seed, Some(self.device_class)))
+        let known = self.walks()[index].take();
+        let walked = self.walk(index, known)?;
+        Ok(with_inputs(walked.walk, node, input).finish(node.seed, Some(self.device_class)))
     }
 
     /// Makes the [`recipes`](Self::recipes) for a run. Meanwhile the records are read that the stages in `included` had when
@@ -89,8 +107,8 @@ impl<'a> Decider<'a> {
     pub fn begin(&self, included: &[bool]) -> Result<Vec<Option<Digest>>> {
         let nodes = self.plan.nodes.iter().zip(included);
         let included_nodes = nodes.filter(|(_, included)| **included);
-        let keys = included_nodes.filter_map(|(node, _)| self.last.get(&node.name));
-        let keys: Vec<Digest> = keys.copied().collect();
+        let keys = included_nodes.filter_map(|(node, _)| self.last.get(node.name.as_str()));
+        let keys = self.store.unforeseen(keys.map(|key| **key).collect());
         if keys.len() < MANY {
             return self.recipes(included);
         }
@@ -103,33 +121,45 @@ impl<'a> Decider<'a> {
     /// A file of a stage that cannot be read.
     pub fn recipes(&self, included: &[bool]) -> Result<Vec<Option<Digest>>> {
         let wanted = self.plan.with_needs(included);
-        let wanted: Vec<usize> = (0..included.len()).filter(|index| wanted[*index]).collect();
-        let walk = |index: &usize| self.walk(&self.plan.nodes[*index]);
-        let walks: Vec<Result<Walk>> = if wanted.len() < MANY {
-            wanted.iter().map(walk).collect()
+        let mut known = self.walks();
+        let wanted: Vec<(usize, Option<Walked>)> = (0..included.len())
+            .filter(|index| wanted[*index])
+            .map(|index| (index, known[index].take()))
+            .collect();
+        drop(known);
+        let walk = |(index, known)| Ok((index, self.walk(index, known)?));
+        let walks: Vec<Result<(usize, Walked)>> = if wanted.len() < MANY {
+            wanted.into_iter().map(walk).collect()
         } else {
-            wanted.par_iter().map(walk).collect()
+            wanted.into_par_iter().map(walk).collect()
         };
-        let at = Instant::now();
         let mut recipes: Vec<Option<Digest>> = vec![None; included.len()];
-        let mut kept = self.walks();
-        for (index, walk) in wanted.into_iter().zip(walks) {
-            let (walk, node) = (walk?, &self.plan.nodes[index]);
+        let mut known = self.walks();
+        for walked in walks {
+            let (index, walked) = walked?;
+            let (node, walk) = (&self.plan.nodes[index], &walked.walk);
             let files = files_of(walk.fields());
             if !files.is_empty() {
                 let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
                 read.insert(index, files);
             }
-            let input = |edge: &Edge| recipe_of_output(recipes[edge.from].as_ref(), &edge.output);
-            let recipe = with_inputs(walk.clone(), node, input).finish(node.seed, None);
-            recipes[index] = Some(recipe.digest().into());
-            kept[index] = Some((at, walk));
+            let input = |edge: &'a Edge| {
+                let recipe = recipe_of_output(recipes[edge.from].as_ref(), &edge.output);
+                (edge.port.as_str(), recipe.to_string())
+            };
+            let inputs: Vec<(&str, String)> = node.inputs.iter().map(input).collect();
+            recipes[index] = Some(walk.recipe(&inputs, node.seed).into());
+            known[index] = Some(walked);
         }
         Ok(recipes)
     }
 
-    /// The walk of a stage over its settings and its local files.
-    fn walk(&self, node: &Node) -> Result<Walk> {
+    /// The walk of stage `index`: the one that is `known`, if it was made just now.
+    fn walk(&self, index: usize, known: Option<Walked>) -> Result<Walked> {
+        if let Some(walked) = known.filter(|walked| walked.at.elapsed() < FRESH) {
+            return Ok(walked);
+        }
+        let node = &self.plan.nodes[index];
         let mut walk = Walk::new(node.kind.name(), node.kind.version());
         node.stage.describe(&mut walk);
         for file in node.stage.files() {
@@ -138,10 +168,11 @@ impl<'a> Decider<'a> {
             let digest = self.store.hash_path(&file.path).map_err(blame)?;
             walk.file(&file.role, digest.to_string());
         }
-        Ok(walk)
+        let at = Instant::now();
+        Ok(Walked { at, walk })
     }
 
-    fn walks(&self) -> MutexGuard<'_, Vec<Option<(Instant, Walk)>>> {
+    fn walks(&self) -> MutexGuard<'_, Vec<Option<Walked>>> {
         // A walk is put in whole, so a panic elsewhere leaves nothing half done.
         self.walks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,7 +182,7 @@ impl<'a> Decider<'a> {
     pub fn is_of_recipe(&self, index: usize, record: &Record) -> bool {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         read.get(&index).is_none_or(|files| {
-            let fingerprint = Fingerprint::from_explanation(&record.explanation);
+            let fingerprint = Fingerprint::from_explanation(record.explanation.iter());
             files_of(fingerprint.fields()) == *files
         })
     }
@@ -170,7 +201,7 @@ impl<'a> Decider<'a> {
             return Ok(Decision::Run(vec![Reason::Forced]));
         }
         Ok(match self.store.record(&fingerprint.digest().into())? {
-            Some(record) if self.is_whole(index, &record) => Decision::Cached(Box::new(record)),
+            Some(record) if self.is_whole(index, &record) => Decision::Cached(record),
             Some(_) => Decision::Run(vec![Reason::Lost]),
             None => Decision::Run(self.differences(index, fingerprint)?),
         })
@@ -225,13 +256,13 @@ impl<'a> Decider<'a> {
     }
 
     fn last_fingerprint(&self, index: usize) -> Result<Option<Fingerprint>> {
-        let Some(key) = self.last.get(&self.plan.nodes[index].name) else {
+        let Some(key) = self.last.get(self.plan.nodes[index].name.as_str()) else {
             return Ok(None);
         };
         Ok(self
             .store
             .record(key)?
-            .map(|record| Fingerprint::from_explanation(&record.explanation)))
+            .map(|record| Fingerprint::from_explanation(record.explanation.iter())))
     }
 }
 

@@ -137,7 +137,7 @@ impl Runner for InProcess {
         let mut record = Record {
             key,
             kind: node.kind.name().into(),
-            explanation: task.fingerprint.explanation(),
+            explanation: task.fingerprint.explanation().into_iter().collect(),
             outputs: BTreeMap::new(),
             metrics,
             seconds: started.elapsed().as_secs_f64(),

@@ -17,13 +17,13 @@ mod wish;
 mod worker;
 mod workers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;
 use std::thread::Scope;
 use std::time::Instant;
 
-pub use decide::{Decider, Decision};
+pub use decide::{Decider, Decision, Last, Walked};
 use hands::Hands;
 pub use job::{Failure, InProcess, Made, Runner, Surroundings, Task};
 pub use machine::Machine;
@@ -68,7 +68,7 @@ impl Default for Conduct {
 #[derive(Default)]
 pub struct Summary {
     /// By stage index: the record of each stage that has a result.
-    pub results: Vec<Option<Record>>,
+    pub results: Vec<Option<Box<Record>>>,
     /// By stage index: how it ended, if it was part of the run.
     pub outcomes: Vec<Option<Outcome>>,
     /// By stage index: whether it has a result that is not in the cache, because a file that it reads changed meanwhile.
@@ -83,7 +83,7 @@ impl Summary {
         let results = self.results.iter().zip(&self.outcomes);
         results.filter_map(|(record, outcome)| {
             record
-                .as_ref()
+                .as_deref()
                 .filter(|_| *outcome != Some(Outcome::Cached) && outcome.is_some())
         })
     }
@@ -136,12 +136,10 @@ impl<'a> Run<'a> {
     ) -> Self {
         let nodes = &decider.plan.nodes;
         let needs = |node: &Node| -> Vec<usize> {
-            node.inputs
-                .iter()
-                .map(|edge| edge.from)
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect()
+            let mut needs: Vec<usize> = node.inputs.iter().map(|edge| edge.from).collect();
+            needs.sort_unstable();
+            needs.dedup();
+            needs
         };
         Self {
             shared: Shared::new(decider, runner, around),
@@ -267,7 +265,7 @@ impl<'a> Run<'a> {
             Err(error) => self.fail(index, at, error),
             Ok((Decision::Cached(record), _)) => {
                 let key = record.key;
-                self.shared.put(index, *record);
+                self.shared.put(index, record);
                 self.succeed(index, at, Outcome::Cached, key, String::new());
             }
             Ok((Decision::Run(reasons), fingerprint)) => {
@@ -337,7 +335,7 @@ impl<'a> Run<'a> {
 
     fn put(&mut self, index: usize, made: Made) {
         self.unkept[index] = !made.kept;
-        self.shared.put(index, made.record);
+        self.shared.put(index, Box::new(made.record));
     }
 
     /// Stage `index` has a result; its gates decide whether it ended well.

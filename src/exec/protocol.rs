@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
 use crate::plan::Node;
-use crate::store::{Digest, Record};
+use crate::store::{Digest, Explanation, Record};
 
 /// A stage to run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub(super) struct Order {
     settings: WireTable,
     seed: u64,
     inputs: BTreeMap<String, Digest>,
-    explanation: Vec<(String, String)>,
+    explanation: Explanation,
     threads: usize,
 }
 
@@ -41,7 +41,7 @@ impl Order {
             settings: WireTable::pack(&task.node.settings, sent),
             seed: task.node.seed,
             inputs: task.inputs.clone(),
-            explanation: task.fingerprint.explanation(),
+            explanation: task.fingerprint.explanation().into_iter().collect(),
             threads: task.threads,
         }
     }
@@ -60,7 +60,7 @@ impl Order {
         Task {
             node,
             inputs: self.inputs.clone(),
-            fingerprint: Fingerprint::from_explanation(&self.explanation),
+            fingerprint: Fingerprint::from_explanation(self.explanation.iter()),
             threads: self.threads,
             timeout: None,
         }

@@ -13,7 +13,7 @@ use crate::plan::{Edge, Node};
 use crate::store::{Digest, Record};
 
 /// By stage index: the record of each stage that has a result.
-type Results = Vec<Option<Record>>;
+type Results = Vec<Option<Box<Record>>>;
 
 #[derive(Clone)]
 pub(super) struct Shared<'a> {
@@ -58,7 +58,7 @@ impl<'a> Shared<'a> {
         self.around.events.send(event);
     }
 
-    pub(super) fn put(&self, index: usize, record: Record) {
+    pub(super) fn put(&self, index: usize, record: Box<Record>) {
         self.results()[index] = Some(record);
     }
 
@@ -87,7 +87,7 @@ impl<'a> Shared<'a> {
         let wanted = self.decider.plan.with_needs(included);
         for index in (0..wanted.len()).filter(|index| wanted[*index] && !included[*index]) {
             match self.decide(index, false)? {
-                (Decision::Cached(record), _) => self.put(index, *record),
+                (Decision::Cached(record), _) => self.put(index, record),
                 (Decision::Run(_), _) => {
                     let name = &self.node(index).name;
                     return Err(Error::usage(format!(
@@ -210,7 +210,7 @@ impl<'a> Shared<'a> {
             text: "its result is damaged in the cache and is made again".into(),
         });
         let made = self.make(edge.from, threads)?;
-        self.put(edge.from, made.record);
+        self.put(edge.from, Box::new(made.record));
         Ok(())
     }
 

@@ -77,7 +77,7 @@ impl Runner for Mock {
         let record = Record {
             key,
             kind: task.node.kind.name().into(),
-            explanation: task.fingerprint.explanation(),
+            explanation: task.fingerprint.explanation().into_iter().collect(),
             outputs: BTreeMap::from([("o".into(), output(&key))]),
             metrics: BTreeMap::new(),
             seconds: 0.0,
@@ -132,8 +132,7 @@ proptest! {
         let plan = Plan::new(&pipeline).expect("valid");
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path()).expect("a store");
-        let last = BTreeMap::new();
-        let decider = Decider::new(&plan, &store, "none", &last);
+        let decider = Decider::new(&plan, &store, "none", Last::new());
         let mock = Mock {
             fates,
             running: AtomicUsize::new(0),

@@ -63,6 +63,33 @@ pub struct Field {
     pub value: String,
 }
 
+/// Role, name and value.
+type Parts<'f> = (Role, &'f str, &'f str);
+
+impl Field {
+    fn parts(&self) -> Parts<'_> {
+        (self.role, &self.name, &self.value)
+    }
+}
+
+/// See [`Fingerprint::digest`]. The encoding goes through one buffer, because the hash takes it in faster in one piece.
+fn digest<'f>(fields: impl Iterator<Item = Parts<'f>>) -> [u8; 32] {
+    static BEGINNING: LazyLock<blake3::Hasher> =
+        LazyLock::new(|| blake3::Hasher::new_derive_key("refire stage key"));
+    let mut encoding = Vec::with_capacity(1024);
+    let mut put = |bytes: &[u8]| {
+        encoding.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        encoding.extend_from_slice(bytes);
+    };
+    put(&FORMAT.to_le_bytes());
+    for (role, name, value) in fields {
+        put(role.word().as_bytes());
+        put(name.as_bytes());
+        put(value.as_bytes());
+    }
+    *BEGINNING.clone().update(&encoding).finalize().as_bytes()
+}
+
 /// All fields of a stage, sorted: the explanation of its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -88,20 +115,7 @@ impl Fingerprint {
     /// The digest of the fields: BLAKE3 over role, name and value, each with its length before it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        static BEGINNING: LazyLock<blake3::Hasher> =
-            LazyLock::new(|| blake3::Hasher::new_derive_key("refire stage key"));
-        let mut hasher = BEGINNING.clone();
-        let mut put = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        put(&FORMAT.to_le_bytes());
-        for field in &self.fields {
-            put(field.role.word().as_bytes());
-            put(field.name.as_bytes());
-            put(field.value.as_bytes());
-        }
-        *hasher.finalize().as_bytes()
+        digest(self.fields.iter().map(Field::parts))
     }
 
     /// The fields as a record keeps them: `setting epochs` → `10`.
@@ -120,17 +134,17 @@ impl Fingerprint {
 
     /// The fingerprint that a record explains; fields of roles that this version does not know are dropped.
     #[must_use]
-    pub fn from_explanation(explanation: &[(String, String)]) -> Self {
-        let read = |(name, value): &(String, String)| {
+    pub fn from_explanation<'e>(explanation: impl IntoIterator<Item = (&'e str, &'e str)>) -> Self {
+        let read = |(name, value): (&'e str, &'e str)| {
             let (word, name) = name.split_once(' ').unwrap_or((name, ""));
             let role = Role::ALL.into_iter().find(|role| role.word() == word)?;
             Some(Field {
                 role,
                 name: name.into(),
-                value: value.clone(),
+                value: value.into(),
             })
         };
-        let mut fields: Vec<Field> = explanation.iter().filter_map(read).collect();
+        let mut fields: Vec<Field> = explanation.into_iter().filter_map(read).collect();
         fields.sort();
         Self { fields }
     }
@@ -185,12 +199,26 @@ impl Walk {
         self.push(Role::File, role, digest);
     }
 
-    /// Adds an input by the digest of its artifact (for a key) or by the recipe of what makes it (for a recipe).
+    /// Adds an input by the digest of its artifact.
     pub fn input(&mut self, port: &str, digest: String) {
         self.push(Role::Input, port, digest);
     }
 
-    /// Ends the walk. `device` is the device class; none makes a recipe, which is the same on every machine.
+    /// The digest of the walk with `inputs` (port → recipe of what makes it) and the stage's seed, without the device: it is
+    /// the same on every machine.
+    #[must_use]
+    pub fn recipe(&self, inputs: &[(&str, String)], seed: u64) -> [u8; 32] {
+        let seed = seed.to_string();
+        let inputs = inputs.iter();
+        let inputs = inputs.map(|(port, digest)| (Role::Input, *port, digest.as_str()));
+        let mut fields: Vec<Parts<'_>> = self.fields.iter().map(Field::parts).collect();
+        fields.extend(inputs);
+        fields.extend(self.uses_seed.then_some((Role::Seed, "", seed.as_str())));
+        fields.sort_unstable();
+        digest(fields.into_iter())
+    }
+
+    /// Ends the walk. `device` is the class of the device that computes, if that is known.
     #[must_use]
     pub fn finish(mut self, seed: u64, device: Option<&str>) -> Fingerprint {
         if self.uses_seed {

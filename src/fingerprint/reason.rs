@@ -195,7 +195,7 @@ mod tests {
             let mut walk = Walk::new("preprocess", 1);
             walk.setting("sql", &serde_json::json!(sql));
             walk.setting("files", &files);
-            walk.finish(42, None)
+            walk.finish(42, Some("cpu"))
         };
         let select = "SELECT text, label FROM reviews WHERE source = 'rotten_tomatoes' AND label";
         let old = print(
@@ -243,18 +243,16 @@ mod tests {
 
     #[test]
     fn recipes_leave_the_device_out_and_seeds_count_only_when_used() {
+        let key = |walk: &Walk, seed, device| walk.clone().finish(seed, Some(device)).digest();
         let mut walk = Walk::new("split", 1);
+        assert_eq!(walk.recipe(&[], 1), key(&walk, 1, "cpu"));
         walk.device();
-        assert_eq!(walk.clone().finish(1, None), walk.clone().finish(2, None));
-        assert_ne!(
-            walk.clone().finish(1, Some("cpu")).digest(),
-            walk.clone().finish(1, Some("gpu")).digest()
-        );
+        assert_eq!(walk.recipe(&[], 1), walk.recipe(&[], 2));
+        assert_eq!(key(&walk, 1, "cpu"), key(&walk, 2, "cpu"));
+        assert_ne!(key(&walk, 1, "cpu"), key(&walk, 1, "gpu"));
         walk.seed();
-        assert_ne!(
-            walk.clone().finish(1, None).digest(),
-            walk.finish(2, None).digest()
-        );
+        assert_ne!(walk.recipe(&[], 1), walk.recipe(&[], 2));
+        assert_ne!(key(&walk, 1, "cpu"), key(&walk, 2, "cpu"));
     }
 
     proptest! {
@@ -276,10 +274,31 @@ mod tests {
         }
 
         #[test]
+        fn recipes_are_made_as_keys_are(
+            settings in proptest::collection::btree_map("[a-z_]{1,5}", 0i64..9, 0..5),
+            inputs in proptest::collection::btree_map("[a-z/]{1,5}", "[0-9a-f]{2}", 0..3),
+            seeded: bool,
+        ) {
+            let mut walk = Walk::new("x", 1);
+            for (name, value) in &settings {
+                walk.setting(name, &serde_json::json!(value));
+            }
+            if seeded {
+                walk.seed();
+            }
+            let ports: Vec<(&str, String)> = inputs.iter().map(|(port, digest)| (port.as_str(), digest.clone())).collect();
+            let recipe = walk.recipe(&ports, 7);
+            for (port, digest) in inputs {
+                walk.input(&port, digest);
+            }
+            prop_assert_eq!(recipe, walk.finish(7, None).digest());
+        }
+
+        #[test]
         fn explanations_bring_back_the_fingerprint(settings in proptest::collection::btree_map("[a-z_]{1,5}", 0i64..9, 0..5)) {
             let settings: Vec<(&str, i64)> = settings.iter().map(|(name, value)| (name.as_str(), *value)).collect();
             let print = print(&settings, "aa");
-            prop_assert_eq!(Fingerprint::from_explanation(&print.explanation()), print);
+            prop_assert_eq!(Fingerprint::from_explanation(print.explanation().iter().map(|(name, value)| (&**name, &**value))), print);
         }
     }
 }

@@ -122,7 +122,7 @@ impl Project {
         })?;
         let recorded = self.store.record(&entry.key)?;
         let old = match &recorded {
-            Some(record) => Fingerprint::from_explanation(&record.explanation),
+            Some(record) => Fingerprint::from_explanation(record.explanation.iter()),
             None => self.reconstructed(stage, &entry, overrides, revision)?,
         };
         let goal = Goal {

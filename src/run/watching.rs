@@ -287,9 +287,11 @@ impl Project {
         paths
     }
 
-    fn state(&self, goal: &Goal) -> Result<State> {
+    fn state(&mut self, goal: &Goal) -> Result<State> {
         let included = self.plan.select(goal)?.included;
-        let recipes = self.decider().recipes(&included)?;
+        let decider = self.decider();
+        let recipes = decider.recipes(&included)?;
+        self.walks = decider.into_walks();
         self.store.save()?;
         let stages = self
             .plan

@@ -77,7 +77,7 @@ impl Store {
         let filed = self.items("records")?.into_par_iter().map(|item| {
             let record = self.record(&item.digest)?;
             Ok(record.map(|record| Filed {
-                record,
+                record: *record,
                 age: item.age,
             }))
         });

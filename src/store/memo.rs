@@ -107,15 +107,11 @@ fn record(
     published: &Published,
     started: Instant,
 ) -> Result<Record> {
-    let fields = fields
-        .iter()
-        .map(|(field, value)| ((*field).to_owned(), value.clone()));
+    let fields = fields.iter().map(|(field, value)| (*field, value.as_str()));
     Ok(Record {
         key,
         kind: OUTPUT.into(),
-        explanation: std::iter::once(("name".to_owned(), name.to_owned()))
-            .chain(fields)
-            .collect(),
+        explanation: std::iter::once(("name", name)).chain(fields).collect(),
         outputs: BTreeMap::from([(OUTPUT.into(), published.digest)]),
         metrics: BTreeMap::new(),
         seconds: started.elapsed().as_secs_f64(),

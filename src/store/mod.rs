@@ -23,6 +23,7 @@ mod collect;
 mod digest;
 mod disk;
 mod durable;
+mod explanation;
 mod hash;
 mod inputs;
 mod manifest;
@@ -41,7 +42,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
@@ -50,10 +51,12 @@ pub use collect::{Collected, Filed, Keep};
 pub use digest::Digest;
 pub use disk::{disk_error, write_atomic, write_if_changed};
 pub use durable::Durable;
+pub use explanation::Explanation;
 pub use manifest::{Entry, Manifest};
 pub use memo::{memo, recall};
 pub use pins::Pin;
 pub use publish::Published;
+use record::Foreseen;
 pub use record::Record;
 pub use restore::{Damage, Defect, Unrestored};
 pub use scratch::Scratch;
@@ -78,9 +81,9 @@ pub struct Store {
     /// Manifests that were read with a record.
     described: Mutex<BTreeMap<Digest, Arc<Manifest>>>,
     /// Records that were read before they are asked for.
-    foreseen: Mutex<BTreeMap<Digest, Record>>,
-    /// Whether the artifacts of such records were found whole.
-    found_whole: Mutex<BTreeMap<Digest, bool>>,
+    foreseen: Mutex<HashMap<Digest, Foreseen>>,
+    /// Whether the artifacts of those that were asked for were found whole.
+    found_whole: Mutex<HashMap<Digest, bool>>,
     /// Local files that were written to just before they were hashed.
     racy: Mutex<BTreeSet<PathBuf>>,
     notices: Mutex<Vec<String>>,

@@ -3,14 +3,14 @@
 //! Each lock has a file in `pins/`, named by the digest of the lock's path: the path, then the keys that it names. A pin
 //! holds as long as its lock is there or, for locks of other machines, as long as it is used.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Store;
 use super::collect::list;
 use super::digest::Digest;
-use super::disk::{OnDisk, place, read_small, touch};
+use super::disk::{OnDisk, place, touch};
 use super::stamp::age;
 use crate::error::Result;
 
@@ -44,8 +44,7 @@ impl Store {
         keys.for_each(|key| bytes.extend_from_slice(key.as_bytes()));
         let folder = self.root.join("pins");
         let file = folder.join(Digest::of(lock).to_string());
-        let old = File::open(&file).and_then(read_small);
-        if old.is_ok_and(|old| old == bytes) {
+        if fs::read(&file).is_ok_and(|old| old == bytes) {
             let stale = fs::metadata(&file).is_ok_and(|metadata| age(&metadata) > STALE);
             return if stale {
                 touch(&file).doing("write", &file)

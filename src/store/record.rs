@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::disk::{OnDisk, place, read_small, replace, touch};
 use super::durable::Durable;
+use super::explanation::Explanation;
 use super::manifest::{Entry, Manifest};
 use super::{Store, lock};
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ pub struct Record {
     /// The kind of stage, or `memo`.
     pub kind: String,
     /// What the key was made of, by name, in order.
-    pub explanation: Vec<(String, String)>,
+    pub explanation: Explanation,
     /// Name of each output → its artifact.
     pub outputs: BTreeMap<String, Digest>,
     /// Figures measured, by name. They may be infinite or not a number.
@@ -52,27 +53,43 @@ struct Stored<R, F> {
     manifests: Vec<F>,
 }
 
+/// A record that was read before it was asked for, and whether each artifact that it names was found whole.
+#[derive(Debug)]
+pub(super) struct Foreseen {
+    record: Box<Record>,
+    whole: Vec<(Digest, bool)>,
+}
+
 impl Store {
     /// What `key` led to, if that is known. A file that is not a whole record is removed and noticed.
     ///
     /// # Errors
     /// If the file is there but cannot be read.
-    pub fn record(&self, key: &Digest) -> Result<Option<Record>> {
-        if let Some(record) = lock(&self.foreseen).remove(key) {
+    pub fn record(&self, key: &Digest) -> Result<Option<Box<Record>>> {
+        if let Some(Foreseen { record, whole }) = lock(&self.foreseen).remove(key) {
+            lock(&self.found_whole).extend(whole);
             return Ok(Some(record));
         }
+        let Some((record, manifests)) = self.read_record(key)? else {
+            return Ok(None);
+        };
+        let mut described = lock(&self.described);
+        for manifest in manifests {
+            described.insert(manifest.digest(), Arc::new(manifest));
+        }
+        Ok(Some(record))
+    }
+
+    /// The same from the record's own file, and the artifacts that it describes.
+    fn read_record(&self, key: &Digest) -> Result<Option<(Box<Record>, Vec<Manifest>)>> {
         let json = match self.records.open(key).and_then(read_small) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             json => json.doing("read the record", &self.record_path(key))?,
         };
-        match serde_json::from_slice::<Stored<Record, Vec<Entry>>>(&json) {
+        match serde_json::from_slice::<Stored<Box<Record>, Vec<Entry>>>(&json) {
             Ok(stored) if stored.version == VERSION && stored.record.key == *key => {
-                let mut described = lock(&self.described);
-                for files in stored.manifests {
-                    let manifest = Manifest::sorted(files);
-                    described.insert(manifest.digest(), Arc::new(manifest));
-                }
-                Ok(Some(stored.record))
+                let manifests = stored.manifests.into_iter().map(Manifest::sorted);
+                Ok(Some((stored.record, manifests.collect())))
             }
             Ok(stored) if stored.version > VERSION => Ok(None),
             _ => {
@@ -90,19 +107,36 @@ impl Store {
     /// Reads the records of `keys` on all processors at once and looks at what they name, so that each can be had and is
     /// known to be whole without waiting, once.
     pub fn look_ahead(&self, keys: Vec<Digest>) {
-        keys.into_par_iter().for_each(|key| {
-            // What cannot be read is read again, and told of, when it is asked for.
-            let Ok(Some(record)) = self.record(&key) else {
-                return;
+        // What cannot be read is read again, and told of, when it is asked for.
+        let look = |key: Digest| {
+            let (record, manifests) = self.read_record(&key).ok()??;
+            let manifests: Vec<(Digest, Manifest)> = manifests
+                .into_iter()
+                .map(|manifest| (manifest.digest(), manifest))
+                .collect();
+            let described = |artifact: &Digest| {
+                let mut manifests = manifests.iter();
+                manifests.find_map(|(digest, manifest)| (digest == artifact).then_some(manifest))
             };
-            for artifact in record.outputs.values() {
-                let whole = self.is_whole(artifact);
-                lock(&self.found_whole).insert(*artifact, whole);
-                // It is on the disk too, should it be needed again.
-                lock(&self.described).remove(artifact);
-            }
-            lock(&self.foreseen).insert(key, record);
-        });
+            let artifacts = record.outputs.values();
+            let whole = artifacts
+                .map(|artifact| (*artifact, self.looks_whole(artifact, described(artifact))))
+                .collect();
+            Some(Foreseen { record, whole })
+        };
+        let found: Vec<Option<Foreseen>> = keys.into_par_iter().map(look).collect();
+        let mut foreseen = lock(&self.foreseen);
+        for found in found.into_iter().flatten() {
+            foreseen.insert(found.record.key, found);
+        }
+    }
+
+    /// Those of `keys` whose records were not read ahead.
+    #[must_use]
+    pub fn unforeseen(&self, mut keys: Vec<Digest>) -> Vec<Digest> {
+        let foreseen = lock(&self.foreseen);
+        keys.retain(|key| !foreseen.contains_key(key));
+        keys
     }
 
     /// Notes that a record was used, so that it is collected later than others. Locks do not name memos, so this is all

@@ -182,7 +182,18 @@ impl Store {
         if let Some(whole) = lock(&self.found_whole).remove(artifact) {
             return whole;
         }
-        match self.check(artifact) {
+        self.looks_whole(artifact, None)
+    }
+
+    /// The same for an artifact whose manifest may be at hand.
+    pub(super) fn looks_whole(&self, artifact: &Digest, manifest: Option<&Manifest>) -> bool {
+        let found = match manifest {
+            Some(manifest) => self.check(artifact, manifest),
+            None => self
+                .manifest(artifact)
+                .and_then(|manifest| self.check(artifact, &manifest)),
+        };
+        match found {
             Ok(()) => true,
             Err(Unrestored::Damaged(damage)) => {
                 self.notice(damage.to_string());
@@ -192,8 +203,7 @@ impl Store {
         }
     }
 
-    fn check(&self, artifact: &Digest) -> Result<(), Unrestored> {
-        let manifest = self.manifest(artifact)?;
+    fn check(&self, artifact: &Digest, manifest: &Manifest) -> Result<(), Unrestored> {
         try_each(manifest.files(), |file| {
             self.look_at(&file.digest, file.size)
                 .map_err(|problem| self.problem(artifact, file, problem))

@@ -113,7 +113,7 @@ fn a_full_disk_is_named_and_nothing_half_written_can_be_seen() {
     let mut file = fs::File::create(&filler).expect("made");
     while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
     let record = Record {
-        explanation: vec![("text".into(), "x".repeat(10_000))],
+        explanation: [("text", "x".repeat(10_000))].into_iter().collect(),
         ..record("key")
     };
     for error in [
@@ -129,7 +129,10 @@ fn a_full_disk_is_named_and_nothing_half_written_can_be_seen() {
     file.set_len(0).expect("emptied");
     fs::remove_file(&filler).expect("removed");
     store.put_record(&record).expect("there is room again");
-    assert_eq!(store.record(&record.key).expect("read"), Some(record));
+    assert_eq!(
+        store.record(&record.key).expect("read"),
+        Some(Box::new(record))
+    );
 }
 
 #[cfg(target_os = "linux")]

@@ -52,7 +52,7 @@ fn record(name: &str) -> Record {
     Record {
         key: Digest::of(name.as_bytes()),
         kind: "test".into(),
-        explanation: Vec::new(),
+        explanation: Explanation::default(),
         outputs: BTreeMap::new(),
         metrics: BTreeMap::new(),
         seconds: 0.0,

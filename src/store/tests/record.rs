@@ -10,7 +10,7 @@ fn records_come_back_as_they_were_and_broken_ones_are_dropped() {
     let record = Record {
         key,
         kind: "finetune".into(),
-        explanation: vec![("learning_rate".into(), "0.001".into())],
+        explanation: [("learning_rate", "0.001")].into_iter().collect(),
         outputs: BTreeMap::from([("model".into(), Digest::of(b"model"))]),
         metrics: BTreeMap::from([
             ("accuracy".into(), 0.1 + 0.2),
@@ -23,7 +23,7 @@ fn records_come_back_as_they_were_and_broken_ones_are_dropped() {
     place.store.put_record(&record).expect("written");
     assert_eq!(
         place.store.record(&key).expect("read"),
-        Some(record.clone())
+        Some(Box::new(record.clone()))
     );
 
     let path = place.store.record_path(&key);
