@@ -13,6 +13,9 @@ use crate::event::{self, Event, Outcome, Sink};
 /// How many runs of a pipeline are read to find out how its stages ended.
 const FAR_BACK: usize = 100;
 
+/// So many bytes of events that can wait are written at once.
+const BUFFER: usize = 1 << 16;
+
 /// Writes a run down and passes its events on. A disk that is full or cannot be written costs the journal, not the run.
 pub struct Journal<'a> {
     run: String,
@@ -80,7 +83,7 @@ impl Files {
         }
         Ok(Self {
             folder,
-            events: BufWriter::new(events),
+            events: BufWriter::with_capacity(BUFFER, events),
             logs: BTreeMap::new(),
         })
     }
