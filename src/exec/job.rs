@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::machine::Share;
 use super::wish::Wish;
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Sink};
@@ -36,8 +37,8 @@ pub struct Task<'a> {
     pub inputs: BTreeMap<String, Digest>,
     /// What its key is made of.
     pub fingerprint: Fingerprint,
-    /// How many threads it may use.
-    pub threads: usize,
+    /// What it may use of the machine.
+    pub share: Share,
     /// How long it may take.
     pub timeout: Option<Duration>,
 }
@@ -98,6 +99,7 @@ impl Runner for InProcess {
             checkpoint: Some(checkpoint.clone()),
             seed: node.seed,
             device: around.device.into(),
+            gpus: task.share.gpus.clone(),
             offline: around.offline,
             ..Job::default()
         };

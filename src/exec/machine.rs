@@ -1,18 +1,31 @@
 //! What the machine has, and how much of it running stages have taken.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Resources;
+use crate::stages::VISIBLE_GPUS;
 
 /// Processors, memory and accelerators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// Processors.
     pub cpus: usize,
     /// Memory in bytes.
     pub memory: u64,
-    /// Accelerators.
-    pub gpus: usize,
+    /// NVIDIA's accelerators, as `CUDA_VISIBLE_DEVICES` names them.
+    pub gpus: Vec<String>,
+}
+
+/// What a stage has got of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// How many threads it may use.
+    pub threads: usize,
+    /// The accelerators that it has for itself; those of a stage that asks for none are not kept from it.
+    pub gpus: Vec<String>,
 }
 
 impl Machine {
@@ -22,8 +35,24 @@ impl Machine {
         Self {
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory: memory().unwrap_or(u64::MAX),
-            gpus: std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count),
+            gpus: gpus(
+                std::env::var(VISIBLE_GPUS).ok().as_deref(),
+                std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count),
+            ),
         }
+    }
+}
+
+/// The accelerators that this process may use, of so many that are `installed`, if the user has named the `visible` ones.
+fn gpus(visible: Option<&str>, installed: usize) -> Vec<String> {
+    match visible {
+        // The first that is not there ends the list.
+        Some(list) => list
+            .split(',')
+            .map(|name| name.trim().to_string())
+            .take_while(|name| !name.is_empty() && !name.starts_with('-'))
+            .collect(),
+        None => (0..installed).map(|index| index.to_string()).collect(),
     }
 }
 
@@ -63,7 +92,8 @@ fn total_memory() -> Option<u64> {
 pub(super) struct Pool {
     machine: Machine,
     jobs: usize,
-    taken: Vec<Resources>,
+    /// Stage index → what it asked for, and the accelerators that it got.
+    taken: BTreeMap<usize, (Resources, Vec<String>)>,
 }
 
 impl Pool {
@@ -72,16 +102,8 @@ impl Pool {
         Self {
             machine,
             jobs: jobs.max(1),
-            taken: Vec::new(),
+            taken: BTreeMap::new(),
         }
-    }
-
-    /// The number of threads of a stage with these needs: what it asks for, else an equal share.
-    pub(super) fn threads(&self, needs: &Resources) -> usize {
-        needs
-            .cpus
-            .unwrap_or(self.machine.cpus / self.jobs)
-            .clamp(1, self.machine.cpus.max(1))
     }
 
     /// Whether no stage at all can start now.
@@ -94,28 +116,14 @@ impl Pool {
         if self.taken.is_empty() {
             return true;
         }
-        let cpus: usize = self
-            .taken
-            .iter()
-            .chain([needs])
-            .map(|taken| taken.cpus.unwrap_or(0))
-            .sum();
-        let memory: u64 = self
-            .taken
-            .iter()
-            .chain([needs])
-            .map(|taken| taken.memory.unwrap_or(0))
-            .sum();
-        let gpus: usize = self
-            .taken
-            .iter()
-            .chain([needs])
-            .map(|taken| taken.gpus)
-            .sum();
+        let all = || self.taken.values().map(|(taken, _)| taken).chain([needs]);
+        let cpus: usize = all().map(|taken| taken.cpus.unwrap_or(0)).sum();
+        let memory: u64 = all().map(|taken| taken.memory.unwrap_or(0)).sum();
+        let gpus: usize = all().map(|taken| taken.gpus).sum();
         self.taken.len() < self.jobs
             && cpus <= self.machine.cpus
             && memory <= self.machine.memory
-            && gpus <= self.machine.gpus
+            && gpus <= self.machine.gpus.len()
     }
 
     /// What of `needs` the machine does not have at all, in words.
@@ -128,10 +136,11 @@ impl Pool {
                 "asks for {asked} GiB of memory, but the machine has {there}"
             ));
         }
-        if needs.gpus > self.machine.gpus {
+        let gpus = self.machine.gpus.len();
+        if needs.gpus > gpus {
             return Some(format!(
-                "asks for {} accelerators, but the machine has {}",
-                needs.gpus, self.machine.gpus
+                "asks for {} accelerators, but the machine has {gpus}",
+                needs.gpus
             ));
         }
         let cpus = needs.cpus.unwrap_or(0);
@@ -143,14 +152,23 @@ impl Pool {
         })
     }
 
-    pub(super) fn take(&mut self, needs: Resources) {
-        self.taken.push(needs);
+    /// Gives stage `index`, with these needs, its share: threads as it asks for or an equal part of them, accelerators that
+    /// no other stage has.
+    pub(super) fn take(&mut self, index: usize, needs: Resources) -> Share {
+        let threads = needs
+            .cpus
+            .unwrap_or(self.machine.cpus / self.jobs)
+            .clamp(1, self.machine.cpus.max(1));
+        let is_free = |gpu: &&String| !self.taken.values().any(|(_, gpus)| gpus.contains(gpu));
+        let free = self.machine.gpus.iter().filter(is_free);
+        let gpus: Vec<String> = free.take(needs.gpus).cloned().collect();
+        self.taken.insert(index, (needs, gpus.clone()));
+        Share { threads, gpus }
     }
 
-    pub(super) fn give_back(&mut self, needs: &Resources) {
-        if let Some(place) = self.taken.iter().position(|taken| taken == needs) {
-            self.taken.swap_remove(place);
-        }
+    /// Takes back what stage `index` had.
+    pub(super) fn give_back(&mut self, index: usize) {
+        self.taken.remove(&index);
     }
 }
 
@@ -158,35 +176,63 @@ impl Pool {
 mod tests {
     use super::*;
 
+    fn needs(cpus: impl Into<Option<usize>>, gib: u64, gpus: usize) -> Resources {
+        Resources {
+            cpus: cpus.into(),
+            memory: Some(gib << 30),
+            gpus,
+        }
+    }
+
     #[test]
     fn stages_run_side_by_side_as_far_as_the_machine_goes() {
         let machine = Machine {
             cpus: 4,
             memory: 8 << 30,
-            gpus: 1,
+            gpus: gpus(None, 1),
         };
         let mut pool = Pool::new(machine, 3);
-        let needs = |cpus, memory: u64, gpus| Resources {
-            cpus,
-            memory: Some(memory << 30),
-            gpus,
-        };
-        assert_eq!(pool.threads(&needs(None, 0, 0)), 1);
-        assert_eq!(pool.threads(&needs(Some(9), 0, 0)), 4);
-        assert!(pool.fits(&needs(Some(9), 99, 9)), "alone, anything fits");
+        assert!(pool.fits(&needs(9, 99, 9)), "alone, anything fits");
         assert_eq!(
             pool.lacks(&needs(None, 99, 0)).expect("too much"),
             "asks for 99 GiB of memory, but the machine has 8"
         );
-        pool.take(needs(Some(3), 6, 1));
-        assert!(pool.fits(&needs(Some(1), 2, 0)));
-        assert!(!pool.fits(&needs(Some(2), 0, 0)));
+        assert_eq!(pool.take(0, needs(3, 6, 1)).threads, 3);
+        assert!(pool.fits(&needs(1, 2, 0)));
+        assert!(!pool.fits(&needs(2, 0, 0)));
         assert!(!pool.fits(&needs(None, 3, 0)));
         assert!(!pool.fits(&needs(None, 0, 1)));
-        pool.take(needs(None, 0, 0));
-        pool.take(needs(None, 0, 0));
+        assert_eq!(pool.take(1, needs(None, 0, 0)).threads, 1);
+        pool.take(2, needs(None, 0, 0));
         assert!(!pool.fits(&Resources::default()), "three at once");
-        pool.give_back(&needs(None, 0, 0));
+        pool.give_back(1);
         assert!(pool.fits(&Resources::default()));
+        pool.give_back(2);
+        pool.give_back(0);
+        assert_eq!(pool.take(3, needs(9, 0, 0)).threads, 4);
+    }
+
+    #[test]
+    fn no_two_stages_have_the_same_accelerator() {
+        let machine = Machine {
+            cpus: 4,
+            memory: 8 << 30,
+            gpus: gpus(Some("2, 3,GPU-8a"), 8),
+        };
+        let mut pool = Pool::new(machine, 4);
+        assert_eq!(pool.take(0, needs(None, 0, 1)).gpus, ["2"]);
+        assert_eq!(pool.take(1, needs(None, 0, 0)).gpus, [""; 0]);
+        assert!(pool.fits(&needs(None, 0, 2)) && !pool.fits(&needs(None, 0, 3)));
+        assert_eq!(pool.take(2, needs(None, 0, 2)).gpus, ["3", "GPU-8a"]);
+        pool.give_back(0);
+        assert_eq!(pool.take(3, needs(None, 0, 1)).gpus, ["2"]);
+    }
+
+    #[test]
+    fn the_user_says_which_accelerators_there_are() {
+        assert_eq!(gpus(None, 2), ["0", "1"]);
+        assert_eq!(gpus(Some("1"), 2), ["1"]);
+        assert_eq!(gpus(Some("0,-1,1"), 2), ["0"]);
+        assert_eq!(gpus(Some(""), 2), [""; 0]);
     }
 }

@@ -26,8 +26,8 @@ use std::time::Instant;
 pub use decide::{Decider, Decision, Last, Walked};
 use hands::Hands;
 pub use job::{Failure, InProcess, Made, Runner, Surroundings, Task};
-pub use machine::Machine;
 use machine::Pool;
+pub use machine::{Machine, Share};
 pub use preview::{Forecast, Preview};
 use queue::{Queue, Queued};
 pub use serve::serve;
@@ -118,8 +118,8 @@ pub struct Run<'a> {
     interrupted: bool,
 }
 
-/// What a thread is asked to make: a stage, on so many threads of the machine.
-type Order = (usize, usize);
+/// What a thread is asked to make: a stage, on its share of the machine.
+type Order = (usize, Share);
 
 /// What it sends when the stage has ended.
 type Ended = (usize, Result<Made>);
@@ -168,8 +168,8 @@ impl<'a> Run<'a> {
         std::thread::scope(|scope| {
             let (sender, ended) = channel::<Ended>();
             let mut hands = Hands::new();
-            let make = move |(index, threads): Order| {
-                let made = catch_unwind(AssertUnwindSafe(|| shared.make(index, threads)));
+            let make = move |(index, share): Order| {
+                let made = catch_unwind(AssertUnwindSafe(|| shared.make(index, &share)));
                 let end = made.unwrap_or_else(|panic| Err(job::panicked(&*panic)));
                 // The receiver lives until every stage has ended.
                 let _ = sender.send((index, end));
@@ -226,13 +226,12 @@ impl<'a> Run<'a> {
                     text,
                 });
             }
-            let threads = self.pool.threads(&limits.resources);
-            self.pool.take(limits.resources);
+            let share = self.pool.take(index, limits.resources);
             self.shared.send(&Event::StageStarted {
                 stage: self.name(index),
                 reason: queued.reason.clone(),
             });
-            hands.give(scope, self.started.len(), (index, threads), make);
+            hands.give(scope, self.started.len(), (index, share), make);
             self.started.insert(
                 index,
                 Queued {
@@ -299,8 +298,7 @@ impl<'a> Run<'a> {
         let Some(queued) = self.started.remove(&index) else {
             return;
         };
-        self.pool
-            .give_back(&self.shared.node(index).limits.resources);
+        self.pool.give_back(index);
         match end {
             Ok(made) => {
                 self.put(index, made.clone());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Surroundings, Task};
+use super::machine::Share;
 use crate::config::{Sources, WireError, WireTable};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -26,7 +27,7 @@ pub(super) struct Order {
     seed: u64,
     inputs: BTreeMap<String, Digest>,
     explanation: Explanation,
-    threads: usize,
+    share: Share,
 }
 
 impl Order {
@@ -42,7 +43,7 @@ impl Order {
             seed: task.node.seed,
             inputs: task.inputs.clone(),
             explanation: task.fingerprint.explanation().into_iter().collect(),
-            threads: task.threads,
+            share: task.share.clone(),
         }
     }
 
@@ -61,7 +62,7 @@ impl Order {
             node,
             inputs: self.inputs.clone(),
             fingerprint: Fingerprint::from_explanation(self.explanation.iter()),
-            threads: self.threads,
+            share: self.share.clone(),
             timeout: None,
         }
     }

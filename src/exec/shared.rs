@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::decide::{Decider, Decision};
 use super::job::{Failure, Made, Runner, Surroundings, Task};
+use super::machine::Share;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
@@ -119,12 +120,12 @@ impl<'a> Shared<'a> {
         behind
     }
 
-    /// Runs stage `index` on so many `threads`, again after a failure if its settings say so.
-    pub(super) fn make(&self, index: usize, threads: usize) -> Result<Made> {
+    /// Runs stage `index` on its `share` of the machine, again after a failure if its settings say so.
+    pub(super) fn make(&self, index: usize, share: &Share) -> Result<Made> {
         let node = self.node(index);
         let mut pause = Duration::from_secs(1);
         for left in (0..=node.limits.retries).rev() {
-            match self.attempt(index, threads) {
+            match self.attempt(index, share) {
                 Err(error) if left > 0 && error.kind() == Kind::Stage => {
                     let text = format!(
                         "{error}; tried again in {} s, {left} tries left",
@@ -158,7 +159,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Runs stage `index` once; when an input turns out damaged, first what makes that input.
-    fn attempt(&self, index: usize, threads: usize) -> Result<Made> {
+    fn attempt(&self, index: usize, share: &Share) -> Result<Made> {
         let node = self.node(index);
         // Each round repairs one input, so a stage is tried at most once more than it has inputs.
         for _ in 0..=node.inputs.len() {
@@ -172,13 +173,13 @@ impl<'a> Shared<'a> {
                 node,
                 inputs,
                 fingerprint,
-                threads,
+                share: share.clone(),
                 timeout: node.limits.timeout,
             };
             match self.runner.run(&task, &self.around) {
                 Ok(made) => return Ok(made),
                 Err(Failure::Failed(error)) => return Err(error),
-                Err(Failure::DamagedInput(port)) => self.repair(index, &port, threads)?,
+                Err(Failure::DamagedInput(port)) => self.repair(index, &port, share)?,
             }
         }
         Err(
@@ -188,7 +189,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Makes the input at `port` of stage `index` again.
-    fn repair(&self, index: usize, port: &str, threads: usize) -> Result<()> {
+    fn repair(&self, index: usize, port: &str, share: &Share) -> Result<()> {
         let Some(edge) = self
             .node(index)
             .inputs
@@ -209,7 +210,7 @@ impl<'a> Shared<'a> {
             stage: Some(self.node(edge.from).name.clone()),
             text: "its result is damaged in the cache and is made again".into(),
         });
-        let made = self.make(edge.from, threads)?;
+        let made = self.make(edge.from, share)?;
         self.put(edge.from, Box::new(made.record));
         Ok(())
     }

@@ -9,10 +9,11 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::machine::Share;
 use super::protocol::{Message, Order};
 use crate::config::Sources;
 use crate::error::{Context, Error, Result};
-use crate::stages::Variables;
+use crate::stages::{VISIBLE_GPUS, Variables};
 
 /// How many lines may wait to be heard. A worker that writes faster than that waits.
 const LINES: usize = 1024;
@@ -30,7 +31,7 @@ pub(super) enum Line {
 pub(super) struct Worker {
     /// The files that came with its orders so far.
     sent: Sources,
-    threads: usize,
+    share: Share,
     child: Child,
     /// None once it is to end.
     orders: Option<ChildStdin>,
@@ -40,19 +41,20 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts `program worker`, which may use so many `threads`.
-    pub(super) fn start(program: &Path, threads: usize) -> Result<Self> {
+    /// Starts `program worker`, which may use this `share` of the machine.
+    pub(super) fn start(program: &Path, share: &Share) -> Result<Self> {
         let mut command = Command::new(program);
         command
             .arg("worker")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let threads_as_text = threads.to_string();
+        let (threads, gpus) = (share.threads.to_string(), share.gpus.join(","));
         let thread_counts = ["RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "OMP_NUM_THREADS"];
-        let mut own: Vec<(&str, &str)> = thread_counts
-            .map(|name| (name, threads_as_text.as_str()))
-            .to_vec();
+        let mut own: Vec<(&str, &str)> = thread_counts.map(|name| (name, &*threads)).to_vec();
+        if !gpus.is_empty() {
+            own.push((VISIBLE_GPUS, &gpus));
+        }
         // A training step frees its tensors and the next takes as much again: pages that went back to the system in
         // between cost a fifth of the processor's time.
         own.push(("MIMALLOC_PURGE_DELAY", "-1"));
@@ -78,7 +80,7 @@ impl Worker {
         std::thread::spawn(move || pass_on(errors, &texts, |line| Line::Text(text(line))));
         Ok(Self {
             sent: Sources::new(),
-            threads,
+            share: share.clone(),
             child,
             orders,
             lines,
@@ -86,8 +88,8 @@ impl Worker {
         })
     }
 
-    pub(super) fn threads(&self) -> usize {
-        self.threads
+    pub(super) fn share(&self) -> &Share {
+        &self.share
     }
 
     /// Gives it the order that `order` makes of the files that it has got so far.

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::job::{Failure, Made, Runner, Surroundings, Task};
+use super::machine::Share;
 use super::protocol::{Message, Order, Usage};
 use super::worker::{Line, Worker};
 use crate::error::{Error, Kind, Result};
@@ -46,17 +47,17 @@ impl Workers {
         }
     }
 
-    /// A worker with so many `threads` that waits, or a new one.
-    fn take(&self, threads: usize) -> Result<Worker> {
+    /// A worker with this `share` of the machine that waits, or a new one.
+    fn take(&self, share: &Share) -> Result<Worker> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(place) = idle.iter().position(|worker| worker.threads() == threads) {
+        while let Some(place) = idle.iter().position(|worker| worker.share() == share) {
             let mut worker = idle.swap_remove(place);
             if worker.is_alive() {
                 return Ok(worker);
             }
         }
         drop(idle);
-        Worker::start(&self.program, threads)
+        Worker::start(&self.program, share)
     }
 }
 
@@ -65,9 +66,9 @@ impl Runner for Workers {
         // A light stage does its work in a program of its own, so that nothing is left behind in the worker.
         let light = task.node.kind.is_light();
         let mut worker = if light {
-            self.take(task.threads)?
+            self.take(&task.share)?
         } else {
-            Worker::start(&self.program, task.threads)?
+            Worker::start(&self.program, &task.share)?
         };
         let started = Instant::now();
         let made = Supervision::new(task, around).work(&mut worker)?;

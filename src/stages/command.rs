@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use self::files::{copy_tree, create, fixed, is_glob, move_tree, project_files, relative};
 use self::output::{Heard, Lines};
 use super::{
-    ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind, Variables,
+    ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind, VISIBLE_GPUS,
+    Variables,
 };
 use crate::config::{Named, Spanned, Table, from_table, resolve};
 use crate::error::{Context, Error, Result};
@@ -196,7 +197,7 @@ impl Stage for CommandStage {
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         self.lay_out(cx)?;
-        let (child, output) = self.spawn(cx.scratch())?;
+        let (child, output) = self.spawn(cx)?;
         let status = supervise(child, output, cx, &self.secrets())?;
         if !status.success() {
             return Err(self.failed(status));
@@ -255,7 +256,7 @@ impl CommandStage {
     }
 
     /// Starts the command; what it writes, wherever it writes it, comes out of one pipe in its order.
-    fn spawn(&self, folder: &Path) -> Result<(Child, PipeReader)> {
+    fn spawn(&self, cx: &StageContext<'_>) -> Result<(Child, PipeReader)> {
         let program = &self.settings.argv[0];
         let (output, pipe) = std::io::pipe().or_stage(|| "cannot make a pipe")?;
         let errors = pipe.try_clone().or_stage(|| "cannot make a pipe")?;
@@ -268,7 +269,7 @@ impl CommandStage {
                     .iter()
                     .map(|argument| &argument.value),
             )
-            .current_dir(folder)
+            .current_dir(cx.scratch())
             .env_clear();
         command.envs(
             ALWAYS
@@ -276,6 +277,9 @@ impl CommandStage {
                 .filter_map(|name| Some((name, std::env::var_os(name)?))),
         );
         command.envs(self.visible.iter().map(|(name, value, _)| (name, value)));
+        if !cx.gpus().is_empty() {
+            command.env(VISIBLE_GPUS, cx.gpus().join(","));
+        }
         command.stdin(Stdio::null()).stdout(pipe).stderr(errors);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);

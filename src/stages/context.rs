@@ -28,6 +28,8 @@ pub struct Job {
     pub seed: u64,
     /// The device that the pipeline names: `cpu`.
     pub device: String,
+    /// The accelerators that the stage has for itself, as `CUDA_VISIBLE_DEVICES` names them.
+    pub gpus: Vec<String>,
     /// Never touch the network.
     pub offline: bool,
 }
@@ -117,6 +119,12 @@ impl<'a> StageContext<'a> {
     #[must_use]
     pub fn device(&self) -> &'a str {
         &self.job.device
+    }
+
+    /// The accelerators that the stage has for itself, as `CUDA_VISIBLE_DEVICES` names them.
+    #[must_use]
+    pub fn gpus(&self) -> &'a [String] {
+        &self.job.gpus
     }
 
     /// Whether the network must not be touched.

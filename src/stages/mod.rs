@@ -31,7 +31,7 @@ use std::sync::OnceLock;
 pub use context::{Job, StageContext};
 pub use port::{Port, Ports};
 pub use schema::schema;
-pub use variables::Variables;
+pub use variables::{VISIBLE_GPUS, Variables};
 
 use crate::config::Table;
 use crate::error::{Error, Kind, Result, Span};

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+/// Says which of NVIDIA's accelerators a program sees; it numbers those from 0. See the CUDA C++ Programming Guide, "CUDA
+/// Environment Variables".
+pub const VISIBLE_GPUS: &str = "CUDA_VISIBLE_DEVICES";
+
 /// Tells a worker which variables were set anew, and what they were: a JSON object.
 const REPLACED: &str = "REFIRE_REPLACED_VARIABLES";
 

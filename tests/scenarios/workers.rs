@@ -172,6 +172,36 @@ fn a_command_sees_the_variables_that_its_key_is_made_of() {
     assert_eq!(project.read("made/out.txt"), "threads: 7\n");
 }
 
+/// Stages that run at once share the accelerators out among them; the user's choice of them holds, and stays out of keys.
+#[test]
+fn no_two_stages_at_once_see_the_same_accelerator() {
+    let mut project = Project::with(
+        r#"
+[stage.it]
+kind = "command"
+matrix = { run = [1, 2] }
+argv = ["sh", "-c", "sleep 0.${matrix.run}; echo $CUDA_VISIBLE_DEVICES > out.txt"]
+env = ["CUDA_*"]
+outputs = { text = "out.txt" }
+resources = { gpus = 1 }
+
+[stage.none]
+kind = "command"
+argv = ["sh", "-c", "echo none: $CUDA_VISIBLE_DEVICES > out.txt"]
+outputs = { text = "out.txt" }
+"#,
+    );
+    project.set("CUDA_VISIBLE_DEVICES", "4,6");
+    run(&project, &["-j", "3"], 20).succeeds();
+    let mut seen = ["it@run=1", "it@run=2", "none"].map(|stage| {
+        project.refire(&["get", stage, stage]).succeeds();
+        project.read(&format!("{stage}/out.txt"))
+    });
+    seen.sort();
+    assert_eq!(seen, ["4\n", "6\n", "none:\n"]);
+    run(&project, &["-j", "3"], 20).shows("0 ran, 3 cached");
+}
+
 #[test]
 fn an_interrupted_run_stops_its_commands_and_says_130() {
     let project = project("sleep 65", "");
