@@ -24,7 +24,7 @@ pub struct Machine {
 pub struct Share {
     /// How many threads it may use.
     pub threads: usize,
-    /// The accelerators that it has for itself; those of a stage that asks for none are not kept from it.
+    /// The accelerators that are kept from all others that ask for some. One that asks for none sees what the user lets it.
     pub gpus: Vec<String>,
 }
 

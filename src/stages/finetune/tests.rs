@@ -98,6 +98,7 @@ impl Bench {
             scratch: self.path("scratch"),
             seed: 7,
             device: "cpu".into(),
+            gpus: Vec::new(),
             downloads: PathBuf::new(),
             checkpoint: Some(self.path("checkpoint")),
             offline: true,
