@@ -46,12 +46,17 @@ impl Machine {
 /// The accelerators that this process may use, of so many that are `installed`, if the user has named the `visible` ones.
 fn gpus(visible: Option<&str>, installed: usize) -> Vec<String> {
     match visible {
-        // The first that is not there ends the list.
-        Some(list) => list
-            .split(',')
-            .map(|name| name.trim().to_string())
-            .take_while(|name| !name.is_empty() && !name.starts_with('-'))
-            .collect(),
+        // The first that is not there ends the list. One that is named twice is still one.
+        Some(list) => {
+            let names = list.split(',').map(|name| name.trim().to_string());
+            let mut gpus = Vec::new();
+            for name in names.take_while(|name| !name.is_empty() && !name.starts_with('-')) {
+                if !gpus.contains(&name) {
+                    gpus.push(name);
+                }
+            }
+            gpus
+        }
         None => (0..installed).map(|index| index.to_string()).collect(),
     }
 }
@@ -233,6 +238,7 @@ mod tests {
         assert_eq!(gpus(None, 2), ["0", "1"]);
         assert_eq!(gpus(Some("1"), 2), ["1"]);
         assert_eq!(gpus(Some("0,-1,1"), 2), ["0"]);
+        assert_eq!(gpus(Some("1,0,1"), 2), ["1", "0"]);
         assert_eq!(gpus(Some(""), 2), [""; 0]);
     }
 }
