@@ -19,6 +19,7 @@ use super::architecture::Blocks;
 use super::export::Library;
 use super::folder::{self, ModelFolder};
 use super::operations::dropout;
+use super::own_head::OwnHead;
 use super::transformer::{self, Act, SelfAttention, wrong};
 use super::weights::{self, Account, Checkpoint, Reading, Shapes};
 use super::{Activations, Card, Head, Parameter, Pooling, TokenBatch, head};
@@ -476,17 +477,13 @@ impl Bert {
                     .help("choose pooling = \"cls\" or \"mean\""),
             );
         }
-        let other_head = if head.labels == folder.labels() && !head.labels.is_empty() {
-            Vec::new()
-        } else {
-            checkpoint.remove(is_head)
-        };
+        let own_head = OwnHead::settle(head, folder, &mut checkpoint, is_head)?;
         let mut network = Self::new(config, pooler, pooling, head.labels.len(), device);
         network.json.clone_from(&folder.config);
         let std = network.config.initializer_range;
         network.classifier = head::classifier(network.classifier, std, head.seed, device);
         let (network, mut account) = checkpoint.fill(network, parameter_name, is_head, reading)?;
-        account.unused.extend(other_head);
+        own_head.report(head, &mut account);
         Ok((network, account))
     }
 }

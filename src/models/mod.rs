@@ -19,6 +19,7 @@ mod kernels;
 mod mobilenet;
 mod network;
 mod operations;
+mod own_head;
 mod resnet;
 mod resnet_cifar;
 mod tokenizer;

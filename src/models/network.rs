@@ -78,17 +78,19 @@ pub struct Loaded {
     pub missing: Vec<String>,
     /// Tensors of the checkpoint that the network has no place for, such as the heads of other tasks.
     pub unused: Vec<String>,
+    /// What loading decided that neither the caller nor refire.json said, as sentences for the user.
+    pub choices: Vec<String>,
     /// The checkpoint's file.
     pub file: PathBuf,
 }
 
 impl Network {
     /// Loads the model in `folder` and puts `head` on it. A head that the checkpoint already has is kept if its labels
-    /// are the same, in the same order; otherwise a new one is drawn from the head's seed.
+    /// are the same, in the same order; for other labels a new one is drawn from the head's seed.
     ///
     /// # Errors
     /// A folder that is not a model that refire knows, a damaged checkpoint, missing tensors, wrong shapes, a setting
-    /// that does not suit the architecture.
+    /// that does not suit the architecture, a head for the same labels in another order.
     pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
         read(ModelFolder::open(folder)?, head, Reading::Values, device)
     }
@@ -327,6 +329,7 @@ fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> 
         card: folder.card,
         missing: account.missing,
         unused: account.unused,
+        choices: account.choices,
         file: account.file,
     })
 }

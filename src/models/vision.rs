@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::folder::{self, ModelFolder};
 use super::image_input::Variant;
+use super::own_head::OwnHead;
 use super::weights::{self, Account, Checkpoint, Reading, Seen, Shapes};
 use super::{Head, Parameter, head};
 use crate::error::{Error, Result};
@@ -57,11 +58,7 @@ pub(super) fn fill<M: Module>(
 ) -> Result<(M, Account)> {
     let mut checkpoint = Checkpoint::open(&folder.path, naming.checkpoint)?;
     checkpoint.remove(is_count);
-    let other_head = if head.labels == folder.labels() && !head.labels.is_empty() {
-        Vec::new()
-    } else {
-        checkpoint.remove(|name| naming.is_head(name))
-    };
+    let own_head = OwnHead::settle(head, folder, &mut checkpoint, |name| naming.is_head(name))?;
     let (network, mut account) = checkpoint.fill(
         network,
         naming.parameter,
@@ -83,7 +80,7 @@ pub(super) fn fill<M: Module>(
         .note(format!("left over: {}", weights::list(&left)))
         .help("take config.json and the weights from the same model"));
     }
-    account.unused.extend(other_head);
+    own_head.report(head, &mut account);
     Ok((network, account))
 }
 

@@ -119,6 +119,7 @@ impl Checkpoint {
                 Account {
                     missing: new,
                     unused,
+                    choices: Vec::new(),
                     file,
                 },
             ));
@@ -177,6 +178,8 @@ pub(super) struct Account {
     pub(super) missing: Vec<String>,
     /// Tensors that the module has no place for.
     pub(super) unused: Vec<String>,
+    /// What was decided about them that nobody asked for, as sentences for the user.
+    pub(super) choices: Vec<String>,
     /// The checkpoint's file.
     pub(super) file: PathBuf,
 }

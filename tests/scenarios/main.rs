@@ -6,6 +6,7 @@ mod data;
 mod export;
 mod files;
 mod freezing;
+mod heads;
 mod history;
 mod house;
 mod hub;

@@ -8,8 +8,12 @@ use crate::stages::StageContext;
 use crate::train::metrics::{Metric, Predictions, Report};
 use crate::train::{Inputs, Samples};
 
-/// Reports which tensors are new and which of the checkpoint's are left out; that all others fit, loading has checked.
-pub(super) fn report_tensors(loaded: &Loaded, cx: &StageContext<'_>) {
+/// Reports what loading decided, which tensors are new and which of the checkpoint's are left out; that all others fit, loading
+/// has checked.
+pub(super) fn report_loaded(loaded: &Loaded, cx: &StageContext<'_>) {
+    for choice in &loaded.choices {
+        cx.notice(choice);
+    }
     let lists = [
         ("new weights, drawn from the seed", &loaded.missing),
         (
@@ -20,19 +24,6 @@ pub(super) fn report_tensors(loaded: &Loaded, cx: &StageContext<'_>) {
     for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
         cx.log(format!("{what}: {}", names.join(", ")));
     }
-}
-
-/// Refuses the labels that the model was tuned on in another order: its head would be lost by what is most likely a slip.
-pub(super) fn label_order(models: &[String], ours: &[String]) -> Result<()> {
-    let same = models.len() == ours.len() && ours.iter().all(|label| models.contains(label));
-    if !same || models == ours {
-        return Ok(());
-    }
-    Err(
-        Error::stage("the model has the same labels in another order")
-            .note(format!("the model's labels: {}", models.join(", ")))
-            .help("write `labels` in the model's order, so that it keeps what it learnt"),
-    )
 }
 
 /// Refuses a label that none of the samples to train on has.

@@ -38,7 +38,7 @@ impl StageKind for FinetuneKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
@@ -162,8 +162,7 @@ impl Finetune {
             seed: cx.seed(),
         };
         let loaded = Network::load(cx.input("model"), &head, &models::device(cx.device())?)?;
-        checks::label_order(&loaded.card.labels, &head.labels)?;
-        checks::report_tensors(&loaded, cx);
+        checks::report_loaded(&loaded, cx);
         Ok(loaded)
     }
 

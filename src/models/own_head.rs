@@ -1,0 +1,86 @@
+//! What becomes of the head that a checkpoint has: it is kept for the same labels, and refused, or left out and told of, for others.
+
+use super::Head;
+use super::folder::ModelFolder;
+use super::weights::{Account, Checkpoint, list};
+use crate::error::{Error, Result};
+
+/// The head of a checkpoint beside the one that is asked for.
+pub(super) struct OwnHead {
+    /// The labels that it is for; none if the model says nothing about them.
+    labels: Vec<String>,
+    /// The names of its tensors if they were taken out, because it is for other labels.
+    left_out: Vec<String>,
+}
+
+impl OwnHead {
+    /// Takes the head of `checkpoint`, whose tensors fulfil `is_head`, out unless it is for the labels of `head`.
+    ///
+    /// # Errors
+    /// The same labels in another order: what the head has learnt would be lost by what is most likely a slip.
+    pub(super) fn settle(
+        head: &Head,
+        folder: &ModelFolder,
+        checkpoint: &mut Checkpoint,
+        is_head: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let labels = folder.labels();
+        if labels == head.labels && !labels.is_empty() {
+            return Ok(Self {
+                labels,
+                left_out: Vec::new(),
+            });
+        }
+        let left_out = checkpoint.remove(is_head);
+        if !left_out.is_empty() && sorted(&labels) == sorted(&head.labels) && !labels.is_empty() {
+            return Err(
+                Error::stage("the model has the same labels in another order")
+                    .note(format!("the model's labels: {}", labels.join(", ")))
+                    .note(format!("`labels` here: {}", head.labels.join(", ")))
+                    .help(format!(
+                        "write them in the model's order, so that it keeps what it learnt: labels = {labels:?}"
+                    )),
+            );
+        }
+        Ok(Self { labels, left_out })
+    }
+
+    /// Says in `account`, that of filling the network, what was left out, and that a head is new.
+    pub(super) fn report(self, head: &Head, account: &mut Account) {
+        if !account.missing.is_empty() && !head.labels.is_empty() {
+            account.choices.push(format!(
+                "a new head is drawn for {}: {}",
+                list(&head.labels),
+                self.instead_of(&head.labels)
+            ));
+        }
+        account.unused.extend(self.left_out);
+    }
+
+    /// Why the model's own head does not do for `labels`.
+    fn instead_of(&self, labels: &[String]) -> String {
+        if self.left_out.is_empty() {
+            return "the model has none".into();
+        }
+        if self.labels.is_empty() {
+            return "the model does not say which labels its own is for".into();
+        }
+        let own = format!("the model's own is for {}", list(&self.labels));
+        let folded = |labels: &[String]| -> Vec<String> {
+            sorted(labels)
+                .iter()
+                .map(|label| label.to_lowercase())
+                .collect()
+        };
+        if sorted(&folded(labels)) == sorted(&folded(&self.labels)) {
+            return format!("{own}; to keep it, write labels = {:?}", self.labels);
+        }
+        own
+    }
+}
+
+fn sorted(labels: &[String]) -> Vec<&String> {
+    let mut labels: Vec<&String> = labels.iter().collect();
+    labels.sort();
+    labels
+}
