@@ -100,10 +100,30 @@ impl Weights<'_> {
         let (scale, shift) = (self.scale[channel], self.shift[channel]);
         vectorised(|| match self.activation {
             Activation::Identity => each(values, |value| value * scale + shift),
-            Activation::Relu => each(values, |value| (value * scale + shift).max(0.0)),
-            Activation::Relu6 => each(values, |value| (value * scale + shift).clamp(0.0, 6.0)),
+            Activation::Relu => each(values, |value| relu(value * scale + shift)),
+            Activation::Relu6 => each(values, |value| relu6(value * scale + shift)),
         });
     }
+}
+
+/// max(x, 0); NaN stays NaN, which `f32::max` would turn into 0.
+#[expect(
+    clippy::inline_always,
+    reason = "so that it is compiled for its caller's CPU"
+)]
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    if x <= 0.0 { 0.0 } else { x }
+}
+
+/// min(max(x, 0), 6); NaN stays NaN.
+#[expect(
+    clippy::inline_always,
+    reason = "so that it is compiled for its caller's CPU"
+)]
+#[inline(always)]
+fn relu6(x: f32) -> f32 {
+    if x >= 6.0 { 6.0 } else { relu(x) }
 }
 
 #[expect(

@@ -13,10 +13,12 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::error::{Context, Error, Result};
 
+mod finite;
 mod save;
 mod state;
 mod walk;
 
+use finite::Broken;
 pub use save::Saved;
 pub(super) use save::{write, write_new};
 pub(super) use state::{numbers, with_numbers};
@@ -88,7 +90,7 @@ impl Checkpoint {
     /// `name_of` maps a parameter's path to its name; parameters that fulfil `may_miss` may be left as they are.
     ///
     /// # Errors
-    /// A parameter without a tensor, a tensor of another shape, a tensor that cannot be read.
+    /// A parameter without a tensor, a tensor of another shape, a tensor that cannot be read, numbers that are NaN or infinite.
     pub(super) fn fill<M: Module>(
         self,
         module: M,
@@ -102,6 +104,7 @@ impl Checkpoint {
             checkpoint: self,
             reading,
             missing: Vec::new(),
+            broken: Vec::new(),
             filled: 0,
             error: None,
         };
@@ -109,6 +112,7 @@ impl Checkpoint {
         if let Some(error) = filler.error {
             return Err(error);
         }
+        finite::refuse(&filler.broken, &filler.checkpoint.file)?;
         let (new, lost): (Vec<_>, Vec<_>) =
             filler.missing.into_iter().partition(|name| may_miss(name));
         let unused: Vec<String> = filler.checkpoint.tensors.into_keys().collect();
@@ -244,6 +248,7 @@ struct Filler {
     checkpoint: Checkpoint,
     reading: Reading,
     missing: Vec<String>,
+    broken: Vec<Broken>,
     filled: usize,
     error: Option<Error>,
 }
@@ -279,6 +284,7 @@ impl Filler {
                 .because(&error)
         })?;
         let data = data.convert::<f32>();
+        self.broken.extend(Broken::find(&name, &data));
         Ok(Some(if transposed {
             transpose(&data, &name)?
         } else {

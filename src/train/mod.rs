@@ -9,6 +9,7 @@ mod batches;
 mod checkpoint;
 mod checks;
 mod course;
+mod diverged;
 mod features;
 mod feed;
 mod gradients;

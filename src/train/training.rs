@@ -11,6 +11,7 @@ use burn::tensor::Tensor;
 use super::ahead::ahead;
 use super::checkpoint::Checkpoint;
 use super::course::{Course, Position};
+use super::diverged::Failed;
 use super::features::Features;
 use super::metrics::Report;
 use super::samples::Batch;
@@ -19,7 +20,7 @@ use super::{
     Trained,
 };
 use super::{batches, inference, seeds};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::models::{Activations, Network, reseed};
 
 /// Everything that a training needs beside the weights.
@@ -317,14 +318,25 @@ impl Training<'_> {
         next: &mut dyn FnMut() -> Batch,
         rate: f64,
     ) -> Result<(State, f64)> {
+        let untrained = state.optimizer.moments().next().is_none();
+        let failed = |what, network: &Network| {
+            let failed = Failed {
+                what,
+                network,
+                frozen_blocks: feed.blocks(),
+                untrained,
+            };
+            let batches = step.jobs();
+            Err(failed.error(batches.map(|(looks, seed)| feed.batch(looks, seed).input)))
+        };
         let (loss, gradients) = self.gradients(&state.network, feed, step, next);
         if !loss.is_finite() {
-            return Err(diverged("the loss is not a number"));
+            return failed("the loss", &state.network);
         }
         let norm;
         (state.network, norm) = state.optimizer.step(state.network, &gradients, rate);
         if !norm.is_finite() {
-            return Err(diverged("the gradient is not a number"));
+            return failed("the gradient", &state.network);
         }
         Ok((state, loss))
     }
@@ -389,11 +401,6 @@ fn kept<T>(
         checkpoint.keep(state, course);
     }
     result
-}
-
-fn diverged(what: &str) -> Error {
-    Error::stage(what)
-        .help("set a lower `learning_rate`, a `warmup_ratio`, or a lower `max_grad_norm`")
 }
 
 #[expect(

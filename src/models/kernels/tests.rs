@@ -42,9 +42,9 @@ fn slow(images: &[f32], shape: &Shape, weights: &Weights<'_>) -> Vec<f32> {
         #[expect(clippy::cast_possible_truncation, reason = "results are f32")]
         let value = sum as f32 * weights.scale[channel] + weights.shift[channel];
         results.push(match weights.activation {
-            Activation::Identity => value,
-            Activation::Relu => value.max(0.0),
+            Activation::Relu if value < 0.0 => 0.0,
             Activation::Relu6 => value.clamp(0.0, 6.0),
+            _ => value,
         });
     }
     results
@@ -164,5 +164,47 @@ fn an_image_gives_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
             .expect("a pool");
         let alone = alone.install(|| convolve(&images[4 * 24 * 30 * 31..], &shape, &weights));
         assert_eq!(together[4 * 24 * 30 * 31..], alone);
+    }
+}
+
+#[test]
+fn what_is_not_a_number_stays_so() {
+    let ways = [(false, 1), (false, 3), (true, 3)];
+    let activations = [Activation::Identity, Activation::Relu, Activation::Relu6];
+    for ((depthwise, kernel), activation) in ways
+        .into_iter()
+        .flat_map(|way| activations.map(|activation| (way, activation)))
+    {
+        let shape = Shape {
+            inputs: 4,
+            outputs: 4,
+            depthwise,
+            size: [9, 9],
+            kernel,
+            stride: 1,
+            padding: [(kernel / 2, kernel / 2); 2],
+        };
+        for place in ["image", "kernels", "scale", "shift"] {
+            let mut images = numbers(4 * 81, 1);
+            let mut kernels = numbers(4 * shape.fan_in(), 2);
+            let (mut scale, mut shift) = ([1.0; 4], [0.0; 4]);
+            match place {
+                "image" => images[40] = f32::NAN,
+                "kernels" => kernels[0] = f32::NAN,
+                "scale" => scale[0] = f32::NAN,
+                _ => shift[0] = f32::NAN,
+            }
+            let weights = Weights {
+                kernels: &kernels,
+                scale: &scale,
+                shift: &shift,
+                activation,
+            };
+            let results = convolve(&images, &shape, &weights);
+            assert!(results[40].is_nan(), "{shape:?} {activation:?}: {place}");
+            let expected = slow(&images, &shape, &weights);
+            let kept = |(a, b): (&f32, &f32)| a.is_nan() == b.is_nan();
+            assert!(results.iter().zip(&expected).all(kept), "{place}");
+        }
     }
 }

@@ -77,6 +77,17 @@ fn attention_is_scale_mask_and_softmax() {
 }
 
 #[test]
+fn attention_keeps_what_is_no_number() {
+    for place in [0, 17, 39] {
+        let mut scores = vec![0.5_f32; 40];
+        scores[place] = f32::NAN;
+        let scores = Tensor::<1>::from_data(&scores[..], &Device::flex()).reshape([1, 1, 1, 40]);
+        let weights = attention(scores, Tensor::ones([1, 40], &Device::flex()), 0.3);
+        assert!(weights.into_data().iter::<f32>().all(f32::is_nan));
+    }
+}
+
+#[test]
 fn tensors_that_are_views_are_left_as_they_are() {
     let x = normal([6, 4], 1.0);
     let before = x.clone().into_data();

@@ -1,5 +1,7 @@
 //! Image networks of the names and shapes that torchvision, timm and transformers write, with small numbers in them.
 
+mod nan;
+
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};

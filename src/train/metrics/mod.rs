@@ -192,7 +192,8 @@ pub fn probabilities(logits: &[f32], classes: usize) -> Result<Vec<f64>> {
             "the model's output for sample {} is not a finite number",
             position / classes + 1
         ))
-        .help("the weights may have diverged: train with a lower `learning_rate`")),
+        .note("its weights are finite, but overflow")
+        .help("if a training of yours made them, set a lower `learning_rate`; else take config.json and the weights from the same model")),
     }
 }
 
