@@ -22,8 +22,8 @@ use super::operations::dropout;
 use super::own_head::OwnHead;
 use super::transformer::{self, Act, SelfAttention, wrong};
 use super::weights::{self, Account, Checkpoint, Reading, Shapes};
-use super::{Activations, Card, Head, Parameter, Pooling, TokenBatch, head};
-use crate::error::{Error, Result};
+use super::{Activations, Card, Head, Parameter, Pooling, TokenBatch, head, pooling};
+use crate::error::Result;
 
 // ------------------------------------------------------------------------------------------------------------ config
 
@@ -462,27 +462,16 @@ impl Bert {
         let mut checkpoint = Checkpoint::open(&folder.path, checkpoint_name)?;
         checkpoint.remove(is_constant);
         let pooler = checkpoint.has("pooler.dense.weight");
-        let pooling = match head.pooling {
-            Some(pooling) => Some(pooling),
-            None => folder.pooling()?,
-        };
-        let pooling = pooling.unwrap_or(if pooler {
-            Pooling::Pooler
-        } else {
-            Pooling::Cls
-        });
-        if pooling == Pooling::Pooler && !pooler {
-            return Err(
-                Error::stage("the checkpoint has no pooler for pooling = \"pooler\"")
-                    .help("choose pooling = \"cls\" or \"mean\""),
-            );
-        }
+        let file = &checkpoint.file;
+        let pooling::Choice { pooling, told } =
+            pooling::choose(head.pooling, folder, file, pooler, reading)?;
         let own_head = OwnHead::settle(head, folder, &mut checkpoint, is_head)?;
         let mut network = Self::new(config, pooler, pooling, head.labels.len(), device);
         network.json.clone_from(&folder.config);
         let std = network.config.initializer_range;
         network.classifier = head::classifier(network.classifier, std, head.seed, device);
         let (network, mut account) = checkpoint.fill(network, parameter_name, is_head, reading)?;
+        account.choices = told;
         own_head.report(head, &mut account);
         Ok((network, account))
     }

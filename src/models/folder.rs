@@ -1,11 +1,11 @@
-//! A model's folder: Hugging Face's JSON files, sentence-transformers' pooling, refire's card.
+//! A model's folder: Hugging Face's JSON files and refire's card.
 
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{CARD_FILE, Card, Pooling, weights};
+use super::{CARD_FILE, Card, weights};
 use crate::error::{Context, Error, Result};
 
 /// What a folder says about its model, weights aside.
@@ -47,42 +47,6 @@ impl ModelFolder {
                 self.path.join("config.json").display()
             )
         })
-    }
-
-    /// The pooling that `refire.json`, the config of an export or sentence-transformers' `1_Pooling` asks for.
-    ///
-    /// # Errors
-    /// A pooling that refire does not have.
-    pub(super) fn pooling(&self) -> Result<Option<Pooling>> {
-        if self.card.pooling.is_some() {
-            return Ok(self.card.pooling);
-        }
-        if let Some(pooling) = self.config.get("pooling") {
-            let read = serde_json::from_value(pooling.clone());
-            return read.map(Some).or_stage(|| {
-                format!(
-                    "`{}` asks for a pooling that refire does not have",
-                    self.path.join("config.json").display()
-                )
-            });
-        }
-        let path = self.path.join("1_Pooling").join("config.json");
-        let Some(modes) = optional(&path)? else {
-            return Ok(None);
-        };
-        let is_on = |mode: &str| modes.get(mode) == Some(&Value::Bool(true));
-        match (
-            is_on("pooling_mode_mean_tokens"),
-            is_on("pooling_mode_cls_token"),
-        ) {
-            (true, false) => Ok(Some(Pooling::Mean)),
-            (false, true) => Ok(Some(Pooling::Cls)),
-            _ => Err(Error::stage(format!(
-                "`{}` asks for a pooling that refire does not have",
-                path.display()
-            ))
-            .help("choose one: pooling = \"mean\", \"cls\" or \"pooler\"")),
-        }
     }
 
     /// The labels that the checkpoint's classifier was trained for; none if it says nothing about them. timm's classes that

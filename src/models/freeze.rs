@@ -5,6 +5,7 @@ mod pattern;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 pub use pattern::Pattern;
 use schemars::JsonSchema;
@@ -39,6 +40,24 @@ pub struct FreezePlan {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
 fn is_off(setting: &bool) -> bool {
     !setting
+}
+
+impl FreezePlan {
+    /// Whether it freezes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// As it is written in a `freeze` stage: `trainable_layers = 2, frozen = ["*.bias"]`.
+impl fmt::Display for FreezePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = serde_json::to_value(self).map_err(|_| fmt::Error)?;
+        let settings = settings.as_object().into_iter().flatten();
+        let settings = settings.map(|(name, value)| format!("{name} = {value}"));
+        f.write_str(&settings.collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// What a plan is applied to: the parts of a network by name.

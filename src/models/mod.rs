@@ -20,6 +20,7 @@ mod mobilenet;
 mod network;
 mod operations;
 mod own_head;
+mod pooling;
 mod resnet;
 mod resnet_cifar;
 mod tokenizer;

@@ -102,14 +102,17 @@ impl Network {
     pub fn open(folder: &Path, device: &Device) -> Result<Loaded> {
         let folder = ModelFolder::open(folder)?;
         let head = own_head(&folder)?;
-        let path = folder.path.clone();
+        let untuned = Error::stage(format!(
+            "the model in `{}` has no classifier yet",
+            folder.path.display()
+        ))
+        .help("tune it first: a stage of kind `finetune`");
+        if head.labels.is_empty() {
+            return Err(untuned);
+        }
         let mut loaded = read(folder, &head, Reading::Values, device)?;
-        if head.labels.is_empty() || !loaded.missing.is_empty() {
-            return Err(Error::stage(format!(
-                "the model in `{}` has no classifier yet",
-                path.display()
-            ))
-            .help("tune it first: a stage of kind `finetune`"));
+        if !loaded.missing.is_empty() {
+            return Err(untuned);
         }
         loaded.card.task = Some(head.task);
         loaded.card.labels = head.labels;

@@ -15,6 +15,7 @@ mod matrix;
 mod model_files;
 mod papers;
 mod photos;
+mod pooling;
 mod predict;
 mod processes;
 mod sentiment;
