@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,9 @@ const MODEL: &str = "model";
 
 /// A model with a plan of what stays as it is when the model is tuned. The head that a task adds always trains, unless
 /// `frozen` names it.
+///
+/// On a model that was frozen before, `frozen` adds to what is frozen; the other settings replace what they said there and leave the rest
+/// as it is. `frozen = []` and `trainable = ["*"]` free everything.
 ///
 /// A pattern is a glob over whole parameter names as Hugging Face or torchvision writes them, with or without the base
 /// model's name in front: `encoder.layer.0.*`, `*.LayerNorm.*`, `bert.embeddings.*`. A `*` stands for any part of a name,
@@ -52,7 +57,7 @@ impl StageKind for FreezeKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
@@ -121,20 +126,30 @@ impl Settings {
         trainable.chain(self.frozen.iter().flat_map(|list| &list.value))
     }
 
-    fn plan(&self) -> FreezePlan {
+    /// The plan for a model that has an `earlier` one, which holds on: `frozen` adds to it, and what else is set here replaces what
+    /// says the same there.
+    fn plan(&self, earlier: FreezePlan) -> FreezePlan {
         let texts = |list: &Spanned<Vec<Spanned<String>>>| {
-            list.value
-                .iter()
-                .map(|pattern| pattern.value.clone())
-                .collect()
+            let patterns = list.value.iter();
+            patterns.map(|pattern| pattern.value.clone()).collect()
         };
-        FreezePlan {
-            frozen: self.frozen.as_ref().map(texts).unwrap_or_default(),
-            trainable: self.trainable.as_ref().map(texts),
-            trainable_layers: self.trainable_layers.as_ref().map(|layers| layers.value),
-            bitfit: is_on(self.bitfit.as_ref()),
-            train_bn: is_on(self.train_bn.as_ref()),
+        let mut plan = earlier;
+        if self.trainable.is_some() || self.trainable_layers.is_some() {
+            plan.trainable = self.trainable.as_ref().map(texts);
+            plan.trainable_layers = self.trainable_layers.as_ref().map(|layers| layers.value);
         }
+        match self.frozen.as_ref().map(texts) {
+            Some(none) if none.is_empty() => plan.frozen.clear(),
+            more => plan.frozen.extend(more.unwrap_or_default()),
+        }
+        let mut seen = BTreeSet::new();
+        plan.frozen.retain(|pattern| seen.insert(pattern.clone()));
+        let set = |switch: &mut bool, setting: Option<&Spanned<bool>>| {
+            *switch = setting.map_or(*switch, |setting| setting.value);
+        };
+        set(&mut plan.bitfit, self.bitfit.as_ref());
+        set(&mut plan.train_bn, self.train_bn.as_ref());
+        plan
     }
 }
 
@@ -168,11 +183,24 @@ impl Stage for Freeze {
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let outline = Network::outline(cx.input(MODEL))?;
         let anatomy = outline.network.anatomy();
-        let plan = self.settings.plan();
-        let frozen = self.resolve(&plan, &anatomy)?;
+        let mut card = outline.card;
+        let earlier = card.freeze.take().unwrap_or_default();
+        let plan = self.settings.plan(earlier.clone());
+        let frozen = self
+            .resolve(&plan, &anatomy)
+            .map_err(|error| match earlier.is_empty() {
+                true => error,
+                false => error.note(format!("the model comes with an earlier plan: {earlier}")),
+            })?;
+        if !earlier.is_empty() {
+            let replaced = plan == self.settings.plan(FreezePlan::default());
+            cx.notice(match replaced {
+                true => format!("the model's earlier plan, {earlier}, is replaced"),
+                false => format!("the model's earlier plan, {earlier}, holds on; together: {plan}"),
+            });
+        }
         cx.notice(notice(&anatomy, &frozen));
 
-        let mut card = outline.card;
         card.frozen = Some(summary(&anatomy.parameters, &frozen));
         card.freeze = Some(plan);
         models::copy_folder(cx.input(MODEL), cx.output(MODEL))?;

@@ -98,7 +98,7 @@ impl Stage for Finetune {
         let labels = self.labels(cx)?;
         let loaded = self.load(&labels, cx)?;
         let plan = Plan::new(&self.settings, &loaded.network, &loaded.card, cx)?;
-        let data = self.data(&labels, &loaded.network, cx)?;
+        let data = self.data(&labels, &loaded, cx)?;
         let outcome = self.train(&loaded.network, &plan, &labels, &data, cx)?;
         let card = self.card(loaded.card, labels, &data, &outcome, cx.seed());
         outcome.network.save(cx.output("model"), &card)?;
@@ -167,10 +167,11 @@ impl Finetune {
     }
 
     /// Reads the samples and checks their labels.
-    fn data(&self, labels: &[String], network: &Network, cx: &StageContext<'_>) -> Result<Data> {
-        let data = match self.settings.task {
-            Task::TextClassification => texts::data(&self.settings, labels, network, cx)?,
-            Task::ImageClassification => images::data(&self.settings, labels, network, cx)?,
+    fn data(&self, labels: &[String], loaded: &Loaded, cx: &StageContext<'_>) -> Result<Data> {
+        let settings = &self.settings;
+        let data = match settings.task {
+            Task::TextClassification => texts::data(settings, labels, loaded, cx)?,
+            Task::ImageClassification => images::data(settings, labels, &loaded.network, cx)?,
         };
         cx.log(format!("train: {}", checks::counted(labels, &data.train)));
         checks::every_label_comes(labels, &data.train)?;
@@ -223,6 +224,14 @@ impl Finetune {
             settings.retain(|_, value| !value.is_null());
             settings.insert("seed".into(), json!(seed));
         }
+        let mut training = BTreeMap::from([
+            ("settings".into(), settings),
+            ("best_epoch".into(), json!(outcome.best_epoch)),
+            ("history".into(), json!(outcome.history)),
+        ]);
+        if let Some(plan) = &old.freeze {
+            training.insert(plan::FREEZE.into(), json!(plan));
+        }
         Card {
             task: Some(self.settings.task),
             labels,
@@ -230,11 +239,7 @@ impl Finetune {
                 Extra::Texts { max_length } => Some(max_length),
                 Extra::Images { .. } => None,
             },
-            training: BTreeMap::from([
-                ("settings".into(), settings),
-                ("best_epoch".into(), json!(outcome.best_epoch)),
-                ("history".into(), json!(outcome.history)),
-            ]),
+            training,
             ..old
         }
     }

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::settings::Settings;
 use crate::config::Spanned;
 use crate::error::{Error, Result};
 use crate::models::{Anatomy, Card, Network, Parameter, Pattern, Resolved};
 use crate::stages::StageContext;
 use crate::train::{Phase, Unfreezing, layer_decay};
+
+/// What the card of a tuned model calls the plan by which it was trained.
+pub(super) const FREEZE: &str = "freeze";
 
 /// What trains in which epochs and at which rates.
 pub(super) struct Plan {
@@ -31,6 +36,11 @@ impl Plan {
     ) -> Result<Self> {
         let anatomy = network.anatomy();
         let frozen = card.freeze.clone().unwrap_or_default();
+        if !frozen.is_empty() && card.training.get(FREEZE) == Some(&json!(frozen)) {
+            cx.notice(format!(
+                "what was frozen when the model was tuned stays so: {frozen}; a `freeze` stage before this one changes that"
+            ));
+        }
         let frozen = frozen.resolve(&anatomy)?;
         let phases = settings
             .unfreezing()

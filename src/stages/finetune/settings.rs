@@ -27,7 +27,7 @@ use crate::train::{AdamWSettings, Looks, Objective, Recipe, Shape, Warmup};
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
     /// The model to start from: what a `pretrained`, `freeze` or `finetune` stage made. Without a `freeze` stage before it, every
-    /// weight trains.
+    /// weight trains; what was frozen when a model was tuned stays so until a `freeze` stage says otherwise.
     pub(super) model: Port,
     /// What to train on: a table of texts, or images.
     pub(super) train: Port,
@@ -49,8 +49,8 @@ pub(super) struct Settings {
     /// Dropout before the classifier. Default: what the model's `config.json` says.
     #[serde(default)]
     pub(super) classifier_dropout: Option<Spanned<f64>>,
-    /// The most tokens of a text that count, special ones included; longer texts are cut. Default 256, or fewer if the model takes
-    /// fewer.
+    /// The most tokens of a text that count, special ones included; longer texts are cut. Default: what the model was tuned with before,
+    /// else 256, or fewer if the model takes fewer.
     #[serde(default)]
     pub(super) max_length: Option<Spanned<NonZeroUsize>>,
     /// The probability of swapping left and right in an image.

@@ -1,5 +1,6 @@
 //! `finetune` and `evaluate` on a tiny BERT and texts whose words give their label away.
 
+mod again;
 mod interruption;
 mod overflow;
 mod unfreezing;

@@ -8,7 +8,7 @@ use super::{Data, Extra};
 use crate::config::Spanned;
 use crate::data::text::{Examples, read_examples};
 use crate::error::{Context, Error, Result};
-use crate::models::{Network, Tokenizer};
+use crate::models::{Loaded, Tokenizer};
 use crate::stages::StageContext;
 use crate::train::{Inputs, Samples, Texts};
 
@@ -19,7 +19,7 @@ const MAX_LENGTH: usize = 256;
 pub(super) fn data(
     settings: &Settings,
     labels: &[String],
-    network: &Network,
+    loaded: &Loaded,
     cx: &StageContext<'_>,
 ) -> Result<Data> {
     let train = read(settings, "train", labels, cx)?;
@@ -31,8 +31,8 @@ pub(super) fn data(
         checks::report_shared_texts(&train, validation, cx);
     }
     let tokenizer = Tokenizer::load(cx.input("model"))?;
-    checks::token_ids(&tokenizer, network)?;
-    let max_length = max_length(settings, network)?;
+    checks::token_ids(&tokenizer, &loaded.network)?;
+    let max_length = max_length(settings, loaded, cx)?;
     let samples = |name, examples| encode(&tokenizer, name, examples, max_length, cx);
     Ok(Data {
         train: samples("train", train)?,
@@ -62,10 +62,20 @@ fn read(
     .map_err(|error| error.note(format!("in the table of port `{port}`")))
 }
 
-fn max_length(settings: &Settings, network: &Network) -> Result<usize> {
-    let most = network.max_tokens().unwrap_or(usize::MAX);
+/// The most tokens of a text that count: what the settings say, else what the model was tuned with, else the default.
+fn max_length(settings: &Settings, loaded: &Loaded, cx: &StageContext<'_>) -> Result<usize> {
+    let most = loaded.network.max_tokens().unwrap_or(usize::MAX);
+    let default = MAX_LENGTH.min(most);
     match &settings.max_length {
-        None => Ok(MAX_LENGTH.min(most)),
+        None => {
+            let tuned = loaded.card.max_length.unwrap_or(default).min(most);
+            if tuned != default {
+                cx.notice(format!(
+                    "`max_length` is {tuned}, as when the model was tuned"
+                ));
+            }
+            Ok(tuned)
+        }
         Some(length) if length.value.get() <= most => Ok(length.value.get()),
         Some(length) => Err(Error::stage(format!(
             "`max_length` is {}, but the model takes {most} tokens at most",

@@ -22,13 +22,18 @@ fn tiny_bert() -> PathBuf {
 
 /// Runs the stage on the tiny BERT: its output and its notices.
 fn run(toml: &str) -> Result<(tempfile::TempDir, Vec<String>)> {
+    run_on(&tiny_bert(), toml)
+}
+
+/// The same on the model in the folder `model`.
+fn run_on(model: &Path, toml: &str) -> Result<(tempfile::TempDir, Vec<String>)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(&folder.path().join("cache")).expect("opened");
     let output = folder.path().join("output");
     std::fs::create_dir(&output).expect("made");
     let job = Job {
         stage: "frozen".into(),
-        inputs: BTreeMap::from([(MODEL.into(), tiny_bert())]),
+        inputs: BTreeMap::from([(MODEL.into(), model.to_path_buf())]),
         outputs: BTreeMap::from([(MODEL.into(), output)]),
         ..Job::default()
     };
@@ -177,4 +182,79 @@ fn thousands_are_set_apart() {
     assert_eq!(thousands(0), "0");
     assert_eq!(thousands(999), "999");
     assert_eq!(thousands(22_713_216), "22,713,216");
+}
+
+#[test]
+fn freezing_adds_up_unless_the_later_stage_says_otherwise() {
+    let settings = |toml: &str| -> Settings {
+        let source = Arc::new(Source::new("pipeline.toml", format!("model = 'a'\n{toml}")));
+        from_table(&Table::parse(&source).expect("TOML")).expect("settings")
+    };
+    for (earlier, later, together) in [
+        (
+            "trainable_layers = 2",
+            "frozen = ['*.bias']",
+            r#"trainable_layers = 2, frozen = ["*.bias"]"#,
+        ),
+        (
+            "frozen = ['pooler.*']\ntrain_bn = true",
+            "frozen = ['*.bias', 'pooler.*']",
+            r#"frozen = ["pooler.*","*.bias"], train_bn = true"#,
+        ),
+        (
+            "trainable_layers = 0\nfrozen = ['*.bias']",
+            "trainable_layers = 1",
+            r#"trainable_layers = 1, frozen = ["*.bias"]"#,
+        ),
+        (
+            "trainable_layers = 0",
+            "trainable = ['encoder.layer.1.*']",
+            r#"trainable = ["encoder.layer.1.*"]"#,
+        ),
+        (
+            "trainable = ['encoder.*']",
+            "bitfit = true",
+            r#"trainable = ["encoder.*"], bitfit = true"#,
+        ),
+        (
+            "bitfit = true\nfrozen = ['pooler.*']",
+            "bitfit = false\nfrozen = []\ntrainable = ['*']",
+            r#"trainable = ["*"]"#,
+        ),
+    ] {
+        let plan = settings(earlier).plan(FreezePlan::default());
+        let plan = settings(later).plan(plan);
+        let parts = |text: &str| {
+            let mut parts: Vec<String> = text.split(", ").map(str::to_owned).collect();
+            parts.sort();
+            parts
+        };
+        assert_eq!(
+            parts(&plan.to_string()),
+            parts(together),
+            "{earlier}, {later}"
+        );
+    }
+}
+
+#[test]
+fn an_earlier_plan_is_told_of() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    models::copy_folder(&tiny_bert(), folder.path()).expect("copied");
+    let mut card = Card::read(folder.path()).expect("a card");
+    card.freeze = Some(FreezePlan {
+        trainable_layers: Some(1),
+        ..FreezePlan::default()
+    });
+    card.write(folder.path()).expect("written");
+    let (_, notices) = run_on(folder.path(), "model = 'a'\nfrozen = ['*.bias']").expect("it runs");
+    assert_eq!(
+        notices[0],
+        "the model's earlier plan, trainable_layers = 1, holds on; together: frozen = [\"*.bias\"], trainable_layers = 1"
+    );
+    let (_, notices) = run_on(folder.path(), "model = 'a'\ntrainable_layers = 0").expect("it runs");
+    assert_eq!(
+        notices[0],
+        "the model's earlier plan, trainable_layers = 1, is replaced"
+    );
 }
