@@ -1,7 +1,5 @@
 //! The architectures: what each has to give, and how to find the right one.
 
-use std::path::Path;
-
 use burn::tensor::Device;
 
 use super::bert::{self, Bert};
@@ -13,7 +11,7 @@ use super::mobilenet::{self, MobileNetV2};
 use super::resnet::{self, ResNet};
 use super::resnet_cifar::{self, CifarResNet};
 use super::vit::{self, Vit};
-use super::weights::{Account, Checkpoint, Reading, Shapes};
+use super::weights::{Account, Checkpoint, Reading, Shapes, Target};
 use super::{Activations, Card, Head, Network, Parameter, Task};
 use crate::error::{Error, Result};
 
@@ -123,8 +121,8 @@ pub(super) trait Blocks {
     /// What loads it in Python.
     fn library(&self) -> Library;
 
-    /// Writes `config.json` and the weights into `folder`, and adds to the card what else is needed to load them.
-    fn save(&self, folder: &Path, card: &mut Card) -> Result<()>;
+    /// Writes `config.json` and the weights, and adds to the card what else is needed to load them.
+    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()>;
 
     /// The most tokens that a text may have.
     fn max_tokens(&self) -> Option<usize> {

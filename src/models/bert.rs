@@ -3,8 +3,6 @@
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
 
-use std::path::Path;
-
 use burn::module::{Initializer, Module};
 use burn::nn::{
     Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
@@ -21,7 +19,7 @@ use super::folder::{self, ModelFolder};
 use super::operations::dropout;
 use super::own_head::OwnHead;
 use super::transformer::{self, Act, SelfAttention, wrong};
-use super::weights::{self, Account, Checkpoint, Reading, Shapes};
+use super::weights::{self, Account, Checkpoint, Reading, Shapes, Target};
 use super::{Activations, Card, Head, Parameter, Pooling, TokenBatch, head, pooling};
 use crate::error::Result;
 
@@ -335,7 +333,7 @@ impl Blocks for Bert {
         }
     }
 
-    fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {
+    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
         card.pooling = Some(self.pooling);
         let mut config = folder::classifier_config(&self.json, CLASS, &card.labels);
         // What an export says about the class that came with it.
@@ -346,8 +344,9 @@ impl Blocks for Bert {
         if let Some(dropout) = self.config.classifier_dropout {
             config.insert("classifier_dropout".into(), dropout.into());
         }
-        folder::write_config(folder, &config)?;
-        weights::write(self, folder, |path| full_name(&parameter_name(path)))
+        folder::write_config(to.folder, &config)?;
+        let name_of = |path: &str| full_name(&parameter_name(path));
+        weights::write(self, to, name_of, checkpoint_name)
     }
 
     fn max_tokens(&self) -> Option<usize> {

@@ -107,7 +107,7 @@ pub(super) fn own_companions(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn is_companion(name: &str) -> bool {
-    name != CARD_FILE && name != "config.json" && !weights::is_checkpoint(Path::new(name))
+    name != CARD_FILE && name != "config.json" && !weights::is_weights(Path::new(name))
 }
 
 fn link(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -16,7 +16,7 @@ use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
 use super::resnet_cifar::CifarResNet;
 use super::vit::Vit;
-use super::weights::{self, Reading};
+use super::weights::{self, Reading, Target};
 use super::{Activations, Anatomy, Card, FreezePlan, Head, Resolved};
 use crate::error::{Error, Result};
 
@@ -290,9 +290,23 @@ impl Network {
     /// # Errors
     /// Those of the disk.
     pub fn save(&self, folder: &Path, card: &Card) -> Result<()> {
+        self.save_to(Target { folder, base: None }, card)
+    }
+
+    /// The same for a network that was made from the model in the folder `base`: its files of weights that hold nothing but what is the
+    /// same as there are used again, and what else is the same has a file of its own, so that it need not be stored anew.
+    ///
+    /// # Errors
+    /// Those of the disk; a base that cannot be read.
+    pub fn save_beside(&self, base: &Path, folder: &Path, card: &Card) -> Result<()> {
+        let base = Some(base);
+        self.save_to(Target { folder, base }, card)
+    }
+
+    fn save_to(&self, to: Target<'_>, card: &Card) -> Result<()> {
         let mut card = card.clone();
-        self.architecture().save(folder, &mut card)?;
-        card.write(folder)
+        self.architecture().save(to, &mut card)?;
+        card.write(to.folder)
     }
 }
 

@@ -3,8 +3,6 @@
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
 
-use std::path::Path;
-
 use burn::module::Module;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Dropout, DropoutConfig, Linear, PaddingConfig2d};
@@ -20,7 +18,7 @@ use super::image_input::{IMAGENET, Variant};
 use super::kernels::Activation;
 use super::operations::dropout;
 use super::vision::{self, Naming};
-use super::weights::{Account, Reading, Shapes};
+use super::weights::{Account, Reading, Shapes, Target};
 use super::{Activations, Card, Head, Parameter};
 use crate::error::Result;
 
@@ -224,8 +222,8 @@ impl Blocks for ResNet {
         Library::Torchvision
     }
 
-    fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {
-        vision::save(self, &NAMING, folder, &self.json, &card.labels)
+    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
+        vision::save(self, &NAMING, to, &self.json, &card.labels)
     }
 }
 

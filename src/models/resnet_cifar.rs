@@ -3,8 +3,6 @@
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
 
-use std::path::Path;
-
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::relu;
@@ -21,7 +19,7 @@ use super::kernels::Activation;
 use super::operations::dropout;
 use super::resnet::{block_name, short};
 use super::vision::{self, Naming};
-use super::weights::{Account, Reading, Shapes};
+use super::weights::{Account, Reading, Shapes, Target};
 use super::{Activations, Card, Head, Parameter};
 use crate::error::Result;
 
@@ -214,8 +212,8 @@ impl Blocks for CifarResNet {
         Library::Repository("akamaster/pytorch_resnet_cifar10")
     }
 
-    fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {
-        vision::save(self, &NAMING, folder, &self.json, &card.labels)
+    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
+        vision::save(self, &NAMING, to, &self.json, &card.labels)
     }
 }
 

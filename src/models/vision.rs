@@ -2,7 +2,6 @@
 //! writes it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use burn::module::Initializer;
 use burn::module::Module;
@@ -13,7 +12,7 @@ use serde_json::{Map, Value};
 use super::folder::{self, ModelFolder};
 use super::image_input::Variant;
 use super::own_head::OwnHead;
-use super::weights::{self, Account, Checkpoint, Reading, Seen, Shapes};
+use super::weights::{self, Account, Checkpoint, Reading, Seen, Shapes, Target};
 use super::{Head, Parameter, head};
 use crate::error::{Error, Result};
 
@@ -143,26 +142,25 @@ pub(super) fn parameters<M: Module>(
         .collect()
 }
 
-/// Writes `config.json`, which is `config` with these labels, and the weights into `folder`.
+/// Writes `config.json`, which is `config` with these labels, and the weights.
 pub(super) fn save<M: Module>(
     network: &M,
     naming: &Naming,
-    folder: &Path,
+    to: Target<'_>,
     config: &Map<String, Value>,
     labels: &[String],
 ) -> Result<()> {
     let mut config = config.clone();
     config.insert("num_classes".into(), labels.len().into());
     config.insert("label_names".into(), labels.into());
-    folder::write_config(folder, &config)?;
-    write(network, naming, folder)
+    folder::write_config(to.folder, &config)?;
+    write(network, naming, to)
 }
 
-/// Writes the weights into `folder`.
-pub(super) fn write<M: Module>(network: &M, naming: &Naming, folder: &Path) -> Result<()> {
-    weights::write(network, folder, |path| {
-        naming.full(&(naming.parameter)(path))
-    })
+/// Writes the weights.
+pub(super) fn write<M: Module>(network: &M, naming: &Naming, to: Target<'_>) -> Result<()> {
+    let name_of = |path: &str| naming.full(&(naming.parameter)(path));
+    weights::write(network, to, name_of, naming.checkpoint)
 }
 
 /// The variant whose every parameter below the head is among `shapes`. `outline` is a variant's network without values.

@@ -4,8 +4,6 @@
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
 
-use std::path::Path;
-
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
@@ -19,7 +17,7 @@ use super::folder::{self, ModelFolder};
 use super::operations::dropout;
 use super::transformer::{self, Act, SelfAttention, wrong};
 use super::vision::{self, Naming};
-use super::weights::{Account, Reading, Shapes};
+use super::weights::{Account, Reading, Shapes, Target};
 use super::{Activations, Card, Head, Parameter};
 use crate::error::Result;
 
@@ -297,14 +295,14 @@ impl Blocks for Vit {
         Library::Transformers("AutoModelForImageClassification")
     }
 
-    fn save(&self, folder: &Path, card: &mut Card) -> Result<()> {
+    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
         let class = match self.config.model_type {
             Family::Vit => "ViTForImageClassification",
             Family::Deit => "DeiTForImageClassification",
         };
         let config = folder::classifier_config(&self.json, class, &card.labels);
-        folder::write_config(folder, &config)?;
-        vision::write(self, self.naming(), folder)
+        folder::write_config(to.folder, &config)?;
+        vision::write(self, self.naming(), to)
     }
 
     fn image_size(&self) -> Option<usize> {

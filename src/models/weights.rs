@@ -7,31 +7,31 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
+use burn::store::bridge;
 use burn::store::burn_pack::Tensor as StoredTensor;
-use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
 use burn::tensor::{Tensor, TensorData};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 
+mod files;
 mod finite;
 mod save;
+mod shards;
 mod state;
 mod walk;
 
+use files::damaged;
+pub(super) use files::is_weights;
 use finite::Broken;
 pub use save::Saved;
-pub(super) use save::{write, write_new};
+pub(super) use save::{Target, write, write_new};
 pub(super) use state::{numbers, with_numbers};
 use walk::{Place, in_checkpoint_order, transpose};
 pub(super) use walk::{Seen, norms, parameters};
 
-/// File names of checkpoints, the preferred one first.
-const FILES: &[&str] = &[SAFETENSORS, "pytorch_model.bin"];
-const SAFETENSORS: &str = "model.safetensors";
-
 /// The tensors of a checkpoint, not yet read.
 pub(super) struct Checkpoint {
-    /// Its file.
+    /// Its file, or the index of its files.
     pub(super) file: PathBuf,
     /// Name → tensor.
     tensors: BTreeMap<String, StoredTensor>,
@@ -43,23 +43,17 @@ impl Checkpoint {
     /// # Errors
     /// No checkpoint, one that is damaged, one with two tensors of the same name.
     pub(super) fn open(folder: &Path, rename: impl Fn(&str) -> String) -> Result<Self> {
-        let file = find(folder)?;
-        let stored = if file.extension().is_some_and(|e| e == "safetensors") {
-            tensors(&mut SafetensorsStore::from_file(&file))
-        } else {
-            // Names count: burn-store would number the parts of a sequence anew.
-            tensors(&mut PytorchStore::from_file(&file).map_indices_contiguous(false))
-        };
-        let stored = stored.map_err(|cause| damaged(&file).cause(cause))?;
-        let wrapped = wrapping(&stored);
+        let (file, parts) = files::open(folder)?;
         let mut tensors = BTreeMap::new();
-        for (name, tensor) in stored {
-            let renamed = rename(&name[wrapped..]);
-            if tensors.insert(renamed.clone(), tensor).is_some() {
-                return Err(Error::stage(format!(
-                    "`{}` holds the tensor `{renamed}` twice, under different names",
-                    file.display()
-                )));
+        for part in parts {
+            for (name, tensor) in part.tensors {
+                let renamed = rename(&name[part.wrapped..]);
+                if tensors.insert(renamed.clone(), tensor).is_some() {
+                    return Err(Error::stage(format!(
+                        "`{}` holds the tensor `{renamed}` twice, under different names",
+                        file.display()
+                    )));
+                }
             }
         }
         Ok(Self { file, tensors })
@@ -146,27 +140,6 @@ impl Checkpoint {
 /// Name → shape.
 pub(super) type Shapes<'a> = BTreeMap<&'a str, &'a [usize]>;
 
-/// How much of every name only says how a training script kept its network: in a dictionary beside its optimiser, or in
-/// PyTorch's `DataParallel`.
-fn wrapping(tensors: &BTreeMap<String, StoredTensor>) -> usize {
-    const WRAPPERS: &[&str] = &["state_dict.", "model_state_dict.", "model.", "module."];
-    let Some(name) = tensors.keys().next() else {
-        return 0;
-    };
-    let mut length = 0;
-    while let Some(wrapper) = WRAPPERS
-        .iter()
-        .find(|wrapper| name[length..].starts_with(**wrapper))
-    {
-        let longer = &name[..length + wrapper.len()];
-        if !tensors.keys().all(|name| name.starts_with(longer)) {
-            break;
-        }
-        length = longer.len();
-    }
-    length
-}
-
 /// How much of a checkpoint to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -186,50 +159,6 @@ pub(super) struct Account {
     pub(super) choices: Vec<String>,
     /// The checkpoint's file.
     pub(super) file: PathBuf,
-}
-
-/// The file with the weights in a model's `folder`.
-fn find(folder: &Path) -> Result<PathBuf> {
-    for name in FILES {
-        let path = folder.join(name);
-        if path.exists() {
-            return Ok(path);
-        }
-    }
-    let mut others: Vec<PathBuf> = std::fs::read_dir(folder)
-        .or_stage(|| format!("cannot read `{}`", folder.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| is_checkpoint(path))
-        .collect();
-    others.sort();
-    match <[PathBuf; 1]>::try_from(others) {
-        Ok([only]) => Ok(only),
-        Err(others) => Err(Error::stage(format!(
-            "`{}` has {} files that could be its weights; it needs one",
-            folder.display(),
-            others.len()
-        ))
-        .help("name the weights model.safetensors, or pytorch_model.bin if they are a pickle")),
-    }
-}
-
-/// Whether a file of that name holds weights.
-pub(super) fn is_checkpoint(path: &Path) -> bool {
-    let extensions = ["safetensors", "bin", "pth", "pt", "th"];
-    path.extension()
-        .is_some_and(|extension| extensions.iter().any(|known| extension == *known))
-}
-
-fn tensors<S: ModuleStore>(store: &mut S) -> Result<BTreeMap<String, StoredTensor>, String> {
-    store
-        .get_all_tensors()
-        .cloned()
-        .map_err(|error| error.to_string())
-}
-
-fn damaged(file: &Path) -> Error {
-    Error::stage(format!("the checkpoint `{}` is damaged", file.display()))
-        .help("fetch it again; a sha256 for the file would have told before")
 }
 
 /// At most eight names, and how many more there are.

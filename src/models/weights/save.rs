@@ -8,19 +8,30 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
-use super::SAFETENSORS;
+use super::files::SAFETENSORS;
+use super::shards;
 use super::walk::{Place, transpose};
 use crate::error::{Context, Error, Result};
 
-/// Writes the parameters of `module` to `model.safetensors` in `folder`, as f32, with names given by `name_of`. The
-/// same values give the same bytes.
+/// Where a network is saved.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::models) struct Target<'a> {
+    /// The folder.
+    pub(in crate::models) folder: &'a Path,
+    /// The model that it was made from, whose files are used again for what is the same; none for one file with everything.
+    pub(in crate::models) base: Option<&'a Path>,
+}
+
+/// Writes the parameters of `module` as safetensors, as f32, with names given by `name_of`; `canonical` gives a name in any checkpoint
+/// the form in which it is compared with others. The same values give the same bytes.
 ///
 /// # Errors
-/// Those of the disk.
+/// Those of the disk; a base that cannot be read.
 pub(in crate::models) fn write<M: Module>(
     module: &M,
-    folder: &Path,
+    to: Target<'_>,
     name_of: impl Fn(&str) -> String,
+    canonical: impl Fn(&str) -> String,
 ) -> Result<()> {
     struct Visitor<F> {
         place: Place,
@@ -63,9 +74,16 @@ pub(in crate::models) fn write<M: Module>(
     if let Some(error) = visitor.error {
         return Err(error);
     }
-    let path = folder.join(SAFETENSORS);
+    match to.base {
+        None => write_file(visitor.tensors, &to.folder.join(SAFETENSORS)),
+        Some(base) => shards::write(visitor.tensors, base, to.folder, canonical),
+    }
+}
+
+/// Writes `tensors` to a new file.
+pub(super) fn write_file(tensors: Vec<(String, Saved)>, path: &Path) -> Result<()> {
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize_to_file(visitor.tensors, Some(metadata), &path)
+    safetensors::serialize_to_file(tensors, Some(metadata), path)
         .or_stage(|| format!("cannot write `{}`", path.display()))
 }
 
@@ -77,6 +95,11 @@ impl Saved {
     #[must_use]
     pub fn new(data: TensorData) -> Self {
         Self(data.convert::<f32>())
+    }
+
+    /// Its size in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_bytes().len()
     }
 }
 

@@ -101,7 +101,8 @@ impl Stage for Finetune {
         let data = self.data(&labels, &loaded, cx)?;
         let outcome = self.train(&loaded.network, &plan, &labels, &data, cx)?;
         let card = self.card(loaded.card, labels, &data, &outcome, cx.seed());
-        outcome.network.save(cx.output("model"), &card)?;
+        let (base, folder) = (cx.input("model"), cx.output("model"));
+        outcome.network.save_beside(base, folder, &card)?;
         data.extra.write(cx)?;
         cx.set_metrics(figures(&outcome, self.settings.metric()?));
         Ok(())
