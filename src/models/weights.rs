@@ -21,10 +21,10 @@ mod state;
 mod walk;
 
 use files::damaged;
-pub(super) use files::is_weights;
+pub(super) use files::{SAFETENSORS, is_weights};
 use finite::Broken;
 pub use save::Saved;
-pub(super) use save::{Target, write, write_new};
+pub(super) use save::{Target, write, write_file, write_new};
 pub(super) use state::{numbers, with_numbers};
 use walk::{Place, in_checkpoint_order, transpose};
 pub(super) use walk::{Seen, norms, parameters};

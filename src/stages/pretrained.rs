@@ -116,7 +116,12 @@ impl Files {
 
 /// Weights under Hugging Face's own names say nothing without the sizes in `config.json`.
 fn refuse_missing_config(files: &BTreeMap<String, Option<Sha256>>) -> Result<()> {
-    let weights = ["model.safetensors", "pytorch_model.bin"];
+    let weights = [
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ];
     let weights = weights.into_iter().find(|name| files.contains_key(*name));
     match weights {
         Some(weights) if !files.contains_key("config.json") => Err(Error::usage(format!(

@@ -20,6 +20,7 @@ mod predict;
 mod processes;
 mod sentiment;
 mod settings;
+mod shards;
 mod sources;
 mod support;
 mod tiny;

@@ -1,5 +1,6 @@
 //! A whole pipeline that runs in a second: a BERT of two tiny layers, and reviews whose words give their label away.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -85,4 +86,26 @@ pub(crate) fn reviews(rows: usize) -> String {
         let _ = writeln!(table, "{very}{word} {thing},{label}");
     }
     table
+}
+
+/// The tensors of the model in `folder`, in all its files: name → shape and bytes.
+pub(crate) fn weights(folder: &Path) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+    let mut tensors = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "safetensors")
+        {
+            continue;
+        }
+        let bytes = std::fs::read(&path).expect("readable");
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+        for (name, tensor) in file.iter() {
+            let value = (tensor.shape().to_vec(), tensor.data().to_vec());
+            let twice = tensors.insert(name.to_string(), value);
+            assert!(twice.is_none(), "{name} is in two files");
+        }
+    }
+    tensors
 }

@@ -1,5 +1,6 @@
 //! Image networks of the names and shapes that torchvision, timm and transformers write, with small numbers in them.
 
+mod beside;
 mod nan;
 
 use std::collections::BTreeMap;

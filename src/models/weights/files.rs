@@ -11,7 +11,7 @@ use super::list;
 use crate::error::{Context, Error, Result};
 
 /// The file of a checkpoint that is one file.
-pub(super) const SAFETENSORS: &str = "model.safetensors";
+pub(in crate::models) const SAFETENSORS: &str = "model.safetensors";
 /// The index of one that is several.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 /// File names of checkpoints, the preferred one first.
@@ -29,8 +29,8 @@ pub(super) struct Part {
     pub(super) tensors: BTreeMap<String, StoredTensor>,
     /// How much of every name only says how a training script kept its network.
     pub(super) wrapped: usize,
-    /// How many tensors the index leaves out.
-    pub(super) ignored: usize,
+    /// The tensors of the file that the index leaves out.
+    pub(super) ignored: Vec<String>,
 }
 
 /// The checkpoint in a model's `folder`: the file that stands for it, the only one or the index, and its parts.
@@ -131,9 +131,10 @@ fn parts(folder: &Path, file: &Path) -> Result<Vec<Part>> {
             .note(format!("missing: {}", list(&missing)))
             .help("take all files of the weights from the same model"));
         }
-        let all = part.tensors.len();
-        part.tensors.retain(|name, _| tensors.contains(name));
-        part.ignored = all - part.tensors.len();
+        let ignored = part
+            .tensors
+            .extract_if(.., |name, _| !tensors.contains(name));
+        part.ignored = ignored.map(|(name, _)| name).collect();
         Ok(part)
     };
     files.into_iter().map(part).collect()
@@ -152,7 +153,7 @@ impl Part {
             path: path.to_path_buf(),
             wrapped: wrapping(&tensors),
             tensors,
-            ignored: 0,
+            ignored: Vec::new(),
         })
     }
 

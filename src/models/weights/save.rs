@@ -80,8 +80,11 @@ pub(in crate::models) fn write<M: Module>(
     }
 }
 
-/// Writes `tensors` to a new file.
-pub(super) fn write_file(tensors: Vec<(String, Saved)>, path: &Path) -> Result<()> {
+/// Writes `tensors` to a file.
+pub(in crate::models) fn write_file(
+    tensors: Vec<(String, impl safetensors::View)>,
+    path: &Path,
+) -> Result<()> {
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     safetensors::serialize_to_file(tensors, Some(metadata), path)
         .or_stage(|| format!("cannot write `{}`", path.display()))

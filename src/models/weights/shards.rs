@@ -44,13 +44,15 @@ pub(super) fn write(
     let (mut same, mut linked) = (BTreeSet::new(), BTreeSet::new());
     for part in files::open(base)?.1 {
         let known = |name: &str| ours.get(&canonical(&name[part.wrapped..])).copied();
-        let known = part.tensors.iter().filter_map(|(name, stored)| {
+        let common = part.tensors.iter().filter_map(|(name, stored)| {
             let index = known(name)?;
             Some((name, index, is_same(stored, &tensors[index].1)))
         });
-        let (kept, changed): (Vec<_>, Vec<_>) = known.partition(|(.., same)| *same);
+        let (kept, changed): (Vec<_>, Vec<_>) = common.partition(|(.., same)| *same);
         same.extend(kept.iter().map(|(_, index, _)| *index));
-        if changed.is_empty() && !kept.is_empty() && can_be_linked(&part) {
+        // What the index left out must not become one of ours for those who do not look at the index.
+        let stale = part.ignored.iter().any(|name| known(name).is_some());
+        if changed.is_empty() && !kept.is_empty() && !stale && can_be_linked(&part) {
             linked.extend(kept.iter().map(|(_, index, _)| *index));
             let names = kept.iter().map(|(name, ..)| (*name).clone()).collect();
             files.push(File::Linked(part.path.clone(), names));
@@ -66,7 +68,8 @@ pub(super) fn write(
         .copied()
         .filter(|index| !linked.contains(index))
         .collect();
-    let (kept, changed): (Vec<_>, Vec<_>) = left.iter().partition(|index| same.contains(*index));
+    let (kept, changed): (Vec<_>, Vec<_>) =
+        left.iter().copied().partition(|index| same.contains(index));
     if size(&kept) * WORTH >= size(&all) {
         files.extend([File::New(kept), File::New(changed)]);
     } else {
@@ -78,7 +81,7 @@ pub(super) fn write(
 
 /// Whether the file can stand in another model's folder as it is.
 fn can_be_linked(part: &Part) -> bool {
-    part.is_safetensors() && part.wrapped == 0 && part.ignored == 0
+    part.is_safetensors() && part.wrapped == 0
 }
 
 /// Whether the stored tensor has the same shape and, as f32, the same bits.
