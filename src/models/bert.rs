@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::architecture::Blocks;
-use super::export::Library;
+use super::export::{self, Library};
 use super::folder::{self, ModelFolder};
 use super::operations::dropout;
 use super::own_head::OwnHead;
@@ -436,9 +436,10 @@ fn is_head(name: &str) -> bool {
     name.starts_with("classifier.")
 }
 
-/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored.
+/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
+/// export.
 fn is_constant(name: &str) -> bool {
-    name == "embeddings.position_ids"
+    name == "embeddings.position_ids" || name == export::GUARD
 }
 
 /// What Hugging Face's class calls the network below the head.
@@ -458,7 +459,15 @@ impl Bert {
         let mut config: BertConfig = folder.config_as()?;
         config.classifier_dropout = head.dropout.or(config.classifier_dropout);
         config.check()?;
-        let mut checkpoint = Checkpoint::open(&folder.path, checkpoint_name)?;
+        let exported = export::has_own_class(folder);
+        let name_of = |name: &str| {
+            if exported {
+                checkpoint_name(&export::elsewhere(name))
+            } else {
+                checkpoint_name(name)
+            }
+        };
+        let mut checkpoint = Checkpoint::open(&folder.path, name_of)?;
         checkpoint.remove(is_constant);
         let pooler = checkpoint.has("pooler.dense.weight");
         let file = &checkpoint.file;

@@ -1,24 +1,27 @@
-//! A tuned model as Python's libraries load it: the names and files of transformers, torchvision and timm, and a word on how.
+//! A tuned model as Python's libraries load it: the names and files of transformers, sentence-transformers, torchvision and timm, and a
+//! word on how.
+
+mod readme;
+mod sentence;
 
 use std::path::Path;
 
 use burn::tensor::Device;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::folder::{self, ModelFolder};
-use super::{Card, Loaded, Network, Pooling, Tokenizer, weights};
-use crate::error::{Error, Result};
+use super::tokenizer::copy_tokenizer;
+use super::{Loaded, Network, Pooling, Tokenizer, weights};
+use crate::error::{Context, Error, Result};
 
-/// The file with the class for poolings that transformers does not have.
-const CLASS_FILE: &str = "modeling_refire.py";
-const CLASS: &str = include_str!("export/modeling_refire.py");
+pub(super) use sentence::{GUARD, elsewhere, has_own_class};
 
 /// What a folder is loaded by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Library {
     /// transformers' `Auto…` class of this name.
     Transformers(&'static str),
-    /// The same with the class in [`CLASS_FILE`], which pools in this way.
+    /// The same with a class that comes with the model, which pools in this way; sentence-transformers needs none.
     OwnClass(&'static str, Pooling),
     /// torchvision's function of the name that `architecture` in `config.json` has.
     Torchvision,
@@ -34,55 +37,63 @@ pub(super) enum Library {
 /// A model that cannot be loaded or is not tuned; those of the disk.
 pub fn export(folder: &Path, to: &Path) -> Result<String> {
     let Loaded { network, card, .. } = Network::open(folder, &Device::flex())?;
-    folder::own_companions(folder, to)?;
+    let takes_texts = network.vocabulary().is_some();
+    if takes_texts {
+        copy_tokenizer(folder, to)?;
+    } else {
+        folder::own_companions(folder, to)?;
+    }
     network.save(to, &card)?;
     let library = network.library();
-    if let Library::OwnClass(_, pooling) = library {
-        let mut config = ModelFolder::open(to)?.config;
-        name_own_class(&mut config, pooling);
-        folder::write_config(to, &config)?;
-        weights::write_new(&to.join(CLASS_FILE), CLASS.as_bytes())?;
-    }
-    if network.vocabulary().is_some() {
-        complete_tokenizer(to, &network, &card)?;
+    if takes_texts {
+        let max_length = card.max_length.or(network.max_tokens());
+        complete_tokenizer(to, max_length)?;
+        if let Library::OwnClass(_, pooling) = library {
+            sentence::complete(to, pooling, max_length.unwrap_or_default())?;
+        }
     }
     let config = ModelFolder::open(to)?.config;
     let how = library.how(&config, card.labels.len());
-    let text = format!("{}\n\n```python\n{how}```\n", library.about());
+    let text = readme::text(&library, &network, &card, &how);
     weights::write_new(&to.join("README.md"), text.as_bytes())?;
+    let cannot = || format!("cannot set the modes of the files in `{}`", to.display());
+    readable(to).or_stage(cannot)?;
     Ok(how)
 }
 
-/// Lets transformers find the class in the folder, and nothing else: a class of its own would pool in another way.
-fn name_own_class(config: &mut Map<String, Value>, pooling: Pooling) {
-    let place = |class: &str| format!("modeling_refire.{class}");
-    let model = "RefireBertForSequenceClassification";
-    config.insert("model_type".into(), "refire-bert".into());
-    config.insert("architectures".into(), json!([model]));
-    config.insert(
-        "auto_map".into(),
-        json!({
-            "AutoConfig": place("RefireBertConfig"),
-            "AutoModelForSequenceClassification": place(model),
-        }),
-    );
-    config.insert("pooling".into(), pooling.name().into());
+/// Gives the files in `folder` the mode 0644: they are for others, too.
+#[cfg(unix)]
+fn readable(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            readable(&path)?;
+        } else {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+fn readable(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Says where texts are cut off, and what the tokenizer is where nothing else says so.
-fn complete_tokenizer(to: &Path, network: &Network, card: &Card) -> Result<()> {
+fn complete_tokenizer(to: &Path, max_length: Option<usize>) -> Result<()> {
     let path = to.join("tokenizer_config.json");
-    let mut settings = if let Some(settings) = folder::optional(&path)? {
-        settings
-    } else {
-        let mut settings = Map::new();
-        settings.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
-        if let Some(token) = Tokenizer::load(to)?.pad_token() {
-            settings.insert("pad_token".into(), token.into());
-        }
-        settings
-    };
-    if let Some(longest) = card.max_length.or(network.max_tokens()) {
+    let mut settings = folder::optional(&path)?.unwrap_or_default();
+    // Without a class, transformers would look for one in config.json, and ask whether to trust what it names there.
+    let class = settings.entry("tokenizer_class");
+    class.or_insert_with(|| "PreTrainedTokenizerFast".into());
+    if !settings.contains_key("pad_token") {
+        let token = Tokenizer::load(to)?.pad_token();
+        settings.extend(token.map(|token| ("pad_token".into(), Value::from(token))));
+    }
+    if let Some(longest) = max_length {
         settings.insert("model_max_length".into(), longest.into());
     }
     let mut json = serde_json::to_vec_pretty(&settings)
@@ -92,20 +103,6 @@ fn complete_tokenizer(to: &Path, network: &Network, card: &Card) -> Result<()> {
 }
 
 impl Library {
-    /// What kind of folder it is, in a sentence or two.
-    fn about(&self) -> &'static str {
-        match self {
-            Self::Transformers(_) => "A model that transformers loads by itself.",
-            Self::OwnClass(..) => {
-                "A model for transformers. It pools the states of a text's tokens in a way that transformers has no class \
-                 for, so the class comes with it, in `modeling_refire.py`; `trust_remote_code=True` lets transformers run it."
-            }
-            Self::Torchvision => "Weights with torchvision's names.",
-            Self::Timm => "A model that timm loads by itself.",
-            Self::Repository(_) => "Weights with the names of a repository of models.",
-        }
-    }
-
     /// Python that loads the folder it stands in.
     fn how(&self, config: &Map<String, Value>, labels: usize) -> String {
         let name = config.get("architecture").and_then(Value::as_str);

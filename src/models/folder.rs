@@ -98,12 +98,13 @@ pub fn copy_companions(from: &Path, to: &Path) -> Result<()> {
 
 /// The same as files of their own, which their owner may write to.
 pub(super) fn own_companions(from: &Path, to: &Path) -> Result<()> {
-    copy(from, to, &is_companion, |from, to| {
-        std::fs::File::create_new(to).and_then(|mut to| {
-            let mut from = std::fs::File::open(from)?;
-            std::io::copy(&mut from, &mut to).map(drop)
-        })
-    })
+    copy(from, to, &is_companion, copy_file)
+}
+
+/// A copy of the file `from` that its owner may write to.
+pub(super) fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut to = std::fs::File::create_new(to)?;
+    std::io::copy(&mut std::fs::File::open(from)?, &mut to).map(drop)
 }
 
 fn is_companion(name: &str) -> bool {

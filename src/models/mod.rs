@@ -39,5 +39,5 @@ pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
 pub use head::{Head, Pooling, Task};
 pub use image_input::{CropMode, ImageInput, Interpolation, architectures, bare_config};
 pub use network::{Loaded, Network, Parameter};
-pub use tokenizer::{Encoded, Tokenizer};
+pub use tokenizer::{Encoded, Tokenizer, copy_tokenizer};
 pub use weights::Saved;

@@ -176,3 +176,24 @@ fn pad_id(folder: &Path, inner: &tokenizers::Tokenizer) -> Result<u32> {
         }),
     }
 }
+
+/// Copies the files that turn texts into tokens from one model's folder to another's, as files of their own.
+///
+/// # Errors
+/// Those of the disk.
+pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
+    const FILES: [&str; 7] = [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+    ];
+    for name in FILES.iter().filter(|name| from.join(name).exists()) {
+        folder::copy_file(&from.join(name), &to.join(name))
+            .or_stage(|| format!("cannot copy `{name}` to `{}`", to.display()))?;
+    }
+    Ok(())
+}

@@ -34,7 +34,7 @@ impl StageKind for ExportKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {

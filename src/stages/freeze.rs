@@ -186,17 +186,18 @@ impl Stage for Freeze {
         let mut card = outline.card;
         let earlier = card.freeze.take().unwrap_or_default();
         let plan = self.settings.plan(earlier.clone());
-        let frozen = self
-            .resolve(&plan, &anatomy)
-            .map_err(|error| match earlier.is_empty() {
-                true => error,
-                false => error.note(format!("the model comes with an earlier plan: {earlier}")),
-            })?;
+        let frozen = self.resolve(&plan, &anatomy).map_err(|error| {
+            if earlier.is_empty() {
+                return error;
+            }
+            error.note(format!("the model comes with an earlier plan: {earlier}"))
+        })?;
         if !earlier.is_empty() {
-            let replaced = plan == self.settings.plan(FreezePlan::default());
-            cx.notice(match replaced {
-                true => format!("the model's earlier plan, {earlier}, is replaced"),
-                false => format!("the model's earlier plan, {earlier}, holds on; together: {plan}"),
+            let alone = self.settings.plan(FreezePlan::default());
+            cx.notice(if plan == alone {
+                format!("the model's earlier plan, {earlier}, is replaced")
+            } else {
+                format!("the model's earlier plan, {earlier}, holds on; together: {plan}")
             });
         }
         cx.notice(notice(&anatomy, &frozen));

@@ -1,4 +1,5 @@
-"""Tunes small models with refire, exports them, loads them with transformers, torchvision and timm, and compares the logits.
+"""Tunes small models with refire, exports them, loads them with transformers, sentence-transformers, torchvision and timm, and compares the
+logits.
 
     pip install -r requirements.txt
     python export.py PATH/TO/refire
@@ -13,10 +14,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Nothing is fetched, and a class that comes with a model is not asked about.
+# Nothing is fetched, and a question finds nobody to answer it.
 os.environ["HF_HUB_OFFLINE"] = "1"
+sys.stdin = open(os.devnull)
 
 import numpy
+import sentence_transformers
 import timm
 import torch
 import torchvision
@@ -33,15 +36,20 @@ TEXT = """
 [stage.network]
 kind = "pretrained"
 source = "network"
-files = ["config.json", "model.safetensors", "tokenizer.json"]
+files = [{files}]
 
 [stage.data]
 kind = "dataset"
 source = "reviews.csv"
 
+[stage.frozen]
+kind = "freeze"
+model = "network"
+trainable_layers = 0
+
 [stage.tune]
 kind = "finetune"
-model = "network"
+model = "frozen"
 train = "data"
 task = "text-classification"
 labels = ["bad", "good", "neither"]
@@ -115,27 +123,53 @@ def text(folder, pooling):
     """A tiny BERT, pooled by `pooling`."""
     config = transformers.BertConfig.from_pretrained(TINY_BERT)
     torch.manual_seed(1)
-    transformers.BertModel(config).save_pretrained(folder / "network")
+    # In several files for one of them.
+    size = "40KB" if pooling == "cls" else "5GB"
+    transformers.BertModel(config).save_pretrained(folder / "network", max_shard_size=size)
     (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    files = [path.name for path in (folder / "network").iterdir()]
+    assert ("model.safetensors.index.json" in files) == (pooling == "cls"), files
     words = ["good food", "a bad film", "very very " * 9 + "good", "place", "the warm service was superb", "awful"]
     rows = [f"{word},{label}" for word in words for label in ("good", "bad", "neither")]
     (folder / "reviews.csv").write_text("\n".join(["text,label", *rows]) + "\n")
     (folder / "new.csv").write_text("\n".join(["text", *words]) + "\n")
-    out, ours, _ = exported(folder, TEXT.format(pooling=pooling), "new.csv")
+    out, ours, _ = exported(folder, TEXT.format(pooling=pooling, files=", ".join(f'"{name}"' for name in files)), "new.csv")
+    check_readme(out)
     own = {} if pooling == "pooler" else {"trust_remote_code": True}
-    if own:
+    for trust in ({"trust_remote_code": False}, {}) if own else ():
         try:
-            AutoModelForSequenceClassification.from_pretrained(out, trust_remote_code=False)
+            AutoModelForSequenceClassification.from_pretrained(out, **trust)
             raise AssertionError("it must not load as a network that pools in another way")
-        except ValueError as error:
-            assert "trust_remote_code" in str(error), error
+        except RuntimeError as error:
+            assert "mismatch" in str(error), error
     model, loading = AutoModelForSequenceClassification.from_pretrained(out, output_loading_info=True, **own)
     assert not loading["missing_keys"] and not loading["unexpected_keys"] and not loading["mismatched_keys"], loading
-    tokenizer = AutoTokenizer.from_pretrained(out, **own)
+    # A question about trust would be an error: there is nobody to answer it.
+    tokenizer = AutoTokenizer.from_pretrained(out)
     batch = tokenizer(words, padding=True, truncation=True, return_tensors="pt")
     assert batch["input_ids"].shape[1] == 12 and model.config.id2label == {0: "bad", 1: "good", 2: "neither"}
     with torch.no_grad():
         compare(f"BERT, {pooling}", ours, model.eval()(**batch).logits)
+    if own:
+        sentences = sentence_transformers.SentenceTransformer(str(out), device="cpu")
+        compare(f"sentence-transformers, {pooling}", ours, sentences.encode(words, convert_to_tensor=True).cpu())
+    # What `refire get` copies has the encoder's own file beside the head's: transformers reads the index of both.
+    if pooling == "pooler":
+        refire(folder, "get", "tune", "tuned")
+        assert (folder / "tuned" / "model.safetensors.index.json").exists()
+        plain = AutoModelForSequenceClassification.from_pretrained(folder / "tuned").eval()
+        with torch.no_grad():
+            compare("BERT, in two files", ours, plain(**batch).logits)
+
+
+def check_readme(out):
+    """The README names the tokenizer, where texts are cut, and the labels in order; everybody can read the files."""
+    text = (out / "README.md").read_text()
+    assert "`tokenizer.json`" in text and "cut at 12 " in text, text
+    places = [text.index(f"{place}. `{label}`") for place, label in enumerate(("bad", "good", "neither"))]
+    assert places == sorted(places), text
+    for path in out.rglob("*"):
+        assert path.is_dir() or path.stat().st_mode & 0o777 == 0o644, path
 
 
 def photos(folder, sizes):

@@ -36,16 +36,31 @@ fn a_pooling_of_its_own_brings_its_class_and_no_other_class_can_load_it() {
         .succeeds()
         .prints("trust_remote_code=True");
     let config = json(&project, "model/config.json");
-    assert_eq!(config["model_type"], "refire-bert");
     assert_eq!(config["pooling"], "cls");
-    assert!(
-        project
-            .read("model/modeling_refire.py")
-            .contains("class RefireBertConfig")
-    );
+    // With a class of its own for the config, a tokenizer could not be loaded without trust.
+    let classes = config["auto_map"].as_object().expect("classes");
     assert_eq!(
-        json(&project, "model/tokenizer_config.json")["pad_token"],
-        "[PAD]"
+        classes.keys().collect::<Vec<_>>(),
+        ["AutoModelForSequenceClassification"]
+    );
+    let bytes = std::fs::read(project.path("model/model.safetensors")).expect("weights");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    let shape = |name: &str| tensors.tensor(name).expect(name).shape().to_vec();
+    assert_eq!(shape("classifier.weight"), [0]);
+    assert_eq!(
+        (shape("head.weight"), shape("head.bias")),
+        (vec![2, 32], vec![2])
+    );
+    let tokenizer = json(&project, "model/tokenizer_config.json");
+    assert_eq!(tokenizer["pad_token"], "[PAD]");
+    assert_eq!(tokenizer["tokenizer_class"], "PreTrainedTokenizerFast");
+    assert_eq!(tokenizer["model_max_length"], 48);
+    let pools = json(&project, "model/1_Pooling/config.json");
+    assert_eq!(pools["pooling_mode_cls_token"], true);
+    assert_eq!(pools["pooling_mode_mean_tokens"], false);
+    assert_eq!(
+        json(&project, "model/2_Dense/config.json")["out_features"],
+        2
     );
 
     let expected = logits(&project, "tune");
@@ -57,10 +72,20 @@ fn a_pooling_of_its_own_brings_its_class_and_no_other_class_can_load_it() {
     assert_eq!(logits(&project, "./model"), expected);
     // An export of an export is the same.
     project.refire(&["export", "./model", "again"]).succeeds();
-    for file in ["config.json", "tokenizer_config.json", "modeling_refire.py"] {
+    let read = |path: String| std::fs::read(project.path(path)).expect("exported");
+    for file in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer_config.json",
+        "modeling_refire.py",
+        "modules.json",
+        "2_Dense/model.safetensors",
+        "README.md",
+    ] {
         assert_eq!(
-            project.read(&format!("again/{file}")),
-            project.read(&format!("model/{file}"))
+            read(format!("again/{file}")),
+            read(format!("model/{file}")),
+            "{file}"
         );
     }
 }
@@ -76,11 +101,9 @@ fn what_transformers_pools_by_itself_needs_no_class() {
     assert_eq!(config["architectures"][0], "BertForSequenceClassification");
     assert_eq!(config["model_type"], "bert");
     assert!(!project.path("model/modeling_refire.py").exists());
-    assert!(
-        project
-            .read("model/README.md")
-            .contains("AutoModelForSequenceClassification")
-    );
+    for file in ["modules.json", "2_Dense"] {
+        assert!(!project.path(format!("model/{file}")).exists(), "{file}");
+    }
     assert_eq!(logits(&project, "./model"), logits(&project, "tune"));
 }
 
@@ -91,10 +114,8 @@ fn an_export_belongs_to_the_user_and_replaces_nothing() {
         .refire(&["export", "refire.toml", "tune", "model"])
         .succeeds();
     // What the user does to it does not reach the cache.
-    for entry in std::fs::read_dir(project.path("model"))
-        .expect("readable")
-        .flatten()
-    {
+    let entries = std::fs::read_dir(project.path("model")).expect("readable");
+    for entry in entries.flatten().filter(|entry| entry.path().is_file()) {
         let file = std::fs::OpenOptions::new().append(true).open(entry.path());
         std::io::Write::write_all(&mut file.expect("writable"), b" ").expect("written");
     }
@@ -121,4 +142,39 @@ fn an_export_belongs_to_the_user_and_replaces_nothing() {
         .fails_with(1)
         .shows("has no classifier yet");
     assert!(!project.path("new").exists());
+}
+
+#[test]
+fn an_export_says_what_goes_in_and_what_comes_out_and_is_readable_by_all() {
+    let project = tiny::project();
+    project.edit(
+        "epochs = 4",
+        "epochs = 1\npooling = \"mean\"\nmax_length = 9",
+    );
+    project.refire(&["run", "tune"]).succeeds();
+    project.refire(&["export", "tune", "model"]).succeeds();
+    insta::assert_snapshot!(project.read("model/README.md"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mut files = vec!["model".to_owned()];
+        let mut seen = 0;
+        while let Some(path) = files.pop() {
+            let place = project.path(&path);
+            if place.is_dir() {
+                let entries = std::fs::read_dir(place).expect("readable").flatten();
+                files.extend(
+                    entries.map(|entry| format!("{path}/{}", entry.file_name().to_string_lossy())),
+                );
+                continue;
+            }
+            let mode = std::fs::metadata(place)
+                .expect("there")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o644, "{path}");
+            seen += 1;
+        }
+        assert!(seen > 8, "{seen} files");
+    }
 }

@@ -1,7 +1,8 @@
 """A BERT for classification that pools as sentence encoders do: transformers has no such class of its own.
 
 It is loaded by `AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)`. The parameters have the
-names of `BertForSequenceClassification`.
+names of `BertForSequenceClassification`, but for those of the linear layer on top, which are called `head`: the folder has an
+empty `classifier.weight`, so that no class that pools in another way can take it for its own.
 """
 
 from torch import nn
@@ -10,22 +11,16 @@ from transformers import BertConfig, BertModel, BertPreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 
-class RefireBertConfig(BertConfig):
-    """BERT's own, and how the states of a text's tokens become one vector: `mean` over all tokens but padding, or `cls`."""
-
-    model_type = "refire-bert"
-
-    def __init__(self, pooling="mean", **settings):
-        super().__init__(**settings)
-        self.pooling = pooling
-
-
 class RefireBertForSequenceClassification(BertPreTrainedModel):
-    """BERT, pooled, with a linear layer on top."""
+    """BERT, pooled, with a linear layer on top.
 
-    config_class = RefireBertConfig
+    `config.pooling` says how the states of a text's tokens become one vector: by their `mean`, padding left out, or as the
+    first token's (`cls`).
+    """
+
+    config_class = BertConfig
     # A checkpoint's pooler is kept, but nothing goes through it.
-    _keys_to_ignore_on_load_unexpected = [r"bert\.pooler\."]
+    _keys_to_ignore_on_load_unexpected = [r"bert\.pooler\.", r"classifier\.weight"]
 
     def __init__(self, config):
         super().__init__(config)
@@ -33,7 +28,7 @@ class RefireBertForSequenceClassification(BertPreTrainedModel):
         self.bert = BertModel(config, add_pooling_layer=False)
         dropout = config.classifier_dropout
         self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.head = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
     def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, return_dict=None, **others):
@@ -47,7 +42,7 @@ class RefireBertForSequenceClassification(BertPreTrainedModel):
         else:
             mask = attention_mask.unsqueeze(-1).to(states.dtype)
             pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-        logits = self.classifier(self.dropout(pooled))
+        logits = self.head(self.dropout(pooled))
         loss = None if labels is None else functional.cross_entropy(logits, labels)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)

@@ -132,7 +132,7 @@ impl Extra {
     fn write(&self, cx: &StageContext<'_>) -> Result<()> {
         let (from, to) = (cx.input("model"), cx.output("model"));
         match self {
-            Self::Texts { .. } => texts::copy_tokenizer(from, to),
+            Self::Texts { .. } => models::copy_tokenizer(from, to),
             Self::Images { input } => {
                 models::copy_companions(from, to)?;
                 input.write(to)

@@ -41,9 +41,11 @@ pub(super) struct Settings {
     /// The column with the labels of texts. Default: `label`.
     pub(super) target_column: Option<Spanned<String>>,
     /// The labels, in the order of the model's outputs; of two labels the second is the positive one. Default for images: those of the
-    /// images to train on, in alphabetical order.
+    /// images to train on, in alphabetical order. A head that the model has for the same labels in the same order learns on; for other
+    /// labels a new one takes its place.
     pub(super) labels: Option<Vec<Spanned<String>>>,
-    /// How the states of a text's tokens become one vector. Default: what the model's folder says, else its architecture's habit.
+    /// How the states of a text's tokens become one vector. Default: what the model's folder says, else the checkpoint's pooler; a
+    /// sentence encoder whose folder lacks what says it (`1_Pooling/config.json`) is refused.
     #[serde(default)]
     pub(super) pooling: Option<Spanned<Pooling>>,
     /// Dropout before the classifier. Default: what the model's `config.json` says.

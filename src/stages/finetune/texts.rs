@@ -1,13 +1,11 @@
 //! Tables of texts → samples for training.
 
-use std::path::Path;
-
 use super::checks;
 use super::settings::Settings;
 use super::{Data, Extra};
 use crate::config::Spanned;
 use crate::data::text::{Examples, read_examples};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::models::{Loaded, Tokenizer};
 use crate::stages::StageContext;
 use crate::train::{Inputs, Samples, Texts};
@@ -102,22 +100,4 @@ pub(in crate::stages) fn encode(
         }),
         labels: examples.labels,
     })
-}
-
-/// Copies the files that turn texts into tokens.
-pub(super) fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
-    const FILES: [&str; 7] = [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-    ];
-    for name in FILES.iter().filter(|name| from.join(name).exists()) {
-        std::fs::copy(from.join(name), to.join(name))
-            .or_stage(|| format!("cannot copy `{name}` to the tuned model"))?;
-    }
-    Ok(())
 }

@@ -1,0 +1,60 @@
+//! The README of an export: what the folder holds, what goes in, what comes out, and how it is loaded.
+
+use std::fmt::Write as _;
+
+use super::Library;
+use crate::models::{Card, Network};
+
+/// The text. `how` is the Python that loads the folder.
+pub(super) fn text(library: &Library, network: &Network, card: &Card, how: &str) -> String {
+    let mut text = format!("{}\n\n```python\n{how}```\n", about(library));
+    if network.vocabulary().is_some() {
+        text.push_str(&texts(library, network, card));
+    }
+    let _ = write!(
+        text,
+        "\n## What comes out\n\nA logit for each label, in this order:\n\n"
+    );
+    for (place, label) in card.labels.iter().enumerate() {
+        let _ = writeln!(text, "{place}. `{label}`");
+    }
+    text
+}
+
+/// What kind of folder it is, in a sentence or two.
+fn about(library: &Library) -> &'static str {
+    match library {
+        Library::Transformers(_) => "A model that transformers loads by itself.",
+        Library::OwnClass(..) => {
+            "A model for transformers and for sentence-transformers. It pools the states of a text's tokens in a way that \
+             transformers has no class for, so the class comes with it, in `modeling_refire.py`; `trust_remote_code=True` lets \
+             transformers run it. Other classes refuse the folder, because they would pool in another way."
+        }
+        Library::Torchvision => "Weights with torchvision's names.",
+        Library::Timm => "A model that timm loads by itself.",
+        Library::Repository(_) => "Weights with the names of a repository of models.",
+    }
+}
+
+/// How texts become the model's input.
+fn texts(library: &Library, network: &Network, card: &Card) -> String {
+    let mut text = String::new();
+    if let Library::OwnClass(..) = library {
+        text.push_str(
+            "\nsentence-transformers needs no code of the folder's; what it calls embeddings are the logits:\n\n\
+             ```python\nfrom sentence_transformers import SentenceTransformer\n\n\
+             logits = SentenceTransformer(\".\").encode([\"a text\"])\n```\n",
+        );
+    }
+    let longest = card.max_length.or(network.max_tokens()).unwrap_or_default();
+    let _ = write!(
+        text,
+        "\n## What goes in\n\nTexts, as tokens of the tokenizer in `tokenizer.json`, cut at {longest} (`max_length`, special tokens \
+         included):\n\n\
+         ```python\nfrom transformers import AutoTokenizer\n\n\
+         tokenizer = AutoTokenizer.from_pretrained(\".\")\n\
+         batch = tokenizer([\"a text\"], truncation=True, padding=True, return_tensors=\"pt\")\n\
+         logits = model(**batch).logits\n```\n"
+    );
+    text
+}
