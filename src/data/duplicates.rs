@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use blake3::Hash;
 use polars::prelude::AnyValue;
 
+use super::exact::exact;
 use super::table::Table;
 use crate::error::Result;
 
@@ -55,9 +56,7 @@ fn digests(table: &Table, columns: &[&str]) -> Result<Vec<Hash>> {
             match value {
                 AnyValue::Null => hasher.update(&[0]),
                 value => {
-                    let text = value
-                        .get_str()
-                        .map_or_else(|| value.to_string(), str::to_owned);
+                    let text = exact(&value);
                     hasher.update(&[1]);
                     hasher.update(&(text.len() as u64).to_le_bytes());
                     hasher.update(text.as_bytes())
@@ -93,5 +92,7 @@ mod tests {
         let by_a = across(&table, &["a"], &parts).expect("found");
         assert_eq!((by_a.values, by_a.rows), (2, 5));
         assert!(across(&table, &["c"], &parts).is_err());
+        let close = Table::new(df!("n" => [0.123_456_71, 0.123_456_74]).expect("a frame"));
+        assert_eq!(across(&close, &["n"], &[0, 1]).expect("found").rows, 0);
     }
 }

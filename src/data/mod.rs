@@ -2,10 +2,13 @@
 
 pub mod csv;
 pub mod duplicates;
+mod exact;
 pub mod format;
 mod guard;
 pub mod images;
+pub mod labels;
 pub mod ndjson;
+mod numerals;
 pub mod scan;
 pub mod schema;
 pub mod split;

@@ -7,6 +7,8 @@ use polars::prelude::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::numerals::{Spelling, comes_back};
+
 /// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -101,25 +103,22 @@ impl Type {
         };
         column.clone().into_column().cast(&dtype).ok()
     }
-
-    /// The narrowest of string, boolean, integer and number that can hold all values, as [`Narrowest`] has it.
-    pub(super) fn of(column: &StringChunked) -> Self {
-        let mut narrowest = Narrowest::default();
-        narrowest.see(column);
-        narrowest.get()
-    }
 }
 
-/// Which types can hold all values of a column that is seen in pieces.
+/// Which types can hold all values of a column that is seen in pieces, each as it is written.
 ///
-/// A number with a leading zero is a code, such as a postal code, and stays text; so does `True`, because it would come
-/// back as `true`.
-#[derive(Clone, Copy, Debug)]
+/// So a number with a leading zero is a code, such as a postal code, and stays text; so does `True`, because it would come
+/// back as `true`, and a number that a float changes or that may be the same as another one.
+#[derive(Clone, Debug)]
 pub(super) struct Narrowest {
     values: usize,
     boolean: bool,
     integer: bool,
     number: bool,
+    /// How the numbers are written.
+    spelling: Spelling,
+    /// The first number that a float changes.
+    changed: Option<String>,
 }
 
 impl Default for Narrowest {
@@ -129,6 +128,8 @@ impl Default for Narrowest {
             boolean: true,
             integer: true,
             number: true,
+            spelling: Spelling::default(),
+            changed: None,
         }
     }
 }
@@ -139,23 +140,49 @@ impl Narrowest {
         for value in values.iter().flatten() {
             self.values += 1;
             self.boolean &= matches!(value, "true" | "false");
-            self.integer &= !is_code(value) && Type::Integer.accepts(value);
-            self.number &= !is_code(value) && Type::Number.accepts(value);
+            self.number &= !is_code(value) && is_number(value);
             if !self.boolean && !self.number {
                 return;
+            }
+            if self.number {
+                self.see_number(value);
             }
         }
     }
 
+    fn see_number(&mut self, value: &str) {
+        self.integer &= Type::Integer.accepts(value) && !value.starts_with('+') && value != "-0";
+        self.spelling.see(value);
+        if self.changed.is_none() && !comes_back(value) {
+            self.changed = Some(value.to_owned());
+        }
+    }
+
     /// The narrowest type for all values that were seen.
-    pub(super) fn get(self) -> Type {
+    pub(super) fn get(&self) -> Type {
         match self {
             Self { values: 0, .. } => Type::String,
             Self { boolean: true, .. } => Type::Boolean,
+            Self { number: false, .. } => Type::String,
             Self { integer: true, .. } => Type::Integer,
-            Self { number: true, .. } => Type::Number,
-            _ => Type::String,
+            _ if self.why_text().is_some() => Type::String,
+            _ => Type::Number,
         }
+    }
+
+    /// Why a column of numbers is text after all.
+    pub(super) fn why_text(&self) -> Option<String> {
+        if !self.number || self.integer {
+            return None;
+        }
+        let changed = self.changed.as_ref();
+        let changed = changed.map(|value| format!("no 64-bit number is exactly `{value}`"));
+        changed.or_else(|| {
+            let value = self.spelling.ambiguous()?;
+            Some(format!(
+                "numbers are written in several ways, such as `{value}`, and two may become one"
+            ))
+        })
     }
 }
 
@@ -165,12 +192,16 @@ fn boolean(text: &str) -> Option<bool> {
         .find_map(|(word, value)| text.eq_ignore_ascii_case(word).then_some(value))
 }
 
-/// Like `f64`'s own reading, without its words `inf` and `nan`, which in a column of text are words.
-fn number(text: &str) -> Option<f64> {
-    text.bytes()
-        .any(|byte| byte.is_ascii_digit())
-        .then_some(())?;
-    text.parse().ok()
+/// Like `f64`'s own reading, without its words `inf` and `nan`, which in a column of text are words, and without numbers that
+/// are too large for it.
+pub(super) fn number(text: &str) -> Option<f64> {
+    let value: Option<f64> = text.parse().ok();
+    value.filter(|value| value.is_finite())
+}
+
+/// Whether `text` is written as a number, however large.
+fn is_number(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_digit()) && text.parse::<f64>().is_ok()
 }
 
 fn is_code(text: &str) -> bool {
@@ -209,9 +240,14 @@ mod tests {
 
     #[test]
     fn type_of_a_column_is_the_narrowest_that_holds_all_values() {
-        let of = |values: &[&str]| Type::of(&values.iter().copied().map(Some).collect());
+        let narrowest = |values: &StringChunked| {
+            let mut narrowest = Narrowest::default();
+            narrowest.see(values);
+            narrowest.get()
+        };
+        let of = |values: &[&str]| narrowest(&values.iter().copied().map(Some).collect());
         assert_eq!(of(&["1", "-2"]), Type::Integer);
-        assert_eq!(of(&["1", "2.5e-3"]), Type::Number);
+        assert_eq!(of(&["1", "2.5e-5"]), Type::Number);
         assert_eq!(of(&["true", "false"]), Type::Boolean);
         assert_eq!(of(&["True", "False"]), Type::String);
         assert_eq!(of(&["1", "x"]), Type::String);
@@ -219,9 +255,38 @@ mod tests {
         assert_eq!(of(&["0", "10"]), Type::Integer);
         assert_eq!(of(&["0.5", "-0.5"]), Type::Number);
         assert_eq!(of(&["nan", "inf"]), Type::String);
-        assert_eq!(of(&["99999999999999999999"]), Type::Number);
-        assert_eq!(Type::of(&column(&[None])), Type::String);
-        assert_eq!(Type::of(&column(&[None, Some("3")])), Type::Integer);
+        assert_eq!(narrowest(&column(&[None])), Type::String);
+        assert_eq!(narrowest(&column(&[None, Some("3")])), Type::Integer);
+    }
+
+    #[test]
+    fn numbers_that_would_change_stay_text_and_it_is_said() {
+        let why = |values: &[&str]| {
+            let mut narrowest = Narrowest::default();
+            narrowest.see(&values.iter().copied().map(Some).collect());
+            (narrowest.get(), narrowest.why_text().unwrap_or_default())
+        };
+        for (values, word) in [
+            (
+                ["11898508762506083200", "11898508762506083201"],
+                "exactly `11898508762506083200`",
+            ),
+            (["9007199254740993", "0.5"], "exactly `9007199254740993`"),
+            (["12e400", "1"], "exactly `12e400`"),
+            (["1.1", "1.10"], "such as `1.10`"),
+            (["+4915112345678", "15"], "such as `+4915112345678`"),
+        ] {
+            let (kind, why) = why(&values);
+            assert_eq!(kind, Type::String, "{values:?}");
+            assert!(why.contains(word), "{why}");
+        }
+        assert_eq!(
+            why(&["9007199254740993", "1"]),
+            (Type::Integer, String::new())
+        );
+        assert_eq!(why(&["1.10", "2.50"]), (Type::Number, String::new()));
+        assert_eq!(why(&["x", "1.10"]), (Type::String, String::new()));
+        assert!(Type::Number.read(&column(&[Some("12e400")])).is_none());
     }
 
     #[test]

@@ -55,8 +55,9 @@ impl StageKind for DatasetKind {
         "reads a CSV, TSV, NDJSON or Parquet file as a table and checks it against a data schema"
     }
 
+    /// 2: numbers that would change stay text.
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
@@ -264,9 +265,16 @@ impl Stage for Dataset {
                 fetched.sha256
             ));
         }
-        let Loaded { table, lines } = self
+        let Loaded {
+            table,
+            lines,
+            notices,
+        } = self
             .read(&file, &schema)
             .map_err(|error| error.or_at(&self.span, ""))?;
+        for notice in notices {
+            cx.notice(notice);
+        }
         schema
             .check(&self.name, &table, &lines)
             .map_err(|error| match &self.schema {
@@ -306,6 +314,7 @@ impl Dataset {
                 Ok(Loaded {
                     table,
                     lines: Vec::new(),
+                    notices: Vec::new(),
                 })
             }
         }

@@ -16,7 +16,7 @@ pub(super) use self::pieces::Pieces;
 use self::rows::{Row, Rows};
 use super::guard::guarded;
 use super::table::Table;
-use super::types::Type;
+use super::types::{Narrowest, Type};
 use crate::error::{Context, Error, Result};
 
 /// How a delimited file is written.
@@ -39,12 +39,15 @@ pub struct Loaded {
     pub table: Table,
     /// The line of the file on which each row starts, counted from 1; empty if the format has no lines.
     pub lines: Vec<usize>,
+    /// What was decided that the user may not expect.
+    pub notices: Vec<String>,
 }
 
 /// Reads the delimited text `bytes`, which `name` stands for in messages.
 ///
 /// Columns in `types` are read as that type, or left as text if a value cannot be; the others become integers,
-/// numbers or booleans if all their values are. An empty field is null, a quoted empty field is an empty string.
+/// numbers or booleans if all their values are and none changes. An empty field is null, a quoted empty field is an empty
+/// string.
 ///
 /// # Errors
 /// Bytes that are not UTF-8, rows of unequal length, stray and unclosed quotes, column names that repeat, no rows.
@@ -68,14 +71,19 @@ pub fn read(
     }
     let frame =
         parse(body, &names, parse_options(dialect)).or_stage(|| format!("cannot read `{name}`"))?;
-    Loaded::new(name, Table::new(with_types(&frame, types)?), lines)
+    let (frame, notices) = with_types(&frame, types)?;
+    Loaded::new(name, Table::new(frame), lines).map(|loaded| Loaded { notices, ..loaded })
 }
 
 impl Loaded {
     /// The rows of `table`, if they are as many as were counted.
     pub(super) fn new(name: &str, table: Table, lines: Vec<usize>) -> Result<Self> {
         if table.rows() == lines.len() {
-            return Ok(Self { table, lines });
+            return Ok(Self {
+                table,
+                lines,
+                notices: Vec::new(),
+            });
         }
         let (counted, read) = (lines.len(), table.rows());
         Err(
@@ -98,25 +106,64 @@ pub(super) fn decode_part<'b>(
     offset: u64,
     line: usize,
 ) -> Result<&'b str> {
+    let utf16 = utf16(bytes).filter(|_| offset == 0);
     match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text),
-        Err(error) => {
-            let at = error.valid_up_to();
-            let line = rows::line_of(bytes, at) + line - 1;
-            let encoding = match bytes {
-                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
-                _ => "WINDOWS-1252",
+        Ok(text) if utf16.is_none() => {
+            if offset == 0 && has_old_lines(text) {
+                return Err(Error::stage(format!(
+                    "the lines of `{name}` end in carriage returns alone, not in line feeds"
+                ))
+                .help(format!(
+                    "convert it, for example: tr '\\r' '\\n' < {name} > lines-{name}"
+                )));
+            }
+            Ok(text)
+        }
+        result => {
+            let error = match (utf16, result) {
+                (None, Err(error)) => {
+                    let at = error.valid_up_to();
+                    let line = rows::line_of(bytes, at) + line - 1;
+                    Error::stage(format!(
+                        "`{name}` is not UTF-8: byte 0x{:02x} at offset {}, on line {line}",
+                        bytes[at],
+                        offset + at as u64
+                    ))
+                }
+                (encoding, _) => Error::stage(format!(
+                    "`{name}` is not UTF-8 but {}",
+                    encoding.unwrap_or("UTF-16")
+                )),
             };
-            Err(Error::stage(format!(
-                "`{name}` is not UTF-8: byte 0x{:02x} at offset {}, on line {line}",
-                bytes[at],
-                offset + at as u64
-            ))
-            .help(format!(
+            let encoding = utf16.unwrap_or("WINDOWS-1252");
+            Err(error.help(format!(
                 "convert it, for example: iconv -f {encoding} -t UTF-8 {name} > utf8-{name}"
             )))
         }
     }
+}
+
+/// Which UTF-16 `bytes` begin with, by their byte order mark, or because every other byte of Latin letters is 0.
+fn utf16(bytes: &[u8]) -> Option<&'static str> {
+    const LOOKED_AT: usize = 1 << 12;
+    let start = &bytes[..bytes.len().min(LOOKED_AT)];
+    let zeros = |odd: usize| {
+        let bytes = start.iter().skip(odd).step_by(2);
+        bytes.filter(|byte| **byte == 0).count()
+    };
+    let most = start.len() / 4;
+    match (start, zeros(0), zeros(1)) {
+        ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], ..) => Some("UTF-16"),
+        (_, 0, zeros) if zeros > most => Some("UTF-16LE"),
+        (_, zeros, 0) if zeros > most => Some("UTF-16BE"),
+        _ => None,
+    }
+}
+
+/// Whether the lines of `text` end as on a Mac of the last century.
+fn has_old_lines(text: &str) -> bool {
+    let inside = text.trim_end_matches(['\r', '\n']);
+    inside.contains('\r') && !inside.contains('\n')
 }
 
 /// The names in the first row; a column without a name is called after its place.
@@ -216,15 +263,29 @@ fn parse(rows: &str, names: &[String], options: CsvParseOptions) -> PolarsResult
     guarded(|| reader.finish())
 }
 
-/// Gives each column of text its type, the narrowest one where `types` has none.
-fn with_types(frame: &DataFrame, types: &BTreeMap<String, Type>) -> Result<DataFrame> {
+/// Gives each column of text its type, the narrowest one where `types` has none; says which numbers stay text.
+fn with_types(
+    frame: &DataFrame,
+    types: &BTreeMap<String, Type>,
+) -> Result<(DataFrame, Vec<String>)> {
     let mut types = types.clone();
+    let mut notices = Vec::new();
     for column in frame.columns() {
-        let text = column.str().or_stage(|| "a column was not read as text")?;
-        let entry = types.entry(column.name().to_string());
-        entry.or_insert_with(|| Type::of(text));
+        let name = column.name().as_str();
+        if types.contains_key(name) {
+            continue;
+        }
+        let mut narrowest = Narrowest::default();
+        narrowest.see(column.str().or_stage(|| "a column was not read as text")?);
+        types.insert(name.to_owned(), narrowest.get());
+        notices.extend(narrowest.why_text().map(|why| {
+            format!(
+                "column `{name}` is text, because {why}; if its numbers are to be numbers, declare type = \"number\" in the \
+                 data schema"
+            )
+        }));
     }
-    typed(frame, &types)
+    Ok((typed(frame, &types)?, notices))
 }
 
 /// Gives those columns of text their type that `types` names; a column with a value that is not of its type stays text.

@@ -268,3 +268,65 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn other_encodings_and_old_lines_are_named() {
+    let refused = |bytes: &[u8]| {
+        let error = load(bytes).expect_err("refused");
+        let help = error.help_text().unwrap_or_default().to_owned();
+        (error.message().to_owned(), help)
+    };
+    let wide = |to: fn(u16) -> [u8; 2]| {
+        let units = "text,label\ngood,1\n".encode_utf16();
+        units.flat_map(to).collect::<Vec<u8>>()
+    };
+    let (message, help) = refused(&wide(u16::to_le_bytes));
+    assert_eq!(message, "`t.csv` is not UTF-8 but UTF-16LE");
+    assert!(help.contains("iconv -f UTF-16LE -t UTF-8"), "{help}");
+    let (message, _) = refused(&wide(u16::to_be_bytes));
+    assert_eq!(message, "`t.csv` is not UTF-8 but UTF-16BE");
+
+    let (message, help) = refused(b"text,label\rgood,1\rbad,0\r");
+    assert_eq!(
+        message,
+        "the lines of `t.csv` end in carriage returns alone, not in line feeds"
+    );
+    assert!(help.contains("tr '\\r' '\\n' < t.csv"), "{help}");
+    assert!(load("a,b\r\n1,\"x\ry\"\r\n").is_ok());
+    assert!(load("a\n\"x\0y\"\n").is_ok());
+}
+
+#[test]
+fn columns_whose_numbers_would_change_are_text_and_that_is_said() {
+    let text =
+        "id,version,price,n\n11898508762506083200,1.1,1.10,1\n11898508762506083201,1.10,2.50,2\n";
+    let loaded = load(text).expect("read");
+    let strings = |name: &str| {
+        column(&loaded, name)
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        strings("id"),
+        ["11898508762506083200", "11898508762506083201"]
+    );
+    assert_eq!(strings("version"), ["1.1", "1.10"]);
+    assert_eq!(strings("price"), ["1.1", "2.5"]);
+    assert_eq!(loaded.notices.len(), 2);
+    assert_eq!(
+        loaded.notices[0],
+        "column `id` is text, because no 64-bit number is exactly `11898508762506083200`; if its numbers are to be numbers, \
+         declare type = \"number\" in the data schema"
+    );
+    let types = BTreeMap::from([
+        ("id".to_owned(), Type::Number),
+        ("version".to_owned(), Type::String),
+    ]);
+    let declared = read("t.csv", text.as_bytes(), &comma(), &types).expect("read");
+    assert!(declared.notices.is_empty());
+    assert_eq!(
+        declared.table.column("id").expect("id").dtype(),
+        &DataType::Float64
+    );
+}

@@ -5,7 +5,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,8 @@ pub struct Scan {
 enum Form {
     /// The types of columns that are not text.
     Delimited(Dialect, BTreeMap<String, Type>),
-    Ndjson(SchemaRef),
+    /// The columns, and those whose numbers are kept as they are written, because a float would change them.
+    Ndjson(SchemaRef, BTreeSet<String>),
     /// First row and number of rows of each part that is read at a time.
     Parquet(Vec<(usize, usize)>),
 }
@@ -93,8 +94,14 @@ impl Scan {
             rows += columns.add_lines(&name, &text, line)?.len();
         }
         let schema = SchemaRef::from(columns.schema());
-        let columns = schema.iter_names().map(PlSmallStr::to_string).collect();
-        Self::of(path, name, columns, rows, Form::Ndjson(schema))
+        let names = schema.iter_names().map(PlSmallStr::to_string).collect();
+        Self::of(
+            path,
+            name,
+            names,
+            rows,
+            Form::Ndjson(schema, columns.quoted()),
+        )
     }
 
     fn parquet(path: &Path, name: String) -> Result<Self> {
@@ -180,10 +187,10 @@ impl Scan {
                     Ok(Table::new(csv::typed(&table?.frame, types)?))
                 })))
             }
-            Form::Ndjson(schema) => {
+            Form::Ndjson(schema, as_text) => {
                 let pieces = Pieces::open(&self.path, &self.name, Rows::Lines)?;
                 Ok(Box::new(pieces.map(move |piece| {
-                    ndjson::parse(&piece?.text, SchemaRef::clone(schema))
+                    ndjson::parse(&piece?.text, SchemaRef::clone(schema), as_text)
                         .map(Table::new)
                         .or_stage(|| format!("cannot read `{}`", self.name))
                 })))

@@ -146,3 +146,26 @@ fn what_a_format_cannot_hold_is_refused() {
         );
     }
 }
+
+#[test]
+fn numbers_that_would_change_pass_through_as_text() {
+    let ids = ["11898508762506083200", "12e400"];
+    let lines = format!(
+        "{{\"id\":{},\"n\":1}}\n{{\"id\":{},\"n\":2.5}}\n",
+        ids[0], ids[1]
+    );
+    let rows = format!("id,n\n{},1\n{},2.5\n", ids[0], ids[1]);
+    for (name, text, format) in [
+        ("t.ndjson", lines, Format::Ndjson),
+        ("t.csv", rows, Format::Csv),
+    ] {
+        let (_folder, path) = file(name, &text);
+        let table = together(&Scan::open(&path, format).expect("scanned"));
+        assert_eq!(table.values("id").expect("ids"), ids, "{name}");
+        assert_eq!(
+            table.values("n").expect("numbers"),
+            ["1.0", "2.5"],
+            "{name}"
+        );
+    }
+}

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use polars::prelude::{AnyValue, Column};
 
 use super::{DataSchema, Rules, Scalar, Written};
+use crate::data::exact::exact;
 use crate::data::table::Table;
 use crate::data::types::type_name;
-use crate::error::{Error, Result, closest};
+use crate::error::{Error, Result, closest, suggestion};
 
 /// Violations of one rule that are shown; the others are counted.
 const SHOWN: usize = 10;
@@ -60,7 +61,9 @@ impl DataSchema {
         for (name, rules) in &self.columns {
             if rules.written.required && !columns.contains(&name.as_str()) {
                 let near = closest(name, columns.iter().copied());
-                let near = near.map_or(String::new(), |near| format!("; is it `{near}`?"));
+                let near = near.map_or(String::new(), |near| {
+                    format!("; {}", suggestion(name, near))
+                });
                 broken.push(about(format!("column `{name}` must be there{near}")));
             }
         }
@@ -251,7 +254,7 @@ fn shown(value: &AnyValue<'_>) -> String {
         AnyValue::Null => "nothing".to_owned(),
         value => value
             .get_str()
-            .map_or_else(|| value.to_string(), |text| format!("{text:?}")),
+            .map_or_else(|| exact(value), |text| format!("{text:?}")),
     };
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -261,7 +264,7 @@ fn shown(value: &AnyValue<'_>) -> String {
 
 /// What a value is compared by; none for null, which equals nothing.
 fn key(value: &AnyValue<'_>) -> Option<String> {
-    (!value.is_null()).then(|| value.to_string())
+    (!value.is_null()).then(|| exact(value))
 }
 
 /// The rows whose key an earlier row has, and that row.

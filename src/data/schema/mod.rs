@@ -93,7 +93,7 @@ struct Written {
     /// What the column is, for people.
     description: Option<String>,
     /// The type of its values: string, integer, number, boolean, date or datetime. A CSV column is read as this
-    /// type; without it, as what its values look like.
+    /// type; without it, as what its values look like. Numbers in a string column of NDJSON keep their digits.
     #[serde(rename = "type")]
     kind: Option<Type>,
     /// Whether the column must exist. Default: true.

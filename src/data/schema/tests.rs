@@ -135,7 +135,7 @@ fn columns_and_rows_that_are_missing_or_too_many() {
     assert_eq!(
         notes(schema, &table, &[]),
         [
-            "column `label` must be there; is it `lable`?",
+            "column `label` must be there; did you mean `lable`?",
             "column `extra` must not be there",
             "there must be at least 2 rows, and there are 1",
         ]

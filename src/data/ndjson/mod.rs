@@ -1,0 +1,375 @@
+//! Files with one JSON object a line. Every line is checked before polars reads it, because polars names no line
+//! and turns values of another type than the column's first ones into nulls.
+
+mod object;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+
+use polars::prelude::{
+    DataFrame, DataType, Field, JsonFormat, JsonReader, PolarsResult, Schema, SchemaRef, SerReader,
+};
+
+use self::object::{Member, Value, members, quoted};
+use super::csv::{Loaded, decode};
+use super::guard::guarded;
+use super::numerals::comes_back;
+use super::table::Table;
+use super::types::Type;
+use crate::error::{Context, Error, Result};
+
+/// Reads the lines of `bytes`, which `name` stands for in messages. Columns come in the order in which they first
+/// appear; a key that an object does not have is null there. Text columns that `types` calls dates become dates; numbers in
+/// columns that it calls strings stay as they are written.
+///
+/// # Errors
+/// Bytes that are not UTF-8, a line that is no flat JSON object, a column with values of two types, a number that would
+/// change, no rows.
+pub fn read(name: &str, bytes: &[u8], types: &BTreeMap<String, Type>) -> Result<Loaded> {
+    let text = decode(name, bytes)?;
+    let mut columns = Columns::of(types);
+    let lines = columns.add_lines(name, text, 1)?;
+    if lines.is_empty() {
+        return Err(Error::stage(format!("`{name}` has no rows")));
+    }
+    columns.refuse_changed(name, types)?;
+    let what = || format!("cannot read `{name}`");
+    let frame = parse(text, columns.schema(), &columns.quoted()).or_stage(what)?;
+    let table = Table::new(with_dates(&frame, types).or_stage(what)?);
+    Loaded::new(name, table, lines)
+}
+
+/// Reads the lines of `text` as columns of `schema`; numbers of the columns `as_text` as they are written.
+pub(super) fn parse(
+    text: &str,
+    schema: impl Into<SchemaRef>,
+    as_text: &BTreeSet<String>,
+) -> PolarsResult<DataFrame> {
+    let text = if as_text.is_empty() {
+        Cow::Borrowed(text)
+    } else {
+        let lines = text.split('\n').map(|line| quoted(line, as_text));
+        Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
+    };
+    let reader = JsonReader::new(Cursor::new(text.as_bytes()))
+        .with_json_format(JsonFormat::JsonLines)
+        .with_schema(schema.into());
+    guarded(|| reader.finish())
+}
+
+fn with_dates(frame: &DataFrame, types: &BTreeMap<String, Type>) -> PolarsResult<DataFrame> {
+    let columns = frame.columns().iter().map(|column| {
+        let wanted = types.get(column.name().as_str());
+        match (wanted, column.str()) {
+            (Some(wanted @ (Type::Date | Type::Datetime)), Ok(text)) => {
+                wanted.read(text).unwrap_or_else(|| column.clone())
+            }
+            _ => column.clone(),
+        }
+    });
+    DataFrame::new(frame.height(), columns.collect())
+}
+
+/// The columns seen so far.
+#[derive(Default)]
+pub(super) struct Columns {
+    list: Vec<Seen>,
+    index: BTreeMap<String, usize>,
+    /// The columns whose numbers are text.
+    as_text: BTreeSet<String>,
+}
+
+/// What was seen of a column.
+struct Seen {
+    name: String,
+    /// Its type, with the line that decided it.
+    kind: Option<(Type, usize)>,
+    /// The first number that a float changes; rather one that it does not hold at all.
+    changed: Option<Changed>,
+}
+
+/// A number that a float changes.
+struct Changed {
+    number: String,
+    line: usize,
+    /// Where in the line it begins, counted from 1.
+    column: usize,
+}
+
+impl Changed {
+    /// Whether it is larger than every float.
+    fn is_too_large(&self) -> bool {
+        self.number.parse().is_ok_and(f64::is_infinite)
+    }
+}
+
+impl Seen {
+    /// Whether it is a column of floats that would not all be what is written.
+    fn changes(&self) -> Option<&Changed> {
+        let number = matches!(self.kind, Some((Type::Number, _)));
+        self.changed.as_ref().filter(|_| number)
+    }
+}
+
+impl Columns {
+    /// Columns of which `types` says which are text.
+    fn of(types: &BTreeMap<String, Type>) -> Self {
+        let text = types.iter().filter(|(_, kind)| **kind == Type::String);
+        Self {
+            as_text: text.map(|(name, _)| name.clone()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what the lines of `text` have, which begins on line `first` of the file `name`; returns the lines that are
+    /// not empty.
+    pub(super) fn add_lines(&mut self, name: &str, text: &str, first: usize) -> Result<Vec<usize>> {
+        let mut lines = Vec::new();
+        for (line, text) in (first..).zip(text.split('\n')) {
+            if text.trim().is_empty() {
+                continue;
+            }
+            lines.push(line);
+            for member in members(name, line, text)? {
+                self.add(name, (line, text), &member)?;
+            }
+        }
+        Ok(lines)
+    }
+
+    fn add(&mut self, name: &str, (line, text): (usize, &str), member: &Member<'_>) -> Result<()> {
+        let key = member.key.clone().into_owned();
+        let at = *self.index.entry(key).or_insert_with_key(|key| {
+            self.list.push(Seen {
+                name: key.clone(),
+                kind: None,
+                changed: None,
+            });
+            self.list.len() - 1
+        });
+        let seen = &mut self.list[at];
+        let found = match member.value {
+            Value::Null => return Ok(()),
+            Value::String => Type::String,
+            Value::Boolean => Type::Boolean,
+            Value::Number(_) if self.as_text.contains(&seen.name) => Type::String,
+            Value::Number(number) => {
+                if !comes_back(number) {
+                    let column = text[..member.at].chars().count() + 1;
+                    let number = number.to_owned();
+                    let changed = Changed {
+                        number,
+                        line,
+                        column,
+                    };
+                    if seen.changed.is_none() || changed.is_too_large() {
+                        seen.changed = Some(changed);
+                    }
+                }
+                let is_whole = Type::Integer.accepts(number);
+                if is_whole {
+                    Type::Integer
+                } else {
+                    Type::Number
+                }
+            }
+        };
+        let agreed = match seen.kind {
+            None => Some((found, line)),
+            Some((before, first)) => common(before, found).map(|agreed| (agreed, first)),
+        };
+        let Some(agreed) = agreed else {
+            let (before, first) = seen.kind.unwrap_or((found, line));
+            return Err(Error::stage(format!(
+                "line {line} of `{name}` has {} in column `{}`, which is {} on line {first}",
+                found.with_article(),
+                seen.name,
+                before.with_article(),
+            ))
+            .help("a column has one type: quote the numbers, or correct the line"));
+        };
+        seen.kind = Some(agreed);
+        Ok(())
+    }
+
+    /// Refuses a number that a float changes, unless its column is declared to hold floats.
+    fn refuse_changed(&self, name: &str, types: &BTreeMap<String, Type>) -> Result<()> {
+        let is_wrong = |seen: &&Seen| {
+            let declared = types.get(&seen.name) == Some(&Type::Number);
+            seen.changes()
+                .is_some_and(|changed| !declared || changed.is_too_large())
+        };
+        let seen = self.list.iter().find(is_wrong);
+        let Some((seen, changed)) = seen.and_then(|seen| Some((seen, seen.changed.as_ref()?)))
+        else {
+            return Ok(());
+        };
+        let Seen { name: key, .. } = seen;
+        let Changed {
+            number,
+            line,
+            column,
+        } = changed;
+        let error = Error::stage(format!(
+            "line {line}, column {column} of `{name}`: `{key}` is {number}, and no 64-bit number is exactly that"
+        ));
+        Err(error.help(format!(
+            "quote it, or keep the digits as text by a data schema with [columns.{key}] and type = \"string\""
+        )))
+    }
+
+    /// The columns whose numbers are to be read as they are written: those declared as text, and those of floats that would
+    /// change.
+    pub(super) fn quoted(&self) -> BTreeSet<String> {
+        let seen = self.list.iter();
+        let text = seen.filter(|seen| self.is_text(seen));
+        text.map(|seen| seen.name.clone()).collect()
+    }
+
+    fn is_text(&self, seen: &Seen) -> bool {
+        self.as_text.contains(&seen.name) || seen.changes().is_some()
+    }
+
+    /// The columns in the order in which they first appeared.
+    pub(super) fn schema(&self) -> Schema {
+        self.list
+            .iter()
+            .map(|seen| {
+                let dtype = match seen.kind {
+                    _ if self.is_text(seen) => DataType::String,
+                    Some((Type::Integer, _)) => DataType::Int64,
+                    Some((Type::Number, _)) => DataType::Float64,
+                    Some((Type::Boolean, _)) => DataType::Boolean,
+                    _ => DataType::String,
+                };
+                Field::new(seen.name.as_str().into(), dtype)
+            })
+            .collect()
+    }
+}
+
+fn common(one: Type, other: Type) -> Option<Type> {
+    match (one, other) {
+        (one, other) if one == other => Some(one),
+        (Type::Integer, Type::Number) | (Type::Number, Type::Integer) => Some(Type::Number),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn load(text: &str) -> Result<Loaded> {
+        read("t.ndjson", text.as_bytes(), &BTreeMap::new())
+    }
+
+    fn column(loaded: &Loaded, name: &str) -> Vec<Option<String>> {
+        loaded.table.as_text(name).expect("a column")
+    }
+
+    #[test]
+    fn objects_become_rows() {
+        let loaded =
+            load("{\"text\":\"a\\n\u{85}b\",\"n\":1}\r\n\n{\"n\":2.5,\"ok\":true,\"text\":null}\n")
+                .expect("read");
+        assert_eq!(loaded.table.columns(), ["text", "n", "ok"]);
+        assert_eq!(loaded.lines, [1, 3]);
+        assert_eq!(
+            column(&loaded, "text"),
+            [Some("a\n\u{85}b".to_owned()), None]
+        );
+        assert_eq!(
+            column(&loaded, "n"),
+            [Some("1.0".to_owned()), Some("2.5".to_owned())]
+        );
+        assert_eq!(column(&loaded, "ok"), [None, Some("true".to_owned())]);
+    }
+
+    #[test]
+    fn all_rows_decide_the_type() {
+        let loaded = load(&("{\"n\":1}\n".repeat(300) + "{\"n\":0.5}")).expect("read");
+        assert_eq!(column(&loaded, "n")[300].as_deref(), Some("0.5"));
+        assert_eq!(loaded.table.rows(), 301);
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        let message = |text: &str| load(text).expect_err("refused").to_string();
+        assert_eq!(
+            message("{\"a\":1}\n{\"a\":1,}\n"),
+            "line 2 of `t.ndjson` is not a JSON object of plain values: trailing comma (column 8)"
+        );
+        assert_eq!(
+            message("{\"a\":[1]}"),
+            "line 1 of `t.ndjson` is not a JSON object of plain values: an array is not a plain value (column 6)"
+        );
+        assert_eq!(
+            message("{\"a\":1}\n{\"a\":\"x\"}"),
+            "line 2 of `t.ndjson` has a string in column `a`, which is an integer on line 1"
+        );
+        assert_eq!(
+            message("{\"a\":1,\"a\":2}"),
+            "line 1 of `t.ndjson` is not a JSON object of plain values: key `a` comes twice (column 13)"
+        );
+        assert_eq!(message("\n"), "`t.ndjson` has no rows");
+    }
+
+    #[test]
+    fn numbers_that_would_change_are_refused_unless_they_are_declared_text() {
+        let error = |text: &str| load(text).expect_err("refused");
+        let message = |text: &str| error(text).message().to_owned();
+        assert_eq!(
+            message("{\"id\":1}\n{\"é\":1,\"id\":11898508762506083200}"),
+            "line 2, column 13 of `t.ndjson`: `id` is 11898508762506083200, and no 64-bit number is exactly that"
+        );
+        assert!(
+            message("{\"a\":1}\n{\"a\":12e400}")
+                .starts_with("line 2, column 6 of `t.ndjson`: `a` is 12e400,")
+        );
+        for text in [
+            "{\"a\":9007199254740993}\n{\"a\":0.5}",
+            "{\"a\":0.5}\n{\"a\":9007199254740993}",
+        ] {
+            assert!(message(text).contains("`a` is 9007199254740993,"));
+        }
+        assert!(load("{\"a\":9007199254740993}").is_ok());
+
+        let lines = "{\"id\":11898508762506083200}\n{\"id\":12e400}\n{\"id\":\"x\"}\n{\"id\":1.10}\n{\"id\":null}";
+        let types = |kind| BTreeMap::from([("id".to_owned(), kind)]);
+        let loaded = read("t.ndjson", lines.as_bytes(), &types(Type::String)).expect("text");
+        let ids = column(&loaded, "id")
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>();
+        assert_eq!(ids, ["11898508762506083200", "12e400", "x", "1.10"]);
+        // Who declares a number has it rounded, but not made infinite.
+        let declared = |text: &str| read("t.ndjson", text.as_bytes(), &types(Type::Number));
+        assert!(declared("{\"id\":11898508762506083200}").is_ok());
+        assert!(declared("{\"id\":11898508762506083200}\n{\"id\":12e400}").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn floats_are_read_as_they_are_written(values in prop::collection::vec(any::<f64>(), 1..20)) {
+            let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).chain([0.5]).collect();
+            let lines: Vec<_> = values.iter().map(|value| format!("{{\"n\":{value:e}}}")).collect();
+            let loaded = load(&lines.join("\n")).expect("read");
+            let read = loaded.table.column("n").expect("n").f64().expect("floats").to_vec();
+            prop_assert_eq!(read, values.into_iter().map(Some).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn declared_dates_are_read() {
+        let types = BTreeMap::from([("day".to_owned(), Type::Date)]);
+        let loaded = read("t.ndjson", b"{\"day\":\"2026-01-31\"}", &types).expect("read");
+        assert_eq!(
+            loaded.table.column("day").expect("day").dtype(),
+            &DataType::Date
+        );
+    }
+}

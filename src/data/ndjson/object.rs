@@ -1,0 +1,273 @@
+//! One line of NDJSON: an object of plain values, with each number as it is written.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::error::{Error, Result};
+
+/// A key of an object with its value.
+#[derive(Debug)]
+pub(super) struct Member<'l> {
+    pub(super) key: Cow<'l, str>,
+    pub(super) value: Value<'l>,
+    /// Where in the line the value begins, in bytes.
+    pub(super) at: usize,
+}
+
+/// A plain value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value<'l> {
+    Null,
+    Boolean,
+    String,
+    /// A number as it is written.
+    Number(&'l str),
+}
+
+/// The members of the object on line `number` of the file `name`.
+///
+/// # Errors
+/// A line that is no JSON object of plain values, a key that comes twice.
+pub(super) fn members<'l>(name: &str, number: usize, line: &'l str) -> Result<Vec<Member<'l>>> {
+    let mut scanner = Scanner { line, at: 0 };
+    scanner.object().ok_or_else(|| {
+        // serde_json says best what is wrong.
+        let reason = match serde_json::from_str::<Checked>(line) {
+            Ok(_) => "a value is not as JSON has it".to_owned(),
+            Err(error) => {
+                let text = error.to_string();
+                // It counts lines in what it was given, which is one line.
+                let (reason, _) = text.rsplit_once(" at line ").unwrap_or((&text, ""));
+                format!("{reason} (column {})", error.column())
+            }
+        };
+        Error::stage(format!(
+            "line {number} of `{name}` is not a JSON object of plain values"
+        ))
+        .cause(reason)
+        .help("NDJSON has one object a line: {\"text\": \"good\", \"label\": 1}")
+    })
+}
+
+/// `line`, a JSON object, with quotes around the numbers of `columns`.
+pub(super) fn quoted(line: &str, columns: &BTreeSet<String>) -> String {
+    let members = Scanner { line, at: 0 }.object().unwrap_or_default();
+    let (mut text, mut end) = (String::new(), 0);
+    for member in members {
+        if let Value::Number(number) = member.value
+            && columns.contains(&*member.key)
+        {
+            text.extend([&line[end..member.at], "\"", number, "\""]);
+            end = member.at + number.len();
+        }
+    }
+    text + &line[end..]
+}
+
+/// Walks an object; whatever finds something else than it looks for returns none.
+struct Scanner<'l> {
+    line: &'l str,
+    at: usize,
+}
+
+impl<'l> Scanner<'l> {
+    fn object(&mut self) -> Option<Vec<Member<'l>>> {
+        let mut members = Vec::new();
+        let mut seen = BTreeSet::new();
+        self.take(b'{')?;
+        while self.take(b'}').is_none() {
+            if !members.is_empty() {
+                self.take(b',')?;
+            }
+            self.skip_blanks();
+            let key = self.string()?;
+            self.take(b':')?;
+            self.skip_blanks();
+            let at = self.at;
+            let value = self.value()?;
+            seen.insert(key.clone()).then_some(())?;
+            members.push(Member { key, value, at });
+        }
+        self.skip_blanks();
+        (self.at == self.line.len()).then_some(members)
+    }
+
+    fn value(&mut self) -> Option<Value<'l>> {
+        let words = [
+            ("null", Value::Null),
+            ("true", Value::Boolean),
+            ("false", Value::Boolean),
+        ];
+        let rest = &self.line[self.at..];
+        if rest.starts_with('"') {
+            return self.string().map(|_| Value::String);
+        }
+        if let Some((word, value)) = words.iter().find(|(word, _)| rest.starts_with(word)) {
+            self.at += word.len();
+            return Some(*value);
+        }
+        let is_part = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+        let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        self.at += length;
+        // Without its value, which may be too large for serde_json.
+        let number = &rest[..length];
+        serde_json::from_str::<IgnoredAny>(number).ok()?;
+        Some(Value::Number(number))
+    }
+
+    fn string(&mut self) -> Option<Cow<'l, str>> {
+        let rest = &self.line[self.at..];
+        let inside = rest.strip_prefix('"')?;
+        let mut escaped = false;
+        let end = inside.bytes().position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        })?;
+        self.at += end + 2;
+        if inside[..end]
+            .bytes()
+            .all(|byte| byte >= b' ' && byte != b'\\')
+        {
+            return Some(Cow::Borrowed(&inside[..end]));
+        }
+        serde_json::from_str(&rest[..end + 2]).ok().map(Cow::Owned)
+    }
+
+    fn take(&mut self, wanted: u8) -> Option<()> {
+        self.skip_blanks();
+        (self.line.as_bytes().get(self.at) == Some(&wanted)).then_some(())?;
+        self.at += 1;
+        Some(())
+    }
+
+    fn skip_blanks(&mut self) {
+        let rest = self.line[self.at..].bytes();
+        self.at += rest.take_while(|byte| b" \t\r\n".contains(byte)).count();
+    }
+}
+
+/// An object of plain values, for `serde_json`'s words about one that is not.
+struct Checked;
+
+impl<'de> Deserialize<'de> for Checked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Checked;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checked, A::Error> {
+                let mut seen = BTreeSet::new();
+                while let Some((key, Plain)) = map.next_entry::<String, Plain>()? {
+                    if !seen.insert(key.clone()) {
+                        return Err(A::Error::custom(format!("key `{key}` comes twice")));
+                    }
+                }
+                Ok(Checked)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+/// A plain value.
+struct Plain;
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PlainVisitor;
+
+        impl<'de> Visitor<'de> for PlainVisitor {
+            type Value = Plain;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a number, true, false or null")
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_unit<E>(self) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Plain, A::Error> {
+                Err(A::Error::custom("an array is not a plain value"))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Plain, A::Error> {
+                Err(A::Error::custom("an object is not a plain value"))
+            }
+        }
+
+        deserializer.deserialize_any(PlainVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let line = " {\"a\\u0041\" : 12e400,\"b\":-0.10 , \"c\":\"9\\\"}\",\"d\":null} ";
+        let members = members("t", 1, line).expect("an object");
+        let found: Vec<_> = members
+            .iter()
+            .map(|member| (&*member.key, member.value))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("aA", Value::Number("12e400")),
+                ("b", Value::Number("-0.10")),
+                ("c", Value::String),
+                ("d", Value::Null),
+            ]
+        );
+        let columns = BTreeSet::from(["aA".to_owned(), "c".to_owned()]);
+        let text = quoted(line, &columns);
+        assert_eq!(
+            text,
+            " {\"a\\u0041\" : \"12e400\",\"b\":-0.10 , \"c\":\"9\\\"}\",\"d\":null} "
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_an_object_is_what_serde_json_says(
+            line in "[{ ]{1,2}(\"(a|b|\\\\n|\\\\u00e9|\\\\x|ä)\" ?[:,]? ?(1|-|01|1.|-0.5|2e5|tru|true|nullx|null|\"\"|\"\\\\\"\"|\\[1\\]|\\{\\})[,} ]{0,2}){0,3}\\}?",
+        ) {
+            let ours = members("t", 1, &line).is_ok();
+            prop_assert_eq!(ours, serde_json::from_str::<Checked>(&line).is_ok(), "{}", line);
+        }
+    }
+}
