@@ -78,6 +78,15 @@ impl ModelFolder {
     }
 }
 
+/// The labels that the model in the folder at `path` was trained for, in the order of its outputs; none if it says nothing about
+/// them.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn labels(path: &Path) -> Result<Vec<String>> {
+    Ok(ModelFolder::open(path)?.labels())
+}
+
 /// Fills the empty folder `to` with the model in `from`, its card left out. Files are linked where the disk can do that,
 /// since nobody writes to them again.
 ///
@@ -172,6 +181,11 @@ pub fn write_config(folder: &Path, config: &Map<String, Value>) -> Result<()> {
     weights::write_new(&path, &json)
 }
 
+/// What a text file holds behind its byte order mark, if it has one.
+pub(super) fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+}
+
 /// The object in the JSON file at `path`.
 fn object(path: &Path) -> Result<Map<String, Value>> {
     let bytes = std::fs::read(path).map_err(|error| {
@@ -179,10 +193,11 @@ fn object(path: &Path) -> Result<Map<String, Value>> {
             .because(&error)
             .help("a model is a folder with Hugging Face's config.json and weights; for a bare file of weights, `architecture = \"…\"` in the stage `pretrained` writes it")
     })?;
-    serde_json::from_slice(&bytes).or_stage(|| format!("`{}` is not a JSON object", path.display()))
+    serde_json::from_slice(unmarked(&bytes))
+        .or_stage(|| format!("`{}` is not a JSON object", path.display()))
 }
 
-/// The same, if there is such a file.
+/// The object in the JSON file at `path`, if there is such a file.
 pub(super) fn optional(path: &Path) -> Result<Option<Map<String, Value>>> {
     if path.exists() {
         object(path).map(Some)

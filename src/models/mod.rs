@@ -34,7 +34,7 @@ pub use architecture::{ARCHITECTURES, Architecture};
 pub use card::{CARD_FILE, Card, Frozen};
 pub use device::{DEVICES, DeviceKind, device, device_class, reseed};
 pub use export::export;
-pub use folder::{copy_companions, copy_folder, write_config};
+pub use folder::{copy_companions, copy_folder, labels, write_config};
 pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
 pub use head::{Head, Pooling, Task};
 pub use image_input::{CropMode, ImageInput, Interpolation, architectures, bare_config};

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::finetune::encode;
+use super::finetune::{encode, report_missing_labels, report_positions};
 use super::{
     ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, feature_cache, photos,
 };
@@ -73,8 +73,9 @@ impl StageKind for EvaluateKind {
         "measures a tuned model on texts or images, and stops what depends on it unless the gates pass"
     }
 
+    /// 2: booleans and numbers are the labels of the same value.
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
@@ -239,6 +240,7 @@ impl Evaluate {
                 _ => "the table has no row to measure the model on",
             }));
         }
+        report_missing_labels(port, &loaded.card.labels, &samples, cx)?;
         Ok(samples)
     }
 
@@ -249,6 +251,7 @@ impl Evaluate {
         let examples =
             read_examples(cx.input(TABLE), &text_column, &target_column, &card.labels)
                 .map_err(|error| error.note("`labels` are those that the model was tuned on"))?;
+        report_positions([Some(&examples)], cx);
         let tokenizer = Tokenizer::load(cx.input("model"))?;
         let most = loaded.network.max_tokens().unwrap_or(usize::MAX);
         let max_length = card.max_length.unwrap_or(most);

@@ -237,9 +237,12 @@ impl Images {
         batches: impl Iterator<Item = Result<Vec<Item>>>,
     ) -> Result<()> {
         report(cx, listing);
-        listing
-            .check(&self.settings.wanted())
-            .map_err(|error| self.blame(error))?;
+        let wanted = self.settings.wanted();
+        listing.check(&wanted).map_err(|error| self.blame(error))?;
+        // What is tuned on these images cannot learn them, what is measured on them says nothing of them.
+        for missing in listing.missing(&wanted) {
+            cx.notice(missing);
+        }
         let size = self.settings.size.value as usize;
         let preparation = self.settings.preparation();
         let transform = Some(preparation.transform);
@@ -292,10 +295,10 @@ fn report(cx: &StageContext<'_>, listing: &Listing) {
             some_of(&listing.other_files)
         ));
     }
-    if listing.unwanted > 0 {
+    let unwanted: usize = listing.unwanted.values().sum();
+    if unwanted > 0 {
         cx.log(format!(
-            "{} images have a label that is not in `labels`",
-            listing.unwanted
+            "{unwanted} images have a label that is not in `labels`"
         ));
     }
     let without = listing.without_label.len();

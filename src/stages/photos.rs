@@ -126,15 +126,11 @@ fn interpolation(input: ImageInput) -> Interpolation {
 /// The labels of the images at input `port`, in alphabetical order.
 ///
 /// # Errors
-/// An artifact that cannot be read; fewer than two labels.
+/// An artifact that cannot be read; no image.
 pub(super) fn labels(port: &str, cx: &StageContext<'_>) -> Result<Vec<String>> {
     let images = Images::open(cx.input(port))?;
     match images.labels()[..] {
         [] => Err(Error::stage(format!("there is no image at port `{port}`"))),
-        [only] => Err(Error::stage(format!(
-            "all {} images at port `{port}` have the label `{only}`: a classifier needs two",
-            images.len()
-        ))),
         ref labels => Ok(labels.iter().map(ToString::to_string).collect()),
     }
 }

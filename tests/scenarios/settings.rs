@@ -35,6 +35,9 @@ fn a_gate_on_a_metric_that_is_not_recorded() {
 }
 
 #[test]
-fn a_training_without_labels() {
-    insta::assert_snapshot!(wrong("labels = [\"bad\", \"good\"]\n", "", 2));
+fn a_training_without_labels_takes_those_of_the_samples() {
+    let project = tiny::project();
+    project.edit("labels = [\"bad\", \"good\"]\n", "");
+    let ran = project.refire(&["run"]).succeeds();
+    ran.shows("`labels` are those of the samples: bad, good");
 }

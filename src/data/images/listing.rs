@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use regex::Regex;
 
 use crate::data::{Table, text};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, closest};
 
 /// Endings of the files that are taken for images, in any case.
 pub const ENDINGS: [&str; 9] = [
@@ -46,14 +46,16 @@ pub struct Listing {
     pub other_files: Vec<String>,
     /// Images that have no label, by folder or pattern.
     pub without_label: Vec<String>,
-    /// How many images have a label that is not wanted.
-    pub unwanted: usize,
+    /// How many images have each label that is not wanted.
+    pub unwanted: BTreeMap<String, usize>,
+    /// Folders of a class that have no image.
+    pub empty_folders: Vec<String>,
 }
 
 /// Lists the images below `root`.
 ///
 /// # Errors
-/// Folders that cannot be read, names that are not UTF-8, a folder of a class that has no image.
+/// Folders that cannot be read, names that are not UTF-8.
 pub fn list(root: &Path, labelling: &Labelling, wanted: &Wanted) -> Result<Listing> {
     let mut found = Found::default();
     walk(root, "", &mut found)?;
@@ -72,12 +74,9 @@ pub fn list(root: &Path, labelling: &Labelling, wanted: &Wanted) -> Result<Listi
     }
     if matches!(labelling, Labelling::Folder) && wanted.is_none() {
         let counts = listing.counts();
-        let empty = |folder: &&String| !counts.contains_key(folder.as_str());
-        if let Some(empty) = found.folders.iter().find(empty) {
-            return Err(Error::stage(format!("the class folder `{empty}` has no image"))
-                .note(format!("images are files that end in .{}", ENDINGS.join(" .")))
-                .help("fill or remove the folder, or name the classes that count: labels = [\"…\", \"…\"]"));
-        }
+        let empty = |folder: &String| !counts.contains_key(folder.as_str());
+        let empty = found.folders.into_iter().filter(empty).collect();
+        listing.empty_folders = empty;
     }
     Ok(listing)
 }
@@ -149,7 +148,7 @@ impl Listing {
                 path,
                 label: label.to_owned(),
             }),
-            None => self.unwanted += 1,
+            None => *self.unwanted.entry(label.to_owned()).or_default() += 1,
         }
         name.map(str::to_owned)
     }
@@ -164,24 +163,48 @@ impl Listing {
         counts
     }
 
-    /// Refuses what nothing can be learnt from.
+    /// What is to be said of wanted labels, and of folders of classes, that have no image.
+    #[must_use]
+    pub fn missing(&self, wanted: &Wanted) -> Vec<String> {
+        let labels = self.missing_labels(wanted).into_iter();
+        let folders = self.empty_folders.iter();
+        let folders = folders.map(|folder| format!("the class folder `{folder}` has no image"));
+        labels.map(|(_, what)| what).chain(folders).collect()
+    }
+
+    /// The wanted labels that no image has, and what is to be said of each.
+    fn missing_labels<'w>(&self, wanted: &'w Wanted) -> Vec<(&'w str, String)> {
+        let counts = self.counts();
+        let missing = wanted.iter().flatten();
+        let missing = missing.filter(|(_, name)| !counts.contains_key(name.as_str()));
+        let what = |(found, name): (&'w String, &String)| {
+            let called = if found == name {
+                String::new()
+            } else {
+                format!(", which `labels` calls `{name}`")
+            };
+            (
+                found.as_str(),
+                format!("no image has the label `{found}`{called}"),
+            )
+        };
+        missing.map(what).collect()
+    }
+
+    /// Refuses what nothing can be learnt from or measured on, and what is most likely a slip.
     ///
     /// # Errors
-    /// No image, a wanted label that no image has, one label only that was not asked for.
+    /// No image; a wanted label that no image has, but one that is written almost like it; no wanted label that an image has; one
+    /// label only that was not asked for.
     pub fn check(&self, wanted: &Wanted) -> Result<()> {
         let counts = self.counts();
-        if let Some(names) = wanted {
-            if let Some((found, name)) = names
-                .iter()
-                .find(|(_, name)| !counts.contains_key(name.as_str()))
-            {
-                let what = if found == name {
-                    format!("no image has the label `{found}`")
-                } else {
-                    format!("no image has the label `{found}`, which `labels` calls `{name}`")
-                };
-                return Err(Error::stage(what));
+        for (label, what) in self.missing_labels(wanted) {
+            let others = || self.unwanted.keys().map(String::as_str);
+            if counts.is_empty() || closest(label, others()).is_some() {
+                return Err(Error::stage(what).did_you_mean(label, others()));
             }
+        }
+        if wanted.is_some() {
             return Ok(());
         }
         match (counts.len(), self.without_label.first()) {
@@ -190,7 +213,7 @@ impl Listing {
             (0, None) => Err(Error::stage("there is no image")
                 .note(format!("images are files that end in .{}", ENDINGS.join(" .")))
                 .note(format!("{} other files are there", self.other_files.len()))),
-            (1, _) => {
+            (1, _) if self.empty_folders.is_empty() => {
                 let only = counts.keys().next().copied().unwrap_or_default();
                 Err(Error::stage(format!("all {} images have the label `{only}`", self.entries.len()))
                     .help(format!("if the classes are one folder deeper, name that folder; if one class is meant, write labels = [\"{only}\"]")))

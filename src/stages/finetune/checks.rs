@@ -26,18 +26,46 @@ pub(super) fn report_loaded(loaded: &Loaded, cx: &StageContext<'_>) {
     }
 }
 
-/// Refuses a label that none of the samples to train on has.
-pub(super) fn every_label_comes(labels: &[String], train: &Samples) -> Result<()> {
-    let counts = train.class_counts(labels.len());
-    let sample = match train.inputs {
-        Inputs::Texts(_) => "row of the training table",
-        Inputs::Images(_) => "image to train on",
-    };
-    match labels.iter().zip(&counts).find(|(_, count)| **count == 0) {
-        None => Ok(()),
-        Some((label, _)) => Err(Error::stage(format!("no {sample} has the label `{label}`"))
-            .help("take it out of `labels`, or look at how the samples were made")),
+/// Tells which labels none of the samples at `port` has.
+///
+/// # Errors
+/// If all samples to train on have the same label: nothing can be learnt from them.
+pub(in crate::stages) fn report_missing_labels(
+    port: &str,
+    labels: &[String],
+    samples: &Samples,
+    cx: &StageContext<'_>,
+) -> Result<()> {
+    let counts = samples.class_counts(labels.len());
+    let counts = || labels.iter().zip(&counts);
+    let missing: Vec<_> = counts()
+        .filter(|(_, count)| **count == 0)
+        .map(|(label, _)| format!("`{label}`"))
+        .collect();
+    if missing.is_empty() || samples.is_empty() {
+        return Ok(());
     }
+    let sample = match samples.inputs {
+        Inputs::Texts(_) => "row",
+        Inputs::Images(_) => "image",
+    };
+    if port == "train" && missing.len() + 1 == labels.len() {
+        let only = counts().find(|(_, count)| **count > 0);
+        let only = only.map_or("", |(label, _)| label);
+        return Err(Error::stage(format!(
+            "all {sample}s of `train` have the label `{only}`: a classifier needs two"
+        ))
+        .help("look at how the samples were made"));
+    }
+    let so = match port {
+        "train" => "the model cannot learn it",
+        _ => "it cannot be measured",
+    };
+    cx.notice(format!(
+        "no {sample} of `{port}` has the label {}: {so}",
+        missing.join(", ")
+    ));
+    Ok(())
 }
 
 /// Refuses a metric for the best model that the validation samples leave undefined.

@@ -4,6 +4,7 @@
 
 mod checks;
 mod images;
+mod labels;
 mod plan;
 mod settings;
 #[cfg(test)]
@@ -12,12 +13,13 @@ mod texts;
 
 use std::collections::BTreeMap;
 
+pub(super) use checks::report_missing_labels;
 use plan::Plan;
 use serde_json::{Value, json};
 use settings::Settings;
-pub(super) use texts::encode;
+pub(super) use texts::{encode, report_positions};
 
-use super::{ArtifactType, Input, Output, Stage, StageContext, StageKind, photos};
+use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
 use crate::config::{Table, from_table};
 use crate::error::Result;
 use crate::fingerprint::{Manifest, describe};
@@ -37,6 +39,7 @@ impl StageKind for FinetuneKind {
         "trains a pretrained model on labelled texts or images"
     }
 
+    /// 2: booleans and numbers are the labels of the same value.
     fn version(&self) -> u32 {
         2
     }
@@ -46,7 +49,8 @@ impl StageKind for FinetuneKind {
         settings
             .complete()
             .map_err(|error| error.or_at(&table.span, ""))?;
-        Ok(Box::new(Finetune { settings }))
+        let labels = labels::file(&settings, &table.span);
+        Ok(Box::new(Finetune { settings, labels }))
     }
 
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -56,6 +60,8 @@ impl StageKind for FinetuneKind {
 
 struct Finetune {
     settings: Settings,
+    /// The file that lists the labels.
+    labels: Option<LocalFile>,
 }
 
 impl Stage for Finetune {
@@ -84,8 +90,16 @@ impl Stage for Finetune {
         vec![Output::new("model", ArtifactType::Model)]
     }
 
+    fn files(&self) -> Vec<LocalFile> {
+        self.labels.iter().cloned().collect()
+    }
+
     fn describe(&self, key: &mut dyn Manifest) {
-        describe(key, &self.settings, &[]);
+        let skipped: &[_] = match self.labels {
+            Some(_) => &[("labels_file", "the file enters by its content")],
+            None => &[],
+        };
+        describe(key, &self.settings, skipped);
         key.seed();
         key.device();
     }
@@ -94,8 +108,14 @@ impl Stage for Finetune {
         self.settings.notes()
     }
 
+    fn check(&self) -> Result<()> {
+        let labels = self.labels.as_ref();
+        let labels = labels.map(|file| labels::read(&self.settings, file));
+        labels.transpose().map(drop)
+    }
+
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
-        let labels = self.labels(cx)?;
+        let labels = labels::decide(&self.settings, self.labels.as_ref(), cx)?;
         let loaded = self.load(&labels, cx)?;
         let plan = Plan::new(&self.settings, &loaded.network, &loaded.card, cx)?;
         let data = self.data(&labels, &loaded, cx)?;
@@ -142,16 +162,6 @@ impl Extra {
 }
 
 impl Finetune {
-    /// The labels, in the order of the model's outputs.
-    fn labels(&self, cx: &StageContext<'_>) -> Result<Vec<String>> {
-        if let Some(labels) = self.settings.label_names() {
-            return Ok(labels);
-        }
-        let labels = photos::labels("train", cx)?;
-        self.settings.check_class_weights(&labels)?;
-        Ok(labels)
-    }
-
     /// The model with a head for our labels on it, every tensor accounted for.
     fn load(&self, labels: &[String], cx: &StageContext<'_>) -> Result<Loaded> {
         let dropout = self.settings.classifier_dropout.as_ref();
@@ -175,8 +185,9 @@ impl Finetune {
             Task::ImageClassification => images::data(settings, labels, &loaded.network, cx)?,
         };
         cx.log(format!("train: {}", checks::counted(labels, &data.train)));
-        checks::every_label_comes(labels, &data.train)?;
+        checks::report_missing_labels("train", labels, &data.train, cx)?;
         if let Some(validation) = &data.validation {
+            checks::report_missing_labels("validation", labels, validation, cx)?;
             cx.log(format!(
                 "validation: {}",
                 checks::counted(labels, validation)

@@ -8,6 +8,7 @@ mod unfreezing;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+pub(super) use checks::check_labels;
 use class_weights::ClassWeights;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,10 +41,12 @@ pub(super) struct Settings {
     pub(super) text_column: Option<Spanned<String>>,
     /// The column with the labels of texts. Default: `label`.
     pub(super) target_column: Option<Spanned<String>>,
-    /// The labels, in the order of the model's outputs; of two labels the second is the positive one. Default for images: those of the
-    /// images to train on, in alphabetical order. A head that the model has for the same labels in the same order learns on; for other
-    /// labels a new one takes its place.
+    /// The labels, in the order of the model's outputs; of two labels the second is the positive one. Default: those of the samples
+    /// to train on and of `validation`, in the order of the model's own if it has the same, else in alphabetical order. A head that
+    /// the model has for the same labels in the same order learns on; for other labels a new one takes its place.
     pub(super) labels: Option<Vec<Spanned<String>>>,
+    /// Instead of `labels`: a text file with one label a line, relative to this one.
+    pub(super) labels_file: Option<Spanned<String>>,
     /// How the states of a text's tokens become one vector. Default: what the model's folder says, else the checkpoint's pooler; a
     /// sentence encoder whose folder lacks what says it (`1_Pooling/config.json`) is refused.
     #[serde(default)]

@@ -2,6 +2,7 @@
 
 mod again;
 mod interruption;
+mod labels;
 mod overflow;
 mod unfreezing;
 
@@ -409,7 +410,7 @@ fn what_would_go_wrong_later_is_refused_before_training() {
     assert!(
         error
             .message()
-            .contains("no row of the training table has the label `bad`"),
+            .contains("all rows of `train` have the label `good`"),
         "{error}"
     );
 }
@@ -474,7 +475,7 @@ fn settings_that_cannot_be_meant_are_refused_with_their_place() {
         "finetune",
         "model = \"m\"\ntrain = \"t\"\ntask = \"text-classification\"\nlabels = [\"a\", \"b\", \"a\"]",
     ));
-    assert!(error.message().contains("`a` twice"), "{error}");
+    assert!(error.message().contains("`a` comes twice"), "{error}");
     let error = refusal(parse(
         "evaluate",
         "model = \"m\"\ntable = \"t\"\ngate = { acuracy = \">= 0.7\" }",

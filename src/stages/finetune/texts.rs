@@ -1,5 +1,7 @@
 //! Tables of texts → samples for training.
 
+use std::collections::BTreeSet;
+
 use super::checks;
 use super::settings::Settings;
 use super::{Data, Extra};
@@ -25,6 +27,7 @@ pub(super) fn data(
     let validation = validation
         .map(|_| read(settings, "validation", labels, cx))
         .transpose()?;
+    report_positions([Some(&train), validation.as_ref()], cx);
     if let Some(validation) = &validation {
         checks::report_shared_texts(&train, validation, cx);
     }
@@ -58,6 +61,20 @@ fn read(
         labels,
     )
     .map_err(|error| error.note(format!("in the table of port `{port}`")))
+}
+
+/// Tells once which values were taken for which labels, where only their places say so.
+pub(in crate::stages) fn report_positions<'e>(
+    examples: impl IntoIterator<Item = Option<&'e Examples>>,
+    cx: &StageContext<'_>,
+) {
+    let examples = examples.into_iter().flatten();
+    let pairs: BTreeSet<&String> = examples
+        .filter_map(|some| some.by_position.as_ref())
+        .collect();
+    for pairs in pairs {
+        cx.notice(format!("labels by position: {pairs}"));
+    }
 }
 
 /// The most tokens of a text that count: what the settings say, else what the model was tuned with, else the default.

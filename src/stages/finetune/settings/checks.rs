@@ -20,6 +20,13 @@ impl Settings {
             }
         }
         self.check_numbers()?;
+        if let (Some(labels), Some(file)) = (&self.labels, &self.labels_file) {
+            let error = Error::usage("`labels` and `labels_file` cannot both be set");
+            return Err(match labels.first() {
+                Some(label) => file.blame_also(label, error),
+                None => file.blame(error, ""),
+            });
+        }
         if let Some(labels) = &self.labels {
             check_labels(labels)?;
         }
@@ -47,11 +54,7 @@ impl Settings {
         };
         fill(&mut self.text_column, "text");
         fill(&mut self.target_column, "label");
-        self.refuse_changes()?;
-        match self.labels {
-            Some(_) => Ok(()),
-            None => Err(Error::usage("missing key `labels`")),
-        }
+        self.refuse_changes()
     }
 
     fn refuse_settings_for_texts(&self) -> Result<()> {
@@ -193,20 +196,21 @@ pub(super) fn refused<T>(name: &str, setting: Option<&Spanned<T>>, why: &str) ->
     setting.map(|setting| setting.blame(error, ""))
 }
 
-fn check_labels(labels: &[Spanned<String>]) -> Result<()> {
+/// Refuses fewer than two labels, and one that comes twice.
+pub(in crate::stages::finetune) fn check_labels(labels: &[Spanned<String>]) -> Result<()> {
     let mut seen = BTreeSet::new();
     for label in labels {
         if !seen.insert(&label.value) {
-            let error = Error::usage(format!("`labels` has `{}` twice", label.value));
+            let error = Error::usage(format!("the label `{}` comes twice", label.value));
             return Err(label.blame(error, "again"));
         }
     }
     match labels {
         [] => Err(Error::usage(
-            "a classifier needs two labels, and `labels` has 0",
+            "a classifier needs two labels, and there is none",
         )),
         [only] => Err(only.blame(
-            Error::usage("a classifier needs two labels, and `labels` has 1"),
+            Error::usage("a classifier needs two labels, and there is one"),
             "",
         )),
         _ => Ok(()),
