@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 /// A result whose error is refire's own.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -262,7 +264,7 @@ impl Error {
     #[must_use]
     pub fn did_you_mean<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match closest(name, known) {
-            Some(near) if self.0.help.is_none() => self.help(format!("did you mean `{near}`?")),
+            Some(near) if self.0.help.is_none() => self.help(suggestion(name, near)),
             _ => self,
         }
     }
@@ -345,17 +347,50 @@ impl<T, E: std::error::Error> Context<T> for std::result::Result<T, E> {
     }
 }
 
-/// The name among `known` that `name` is most likely a misspelling of.
+/// The name among `known` that `name` is most likely a misspelling of: one that looks the same, one that differs in case alone,
+/// one with few other letters.
 #[must_use]
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let length = name.chars().count();
+    let composed = |text: &str| text.nfc().collect::<String>();
+    let ours = composed(name);
+    let length = ours.chars().count();
     let allowed = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
+    let distances = |candidate| {
+        let theirs = composed(candidate);
+        let small = strsim::damerau_levenshtein(&ours.to_lowercase(), &theirs.to_lowercase());
+        // Of those that are as near, the one in the same case is nearer.
+        (small, strsim::damerau_levenshtein(&ours, &theirs))
+    };
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter(|candidate| *candidate != name)
+        .map(|candidate| (distances(candidate), candidate))
+        .filter(|((distance, _), _)| *distance <= allowed)
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// What to say of `near`, which is [`closest`] to `name`. Two words that look the same would help nobody.
+#[must_use]
+pub fn suggestion(name: &str, near: &str) -> String {
+    if name != near && name.nfc().eq(near.nfc()) {
+        return format!(
+            "there is `{near}`, which looks the same but is composed of other characters: `{}` there, `{}` here",
+            in_ascii(near),
+            in_ascii(name)
+        );
+    }
+    format!("did you mean `{near}`?")
+}
+
+/// `text` with the numbers of its characters beyond ASCII.
+fn in_ascii(text: &str) -> String {
+    let shown = |c: char| match u32::from(c) {
+        0..0x80 => c.to_string(),
+        code @ 0x80..0x1_0000 => format!("\\u{code:04x}"),
+        code => format!("\\U{code:08x}"),
+    };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -368,6 +403,32 @@ mod tests {
         assert_eq!(closest("learing_rate", known), Some("learning_rate"));
         assert_eq!(closest("epoch", known), Some("epochs"));
         assert_eq!(closest("dropout", known), None);
+    }
+
+    #[test]
+    fn closest_finds_other_cases() {
+        assert_eq!(closest("LABEL", ["text", "label"]), Some("label"));
+        assert_eq!(closest("Lable", ["text", "LABEL"]), Some("LABEL"));
+        assert_eq!(
+            closest("Straße", ["strasse", "STRASSE", "strafe"]),
+            Some("strafe")
+        );
+        assert_eq!(closest("b", ["a", "B"]), Some("B"));
+        assert_eq!(closest("Labl", ["label", "Label"]), Some("Label"));
+    }
+
+    #[test]
+    fn names_that_look_the_same_are_told_apart() {
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+        let error = Error::usage("x").did_you_mean(decomposed, ["cafes", composed]);
+        assert_eq!(
+            error.help_text(),
+            Some(
+                "there is `caf\u{e9}`, which looks the same but is composed of other characters: `caf\\u00e9` there, `cafe\\u0301` here"
+            )
+        );
+        let error = Error::usage("x").did_you_mean("cafe", [composed]);
+        assert_eq!(error.help_text(), Some("did you mean `caf\u{e9}`?"));
     }
 
     #[test]

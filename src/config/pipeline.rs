@@ -77,7 +77,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline> {
     parse(&read(path)?, overrides)
 }
 
-/// Reads a text file that errors can point into.
+/// Reads a text file that errors can point into, without a byte order mark.
 ///
 /// # Errors
 /// A file that cannot be read or is not UTF-8.
@@ -85,9 +85,15 @@ pub fn read(path: &Path) -> Result<Arc<Source>> {
     let bytes = std::fs::read(path).or_usage(|| format!("cannot read `{}`", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
-        Error::usage(format!("`{}` is not UTF-8", path.display()))
-            .cause(format!("the byte at offset {offset} is not"))
+        let refused = Error::usage(format!("`{}` is not UTF-8", path.display()));
+        match error.as_bytes() {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+                refused.cause("it is UTF-16").help("save it as UTF-8")
+            }
+            _ => refused.cause(format!("the byte at offset {offset} is not")),
+        }
     })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(Arc::new(Source::new(path.display().to_string(), text)))
 }
 

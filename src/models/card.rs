@@ -62,7 +62,7 @@ impl Card {
         }
         let bytes =
             std::fs::read(&path).or_stage(|| format!("cannot read `{}`", path.display()))?;
-        serde_json::from_slice(&bytes)
+        serde_json::from_slice(super::folder::unmarked(&bytes))
             .or_stage(|| format!("`{}` is not a refire model card", path.display()))
     }
 

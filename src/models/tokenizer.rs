@@ -42,9 +42,10 @@ impl Tokenizer {
         }
         let bytes =
             std::fs::read(&path).or_stage(|| format!("cannot read `{}`", path.display()))?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| {
-            Error::stage(format!("`{}` is not a tokenizer", path.display())).because(&*error)
-        })?;
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(folder::unmarked(&bytes)).map_err(|error| {
+                Error::stage(format!("`{}` is not a tokenizer", path.display())).because(&*error)
+            })?;
         let pad_id = pad_id(folder, &inner)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| {

@@ -93,7 +93,7 @@ fn cycle(nodes: &[Node], graph: &DiGraph<(), ()>) -> Error {
         .map(|node| format!("`{}`", nodes[node.index()].name))
         .collect();
     let mut error = Error::usage(format!(
-        "stages need each other in a circle: {}",
+        "stages need each other in a cycle: {}",
         names.join(" → ")
     ));
     for pair in path.windows(2) {

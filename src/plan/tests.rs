@@ -53,7 +53,7 @@ fn a_cycle_is_shown_whole() {
     let error = plan(&text).err().expect("a cycle");
     assert_eq!(
         error.message(),
-        "stages need each other in a circle: `a` → `c` → `b` → `a`"
+        "stages need each other in a cycle: `a` → `c` → `b` → `a`"
     );
     let lines: Vec<usize> = error
         .labels()
@@ -64,7 +64,7 @@ fn a_cycle_is_shown_whole() {
     let error = plan(&stage("a", &["a"])).err().expect("a cycle");
     assert_eq!(
         error.message(),
-        "stages need each other in a circle: `a` → `a`"
+        "stages need each other in a cycle: `a` → `a`"
     );
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use annotate_snippets::renderer::{DecorStyle, Renderer};
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Snippet};
 
+use super::visible::{visible, visible_error};
 use crate::error::{Error, Label, Source};
 
 /// How an error is drawn.
@@ -24,6 +25,7 @@ pub struct Look {
 /// Places that lie outside their file are drawn at its end: drawing an error never fails.
 #[must_use]
 pub fn render(error: &Error, look: Look) -> String {
+    let error = &visible_error(error);
     let mut group = Group::with_title(Level::ERROR.primary_title(error.message()));
     let mut primary = AnnotationKind::Primary;
     for (source, labels) in by_source(error.labels()) {
@@ -35,7 +37,7 @@ pub fn render(error: &Error, look: Look) -> String {
         });
         group = group.element(
             Snippet::source(source.text.as_str())
-                .path(source.name.as_str())
+                .path(visible(&source.name).into_owned())
                 .annotations(annotations),
         );
     }

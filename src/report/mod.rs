@@ -18,6 +18,7 @@ mod results;
 mod samples;
 pub mod table;
 mod views;
+mod visible;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -29,6 +30,7 @@ pub use views::{
     DeviceRow, MetricsRow, PlanRow, StatusRow, devices, metrics, params, plan, status,
 };
 
+use self::visible::visible_styled;
 use crate::error::Error;
 use crate::event::Sink;
 
@@ -82,7 +84,7 @@ pub fn reporter(format: Format) -> Box<dyn Sink> {
 pub fn print(text: &str) {
     let mut stdout = anstream::stdout().lock();
     let _ = stdout
-        .write_all(text.as_bytes())
+        .write_all(visible_styled(text).as_bytes())
         .and_then(|()| stdout.flush());
 }
 
@@ -105,7 +107,9 @@ pub fn print_error(error: &Error) {
 
 /// Prints what is not a result: a warning, a word on what was done.
 pub fn print_status(text: &str) {
-    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+    let _ = anstream::stderr()
+        .lock()
+        .write_all(visible_styled(text).as_bytes());
 }
 
 /// Whether stderr is a terminal that can move its cursor.

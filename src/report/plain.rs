@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::figures::{metrics, part, seconds};
 use super::journal::is_cached;
 use super::results::Results;
+use super::visible::visible_event;
 use crate::event::{Event, Outcome, Sink};
 
 /// How long nothing is written before a line says how far a stage is, so that a log shows that it lives.
@@ -45,6 +46,7 @@ impl<S: Write + Send, R: Write + Send> Sink for Plain<S, R> {
         let Ok(mut state) = self.state.lock() else {
             return;
         };
+        let event = &*visible_event(event);
         let late = state.written.elapsed() >= SIGN_OF_LIFE;
         state.results.take(event);
         if matches!(event, Event::RunFinished { .. }) {

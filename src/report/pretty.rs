@@ -13,6 +13,7 @@ use super::journal::is_cached;
 use super::line::Line;
 use super::results::Results;
 use super::views::{BAD, GOOD};
+use super::visible::visible_event;
 use crate::event::{Event, Sink};
 
 /// How often the spinner turns.
@@ -67,6 +68,7 @@ impl Pretty {
 impl Sink for Pretty {
     fn send(&self, event: &Event) {
         if let Ok(mut state) = self.state.lock() {
+            let event = &*visible_event(event);
             state.results.take(event);
             if !is_cached(event) {
                 state.width = super::width();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::path::cannot_write;
 use super::transfer::Observer;
-use crate::error::{Context, Error, Result, closest};
+use crate::error::{Context, Error, Result, closest, suggestion};
 
 /// What help texts say about formats.
 pub(super) const FORMATS: &str =
@@ -204,7 +204,7 @@ impl Archive {
             closest(member, names.iter().map(String::as_str)).or(same_file.map(String::as_str));
         let error = Error::stage(format!("there is no `{member}` in `{archive}`"));
         match near {
-            Some(near) => error.help(format!("did you mean `{near}`?")),
+            Some(near) => error.help(suggestion(member, near)),
             None => error.note(format!("it holds {}", some_of(names))),
         }
     }

@@ -108,7 +108,7 @@ pub(super) fn get(
             }
         }
     }
-    Err(Error::stage(format!("`{url}` redirects in a circle")).into())
+    Err(Error::stage(format!("`{url}` redirects in a cycle")).into())
 }
 
 impl Answer {

@@ -12,7 +12,7 @@ use super::download::Download;
 use super::exchange::{self, Answer};
 use super::path::copy;
 use super::{Location, Scheme, Transfer, address, archive, web};
-use crate::error::{Error, Result, closest};
+use crate::error::{Error, Result, closest, suggestion};
 
 const LONGEST_DESCRIPTION: usize = 16 << 20;
 
@@ -245,7 +245,7 @@ impl Repository {
             .find(|name| name.rsplit('/').next() == self.file.rsplit('/').next());
         let near = closest(&self.file, names.iter().map(String::as_str));
         match near.or(same_name.map(String::as_str)) {
-            Some(near) => error.help(format!("did you mean `{near}`?")),
+            Some(near) => error.help(suggestion(&self.file, near)),
             None => error,
         }
     }

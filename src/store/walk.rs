@@ -28,7 +28,7 @@ pub(super) struct Found {
 /// All files under `root`, in no particular order; names in `ignored` are passed over at every depth.
 ///
 /// # Errors
-/// Links that lead nowhere, in a circle or, with [`Links::Inside`], out of the folder; sockets, pipes and devices;
+/// Links that lead nowhere, in a cycle or, with [`Links::Inside`], out of the folder; sockets, pipes and devices;
 /// names that are not UTF-8; folders that cannot be read.
 pub(super) fn walk(root: &Path, links: Links, ignored: &[&str]) -> Result<Vec<Found>> {
     let mut walk = Walk {
@@ -130,7 +130,7 @@ impl Walk<'_> {
             .push(fs::canonicalize(parent).doing("read", parent)?);
         if self.trail.iter().any(|real| real.starts_with(&target)) {
             return Err(Error::stage(format!(
-                "`{shown}` is a link to `{}`, which it lies in: a circle",
+                "`{shown}` is a link to `{}`, which it lies in: a cycle",
                 target.display()
             )));
         }

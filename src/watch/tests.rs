@@ -148,7 +148,7 @@ fn links_are_watched_where_they_stand_and_where_they_lead_to() {
     symlink("../current/deep/a.txt", scene.path("set/a.txt")).expect("linked");
     symlink("there", scene.path("here")).expect("linked");
     symlink("here", scene.path("there")).expect("linked");
-    // A file behind a link behind a link, in a folder that is read as a whole; and a circle.
+    // A file behind a link behind a link, in a folder that is read as a whole; and a cycle.
     scene.watch(&["set", "here/x"]);
     scene.is_quiet();
     scene.write("v1/deep/a.txt", "two");

@@ -124,7 +124,7 @@ impl Survey<'_> {
     /// Wants what decides over the content of `path`, which need not exist.
     fn path(&mut self, path: &Path, links: Links) {
         let mut next = self.end(path, links);
-        // Links that lead in a circle lead nowhere.
+        // Links that lead in a cycle lead nowhere.
         for _ in 0..MOST_LINKS {
             let Some(target) = next else {
                 return;
@@ -162,7 +162,7 @@ impl Survey<'_> {
         if let Some(known) = self.known.get(path) {
             return known.clone();
         }
-        // Links that lead in a circle lead to no folder.
+        // Links that lead in a cycle lead to no folder.
         self.known.insert(path.into(), None);
         let real = match (path.parent(), path.components().next_back()) {
             (Some(parent), Some(Component::Normal(name))) => {

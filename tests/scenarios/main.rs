@@ -3,6 +3,7 @@
 mod caching;
 mod command_line;
 mod data;
+mod encodings;
 mod export;
 mod files;
 mod freezing;

@@ -366,11 +366,11 @@ fn the_token_goes_to_the_hub_and_to_nobody_else() {
 }
 
 #[test]
-fn redirects_are_followed_but_neither_in_circles_nor_into_the_open() {
+fn redirects_are_followed_but_neither_in_cycles_nor_into_the_open() {
     let hub = Hub::start();
     hub.put_file("a", "here")
         .redirect("relative", "a")
-        .redirect("circle", "/files/circle");
+        .redirect("cycle", "/files/cycle");
     hub.redirect("open", "http://example.org/a")
         .redirect("scheme", "file:///etc/hostname");
     let bench = Bench::at(&hub);
@@ -379,8 +379,8 @@ fn redirects_are_followed_but_neither_in_circles_nor_into_the_open() {
         b"here"
     );
     says(
-        &bench.refused(&hub.file_url("circle")),
-        &["redirects in a circle"],
+        &bench.refused(&hub.file_url("cycle")),
+        &["redirects in a cycle"],
     );
     says(
         &bench.refused(&hub.file_url("open")),

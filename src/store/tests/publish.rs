@@ -24,7 +24,7 @@ fn links_are_followed_inside_and_refused_outside() {
     for (target, part) in [
         ("../../../outside", "outside of the folder"),
         ("nothing", "does not exist"),
-        (".", "a circle"),
+        (".", "a cycle"),
     ] {
         let folder = scratch();
         symlink(target, folder.path().join("link")).expect("linked");
