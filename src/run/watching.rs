@@ -23,6 +23,12 @@ const TICK: Duration = Duration::from_millis(20);
 /// While a run goes on, looks take at most one part in so many of the time: it needs the processors more.
 const SPARING: u32 = 10;
 
+/// Where the system does not tell when a write is over, a file that has stayed the same for so long is taken for whole.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// Files that change for longer are not waited for.
+const LONGEST_WRITE: Duration = Duration::from_mins(1);
+
 /// How often the pipeline is read again because of what was not watched when it was read.
 const ROUNDS: usize = 3;
 
@@ -82,6 +88,7 @@ pub fn watch(
         audience,
         stop,
         done: None,
+        began: false,
         refusal: None,
         announced: None,
     };
@@ -100,6 +107,8 @@ struct Session<'a> {
     stop: &'a (dyn Fn() -> bool + Sync),
     /// What the last run was about. None, if another one has to follow whatever the files are.
     done: Option<State>,
+    /// Whether a look has come before: what it finds first need not settle.
+    began: bool,
     /// The last error that kept a run from beginning, as long as it does.
     refusal: Option<String>,
     /// Whether it was said that it waits, and whether the system tells of changes.
@@ -110,7 +119,10 @@ impl Session<'_> {
     /// Looks, and runs if something has changed. Says whether to look again at once: what changed during the run is
     /// found so.
     fn turn(&mut self) -> Result<bool> {
-        let end = self.look.again().and_then(|(mut project, state)| {
+        if !self.look.watcher.settle(self.stop) {
+            return Err(interrupted());
+        }
+        let end = self.look_settled().and_then(|(mut project, state)| {
             if (self.stop)() || self.done.as_ref() == Some(&state) {
                 return Ok(false);
             }
@@ -125,7 +137,7 @@ impl Session<'_> {
         end.or_else(|error| {
             // Once it is mended, it runs even if it became what it was.
             self.done = None;
-            let text = format!("{error:?}");
+            let text = words(&error);
             if self.refusal.as_ref() != Some(&text) {
                 self.audience.refused(&error);
                 self.announced = None;
@@ -133,6 +145,30 @@ impl Session<'_> {
             }
             Ok(false)
         })
+    }
+
+    /// Looks. Where the system does not tell of writes, until two looks some time apart find the same.
+    fn look_settled(&mut self) -> Result<(Project, State)> {
+        let mut found = self.look.again();
+        let is_first = !std::mem::replace(&mut self.began, true);
+        let begin = Instant::now();
+        while !is_first
+            && !self.look.watcher.is_told()
+            && !is_same(&found, self.done.as_ref(), self.refusal.as_deref())
+            && begin.elapsed() < LONGEST_WRITE
+            && !(self.stop)()
+        {
+            std::thread::sleep(SETTLED);
+            let next = self.look.again();
+            let state = found.as_ref().ok().map(|(_, state)| state);
+            let refusal = found.as_ref().err().map(words);
+            let is_settled = is_same(&next, state, refusal.as_deref());
+            found = next;
+            if is_settled {
+                break;
+            }
+        }
+        found
     }
 
     /// Waits until it is to look again. While the pipeline is refused, not all that it reads may be known, so it is
@@ -211,6 +247,19 @@ impl Session<'_> {
         }
         undisturbed
     }
+}
+
+/// Whether a look found this state, or was refused in these words.
+fn is_same(found: &Result<(Project, State)>, state: Option<&State>, refusal: Option<&str>) -> bool {
+    match found {
+        Ok((_, found)) => Some(found) == state,
+        Err(error) => Some(words(error).as_str()) == refusal,
+    }
+}
+
+/// All that an error says.
+fn words(error: &Error) -> String {
+    format!("{error:?}")
 }
 
 fn interrupted() -> Error {

@@ -9,7 +9,9 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod wanted;
+mod writes;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -18,10 +20,12 @@ use std::time::{Duration, Instant};
 use system::System;
 use wanted::Wanted;
 
-/// A save is over when nothing has happened for so long.
+/// A save is over when nothing has happened for so long and no file is being written.
 const QUIET: Duration = Duration::from_millis(20);
-/// What goes on longer, such as a copy of a large folder, is not waited for.
+/// What goes on longer, such as renames without an end, is not waited for.
 const LONGEST: Duration = Duration::from_millis(200);
+/// Files that are being written, such as copies of large folders, are waited for so long.
+const LONGEST_WRITE: Duration = Duration::from_mins(1);
 /// How often is looked again where the system tells nothing.
 const POLL: Duration = Duration::from_secs(1);
 /// How often a wait looks whether it should stop.
@@ -56,6 +60,8 @@ pub struct Watcher {
     /// When the last look ended.
     looked: Instant,
     words: Receiver<()>,
+    /// When it began that something happens, and when it last did; none if it was told.
+    stir: Cell<Option<(Instant, Instant)>>,
 }
 
 impl Watcher {
@@ -79,6 +85,7 @@ impl Watcher {
             paths: Paths::default(),
             looked: Instant::now(),
             words,
+            stir: Cell::new(None),
         }
     }
 
@@ -105,6 +112,7 @@ impl Watcher {
     /// watched anew.
     pub fn catch_up(&mut self) {
         while self.words.try_recv().is_ok() {}
+        self.stir.set(None);
         match &self.system {
             Some(system) if system.is_full() => self.system = None,
             Some(system) if system.is_lost() => {
@@ -133,35 +141,65 @@ impl Watcher {
         }
     }
 
-    /// Whether something may have changed, now or within `patience`. Without a system that tells, it may have when it is
-    /// time to look again.
+    /// Waits for the end of a save that has begun; false if `stop` said so first.
+    #[must_use]
+    pub fn settle(&self, stop: &dyn Fn() -> bool) -> bool {
+        self.listen(Duration::ZERO);
+        while self.stir.get().is_some() {
+            if stop() {
+                return false;
+            }
+            if self.listen(TICK) {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Whether something may have changed and the save that changed it is over, now or within `patience`. Without a system
+    /// that tells, something may have when it is time to look again.
     #[must_use]
     pub fn has_changed(&self, patience: Duration) -> bool {
-        let patience = patience.min(self.poll);
-        let told = if self.system.is_some() {
-            self.words.recv_timeout(patience)
-        } else {
-            Err(RecvTimeoutError::Disconnected)
-        };
-        match told {
-            Ok(()) => {
-                self.settle();
-                return true;
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(patience),
-        }
-        !self.is_told() && self.is_time()
+        self.listen(patience.min(self.poll)) || (!self.is_told() && self.is_time())
     }
 
     fn is_time(&self) -> bool {
         self.looked.elapsed() >= self.poll
     }
 
-    /// Waits for the end of a save.
-    fn settle(&self) {
-        let begin = Instant::now();
-        while begin.elapsed() < LONGEST && self.words.recv_timeout(QUIET).is_ok() {}
+    /// Listens for `patience` at the most. Whether something was told and the save is over.
+    fn listen(&self, patience: Duration) -> bool {
+        let Some(system) = &self.system else {
+            std::thread::sleep(patience);
+            return false;
+        };
+        let end = Instant::now() + patience;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let pause = match self.stir.get() {
+                Some(stir) => match unsettled(stir, system.writing()) {
+                    Duration::ZERO => {
+                        self.stir.set(None);
+                        return true;
+                    }
+                    unsettled => left.min(unsettled),
+                },
+                None => left,
+            };
+            match self.words.recv_timeout(pause) {
+                Ok(()) => {
+                    let now = Instant::now();
+                    let begin = self.stir.get().map_or(now, |(begin, _)| begin);
+                    self.stir.set(Some((begin, now)));
+                }
+                Err(RecvTimeoutError::Timeout) if pause == left => return false,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    std::thread::sleep(left);
+                    return false;
+                }
+            }
+        }
     }
 
     fn arm(&mut self) -> bool {
@@ -175,6 +213,13 @@ impl Watcher {
             true
         })
     }
+}
+
+/// How much longer a save takes that began and last stirred then, if files are being written for so long from now on.
+fn unsettled((begin, last): (Instant, Instant), writing: Duration) -> Duration {
+    let quiet = QUIET.saturating_sub(last.elapsed());
+    let quiet = quiet.min(LONGEST.saturating_sub(begin.elapsed()));
+    quiet.max(writing.min(LONGEST_WRITE.saturating_sub(begin.elapsed())))
 }
 
 /// Where `path` really is; what of it does not exist yet is taken as it is written.

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Config, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::disk::{Identity, identity};
 use super::wanted::{Scope, Wanted};
+use super::writes::Writes;
 
 /// What temporary files of ours begin with.
 const TEMPORARY: &str = ".refire-";
@@ -40,6 +42,8 @@ pub(super) struct Ear {
     /// Our own files, and folders full of them.
     ours: Vec<PathBuf>,
     wanted: Mutex<Wanted>,
+    /// Inputs that are being written.
+    writes: Mutex<Writes>,
     /// Something may have been missed, or is no longer watched.
     lost: AtomicBool,
     /// The system watches no more for us.
@@ -75,6 +79,11 @@ impl System {
         let mut armed = self.armed.iter();
         self.ear.lost.load(Ordering::Relaxed)
             || armed.any(|(folder, armed)| identity(folder) != armed.identity)
+    }
+
+    /// How long it takes until what is being written is whole, if nothing more happens.
+    pub(super) fn writing(&self) -> Duration {
+        self.ear.writes().left(Instant::now())
     }
 
     /// Watches exactly what is `wanted`. Says whether anything of that was not watched before.
@@ -151,6 +160,7 @@ impl Ear {
         Self {
             ours,
             wanted: Mutex::default(),
+            writes: Mutex::default(),
             lost: AtomicBool::new(false),
             full: AtomicBool::new(false),
             wake,
@@ -160,6 +170,11 @@ impl Ear {
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
         // It is put in whole, so a panic elsewhere leaves nothing half done.
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writes(&self) -> MutexGuard<'_, Writes> {
+        // At the worst a file is taken for whole too early or too late.
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one word of the system and passes it on if it matters.
@@ -189,6 +204,11 @@ impl Ear {
         let is_gone = |path: &PathBuf| wanted.is_watched(path);
         if is_leaving(event.kind) && event.paths.iter().any(is_gone) {
             self.lost.store(true, Ordering::Relaxed);
+        }
+        for path in &event.paths {
+            if !self.is_ours(path) && wanted.is_read(path) {
+                self.writes().hear(event.kind, path, Instant::now());
+            }
         }
         let matters = |path: &PathBuf| !self.is_ours(path) && wanted.matters(path);
         event.paths.is_empty() || event.paths.iter().any(matters)

@@ -4,7 +4,7 @@
 //! watched too. All folders are named by where they really are, so that none is watched under two names.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -32,6 +32,8 @@ pub(super) enum Scope {
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     folders: BTreeMap<PathBuf, Scope>,
+    /// The files that are read by themselves, by where they really are.
+    files: HashSet<PathBuf>,
 }
 
 impl Wanted {
@@ -40,6 +42,7 @@ impl Wanted {
         let mut survey = Survey {
             project,
             folders: BTreeMap::new(),
+            files: HashSet::new(),
             known: BTreeMap::new(),
             followed: BTreeSet::new(),
         };
@@ -51,6 +54,7 @@ impl Wanted {
         }
         Self {
             folders: survey.folders,
+            files: survey.files,
         }
     }
 
@@ -93,6 +97,11 @@ impl Wanted {
         }
     }
 
+    /// Whether `path` is a file that is read, and not only beside one.
+    pub(super) fn is_read(&self, path: &Path) -> bool {
+        self.files.contains(path) || (self.tree_around(path).is_some() && self.matters(path))
+    }
+
     /// The folder above `path` that is watched with all that is in it.
     fn tree_around<'a>(&self, path: &'a Path) -> Option<&'a Path> {
         let mut above = path.ancestors().skip(1);
@@ -113,6 +122,7 @@ enum Links {
 struct Survey<'a> {
     project: &'a Path,
     folders: BTreeMap<PathBuf, Scope>,
+    files: HashSet<PathBuf>,
     /// Folders as paths name them → where they really are; none for what is no folder. So thousands of files in one
     /// folder cost one look at it.
     known: BTreeMap<PathBuf, Option<PathBuf>>,
@@ -151,8 +161,14 @@ impl Survey<'_> {
                 self.step(&holder, name);
                 self.tree(here, links);
             }
-            Ok(_) => self.entries(holder),
-            Err(_) => self.step(&holder, name),
+            Ok(_) => {
+                self.entries(holder);
+                self.files.insert(here);
+            }
+            Err(_) => {
+                self.step(&holder, name);
+                self.files.insert(here);
+            }
         }
         None
     }

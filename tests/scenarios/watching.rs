@@ -204,6 +204,58 @@ fn without_word_from_the_system_it_looks_from_time_to_time() {
     assert_eq!(watching.run(), (1, 1));
 }
 
+/// Writes rows to a file in pieces, with a pause between them longer than that between two words of the system.
+fn write_in_pieces(project: &Project, word: &str, reopened: bool) -> String {
+    let path = project.path("words/a.txt");
+    let mut file = std::fs::File::create(&path).expect("writable");
+    let mut text = String::new();
+    for row in 0..20 {
+        if reopened {
+            let append = std::fs::File::options().append(true).open(&path);
+            file = append.expect("writable");
+        }
+        let line = format!("row {row} {word} {reopened}\n");
+        std::io::Write::write_all(&mut file, line.as_bytes()).expect("writable");
+        text.push_str(&line);
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    text
+}
+
+#[test]
+fn a_file_that_is_written_in_pieces_costs_one_run() {
+    let project = project();
+    for (word, arguments) in [("told", &[][..]), ("polled", &["--poll", "0.05"])] {
+        let watching = watch(&project, arguments);
+        watching.run();
+        watching.idle();
+        for reopened in [false, true] {
+            let text = write_in_pieces(&project, word, reopened);
+            assert_eq!(watching.run(), (1, 1));
+            watching.idle();
+            watching.stays_quiet();
+            project.refire(&["get", "copy", "got"]).succeeds();
+            assert_eq!(project.read("got/out.txt"), text);
+            std::fs::remove_dir_all(project.path("got")).expect("it is there");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_written_while_a_run_ends_is_waited_for() {
+    let project = project();
+    project.edit("cat words/*.txt", "sleep 0.3; cat words/*.txt");
+    let watching = watch(&project, &[]);
+    watching.until("\"stage_started\",\"stage\":\"copy\"");
+    let text = write_in_pieces(&project, "late", false);
+    watching.run();
+    watching.run();
+    watching.idle();
+    watching.stays_quiet();
+    project.refire(&["get", "copy", "got"]).succeeds();
+    assert_eq!(project.read("got/out.txt"), text);
+}
+
 /// From a save to the first stage: 150 ms on an idle machine; the bound leaves room for a busy one.
 #[test]
 fn a_stage_begins_soon_after_a_save() {
@@ -214,8 +266,10 @@ fn a_stage_begins_soon_after_a_save() {
     watching.idle();
     let mut took: Vec<Duration> = (0..5)
         .map(|round| {
+            project.write("words.new", format!("{round}\n"));
             let saved = Instant::now();
-            project.write("words/a.txt", format!("{round}\n"));
+            std::fs::rename(project.path("words.new"), project.path("words/a.txt"))
+                .expect("renamed");
             let (started, _) = watching.until("stage_started");
             watching.run();
             watching.idle();
