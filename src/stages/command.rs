@@ -1,6 +1,7 @@
 //! `command`: runs a program in a folder that holds what was declared and nothing else.
 
 mod files;
+mod made;
 mod output;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::files::{copy_tree, create, fixed, is_glob, move_tree, project_files, relative};
+use self::made::Made;
 use self::output::{Heard, Lines};
 use super::{
     ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind, VISIBLE_GPUS,
@@ -51,8 +53,10 @@ struct Settings {
     #[serde(default)]
     files: Vec<Spanned<String>>,
     /// What it makes: output port → the file or folder there. The artifact holds that file under its own name, or what
-    /// the folder holds.
-    outputs: Named<Spanned<String>>,
+    /// the folder holds. `{ path = "best", type = "model" }` says what it is, so that a stage that takes a model takes it:
+    /// a `model` holds a `config.json`, a `table` a `table.parquet`, `images` an `images.arrow`, `metrics` a
+    /// `metrics.json`, a `report` a `report.html`.
+    outputs: Named<Spanned<Made>>,
     /// Environment variables that it may see besides HOME, LANG, PATH, SYSTEMROOT, TEMP and TMPDIR: names or globs
     /// such as `CUDA_*`. They count as settings: a change of a value reruns the stage.
     #[serde(default)]
@@ -92,8 +96,8 @@ impl StageKind for CommandKind {
         for name in settings.inputs.keys() {
             relative(name).map_err(|error| error.or_at(&table.span, ""))?;
         }
-        for path in settings.outputs.values() {
-            relative(&path.value).map_err(|error| path.blame(error, ""))?;
+        for made in settings.outputs.values() {
+            relative(&made.value.path).map_err(|error| made.blame(error, ""))?;
         }
         let files = settings
             .files
@@ -147,8 +151,8 @@ impl Stage for CommandStage {
     fn outputs(&self) -> Vec<Output> {
         self.settings
             .outputs
-            .keys()
-            .map(|name| Output::new(name, ArtifactType::Files))
+            .iter()
+            .map(|(name, made)| Output::new(name, made.value.artifact))
             .collect()
     }
 
@@ -247,8 +251,8 @@ impl CommandStage {
         for (path, file) in &self.files {
             copy_tree(cx, &file.path, &cx.scratch().join(path))?;
         }
-        for path in self.settings.outputs.values() {
-            if let Some((folder, _)) = path.value.rsplit_once('/') {
+        for made in self.settings.outputs.values() {
+            if let Some((folder, _)) = made.value.path.rsplit_once('/') {
                 create(&cx.scratch().join(folder))?;
             }
         }
@@ -294,13 +298,13 @@ impl CommandStage {
 
     /// Moves what the command made to the outputs.
     fn collect(&self, cx: &StageContext<'_>) -> Result<()> {
-        for (port, path) in &self.settings.outputs {
-            let made = cx.scratch().join(&path.value);
+        for (port, declared) in &self.settings.outputs {
+            let path = &declared.value.path;
+            let made = cx.scratch().join(path);
             let output = cx.output(port);
             let missing = |error: &dyn std::error::Error| {
-                let error =
-                    Error::stage(format!("the command made no `{}`", path.value)).because(error);
-                path.blame(error, "declared here")
+                let error = Error::stage(format!("the command made no `{path}`")).because(error);
+                declared.blame(error, "declared here")
             };
             let metadata = std::fs::symlink_metadata(&made).map_err(|error| missing(&error))?;
             if metadata.is_dir() {
@@ -309,6 +313,8 @@ impl CommandStage {
                 let name = made.file_name().unwrap_or_default();
                 move_tree(cx, &made, &output.join(name))?;
             }
+            let checked = declared.value.check(output);
+            checked.map_err(|error| declared.blame(error, "declared here"))?;
         }
         Ok(())
     }

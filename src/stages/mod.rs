@@ -25,13 +25,16 @@ mod split;
 mod variables;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use context::{Job, StageContext};
 pub use port::{Port, Ports};
 pub use schema::schema;
 pub use variables::{VISIBLE_GPUS, Variables};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Table;
 use crate::error::{Error, Kind, Result, Span};
@@ -115,6 +118,12 @@ pub trait Stage: Send + Sync {
         &[]
     }
 
+    /// The error for the first of its gates that `metrics` do not pass.
+    fn broken_gate(&self, metrics: &BTreeMap<String, f64>) -> Option<Error> {
+        let broken = self.gates().iter().find(|gate| !gate.passes(metrics));
+        broken.map(|gate| gate.failure(metrics))
+    }
+
     /// Everything that can be checked without running, beyond parsing: `refire check` calls it.
     ///
     /// # Errors
@@ -128,6 +137,12 @@ pub trait Stage: Send + Sync {
         Vec::new()
     }
 
+    /// Where it goes on if it was interrupted and left how far it had come in `checkpoint`, which need not exist: `goes on at
+    /// epoch 3`.
+    fn resumes(&self, _checkpoint: &Path) -> Option<String> {
+        None
+    }
+
     /// Does the work: reads the inputs, fills the outputs.
     ///
     /// # Errors
@@ -136,7 +151,10 @@ pub trait Stage: Send + Sync {
 }
 
 /// The type of an artifact: what a port takes or gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum ArtifactType {
     /// Any files.
     Files,
@@ -153,6 +171,19 @@ pub enum ArtifactType {
 }
 
 impl ArtifactType {
+    /// The file that makes an artifact one of this type; none if any files do.
+    #[must_use]
+    pub fn file(self) -> Option<&'static str> {
+        match self {
+            Self::Files => None,
+            Self::Table => Some("table.parquet"),
+            Self::Images => Some("images.arrow"),
+            Self::Model => Some("config.json"),
+            Self::Metrics => Some("metrics.json"),
+            Self::Report => Some("report.html"),
+        }
+    }
+
     /// The word for it in messages, with its article.
     #[must_use]
     pub fn with_article(self) -> &'static str {

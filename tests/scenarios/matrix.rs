@@ -240,10 +240,8 @@ fn readme_example() -> Project {
         .expect("it is tuned");
     let project = tiny::project();
     project.write("refire.toml", format!("{before}{example}"));
-    project.write(
-        "best.py",
-        "import os\nprint(sorted(os.listdir('scores')))\n",
-    );
+    let script = include_bytes!("../../pipelines/best.py");
+    project.write("best.py", script);
     project
 }
 
@@ -251,33 +249,90 @@ fn readme_example() -> Project {
 fn the_example_in_the_readme_does_what_it_says() {
     let project = readme_example();
     let named = [
-        "lr=1e-3,epochs=2",
-        "lr=1e-3,epochs=10",
-        "lr=3e-4,epochs=10",
-        "lr=1e-4,epochs=3",
+        "learning_rate=1e-3,epochs=2",
+        "learning_rate=1e-3,epochs=10",
+        "learning_rate=3e-4,epochs=10",
+        "learning_rate=1e-4,epochs=3",
     ];
-    let planned = planned(&project, "best");
+    let planned = planned(&project, "test");
     for instance in named {
-        for stage in ["tune", "test"] {
+        for stage in ["tune", "check"] {
             let name = format!("{stage}@{instance}");
             assert!(planned.contains(&name), "{name} is not in {planned:?}");
         }
     }
-    assert_eq!(planned.len(), 4 + 2 * named.len() + 2, "{planned:?}");
-    project.refire(&["run", "tune@lr=1e-3,epochs=2"]).succeeds();
-    project.edit(
-        "argv = [\"python3\", \"best.py\"]",
-        "argv = [\"sh\", \"-c\", \"cat scores/lr=1e-3,epochs=2/metrics.json > best.json; ls scores\"]",
-    );
+    assert_eq!(planned.len(), 4 + 2 * named.len() + 3, "{planned:?}");
     project.refire(&["run"]).succeeds();
+
+    // The winner is what the validation part says, and it is what is measured on the test part.
+    let text = project.refire(&["metrics", "--json"]).succeeds().stdout();
+    let rows: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    let accuracy = |stage: &str| {
+        let row = rows.iter().find(|row| row["stage"] == stage);
+        row.expect("it has figures")["metrics"]["accuracy"]
+            .as_f64()
+            .expect("a number")
+    };
+    let mut ranking: Vec<(f64, &str)> = named
+        .iter()
+        .map(|instance| (accuracy(&format!("check@{instance}")), *instance))
+        .collect();
+    ranking.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    let lines = ranking.iter();
+    let lines = lines.map(|(accuracy, instance)| format!("{accuracy:.4}  {instance}"));
     let log = project.refire(&["logs", "best"]).succeeds().stdout();
-    let mut listed: Vec<&str> = log.lines().collect();
-    listed.sort_unstable();
-    let mut expected = named;
-    expected.sort_unstable();
-    assert_eq!(listed, expected);
+    assert_eq!(log.lines().collect::<Vec<_>>(), lines.collect::<Vec<_>>());
+    assert!(accuracy("test") > 0.0);
+    let winner = format!("tune@{}", ranking[0].1);
+    for (stage, folder) in [("best", "best-model"), (winner.as_str(), "winner")] {
+        project.refire(&["get", stage, folder]).succeeds();
+    }
+    let files = |folder: &str| -> Vec<(std::ffi::OsString, Vec<u8>)> {
+        let entries = std::fs::read_dir(project.path(folder)).expect("a model");
+        let read = |entry: std::fs::DirEntry| {
+            let bytes = std::fs::read(entry.path()).expect("readable");
+            (entry.file_name(), bytes)
+        };
+        let mut files: Vec<_> = entries.flatten().map(read).collect();
+        files.sort();
+        files
+    };
+    assert!(files("winner").len() > 2);
+    assert_eq!(files("best-model"), files("winner"));
+
+    // An output that is not what it is said to be is told apart where it is declared.
+    project.edit(
+        "path = \"best\", type = \"model\"",
+        "path = \"scores\", type = \"model\"",
+    );
     project
-        .refire(&["get", "tune@lr=3e-4,epochs=10", "best-model"])
-        .succeeds();
-    assert!(project.path("best-model/config.json").is_file());
+        .refire(&["run"])
+        .fails_with(1)
+        .shows("`scores` is not a model: there is no `config.json` in it");
+}
+
+/// The example in the README is the end of a pipeline that is ready to run, but for the depth of its texts.
+#[test]
+fn the_example_in_the_readme_is_a_pipeline_of_the_repository() {
+    let whole = include_str!("../../pipelines/sweep.toml");
+    let readme = include_str!("../../README.md");
+    let (_, text) = readme
+        .split_once("\n### A matrix")
+        .expect("there is such a heading");
+    let (_, rest) = text.split_once("```toml\n").expect("an example");
+    let example = rest.split("```").next().expect("the example ends");
+    let settings = |text: &str| -> Vec<String> {
+        let lines = text
+            .lines()
+            .map(|line| line.split(" #").next().unwrap_or(line));
+        let lines = lines.map(|line| line.trim().to_string());
+        lines.filter(|line| !line.is_empty()).collect()
+    };
+    let whole = settings(whole);
+    for line in settings(example) {
+        assert!(
+            whole.contains(&line),
+            "`{line}` is not in pipelines/sweep.toml"
+        );
+    }
 }

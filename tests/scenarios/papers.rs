@@ -68,6 +68,7 @@ fn the_pipelines_in_the_repository_are_valid() {
     for pipeline in [
         "sentiment",
         "sentiment-full",
+        "sweep",
         "restaurant-reviews",
         "cats-vs-dogs",
         "food-photos",
