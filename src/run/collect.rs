@@ -7,17 +7,17 @@ use super::Workspace;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::report;
-use crate::store::{Collected, Digest, Keep, Store};
+use crate::store::{Collected, Digest, Interrupted, Keep, Store};
 
 /// Longer than any publication takes: what is younger may belong to one that is under way.
-const GRACE: Duration = Duration::from_hours(1);
+pub const GRACE: Duration = Duration::from_hours(1);
 
-/// What to keep.
+/// What to keep, beside what a lock needs and what is younger than [`GRACE`].
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     /// Runs of so long ago until now, and what they used.
     pub recent: Duration,
-    /// Of what no lock needs, only the youngest that fit into so many bytes together with what one needs.
+    /// Of that, only the youngest that fit into so many bytes together with what a lock needs.
     pub max_bytes: Option<u64>,
     /// Only say what would be dropped.
     pub dry_run: bool,
@@ -28,8 +28,8 @@ pub struct Wanted {
 pub struct Dropped {
     /// Of the cache.
     pub cache: Collected,
-    /// Interrupted downloads and trainings, in bytes.
-    pub interrupted: u64,
+    /// Interrupted downloads and trainings.
+    pub interrupted: Interrupted,
     /// Journals and logs of earlier runs.
     pub runs: usize,
 }
@@ -73,13 +73,27 @@ pub(super) fn collect_beyond(
             let _ = std::fs::remove_file(pin.file);
         }
     }
-    let (recent, old) = report::runs_since(workspace.runs(), wanted.recent);
-    let keys = recent.iter().flat_map(|run| report::keys(run));
-    keep.keys
-        .extend(keys.filter_map(|key| key.parse::<Digest>().ok()));
+    let mut old = Vec::new();
+    for (place, (run, age)) in report::runs_by_age(workspace.runs())
+        .into_iter()
+        .enumerate()
+    {
+        if age < wanted.recent {
+            for key in report::keys(&run) {
+                if let Ok(key) = key.parse::<Digest>() {
+                    // The latest run comes first.
+                    keep.used.entry(key).or_insert(age);
+                }
+            }
+        } else if place > 0 {
+            // The journal of the latest run always stays.
+            old.push(run);
+        }
+    }
+    let cache = store.collect(&keep)?;
     let dropped = Dropped {
-        cache: store.collect(&keep)?,
-        interrupted: store.collect_interrupted(wanted.recent.max(grace), wanted.dry_run)?,
+        cache,
+        interrupted: store.collect_interrupted(&keep, cache.kept_bytes)?,
         runs: old.len(),
     };
     if !wanted.dry_run {

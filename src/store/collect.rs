@@ -22,15 +22,17 @@ use crate::error::Result;
 /// What to keep.
 #[derive(Clone, Debug, Default)]
 pub struct Keep {
-    /// Keys of the records that are needed, whatever their age: those of locks and of recent runs.
+    /// Keys of the records that are needed, whatever their age and size: those of locks.
     pub keys: BTreeSet<Digest>,
     /// Artifacts that are needed although no record names them.
     pub artifacts: BTreeSet<Digest>,
+    /// Keys that runs came to, and how long ago the last of them began: they were used then.
+    pub used: BTreeMap<Digest, Duration>,
     /// Other records are kept if they were made or used in this last time.
     pub recent: Duration,
     /// Of those, only the youngest are kept that fit into so many bytes together with what is needed.
     pub max_bytes: Option<u64>,
-    /// Nothing younger than this is touched: longer than any publication takes.
+    /// Nothing younger than this is touched, even if nothing above asks for it: longer than any publication takes.
     pub grace: Duration,
     /// Only say what would be dropped.
     pub dry_run: bool,
@@ -49,6 +51,36 @@ pub struct Collected {
     pub bytes: u64,
     /// The size of the objects that remain.
     pub kept_bytes: u64,
+    /// Of that, what is needed whatever its age and size.
+    pub needed_bytes: u64,
+    /// Records that remain for no other reason than that they are young.
+    pub young_records: usize,
+    /// The size of the objects that remain for no other reason.
+    pub young_bytes: u64,
+}
+
+/// What was dropped of interrupted downloads and trainings, or would be, and what remains: sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interrupted {
+    /// Dropped.
+    pub bytes: u64,
+    /// What remains.
+    pub kept_bytes: u64,
+    /// Of that, what remains for no other reason than that it is young.
+    pub young_bytes: u64,
+}
+
+/// The records, by what becomes of them.
+#[derive(Default)]
+struct Sorted {
+    /// Needed, whatever their age and size.
+    needed: Vec<Record>,
+    /// Young enough, and there is room for them.
+    wanted: Vec<Record>,
+    /// Neither, but nothing so young is touched.
+    young: Vec<Record>,
+    /// The files of those that go.
+    dropped: Vec<Item>,
 }
 
 /// A record with what its file tells.
@@ -96,17 +128,24 @@ impl Store {
     /// If the cache cannot be read or is not writable. What was dropped until then is gone.
     pub fn collect(&self, keep: &Keep) -> Result<Collected> {
         let mut manifests = self.manifests()?;
-        let (kept, dropped) = self.sort_records(keep, &manifests)?;
-        let mut collected = Collected::default();
-        for item in dropped {
-            collected.records += usize::from(drop_item(&item, keep)?);
+        let sorted = self.sort_records(keep, &manifests)?;
+        let mut collected = Collected {
+            young_records: sorted.young.len(),
+            ..Collected::default()
+        };
+        for item in &sorted.dropped {
+            collected.records += usize::from(drop_item(item, keep)?);
         }
 
-        let named = kept
-            .iter()
-            .flat_map(|record| record.outputs.values())
-            .chain(&keep.artifacts);
-        let named: BTreeSet<Digest> = named.copied().collect();
+        let outputs = |records: &[Record]| -> BTreeSet<Digest> {
+            let outputs = records.iter().flat_map(|record| record.outputs.values());
+            outputs.copied().collect()
+        };
+        let mut named = &outputs(&sorted.needed) | &keep.artifacts;
+        let needed = objects(&manifests, &named);
+        named.extend(outputs(&sorted.wanted));
+        let wanted = objects(&manifests, &named);
+        named.extend(outputs(&sorted.young));
         for item in self.items("artifacts")? {
             if !named.contains(&item.digest) && drop_item(&item, keep)? {
                 collected.artifacts += 1;
@@ -114,66 +153,79 @@ impl Store {
             }
         }
 
-        let needed: BTreeSet<Digest> = manifests
+        let left: BTreeSet<Digest> = manifests
             .values()
             .flat_map(|manifest| manifest.files().iter().map(|file| file.digest))
             .collect();
         for item in self.items("objects")? {
-            if !needed.contains(&item.digest) && drop_item(&item, keep)? {
+            if !left.contains(&item.digest) && drop_item(&item, keep)? {
                 collected.objects += 1;
                 collected.bytes += item.bytes;
-            } else {
-                collected.kept_bytes += item.bytes;
+                continue;
+            }
+            collected.kept_bytes += item.bytes;
+            if needed.contains(&item.digest) {
+                collected.needed_bytes += item.bytes;
+            } else if !wanted.contains(&item.digest) {
+                collected.young_bytes += item.bytes;
             }
         }
         Ok(collected)
     }
 
-    /// Drops interrupted downloads and trainings that nobody has gone on with for so long. Gives their size in bytes.
+    /// Drops interrupted downloads and trainings that nobody has gone on with in the time that `keep` calls recent, and those
+    /// for which there is no room beside `results` bytes.
     ///
     /// # Errors
     /// If the cache cannot be read or is not writable.
-    pub fn collect_interrupted(&self, recent: Duration, dry_run: bool) -> Result<u64> {
-        let mut bytes = 0;
+    pub fn collect_interrupted(&self, keep: &Keep, results: u64) -> Result<Interrupted> {
         let folders = ["downloads", "checkpoints"].map(|name| list(&self.root.join(name)));
         let [downloads, checkpoints] = folders;
-        for path in downloads?.into_iter().chain(checkpoints?) {
-            // What vanishes meanwhile is being worked on.
-            let Ok(metadata) = fs::symlink_metadata(&path) else {
-                continue;
-            };
-            if age(&metadata) < recent {
+        let paths = downloads?.into_iter().chain(checkpoints?);
+        // What vanishes meanwhile is being worked on.
+        let found = paths.filter_map(|path| Some((fs::symlink_metadata(&path).ok()?, path)));
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(metadata, _)| age(metadata));
+        let mut collected = Interrupted::default();
+        for (metadata, path) in found {
+            // A folder is what a process left that was killed while it wrote a checkpoint.
+            let bytes = if metadata.is_dir() { 0 } else { metadata.len() };
+            let size = results + collected.kept_bytes + bytes;
+            let fits = keep.max_bytes.is_none_or(|max| size <= max);
+            let (recent, young) = (age(&metadata) < keep.recent, age(&metadata) < keep.grace);
+            if young || (recent && fits) {
+                collected.kept_bytes += bytes;
+                collected.young_bytes += if recent && fits { 0 } else { bytes };
                 continue;
             }
-            // A folder is what a process left that was killed while it wrote a checkpoint.
-            let remove = if metadata.is_dir() {
-                fs::remove_dir_all
-            } else {
-                bytes += metadata.len();
-                fs::remove_file
-            };
-            if !dry_run {
+            collected.bytes += bytes;
+            if !keep.dry_run {
+                let remove = if metadata.is_dir() {
+                    fs::remove_dir_all
+                } else {
+                    fs::remove_file
+                };
                 remove(&path).doing("remove", &path)?;
             }
         }
-        Ok(bytes)
+        Ok(collected)
     }
 
-    /// Parts the records into those that stay and the files of those that go.
-    fn sort_records(
-        &self,
-        keep: &Keep,
-        manifests: &BTreeMap<Digest, Manifest>,
-    ) -> Result<(Vec<Record>, Vec<Item>)> {
+    fn sort_records(&self, keep: &Keep, manifests: &BTreeMap<Digest, Manifest>) -> Result<Sorted> {
         let mut items: BTreeMap<Digest, Item> = self
             .items("records")?
             .into_iter()
             .map(|item| (item.digest, item))
             .collect();
-        let (needed, others): (Vec<Filed>, Vec<Filed>) = self
+        let (needed, mut others): (Vec<Filed>, Vec<Filed>) = self
             .records()?
             .into_iter()
-            .partition(|filed| keep.keys.contains(&filed.record.key) || filed.age < keep.grace);
+            .partition(|filed| keep.keys.contains(&filed.record.key));
+        let unused = |filed: &Filed| {
+            let used = keep.used.get(&filed.record.key);
+            used.map_or(filed.age, |used| filed.age.min(*used))
+        };
+        others.sort_by_key(unused);
         let mut size = Size {
             manifests,
             counted: BTreeSet::new(),
@@ -182,24 +234,28 @@ impl Store {
         for artifact in &keep.artifacts {
             size.add(artifact);
         }
-        let mut kept: Vec<Record> = needed.into_iter().map(|filed| filed.record).collect();
-        for artifact in kept.iter().flat_map(|record| record.outputs.values()) {
-            size.add(artifact);
+        let mut sorted = Sorted::default();
+        for filed in needed {
+            size.add_all(&filed.record);
+            items.remove(&filed.record.key);
+            sorted.needed.push(filed.record);
         }
         let mut room = true;
         for filed in others {
-            for artifact in filed.record.outputs.values() {
-                size.add(artifact);
-            }
+            size.add_all(&filed.record);
             room &= keep.max_bytes.is_none_or(|max| size.bytes <= max);
-            if room && filed.age < keep.recent {
-                kept.push(filed.record);
-            }
+            let kept = if room && unused(&filed) < keep.recent {
+                &mut sorted.wanted
+            } else if filed.age < keep.grace {
+                &mut sorted.young
+            } else {
+                continue;
+            };
+            items.remove(&filed.record.key);
+            kept.push(filed.record);
         }
-        for record in &kept {
-            items.remove(&record.key);
-        }
-        Ok((kept, items.into_values().collect()))
+        sorted.dropped = items.into_values().collect();
+        Ok(sorted)
     }
 
     fn manifests(&self) -> Result<BTreeMap<Digest, Manifest>> {
@@ -240,6 +296,12 @@ struct Size<'a> {
 }
 
 impl Size<'_> {
+    fn add_all(&mut self, record: &Record) {
+        for artifact in record.outputs.values() {
+            self.add(artifact);
+        }
+    }
+
     fn add(&mut self, artifact: &Digest) {
         let files = self
             .manifests
@@ -251,6 +313,18 @@ impl Size<'_> {
             }
         }
     }
+}
+
+/// The objects of `artifacts`.
+fn objects(
+    manifests: &BTreeMap<Digest, Manifest>,
+    artifacts: &BTreeSet<Digest>,
+) -> BTreeSet<Digest> {
+    let known = artifacts
+        .iter()
+        .filter_map(|artifact| manifests.get(artifact));
+    let files = known.flat_map(Manifest::files);
+    files.map(|file| file.digest).collect()
 }
 
 /// Removes the file unless it is, or has just become, young. Says whether it is gone, or would be.

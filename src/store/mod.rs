@@ -47,7 +47,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
-pub use collect::{Collected, Filed, Keep};
+pub use collect::{Collected, Filed, Interrupted, Keep};
 pub use digest::Digest;
 pub use disk::{disk_error, write_atomic, write_if_changed};
 pub use durable::Durable;
@@ -114,6 +114,8 @@ impl Store {
             // Tells backup programs that the folder can be made again: https://bford.info/cachedir/
             let tag = b"Signature: 8a477f597d28d172789f06886806bc55\n# made by refire\n";
             write_atomic(&root.join("CACHEDIR.TAG"), tag)?;
+            // It may have been moved into a repository.
+            write_atomic(&root.join(".gitignore"), b"# made by refire\n*\n")?;
         }
         Ok(Self {
             objects: Shelf::new(&root, "objects", ""),
@@ -137,6 +139,12 @@ impl Store {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where the stage with this key keeps how far it has come.
+    #[must_use]
+    pub fn checkpoint(&self, key: &Digest) -> PathBuf {
+        self.root.join("checkpoints").join(key.to_string())
     }
 
     /// Takes what the user should know: damage that was found and mended. One line each.

@@ -35,6 +35,8 @@ fn what_is_not_needed_goes_and_what_is_shared_stays() {
         objects: 1,
         bytes: 6,
         kept_bytes: 6 + 3 + 12,
+        needed_bytes: 6 + 3 + 12,
+        ..Collected::default()
     };
     let dry = Keep {
         dry_run: true,
@@ -54,14 +56,29 @@ fn what_is_not_needed_goes_and_what_is_shared_stays() {
 fn what_is_young_is_left_alone() {
     let place = place();
     let record = stage(&place.store, "one", &[("a", "content")]);
+    let needed = stage(&place.store, "two", &[("a", "needed")]);
     publish(&place.store, &[("b", "of a publication in progress")]);
-    let keep = Keep {
+    let mut keep = Keep {
+        keys: [needed.key].into(),
         grace: Duration::from_hours(1),
         ..Keep::default()
     };
+    let expected = Collected {
+        kept_bytes: 6 + 7 + 28,
+        needed_bytes: 6,
+        young_records: 1,
+        young_bytes: 7 + 28,
+        ..Collected::default()
+    };
     let collected = place.store.collect(&keep).expect("collected");
-    assert_eq!((collected.records, collected.objects), (0, 0));
+    assert_eq!(collected, expected);
     assert!(is_there(&place.store, &record));
+    // What is asked for is not spared. It fits, or else it is.
+    keep.recent = Duration::from_hours(1);
+    let asked_for = place.store.collect(&keep).expect("collected");
+    assert_eq!((asked_for.young_records, asked_for.young_bytes), (0, 28));
+    keep.max_bytes = Some(12);
+    assert_eq!(place.store.collect(&keep).expect("collected"), expected);
 }
 
 #[test]
@@ -108,8 +125,48 @@ fn records_are_kept_by_age_and_by_size() {
     keep.max_bytes = Some(15);
     assert_eq!(store.collect(&keep).expect("collected").bytes, 10);
     assert!(is_there(store, &second) && !is_there(store, &first));
+    // What a run used lately is younger than what was made after it; still there must be room for it.
+    let first = stage(store, "first", &[("a", "1111111111")]);
+    keep.used = [(second.key, Duration::ZERO)].into();
+    assert_eq!(store.collect(&keep).expect("collected").bytes, 10);
+    assert!(is_there(store, &second) && !is_there(store, &first));
+    keep.max_bytes = Some(5);
+    assert_eq!(store.collect(&keep).expect("collected").kept_bytes, 0);
+    stage(store, "first", &[("a", "1111111111")]);
     keep.recent = Duration::ZERO;
     assert_eq!(store.collect(&keep).expect("collected").kept_bytes, 0);
+}
+
+#[test]
+fn interrupted_work_is_kept_by_age_and_by_size() {
+    let place = place();
+    let store = &place.store;
+    let interrupt = |folder: &str, bytes: usize| {
+        let path = store.root().join(folder).join("x");
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        write(&path, "x".repeat(bytes));
+    };
+    let collect = |keep: &Keep| store.collect_interrupted(keep, 100).expect("collected");
+    interrupt("downloads", 10);
+    std::thread::sleep(Duration::from_millis(30));
+    interrupt("checkpoints", 20);
+    let mut keep = Keep {
+        recent: Duration::from_hours(1),
+        ..Keep::default()
+    };
+    assert_eq!((collect(&keep).bytes, collect(&keep).kept_bytes), (0, 30));
+    keep.max_bytes = Some(125);
+    assert_eq!((collect(&keep).bytes, collect(&keep).kept_bytes), (10, 20));
+    keep.max_bytes = Some(110);
+    keep.grace = Duration::from_hours(1);
+    let spared = Interrupted {
+        bytes: 0,
+        kept_bytes: 20,
+        young_bytes: 20,
+    };
+    assert_eq!(collect(&keep), spared);
+    keep.grace = Duration::ZERO;
+    assert_eq!(collect(&keep).bytes, 20);
 }
 
 #[test]
