@@ -138,12 +138,15 @@ impl Bench {
         let store = Store::open(&self.path("store"))?;
         let (notices, logs) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let sink = |event: &Event| {
-            let (lines, text) = match event {
-                Event::Notice { text, .. } => (&notices, text),
-                Event::Log { text, .. } => (&logs, text),
+            let (into, text) = match event {
+                Event::Notice { text, .. } => (&notices, text.clone()),
+                Event::Paste { text, lines, .. } => {
+                    (&notices, format!("{text}\n{}", lines.join("\n")))
+                }
+                Event::Log { text, .. } => (&logs, text.clone()),
                 _ => return,
             };
-            lines.lock().expect("not poisoned").push(text.clone());
+            into.lock().expect("not poisoned").push(text);
         };
         stage.run(&mut StageContext::new(&job, &store, &sink, &|| false))?;
         Ok(Made {

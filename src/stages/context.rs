@@ -164,6 +164,23 @@ impl<'a> StageContext<'a> {
         });
     }
 
+    /// Shows lines to be put into the pipeline file, whole and each on a line of its own, and keeps them in the stage's log.
+    /// `text` says what they are and where they belong.
+    pub fn paste(&self, text: impl Into<String>, lines: Vec<String>) {
+        self.events.send(&Event::Paste {
+            stage: self.job.stage.clone(),
+            text: text.into(),
+            lines,
+        });
+    }
+
+    /// The name of the stage's table in the pipeline file: `[stage.NAME]`, which is one for all instances of a matrix.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let name = self.job.stage.split('@').next();
+        format!("[stage.{}]", name.unwrap_or(&self.job.stage))
+    }
+
     /// Writes a line to the stage's log.
     pub fn log(&self, text: impl Into<String>) {
         self.events.send(&Event::Log {

@@ -259,11 +259,11 @@ impl Stage for Dataset {
         let pinned = self.settings.sha256.as_ref().map(|sha256| &sha256.value);
         let fetched = self.source.fetch(&cx.transfer(), "", &file, pinned)?;
         if pinned.is_none() && !self.source.are_paths() {
-            cx.notice(format!(
-                "the file is not pinned; to get the same bytes everywhere, write in [stage.{}]: sha256 = \"{}\"",
-                cx.stage(),
-                fetched.sha256
-            ));
+            let text = format!(
+                "the file is not pinned; to get the same bytes everywhere, write in {}:",
+                cx.table()
+            );
+            cx.paste(text, vec![format!("sha256 = \"{}\"", fetched.sha256)]);
         }
         let Loaded {
             table,

@@ -223,10 +223,11 @@ impl Images {
             .as_ref()
             .is_some_and(|(source, _)| source.local_path().is_some());
         if self.settings.sha256.is_none() && !local {
-            cx.notice(format!(
-                "the source is not pinned; to get the same bytes everywhere, write in [stage.{}]: sha256 = \"{sha256}\"",
-                cx.stage()
-            ));
+            let text = format!(
+                "the source is not pinned; to get the same bytes everywhere, write in {}:",
+                cx.table()
+            );
+            cx.paste(text, vec![format!("sha256 = \"{sha256}\"")]);
         }
     }
 

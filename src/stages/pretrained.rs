@@ -209,13 +209,11 @@ impl Stage for Pretrained {
             models::write_config(cx.output(MODEL), config)?;
         }
         if !self.is_pinned() {
-            cx.notice(format!(
-                "the files are not pinned; to get the same bytes everywhere, write them as [stage.{}.files]:",
-                cx.stage()
-            ));
-            for line in lines {
-                cx.notice(line);
-            }
+            let table = cx.table();
+            let table = table.trim_end_matches(']');
+            lines.insert(0, format!("{table}.files]"));
+            let text = "the files are not pinned; to get the same bytes everywhere, put this in place of `files`:";
+            cx.paste(text, lines);
         }
         Ok(())
     }

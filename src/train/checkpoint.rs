@@ -5,8 +5,8 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -209,6 +209,28 @@ impl<'a> Checkpoint<'a> {
         let filled = network.with_numbers(numbers.unwrap_or_default());
         filled.ok_or("it is of another network")
     }
+}
+
+/// The epoch, counted from 1, at which the training goes on that left `file`; none if it has begun none. The file's head is
+/// read and no more, so that a damaged one may still promise something.
+#[must_use]
+pub fn resumes_at(file: &Path) -> Option<usize> {
+    let mut file = File::open(file).ok()?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).ok()?;
+    let mut header = Vec::new();
+    let length = u64::from_le_bytes(length);
+    file.take(length).read_to_end(&mut header).ok()?;
+    let header: Header = serde_json::from_slice(&header).ok()?;
+    let words: Words = serde_json::from_str(header.metadata.get(WORDS)?).ok()?;
+    Some(words.position.epoch).filter(|epoch| *epoch > 0)
+}
+
+/// The head of a safetensors file, without the tensors.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    metadata: HashMap<String, String>,
 }
 
 /// What is no tensor, out of the metadata.

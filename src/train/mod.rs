@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use checkpoint::resumes_at;
 pub use checks::check_step;
 pub use course::EpochFigures;
 pub use feed::Feed;

@@ -12,6 +12,7 @@ mod tests;
 mod texts;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 pub(super) use checks::report_missing_labels;
 use plan::Plan;
@@ -25,7 +26,7 @@ use crate::error::Result;
 use crate::fingerprint::{Manifest, describe};
 use crate::models::{self, Card, Head, ImageInput, Loaded, Network, Task};
 use crate::train::metrics::Metric;
-use crate::train::{Outcome, Prefix, Samples, Training, check_step};
+use crate::train::{Outcome, Prefix, Samples, Training, check_step, resumes_at};
 
 /// The kind `finetune`.
 pub(super) struct FinetuneKind;
@@ -112,6 +113,11 @@ impl Stage for Finetune {
         let labels = self.labels.as_ref();
         let labels = labels.map(|file| labels::read(&self.settings, file));
         labels.transpose().map(drop)
+    }
+
+    fn resumes(&self, checkpoint: &Path) -> Option<String> {
+        let epoch = resumes_at(checkpoint)?;
+        Some(format!("goes on at epoch {epoch}"))
     }
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {

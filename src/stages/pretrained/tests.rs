@@ -43,8 +43,14 @@ fn run(folder: &Path, stage: &dyn Stage) -> (Vec<String>, Option<Error>) {
     let store = Store::open(&folder.join("cache")).expect("a cache");
     let notices = Mutex::new(Vec::new());
     let sink = |event: &Event| {
-        if let Event::Notice { text, .. } = event {
-            notices.lock().expect("no panic").push(text.clone());
+        let mut notices = notices.lock().expect("no panic");
+        match event {
+            Event::Notice { text, .. } => notices.push(text.clone()),
+            Event::Paste { text, lines, .. } => {
+                notices.push(text.clone());
+                notices.extend(lines.iter().cloned());
+            }
+            _ => {}
         }
     };
     let mut cx = StageContext::new(&job, &store, &sink, &|| false);
@@ -142,13 +148,14 @@ fn files_that_are_not_pinned_are_fetched_with_a_notice_to_paste() {
     let stage = parse(folder.path(), &toml).expect("a stage");
     let (notices, error) = run(folder.path(), stage.as_ref());
     assert!(error.is_none(), "{error:?}");
-    assert!(notices[0].contains("[stage.encoder.files]"), "{notices:?}");
+    assert!(notices[0].contains("in place of `files`"), "{notices:?}");
+    assert_eq!(notices[1], "[stage.encoder.files]");
     assert_eq!(
-        notices[1],
+        notices[2],
         format!("\"config.json\" = \"sha256:{}\"", sha256(b"{}"))
     );
     assert_eq!(
-        notices[2],
+        notices[3],
         format!("\"vocab.txt\" = \"sha256:{}\"", sha256(b"a"))
     );
     let key = walk(stage.as_ref());

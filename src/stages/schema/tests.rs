@@ -134,9 +134,9 @@ timeout = "90s"
 
 #[test]
 fn it_takes_files_that_refire_takes() {
-    for profile in [None, Some("smoke".to_string())] {
+    for profiles in [Vec::new(), vec!["smoke".to_string()]] {
         let overrides = Overrides {
-            profile,
+            profiles,
             ..Overrides::default()
         };
         let source = Arc::new(Source::new("whole.toml", WHOLE));
