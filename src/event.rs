@@ -3,9 +3,44 @@
 //! Also the only place that reads the clock for more than a duration.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Whether the figure of this name counts something, so that it is a whole number.
+#[must_use]
+pub fn is_count(figure: &str) -> bool {
+    figure == "best_epoch"
+}
+
+/// A figure, written as a whole number if it counts something.
+pub struct Figure<'n>(pub &'n str, pub f64);
+
+impl Serialize for Figure<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(name, value) = *self;
+        #[expect(clippy::cast_possible_truncation, reason = "a float saturates")]
+        let whole = value.round() as i64;
+        if is_count(name) && value.is_finite() {
+            serializer.serialize_i64(whole)
+        } else {
+            serializer.serialize_f64(value)
+        }
+    }
+}
+
+/// Writes figures by name, counts as whole numbers.
+///
+/// # Errors
+/// Those of `serializer`.
+pub fn counted<S: Serializer>(
+    figures: &BTreeMap<String, f64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let figures = figures.iter();
+    serializer.collect_map(figures.map(|(name, value)| (name, Figure(name, *value))))
+}
 
 /// How a stage ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +58,48 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// What a run is of: a pipeline file with what was laid over it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// The pipeline file, relative to the folder of the project.
+    #[serde(default)]
+    pub file: String,
+    /// The profiles, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
+    /// The settings of the command line, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
+}
+
+impl Configuration {
+    /// What is laid over the file, as the command line writes it: `--profile smoke -S epochs=3`; empty if nothing is.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        let profiles = self.profiles.iter().map(|name| format!("--profile {name}"));
+        let set = self.set.iter();
+        let set = set.map(|setting| format!("-S {}", quoted(setting)));
+        profiles.chain(set).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// `word` as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-+=.,:/@%".contains(c);
+    if word.chars().all(is_plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = self.flags();
+        let gap = if flags.is_empty() { "" } else { " " };
+        write!(f, "{}{gap}{flags}", self.file)
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -31,6 +108,9 @@ pub enum Event {
     RunStarted {
         /// Name of the pipeline.
         pipeline: String,
+        /// The file and what was laid over it.
+        #[serde(flatten)]
+        configuration: Configuration,
         /// Name of the run, also its folder's.
         run: String,
         /// The stages that this run will bring up to date, in order.
@@ -40,6 +120,9 @@ pub enum Event {
     StageStarted {
         /// The stage.
         stage: String,
+        /// Its key.
+        #[serde(default)]
+        key: String,
         /// Why it runs.
         reason: String,
     },
@@ -63,6 +146,15 @@ pub enum Event {
         /// One line.
         text: String,
     },
+    /// Lines to be put into the pipeline file: shown as they are, whatever their length, and kept in the stage's log.
+    Paste {
+        /// The stage.
+        stage: String,
+        /// What they are, and where they belong; one line.
+        text: String,
+        /// The lines.
+        lines: Vec<String>,
+    },
     /// One line of a stage's log (a command's output, a report on data).
     Log {
         /// The stage.
@@ -77,6 +169,7 @@ pub enum Event {
         /// At which point: `epoch 3/10`.
         at: String,
         /// Name → figure.
+        #[serde(serialize_with = "counted")]
         metrics: BTreeMap<String, f64>,
     },
     /// What a stage used, measured in its worker.
@@ -98,11 +191,12 @@ pub enum Event {
         outcome: Outcome,
         /// How long it took.
         seconds: f64,
-        /// Its key; empty when it was not known.
+        /// Its key; empty when it was not known, as of a stage that was skipped.
         key: String,
         /// Why it ran, failed or was skipped; empty when cached.
         reason: String,
         /// The figures that its record holds.
+        #[serde(serialize_with = "counted")]
         metrics: BTreeMap<String, f64>,
     },
     /// The run ended; always the last event.

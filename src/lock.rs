@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::{self, Named, Overrides};
 use crate::error::{Context, Error, Kind, Result, Source, Span};
+use crate::event::Figure;
 use crate::fingerprint::{Fingerprint, Role};
 use crate::store::{Digest, Record, write_atomic};
 
@@ -48,6 +49,7 @@ pub struct Entry {
     pub outputs: Named<Digest>,
     /// The figures of the result.
     #[serde(default, skip_serializing_if = "Named::is_empty")]
+    #[serde(serialize_with = "counted")]
     pub metrics: Named<f64>,
 }
 
@@ -83,6 +85,12 @@ impl Entry {
     }
 }
 
+/// Writes figures by name, counts as whole numbers.
+fn counted<S: Serializer>(figures: &Named<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    let figures = figures.iter();
+    serializer.collect_map(figures.map(|(name, value)| (name, Figure(name, *value))))
+}
+
 impl Default for Lock {
     fn default() -> Self {
         Self {
@@ -93,12 +101,13 @@ impl Default for Lock {
 }
 
 impl Lock {
-    /// Where the lock of the pipeline at `pipeline` is. Each profile has its own.
+    /// Where the lock of the pipeline at `pipeline` is: `NAME.lock`. Each profile has its own, `NAME.P.lock`, and so has
+    /// each row of them, `NAME.P1+P2.lock`.
     #[must_use]
     pub fn path(pipeline: &Path, overrides: &Overrides) -> PathBuf {
-        match &overrides.profile {
-            Some(profile) => pipeline.with_extension(format!("{profile}.lock")),
-            None => pipeline.with_extension("lock"),
+        match overrides.profiles.as_slice() {
+            [] => pipeline.with_extension("lock"),
+            profiles => pipeline.with_extension(format!("{}.lock", profiles.join("+"))),
         }
     }
 
@@ -215,7 +224,7 @@ mod tests {
             device: Some("cpu x86-64-v4".into()),
             inputs: Named::from_iter([("train".into(), digest(3))]),
             outputs: Named::from_iter([("model".into(), digest(4))]),
-            metrics: Named::from_iter([("accuracy".into(), 0.76)]),
+            metrics: Named::from_iter([("accuracy".into(), 0.76), ("best_epoch".into(), 1.0)]),
         };
         let lock = Lock {
             stages: BTreeMap::from([("tune".into(), entry)]),
@@ -226,6 +235,8 @@ mod tests {
         assert_eq!(Lock::read(&path).expect("no file"), None);
         lock.write(&path).expect("written");
         assert_eq!(Lock::read(&path).expect("readable"), Some(lock.clone()));
+        let text = lock.to_text().expect("it can be written");
+        assert!(text.contains("best_epoch = 1\n"), "{text}");
 
         lock.check(&path, &BTreeMap::from([("tune", digest(1))]))
             .expect("as locked");

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod collect;
+mod figures;
 mod git;
 mod history;
 #[cfg(test)]
@@ -14,14 +15,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 pub use artifacts::{Lent, export};
-pub use collect::{Dropped, Wanted, collect};
+pub use collect::{Dropped, GRACE, Wanted, collect};
+pub use figures::Figures;
 pub use history::{Comparison, Version, metrics, params};
 pub use watching::{Audience, OnBusy, Watch, watch};
 pub use workspace::Workspace;
 
 use crate::config::{self, Overrides, Pipeline};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Outcome, Sink};
+use crate::event::{Configuration, Event, Outcome, Sink};
 use crate::exec::{Conduct, Decider, Preview, Run, Runner, Summary, Surroundings, Walked, Wish};
 use crate::lock::{Entry, Lock};
 use crate::models;
@@ -37,6 +39,8 @@ const LARGE: u64 = 100_000;
 pub struct Project {
     /// The pipeline file.
     pub path: PathBuf,
+    /// What runs of it are called after: the file and what is laid over it.
+    pub configuration: Configuration,
     /// What it says.
     pub pipeline: Pipeline,
     /// Its stages in order.
@@ -93,8 +97,10 @@ pub fn run(
         project.check_lock(&recipes, &selection)?;
     }
     let journal = Journal::begin(project.workspace.runs(), events)?;
+    project.workspace.hide();
     journal.send(&Event::RunStarted {
         pipeline: project.pipeline.name.clone(),
+        configuration: project.configuration.clone(),
         run: journal.run().into(),
         stages: project.names(&selection.included),
     });
@@ -184,12 +190,15 @@ impl Project {
         let (plan, pipeline) = now?;
         check_device(&pipeline)?;
         let (lock, store) = before?;
+        let store = store.map_or_else(|| Store::open(workspace.cache()), Ok)?;
+        workspace.hide();
         Ok(Self {
             path: path.into(),
+            configuration: workspace.configuration(path, overrides),
             device_class: models::device_class(&pipeline.device.0),
             // With `-S` the file is not what ran, so the lock beside it must not say so.
             writes_lock: overrides.set.is_empty(),
-            store: store.map_or_else(|| Store::open(workspace.cache()), Ok)?,
+            store,
             pipeline,
             plan,
             workspace,
@@ -286,6 +295,16 @@ impl Project {
         let keys = self.lock.stages.values().map(|entry| &entry.key);
         // In a cache that can only be read nothing is collected either.
         let _ = self.store.pin(&self.lock_path, keys);
+    }
+
+    /// The pipeline as a command line names it: `pipelines/a.toml --profile smoke`.
+    fn command_line(&self) -> String {
+        let file = self.path.display().to_string();
+        let named = Configuration {
+            file,
+            ..self.configuration.clone()
+        };
+        named.to_string()
     }
 
     fn names(&self, included: &[bool]) -> Vec<String> {

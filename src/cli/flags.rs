@@ -69,9 +69,9 @@ impl Stages {
 /// What changes the pipeline file for one command.
 #[derive(Debug, Args)]
 pub(super) struct Changes {
-    /// Lay `[profile.NAME]` of the file over it.
-    #[arg(long, value_name = "NAME")]
-    profile: Option<String>,
+    /// Lay `[profile.NAME]` of the file over it. May be repeated: the later ones are laid over the earlier ones.
+    #[arg(long = "profile", value_name = "NAME")]
+    profiles: Vec<String>,
 
     /// Set a param, or with a dotted path any key: `-S epochs=3`, `-S stage.tune.batch_size=16`. The value is TOML; what
     /// is not valid TOML is taken as a string. May be repeated.
@@ -82,14 +82,14 @@ pub(super) struct Changes {
 impl Changes {
     /// These changes with `later` ones over them.
     pub(super) fn then(mut self, later: Self) -> Self {
-        self.profile = later.profile.or(self.profile);
+        self.profiles.extend(later.profiles);
         self.set.extend(later.set);
         self
     }
 
     pub(super) fn overrides(self) -> Overrides {
         Overrides {
-            profile: self.profile,
+            profiles: self.profiles,
             set: self.set,
         }
     }

@@ -33,7 +33,9 @@ impl Args {
             );
         };
         let project = Project::open(&path, &self.changes.overrides())?;
-        project.get(from, Path::new(destination))?;
+        if let Some(broken) = project.get(from, Path::new(destination))? {
+            report::print_status(&format!("note: the stage failed: {}\n", broken.message()));
+        }
         report::print_status(&format!("copied `{from}` to `{destination}`\n"));
         Ok(())
     }

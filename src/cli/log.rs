@@ -2,11 +2,12 @@
 
 use super::flags::Changes;
 use super::{Outcome, pipeline};
-use crate::config;
 use crate::report;
 use crate::run::Workspace;
 
-/// Show earlier runs of the pipeline, the latest first.
+/// Show earlier runs of the pipeline file, the latest first.
+///
+/// With `--profile` or `-S` only those with these.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The pipeline file
@@ -17,7 +18,7 @@ pub(super) struct Args {
     limit: usize,
 
     /// The runs of all pipelines of the project
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["profiles", "set"])]
     all: bool,
 
     #[command(flatten)]
@@ -32,12 +33,9 @@ impl Args {
     pub(super) fn run(self) -> Outcome {
         let path = pipeline::only(self.pipeline)?;
         let workspace = Workspace::find(&path)?;
-        let name = if self.all {
-            None
-        } else {
-            Some(config::load(&path, &self.changes.overrides())?.name)
-        };
-        let rows = report::history(workspace.runs(), name.as_deref(), self.limit);
+        let of = workspace.configuration(&path, &self.changes.overrides());
+        let of = Some(&of).filter(|_| !self.all);
+        let rows = report::history(workspace.runs(), of, self.limit);
         if self.json {
             report::print_json(&rows);
         } else if rows.is_empty() {

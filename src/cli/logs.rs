@@ -1,15 +1,19 @@
 //! `refire logs`.
 
+use std::path::Path;
+
 use super::flags::Changes;
 use super::{Outcome, pipeline};
-use crate::config::{self, Pipeline};
-use crate::error::Error;
-use crate::report;
-use crate::run::Workspace;
+use crate::error::{Error, Result};
+use crate::exec::{Forecast, Preview, in_words};
+use crate::plan::Goal;
+use crate::report::{self, StageLog};
+use crate::run::{Project, Workspace};
 
-/// Print what a stage wrote when it last ran in this pipeline.
+/// Print what a stage wrote when it last ran as it is now.
 ///
-/// A pipeline file may stand before the stage.
+/// That is with the settings and inputs that it has now. If no such run is known, it is what it last wrote under these profiles and settings, after a note that says so. A
+/// pipeline file may stand before the stage.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "refire logs [OPTIONS] [PIPELINE] STAGE")]
 pub(super) struct Args {
@@ -17,7 +21,7 @@ pub(super) struct Args {
     what: Vec<String>,
 
     /// In this run, as `refire log` names it
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["profiles", "set"])]
     run: Option<String>,
 
     #[command(flatten)]
@@ -28,25 +32,71 @@ impl Args {
     pub(super) fn run(mut self) -> Outcome {
         let path = pipeline::take(&mut self.what)?;
         let stage = pipeline::only_stage(&self.what)?;
-        let pipeline = config::load(&path, &self.changes.overrides())?;
-        let workspace = Workspace::find(&path)?;
-        let run = self.run.as_deref();
-        match report::log(workspace.runs(), &pipeline.name, run, stage)? {
-            Some(text) => report::print(&text),
-            None => return Err(no_log(&pipeline, stage).into()),
+        if let Some(run) = &self.run {
+            report::print(&log_in(&path, run, stage)?);
+            return Ok(());
         }
+        let project = Project::open(&path, &self.changes.overrides())?;
+        let runs = project.workspace.runs();
+        let (key, why) = standing(&project, stage);
+        let of = &project.configuration;
+        let Some(log) = report::log(runs, of, stage, key.as_deref())? else {
+            return Err(no_log(&project, stage).into());
+        };
+        let StageLog { run, text, .. } = &log;
+        if !log.is_current {
+            report::print_status(&format!(
+                "note: this is from run {run}, not of the stage as it is now: {why}\n"
+            ));
+        }
+        report::print(text);
         Ok(())
     }
 }
 
+fn log_in(path: &Path, run: &str, stage: &str) -> Result<String> {
+    let runs = Workspace::find(path)?;
+    let text = report::log_in(runs.runs(), run, stage)?;
+    text.ok_or_else(|| Error::usage(format!("stage `{stage}` has written no log in run {run}")))
+}
+
+/// The key that `stage` has now, if that can be told, and what keeps its last log from being that of now.
+fn standing(project: &Project, stage: &str) -> (Option<String>, String) {
+    let goal = Goal {
+        stages: vec![stage.into()],
+        single: true,
+        ..Goal::default()
+    };
+    let found = project.plan.find(stage);
+    let preview = match found.and_then(|_| project.preview(&goal, false)) {
+        Ok(mut previews) => previews.pop(),
+        Err(error) => return (None, error.message().into()),
+    };
+    let why = match preview.as_ref().map(|preview| &preview.forecast) {
+        Some(Forecast::Run(reasons) | Forecast::Depends(reasons)) => in_words(reasons),
+        Some(Forecast::Skipped { needs }) => format!("`{needs}` does not end well"),
+        _ => "the run that made its result is no longer known".into(),
+    };
+    (preview.as_ref().and_then(Preview::key), why)
+}
+
 /// The error for a stage without a log. One that the pipeline has no more may still have one.
-fn no_log(pipeline: &Pipeline, stage: &str) -> Error {
-    let names = pipeline.stages.iter().map(|stage| stage.name.as_str());
+fn no_log(project: &Project, stage: &str) -> Error {
+    let names = project.plan.nodes.iter().map(|node| node.name.as_str());
     let names: Vec<&str> = names.collect();
     if names.contains(&stage) {
-        return Error::usage(format!("stage `{stage}` has written no log"))
-            .note("a stage that is cached writes none")
-            .help("`refire log` lists the runs that are still known");
+        let (runs, of) = (project.workspace.runs(), &project.configuration);
+        let error = match of.flags().as_str() {
+            "" => Error::usage(format!("stage `{stage}` has written no log")),
+            flags => Error::usage(format!("stage `{stage}` has written no log with {flags}")),
+        };
+        let error = error.note("a stage that is cached writes none");
+        return match report::other_run_with_log(runs, &of.file, stage) {
+            Some((run, other)) => error.help(format!(
+                "it wrote one in run {run}, of {other}: add --run {run}"
+            )),
+            None => error.help("`refire log` lists the runs that are still known"),
+        };
     }
     let is_instance = |name: &&str| name.split_once('@').is_some_and(|(base, _)| base == stage);
     let instances: Vec<&str> = names.iter().copied().filter(is_instance).collect();

@@ -59,7 +59,6 @@ impl From<Error> for Failure {
     version,
     about = "Fine-tune pretrained models from a TOML file, running only what changed",
     after_help = EXIT_CODES,
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 struct Cli {

@@ -9,6 +9,7 @@ use crate::run::{self, Version};
 
 /// Show the params that the stages see, with the profile and the settings of the command line applied.
 #[derive(Debug, clap::Args)]
+#[command(disable_help_subcommand = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,

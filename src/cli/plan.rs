@@ -59,20 +59,27 @@ fn is_last(project: &Project, index: usize, record: &Record) -> bool {
 }
 
 fn row(project: &Project, preview: &Preview) -> PlanRow {
-    let (action, reasons) = match &preview.forecast {
-        Forecast::Cached(record) if is_last(project, preview.index, record) => ("cached", &[][..]),
-        Forecast::Cached(_) => ("restore", &[][..]),
-        Forecast::Run(reasons) => ("run", reasons.as_slice()),
-        Forecast::Depends(reasons) => ("maybe", reasons.as_slice()),
+    let (action, reason) = match &preview.forecast {
+        Forecast::Cached(record) if is_last(project, preview.index, record) => {
+            ("cached", String::new())
+        }
+        Forecast::Cached(_) => ("restore", String::new()),
+        Forecast::Fails(_, error) => ("fail", error.message().to_string()),
+        Forecast::Skipped { needs } => ("skip", format!("`{needs}` does not end well")),
+        Forecast::Run(reasons) => ("run", in_words(reasons)),
+        Forecast::Depends(reasons) => ("maybe", in_words(reasons)),
     };
     let node = &project.plan.nodes[preview.index];
     PlanRow {
         stage: node.name.clone(),
         action: action.into(),
-        reason: in_words(reasons),
+        reason,
         seconds: preview.expected_seconds,
         notes: match action {
-            "run" | "maybe" => node.stage.notes(),
+            "run" | "maybe" => {
+                let resumes = preview.resumes.iter().cloned();
+                resumes.chain(node.stage.notes()).collect()
+            }
             _ => Vec::new(),
         },
     }

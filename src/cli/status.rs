@@ -14,7 +14,8 @@ use crate::run::Project;
 ///
 /// `fresh` means that its result is in the cache; `stale` that it would run, or may, because something changed;
 /// `missing` that no result is known here, or that it is damaged or gone from the cache; `failed` that it failed when it
-/// last ran.
+/// last ran with these settings and inputs, or that its result does not pass a gate. Of a training that was interrupted it
+/// says where it goes on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The pipeline file, if the first one ends in .toml, then stages by name or glob, where a stage with a matrix means all its instances;
@@ -42,13 +43,15 @@ impl Args {
         };
         let previews = project.preview(&goal, false)?;
         let name = |preview: &Preview| project.plan.nodes[preview.index].name.as_str();
-        let fresh = |preview: &&Preview| matches!(preview.forecast, Forecast::Cached(_));
-        let others = previews.iter().filter(|preview| !fresh(preview)).map(name);
-        let failures = report::last_failures(
-            project.workspace.runs(),
-            &project.pipeline.name,
-            &others.collect::<Vec<_>>(),
-        );
+        let has_none = |preview: &&Preview| {
+            !matches!(preview.forecast, Forecast::Cached(_) | Forecast::Fails(..))
+        };
+        let others = previews.iter().filter(has_none);
+        let others: Vec<(&str, String)> = others
+            .filter_map(|preview| Some((name(preview), preview.key()?)))
+            .collect();
+        let runs = project.workspace.runs();
+        let failures = report::last_failures(runs, &project.configuration.file, &others);
         let rows: Vec<StatusRow> = previews
             .iter()
             .map(|preview| row(name(preview), preview, &failures))
@@ -65,6 +68,8 @@ impl Args {
 fn row(name: &str, preview: &Preview, failures: &BTreeMap<String, String>) -> StatusRow {
     let (state, reason) = match &preview.forecast {
         Forecast::Cached(_) => ("fresh", String::new()),
+        Forecast::Fails(_, error) => ("failed", error.message().to_string()),
+        Forecast::Skipped { needs } => ("stale", format!("`{needs}` does not end well")),
         Forecast::Run(reasons) | Forecast::Depends(reasons) => match failures.get(name) {
             Some(failure) => ("failed", failure.clone()),
             None if reasons
@@ -75,6 +80,10 @@ fn row(name: &str, preview: &Preview, failures: &BTreeMap<String, String>) -> St
             }
             None => ("stale", in_words(reasons)),
         },
+    };
+    let reason = match &preview.resumes {
+        Some(resumes) => format!("{reason}; {resumes}"),
+        None => reason,
     };
     StatusRow {
         stage: name.into(),

@@ -67,6 +67,16 @@ fn explain(text: &mut String, stage: &str, preview: &Preview) {
                 "`{stage}` is up to date: nothing that can change its result has changed\n  it ran on {on}, in {took}"
             );
         }
+        Forecast::Fails(_, error) => {
+            let _ = writeln!(
+                text,
+                "`{stage}` is up to date and fails: {}",
+                error.message()
+            );
+        }
+        Forecast::Skipped { needs } => {
+            let _ = writeln!(text, "`{stage}` would not run: `{needs}` does not end well");
+        }
         Forecast::Run(reasons) => {
             let _ = writeln!(text, "`{stage}` would run");
             list(text, reasons);

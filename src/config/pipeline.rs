@@ -20,8 +20,8 @@ const LONGEST_NAME: usize = 200;
 /// What the command line changes in a file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// `--profile`.
-    pub profile: Option<String>,
+    /// Each `--profile`, in order.
+    pub profiles: Vec<String>,
     /// `-S key=value`, in order.
     pub set: Vec<String>,
 }
@@ -30,7 +30,7 @@ impl Overrides {
     /// Whether the pipeline is run as the file says, so that its lock may be written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.profile.is_none() && self.set.is_empty()
+        self.profiles.is_empty() && self.set.is_empty()
     }
 }
 
@@ -105,8 +105,12 @@ pub fn parse(source: &Arc<Source>, overrides: &Overrides) -> Result<Pipeline> {
     let mut root = Table::parse(source)?;
     check_keys(&root, &SECTIONS, "a pipeline file")?;
     let profiles = root.remove("profile");
-    if let Some(name) = &overrides.profile {
-        root.merge(profile(profiles, name, source)?);
+    for (place, name) in overrides.profiles.iter().enumerate() {
+        if overrides.profiles[..place].contains(name) {
+            return Err(Error::usage(format!("profile `{name}` is named twice"))
+                .help("profiles are laid over the file in order; name each once"));
+        }
+        root.merge(profile(profiles.as_ref(), name, source)?);
     }
     for argument in &overrides.set {
         params::set(&mut root, argument, source)?;
@@ -206,22 +210,29 @@ fn stage(name: String, span: Span, mut settings: Table) -> Result<StageTable> {
     })
 }
 
-fn profile(profiles: Option<Value>, name: &str, source: &Source) -> Result<Table> {
+/// The profile called `name`. Locks are called after profiles, with a `+` between several.
+fn profile(profiles: Option<&Value>, name: &str, source: &Source) -> Result<Table> {
     let mut known = Vec::new();
     if let Some(Value {
-        data: Data::Table(mut table),
+        data: Data::Table(table),
         ..
     }) = profiles
     {
-        if let Some(value) = table.remove(name) {
-            let span = value.span.clone();
-            let Data::Table(profile) = value.data else {
-                return Err(Error::usage(format!("profile `{name}` must be a table")).at(&span, ""));
+        if let Some(value) = table.get(name) {
+            let span = &value.span;
+            if name.contains(['+', '/', '\\']) {
+                let error = Error::usage(format!("`{name}` cannot be the name of a profile"));
+                return Err(error
+                    .at(span, "")
+                    .help("a lock is called after it: leave out `+`, `/` and `\\`"));
+            }
+            let Data::Table(profile) = &value.data else {
+                return Err(Error::usage(format!("profile `{name}` must be a table")).at(span, ""));
             };
-            check_keys(&profile, &["params", "pipeline", "stage"], "a profile")?;
-            return Ok(profile);
+            check_keys(profile, &["params", "pipeline", "stage"], "a profile")?;
+            return Ok(profile.clone());
         }
-        known = table.entries.into_iter().map(|(key, _)| key).collect();
+        known = table.entries.keys().cloned().collect();
     }
     let error = Error::usage(format!("`{}` has no profile `{name}`", source.name));
     let error = error.did_you_mean(name, known.iter().map(String::as_str));

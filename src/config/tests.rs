@@ -71,7 +71,7 @@ fn references_keep_their_type_and_stages_their_order() {
 #[test]
 fn profiles_merge_and_the_command_line_wins() {
     let overrides = Overrides {
-        profile: Some("smoke".into()),
+        profiles: vec!["smoke".into()],
         set: Vec::new(),
     };
     let b = load(FILE, &overrides).expect("valid").stages[0]
@@ -86,7 +86,7 @@ fn profiles_merge_and_the_command_line_wins() {
         "stage.b.batch = [1, 2]".into(),
     ];
     let overrides = Overrides {
-        profile: Some("smoke".into()),
+        profiles: vec!["smoke".into()],
         set,
     };
     let b = load(FILE, &overrides).expect("valid").stages[0]
@@ -98,6 +98,25 @@ fn profiles_merge_and_the_command_line_wins() {
         Some("plain words")
     );
     assert!(matches!(&b.get("batch").expect("set").data, Data::Array(items) if items.len() == 2));
+}
+
+#[test]
+fn several_profiles_are_laid_over_each_other_in_order() {
+    let text = format!("{FILE}\n[profile.long.params]\nepochs = 30\n");
+    let epochs = |profiles: &[&str]| {
+        let overrides = Overrides {
+            profiles: profiles.iter().map(ToString::to_string).collect(),
+            set: Vec::new(),
+        };
+        let b = &load(&text, &overrides).expect("valid").stages[0].settings;
+        let Data::Integer(epochs) = b.get("epochs").expect("set").data else {
+            panic!("not a number");
+        };
+        let batch = b.get("batch").map(|batch| batch.data.clone());
+        (epochs, batch == Some(Data::Integer(4)))
+    };
+    assert_eq!(epochs(&["smoke", "long"]), (30, true));
+    assert_eq!(epochs(&["long", "smoke"]), (1, true));
 }
 
 #[test]
@@ -156,7 +175,7 @@ fn bad_files_name_the_place() {
 #[test]
 fn unknown_profiles_and_params_on_the_command_line_are_refused() {
     let unknown = Overrides {
-        profile: Some("smok".into()),
+        profiles: vec!["smok".into()],
         set: Vec::new(),
     };
     assert_eq!(
@@ -164,7 +183,7 @@ fn unknown_profiles_and_params_on_the_command_line_are_refused() {
         Some("did you mean `smoke`?")
     );
     let unknown = Overrides {
-        profile: None,
+        profiles: Vec::new(),
         set: vec!["epoch=3".into()],
     };
     assert_eq!(
@@ -369,7 +388,7 @@ matrix = { word = "${params.words}" }
 argv = ["echo", "-${matrix.word}-"]
 "#;
     let overrides = Overrides {
-        profile: None,
+        profiles: Vec::new(),
         set: vec!["base=0.5".into()],
     };
     let pipeline = load(text, &overrides).expect("valid");
@@ -461,7 +480,7 @@ rate = [9]
         ),
     ] {
         let overrides = Overrides {
-            profile: profile.map(String::from),
+            profiles: profile.into_iter().map(String::from).collect(),
             set: set.map(String::from).into_iter().collect(),
         };
         let pipeline = load(text, &overrides).expect("valid");

@@ -87,11 +87,7 @@ impl Runner for InProcess {
         let node = task.node;
         let home = around.store.take_scratch(&node.name)?;
         let key = Digest::from(task.fingerprint.digest());
-        let checkpoint = around
-            .store
-            .root()
-            .join("checkpoints")
-            .join(key.to_string());
+        let checkpoint = around.store.checkpoint(&key);
         let mut job = Job {
             stage: node.name.clone(),
             scratch: folder(home.path().join("scratch"))?,

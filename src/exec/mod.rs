@@ -229,6 +229,7 @@ impl<'a> Run<'a> {
             let share = self.pool.take(index, limits.resources);
             self.shared.send(&Event::StageStarted {
                 stage: self.name(index),
+                key: queued.key.to_string(),
                 reason: queued.reason.clone(),
             });
             hands.give(scope, self.started.len(), (index, share), make);
@@ -261,7 +262,7 @@ impl<'a> Run<'a> {
             .shared
             .decide(index, self.conduct.force && self.selection.named[index])
         {
-            Err(error) => self.fail(index, at, error),
+            Err(error) => self.fail(index, at, String::new(), error),
             Ok((Decision::Cached(record), _)) => {
                 let key = record.key;
                 self.shared.put(index, record);
@@ -304,29 +305,29 @@ impl<'a> Run<'a> {
                 self.put(index, made.clone());
                 self.succeed(index, queued.at, Outcome::Ran, queued.key, queued.reason);
             }
-            Err(error) => self.fail(index, queued.at, error.clone()),
+            Err(error) => self.fail(index, queued.at, queued.key.to_string(), error.clone()),
         }
         for follower in self.making.remove(&queued.key).unwrap_or_default() {
-            self.follow(follower, end);
+            self.follow(follower, queued.key, end);
         }
     }
 
     /// Gives a stage that waited for another one with the same key what that one came to.
-    fn follow(&mut self, index: usize, end: &Result<Made>) {
+    fn follow(&mut self, index: usize, key: Digest, end: &Result<Made>) {
         let at = Instant::now();
         match end {
             Ok(made) => {
-                let key = made.record.key;
                 self.put(index, made.clone());
                 self.succeed(index, at, Outcome::Cached, key, String::new());
             }
             Err(error) if error.kind() == Kind::Interrupted => {
                 let text = format!("stage `{}` was interrupted", self.name(index));
-                self.fail(index, at, Error::new(Kind::Interrupted, text));
+                let error = Error::new(Kind::Interrupted, text);
+                self.fail(index, at, key.to_string(), error);
             }
             Err(_) => {
                 let text = "a stage with the same inputs and settings failed";
-                self.fail(index, at, Error::stage(text));
+                self.fail(index, at, key.to_string(), Error::stage(text));
             }
         }
     }
@@ -346,11 +347,10 @@ impl<'a> Run<'a> {
         reason: String,
     ) {
         let metrics = self.shared.metrics(index);
-        let gates = self.shared.node(index).stage.gates();
-        let (outcome, reason) = match gates.iter().find(|gate| !gate.passes(&metrics)) {
+        let broken = self.shared.node(index).stage.broken_gate(&metrics);
+        let (outcome, reason) = match broken {
             None => (outcome, reason),
-            Some(gate) => {
-                let error = gate.failure(&metrics);
+            Some(error) => {
                 let reason = error.message().to_string();
                 self.errors.push((self.name(index), error));
                 (Outcome::Failed, reason)
@@ -359,7 +359,7 @@ impl<'a> Run<'a> {
         self.finish(index, at, outcome, key.to_string(), reason, metrics);
     }
 
-    fn fail(&mut self, index: usize, at: Instant, error: Error) {
+    fn fail(&mut self, index: usize, at: Instant, key: String, error: Error) {
         let stopped = error.kind() == Kind::Interrupted;
         let outcome = if stopped {
             Outcome::Cancelled
@@ -368,7 +368,7 @@ impl<'a> Run<'a> {
         };
         let reason = error.to_string();
         self.errors.push((self.name(index), error));
-        self.finish(index, at, outcome, String::new(), reason, BTreeMap::new());
+        self.finish(index, at, outcome, key, reason, BTreeMap::new());
     }
 
     fn finish(

@@ -1,7 +1,7 @@
 //! What a run would do, without doing it.
 
 use super::decide::{Decider, Decision};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fingerprint::{Fingerprint, Reason};
 use crate::plan::{Edge, Selection};
 use crate::store::{Digest, Record};
@@ -10,6 +10,13 @@ use crate::store::{Digest, Record};
 pub enum Forecast {
     /// Its result is in the cache.
     Cached(Box<Record>),
+    /// Its result is in the cache, but does not pass one of its gates: the run would fail here, with this error.
+    Fails(Box<Record>, Error),
+    /// It would not run, because this stage, which it needs, fails or would not run either.
+    Skipped {
+        /// Name of that stage.
+        needs: String,
+    },
     /// It would run.
     Run(Vec<Reason>),
     /// Something that it needs runs first; whether it runs depends on what comes out.
@@ -26,6 +33,17 @@ pub struct Preview {
     pub fingerprint: Option<Fingerprint>,
     /// How long it took when it last ran, if that is known.
     pub expected_seconds: Option<f64>,
+    /// Where it goes on if it was interrupted: `goes on at epoch 3`.
+    pub resumes: Option<String>,
+}
+
+impl Preview {
+    /// Its key, if its inputs are known.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        let fingerprint = self.fingerprint.as_ref()?;
+        Some(Digest::from(fingerprint.digest()).to_string())
+    }
 }
 
 impl Decider<'_> {
@@ -36,17 +54,41 @@ impl Decider<'_> {
     pub fn preview(&self, selection: &Selection, force: bool) -> Result<Vec<Preview>> {
         let wanted = self.plan.with_needs(&selection.included);
         let mut records: Vec<Option<Record>> = vec![None; self.plan.nodes.len()];
+        let mut blocked = vec![false; self.plan.nodes.len()];
         let mut previews = Vec::new();
         for index in (0..self.plan.nodes.len()).filter(|index| wanted[*index]) {
-            let preview = self.look_ahead(index, &records, force && selection.named[index])?;
-            if let Forecast::Cached(record) = &preview.forecast {
-                records[index] = Some((**record).clone());
+            let forced = force && selection.named[index];
+            let preview = match self.needs_blocked(index, &blocked) {
+                Some(needs) => self.skipped(index, needs)?,
+                None => self.look_ahead(index, &records, forced)?,
+            };
+            match &preview.forecast {
+                Forecast::Cached(record) => records[index] = Some((**record).clone()),
+                Forecast::Fails(..) | Forecast::Skipped { .. } => blocked[index] = true,
+                Forecast::Run(_) | Forecast::Depends(_) => {}
             }
             if selection.included[index] {
                 previews.push(preview);
             }
         }
         Ok(previews)
+    }
+
+    /// The first stage that `index` needs and that is `blocked`.
+    fn needs_blocked(&self, index: usize, blocked: &[bool]) -> Option<String> {
+        let nodes = &self.plan.nodes;
+        let edge = nodes[index].inputs.iter().find(|edge| blocked[edge.from])?;
+        Some(nodes[edge.from].name.clone())
+    }
+
+    fn skipped(&self, index: usize, needs: String) -> Result<Preview> {
+        Ok(Preview {
+            index,
+            forecast: Forecast::Skipped { needs },
+            fingerprint: None,
+            expected_seconds: self.last_seconds(&self.plan.nodes[index].name)?,
+            resumes: None,
+        })
     }
 
     fn look_ahead(
@@ -84,6 +126,7 @@ impl Decider<'_> {
                 forecast,
                 fingerprint: None,
                 expected_seconds,
+                resumes: None,
             });
         }
         let input = |edge: &Edge| {
@@ -95,14 +138,25 @@ impl Decider<'_> {
         };
         let fingerprint = self.fingerprint(index, input)?;
         let forecast = match self.decide(index, &fingerprint, forced)? {
-            Decision::Cached(record) => Forecast::Cached(record),
+            Decision::Cached(record) => match node.stage.broken_gate(&record.metrics) {
+                None => Forecast::Cached(record),
+                Some(error) => Forecast::Fails(record, error),
+            },
             Decision::Run(reasons) => Forecast::Run(reasons),
+        };
+        let resumes = match forecast {
+            Forecast::Run(_) => {
+                let key = fingerprint.digest().into();
+                node.stage.resumes(&self.store.checkpoint(&key))
+            }
+            _ => None,
         };
         Ok(Preview {
             index,
             forecast,
             fingerprint: Some(fingerprint),
             expected_seconds,
+            resumes,
         })
     }
 

@@ -88,7 +88,15 @@ impl<'a> Shared<'a> {
         let wanted = self.decider.plan.with_needs(included);
         for index in (0..wanted.len()).filter(|index| wanted[*index] && !included[*index]) {
             match self.decide(index, false)? {
-                (Decision::Cached(record), _) => self.put(index, record),
+                (Decision::Cached(record), _) => {
+                    let node = self.node(index);
+                    if let Some(error) = node.stage.broken_gate(&record.metrics) {
+                        let text =
+                            format!("stage `{}` is needed, but {}", node.name, error.message());
+                        return Err(error.with_message(text));
+                    }
+                    self.put(index, record);
+                }
                 (Decision::Run(_), _) => {
                     let name = &self.node(index).name;
                     return Err(Error::usage(format!(

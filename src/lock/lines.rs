@@ -114,8 +114,12 @@ fn text(value: &str) -> Option<&str> {
     (!text.contains(['"', '\\'])).then_some(text)
 }
 
-/// A float as TOML has it, where Rust means the same by it.
+/// A float, or a count, as TOML has it, where Rust means the same by it.
 fn number(value: &str) -> Option<f64> {
+    let is_count = value.len() < 16 && value.bytes().all(|byte| byte.is_ascii_digit());
+    if is_count && !value.starts_with('0') {
+        return value.parse().ok();
+    }
     let plain = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | 'e');
     (value.contains('.') && value.chars().all(plain))
         .then(|| value.parse().ok())
@@ -184,6 +188,7 @@ mod tests {
             outputs: Named::from_iter([("model".into(), Digest::of(b"out"))]),
             metrics: Named::from_iter([
                 ("accuracy".into(), 0.76),
+                ("best_epoch".into(), 3.0),
                 ("epochs".into(), 3.0),
                 ("tiny".into(), 1e-20),
             ]),

@@ -1,14 +1,15 @@
 //! What differs between two states of metrics or params, as tables.
 
 use anstyle::Style;
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::figures::metric;
 use super::table::{Align, Cell, Table};
 use super::views::ODD;
+use crate::event::Figure;
 
 /// A metric in two states of the lock.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MetricChange {
     /// The stage.
     pub stage: String,
@@ -20,8 +21,20 @@ pub struct MetricChange {
     pub new: Option<f64>,
 }
 
+impl Serialize for MetricChange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let figure = |value: Option<f64>| value.map(|value| Figure(&self.metric, value));
+        let mut row = serializer.serialize_struct("MetricChange", 4)?;
+        row.serialize_field("stage", &self.stage)?;
+        row.serialize_field("metric", &self.metric)?;
+        row.serialize_field("old", &figure(self.old))?;
+        row.serialize_field("new", &figure(self.new))?;
+        row.end()
+    }
+}
+
 /// A param in two states of the file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ParamChange {
     /// Its name.
     pub param: String,
@@ -42,6 +55,7 @@ pub fn metric_changes(rows: &[MetricChange]) -> String {
         ("change", Align::Right),
     ]);
     for row in rows {
+        let metric = |value| metric(&row.metric, value);
         let figure = |value: Option<f64>| value.map_or("–".into(), metric);
         let change = match (row.old, row.new) {
             (Some(old), Some(new)) if new > old => format!("+{}", metric(new - old)),

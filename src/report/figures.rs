@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::event::is_count;
+
 /// A duration: `0.04 s`, `12.4 s`, `2 m 05 s`, `1 h 02 m`.
 #[must_use]
 pub fn seconds(seconds: f64) -> String {
@@ -25,9 +27,12 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A metric: four decimals; whole numbers above one (counts) without, very small ones with an exponent.
+/// The figure `name`: four decimals; counts and whole numbers above one without, very small ones with an exponent.
 #[must_use]
-pub fn metric(value: f64) -> String {
+pub fn metric(name: &str, value: f64) -> String {
+    if is_count(name) {
+        return format!("{value:.0}");
+    }
     if value.fract() == 0.0 && value.abs() > 1.0 && value.abs() < 1e15 {
         format!("{value:.0}")
     } else if value != 0.0 && value.abs() < 0.000_05 {
@@ -43,7 +48,7 @@ pub fn metrics<'a>(metrics: impl IntoIterator<Item = (&'a String, &'a f64)>) -> 
     let mut line = String::new();
     for (name, value) in metrics {
         let separator = if line.is_empty() { "" } else { ", " };
-        let _ = write!(line, "{separator}{name} {}", metric(*value));
+        let _ = write!(line, "{separator}{name} {}", metric(name, *value));
     }
     line
 }
@@ -102,12 +107,17 @@ mod tests {
 
     #[test]
     fn metrics_have_four_decimals_and_counts_none() {
-        let written = [0.754_32, 1.0, 0.0, -0.25, 770.0, 0.000_03, f64::NAN].map(metric);
+        let written = [0.754_32, 1.0, 0.0, -0.25, 770.0, 0.000_03, f64::NAN];
+        let written = written.map(|value| metric("loss", value));
         assert_eq!(
             written,
             [
                 "0.7543", "1.0000", "0.0000", "-0.2500", "770", "3.0e-5", "NaN"
             ]
+        );
+        assert_eq!(
+            [1.0, 12.0].map(|epoch| metric("best_epoch", epoch)),
+            ["1", "12"]
         );
     }
 

@@ -11,8 +11,7 @@ use serde::Serialize;
 use super::figures::seconds;
 use super::table::{Align, Cell, Table};
 use super::views::{BAD, GOOD, ODD, QUIET};
-use crate::error::{Context, Error, Result};
-use crate::event::{self, Event, Outcome};
+use crate::event::{self, Configuration, Event, Outcome};
 
 /// The file with the events of a run; locked while the run is under way.
 pub(super) const EVENTS: &str = "events.jsonl";
@@ -22,8 +21,11 @@ pub(super) const EVENTS: &str = "events.jsonl";
 pub struct RunRow {
     /// Its name, which begins with the time in UTC.
     pub run: String,
-    /// The pipeline.
+    /// Name of the pipeline.
     pub pipeline: String,
+    /// Its file, and what was laid over it.
+    #[serde(flatten)]
+    pub configuration: Configuration,
     /// How many stages it was about.
     pub stages: usize,
     /// How many stages ran.
@@ -41,7 +43,7 @@ pub struct RunRow {
 }
 
 /// The folders of all runs in the folder `runs`, the latest first.
-fn folders(runs: &Path) -> Vec<PathBuf> {
+pub(super) fn folders(runs: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     folders.sort_by_cached_key(|folder| std::cmp::Reverse(order(folder)));
@@ -59,21 +61,24 @@ fn order(folder: &Path) -> (String, u32) {
     }
 }
 
-/// The folders of the runs of `pipeline` in the folder `runs`, the latest first.
-pub(super) fn of_pipeline(runs: &Path, pipeline: &str) -> impl Iterator<Item = PathBuf> {
-    let was_of_it = move |folder: &PathBuf| {
-        let began = began(folder);
-        matches!(began, Some(Event::RunStarted { pipeline: name, .. }) if name == pipeline)
-    };
-    folders(runs).into_iter().filter(was_of_it)
-}
-
-/// The first event of a run.
-fn began(run: &Path) -> Option<Event> {
+/// What the run in the folder `run` was of.
+pub(super) fn configuration(run: &Path) -> Option<Configuration> {
     let mut line = String::new();
     let file = File::open(run.join(EVENTS)).ok()?;
     BufReader::new(file).read_line(&mut line).ok()?;
-    serde_json::from_str(&line).ok()
+    match serde_json::from_str(&line).ok()? {
+        Event::RunStarted { configuration, .. } => Some(configuration),
+        _ => None,
+    }
+}
+
+/// The folders of the runs of the pipeline in `file`, the latest first, whatever was laid over it.
+pub(super) fn of_file(runs: &Path, file: &str) -> impl Iterator<Item = (PathBuf, Configuration)> {
+    let with = |folder: PathBuf| Some((configuration(&folder)?, folder));
+    let found = folders(runs).into_iter().filter_map(with);
+    found
+        .filter(move |(of, _)| of.file == file)
+        .map(|(of, folder)| (folder, of))
 }
 
 /// Whether a run that has not written its end is under way, or was killed.
@@ -97,25 +102,26 @@ pub(super) fn events(run: &Path) -> Vec<Event> {
         .collect()
 }
 
-/// The folders of the runs that began in the last `time`, and of those before; the latest run is never an old one.
+/// The folders of the runs in the folder `runs`, the latest first, and how long ago each last wrote something down.
 #[must_use]
-pub fn runs_since(runs: &Path, time: Duration) -> (Vec<PathBuf>, Vec<PathBuf>) {
+pub fn runs_by_age(runs: &Path) -> Vec<(PathBuf, Duration)> {
     let now = event::now();
-    let is_recent = |folder: &PathBuf| {
-        let began = std::fs::metadata(folder.join(EVENTS))
+    let age = |folder: &Path| {
+        let wrote = std::fs::metadata(folder.join(EVENTS))
             .or_else(|_| std::fs::metadata(folder))
             .and_then(|metadata| metadata.modified());
-        // A clock that was set back makes a run lie in the future: it is kept.
-        began.map_or(true, |began| {
-            now.duration_since(began).unwrap_or_default() < time
+        // A clock that was set back makes a run lie in the future: it counts as one of now.
+        wrote.map_or(Duration::ZERO, |wrote| {
+            now.duration_since(wrote).unwrap_or_default()
         })
     };
-    let mut all = folders(runs);
-    let latest = all.drain(..all.len().min(1));
-    let mut recent: Vec<PathBuf> = latest.collect();
-    let (younger, old): (Vec<PathBuf>, Vec<PathBuf>) = all.into_iter().partition(is_recent);
-    recent.extend(younger);
-    (recent, old)
+    let folders = folders(runs).into_iter();
+    folders
+        .map(|folder| {
+            let age = age(&folder);
+            (folder, age)
+        })
+        .collect()
 }
 
 /// The keys that the run in the folder `run` led to.
@@ -128,13 +134,22 @@ pub fn keys(run: &Path) -> Vec<String> {
     events(run).into_iter().filter_map(key).collect()
 }
 
-/// The last `count` runs in the folder `runs`, the latest first; only those of `pipeline`, if it is named.
+/// The last `count` runs in the folder `runs`, the latest first; only those of the file that `of` names, if it is there, and of
+/// the profiles and the settings that it names, if it names any.
 #[must_use]
-pub fn history(runs: &Path, pipeline: Option<&str>, count: usize) -> Vec<RunRow> {
+pub fn history(runs: &Path, of: Option<&Configuration>, count: usize) -> Vec<RunRow> {
+    let is_asked_for = |row: &RunRow| {
+        let agrees = |asked: &[String], had: &[String]| asked.is_empty() || asked == had;
+        of.is_none_or(|of| {
+            of.file == row.configuration.file
+                && agrees(&of.profiles, &row.configuration.profiles)
+                && agrees(&of.set, &row.configuration.set)
+        })
+    };
     folders(runs)
         .iter()
         .filter_map(|folder| row(folder))
-        .filter(|row| pipeline.is_none_or(|pipeline| row.pipeline == pipeline))
+        .filter(is_asked_for)
         .take(count)
         .collect()
 }
@@ -142,7 +157,10 @@ pub fn history(runs: &Path, pipeline: Option<&str>, count: usize) -> Vec<RunRow>
 fn row(folder: &Path) -> Option<RunRow> {
     let events = events(folder);
     let Event::RunStarted {
-        pipeline, stages, ..
+        pipeline,
+        configuration,
+        stages,
+        ..
     } = events.first()?
     else {
         return None;
@@ -150,6 +168,7 @@ fn row(folder: &Path) -> Option<RunRow> {
     let mut row = RunRow {
         run: folder.file_name()?.to_str()?.into(),
         pipeline: pipeline.clone(),
+        configuration: configuration.clone(),
         stages: stages.len(),
         ran: 0,
         cached: 0,
@@ -178,7 +197,7 @@ fn row(folder: &Path) -> Option<RunRow> {
     Some(row)
 }
 
-/// Earlier runs as a table.
+/// Earlier runs as a table; of those that an earlier refire wrote down only the pipeline's name is known.
 #[must_use]
 pub fn runs(rows: &[RunRow]) -> String {
     let mut table = Table::new([
@@ -206,7 +225,11 @@ pub fn runs(rows: &[RunRow]) -> String {
         };
         table.row([
             Cell::styled(&row.run, style),
-            row.pipeline.as_str().into(),
+            match row.configuration.file.as_str() {
+                "" => row.pipeline.clone(),
+                _ => row.configuration.to_string(),
+            }
+            .into(),
             count(row.ran),
             count(row.cached),
             count(row.failed),
@@ -221,37 +244,6 @@ pub fn runs(rows: &[RunRow]) -> String {
         ]);
     }
     table.render()
-}
-
-/// The log of `stage` in `run`, or in the latest run of `pipeline` in the folder `runs` in which it wrote one. None if it
-/// wrote none.
-///
-/// # Errors
-/// A run that is not there, a log that cannot be read.
-pub fn log(runs: &Path, pipeline: &str, run: Option<&str>, stage: &str) -> Result<Option<String>> {
-    let folders = match run {
-        None => of_pipeline(runs, pipeline).collect(),
-        Some(run) => {
-            let names: Vec<String> = folders(runs)
-                .iter()
-                .filter_map(|folder| Some(folder.file_name()?.to_str()?.to_string()))
-                .collect();
-            if !names.iter().any(|name| name == run) {
-                return Err(Error::usage(format!("there is no run `{run}`"))
-                    .did_you_mean(run, names.iter().map(String::as_str))
-                    .or_help("`refire log` lists them"));
-            }
-            vec![runs.join(run)]
-        }
-    };
-    let name = format!("{stage}.log");
-    let mut paths = folders.iter().map(|folder| folder.join(&name));
-    let Some(path) = paths.find(|path| path.exists()) else {
-        return Ok(None);
-    };
-    std::fs::read(&path)
-        .map(|bytes| Some(String::from_utf8_lossy(&bytes).into_owned()))
-        .or_stage(|| format!("cannot read `{}`", path.display()))
 }
 
 #[cfg(test)]
@@ -279,7 +271,21 @@ mod tests {
         assert_eq!((rows[1].run.as_str(), rows[1].failed), (whole.run(), 1));
         assert!(rows[1].seconds.is_some() && rows[1].ran > 0);
         assert_eq!(rows[1].running, Some(false));
-        assert_eq!(history(folder.path(), Some("another"), 10), []);
+
+        let asked = |file: &str, profiles: &[&str], set: &[&str]| {
+            let all = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+            let of = Configuration {
+                file: file.into(),
+                profiles: all(profiles),
+                set: all(set),
+            };
+            history(folder.path(), Some(&of), 10).len()
+        };
+        let file = "pipelines/sentiment.toml";
+        assert_eq!(asked(file, &[], &[]), 2);
+        assert_eq!(asked(file, &["smoke"], &[]), 2);
+        assert_eq!(asked(file, &["smoke"], &["epochs=3"]), 0);
+        assert_eq!(asked("another.toml", &[], &[]), 0);
 
         if cfg!(unix) {
             assert!(runs(&rows).contains("running"), "{}", runs(&rows));
@@ -288,20 +294,9 @@ mod tests {
             assert!(runs(&rows).contains("did not end"), "{}", runs(&rows));
         }
 
-        let log = |pipeline, run| log(folder.path(), pipeline, run, "audit");
-        let text = log("sentiment", None).expect("readable");
-        assert!(text.is_some_and(|text| text.starts_with("Traceback")));
-        assert_eq!(log("another", None).expect("readable"), None);
-        let named = log("another", Some(whole.run())).expect("readable");
-        assert!(
-            named.is_some(),
-            "a run that is named need not be the pipeline's"
-        );
-        let error = log("sentiment", Some("2020")).expect_err("no such run");
-        assert!(error.message().contains("no run `2020`"));
-
-        let (recent, old) = runs_since(folder.path(), Duration::ZERO);
-        assert_eq!((recent.len(), old.len()), (1, 1), "the latest is kept");
+        let ages = runs_by_age(folder.path());
+        assert_eq!(ages.len(), 2);
+        assert!(ages.iter().all(|(_, age)| *age < Duration::from_hours(1)));
     }
 
     #[test]

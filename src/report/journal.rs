@@ -1,17 +1,14 @@
 //! Events → `runs/ID/events.jsonl` and a log file a stage, on their way to whatever shows them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::history::{EVENTS, events, of_pipeline};
+use super::history::EVENTS;
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Outcome, Sink};
-
-/// How many runs of a pipeline are read to find out how its stages ended.
-const FAR_BACK: usize = 100;
 
 /// So many bytes of events that can wait are written at once.
 const BUFFER: usize = 1 << 16;
@@ -91,6 +88,11 @@ impl Files {
     fn write(&mut self, event: &Event) -> std::io::Result<()> {
         match event {
             Event::Log { stage, text } => return self.log(stage, text),
+            Event::Paste { stage, text, lines } => {
+                for line in std::iter::once(text).chain(lines) {
+                    self.log(stage, line)?;
+                }
+            }
             Event::StageFinished { stage, .. } => drop(self.logs.remove(stage)),
             _ => {}
         }
@@ -138,34 +140,6 @@ impl Sink for Journal<'_> {
     }
 }
 
-/// Those of `stages` that failed when they last ran in `pipeline`, and why, from the runs in the folder `runs`. What was
-/// skipped or stopped says nothing about a stage.
-#[must_use]
-pub fn last_failures(runs: &Path, pipeline: &str, stages: &[&str]) -> BTreeMap<String, String> {
-    let mut open: BTreeSet<&str> = stages.iter().copied().collect();
-    let mut failures = BTreeMap::new();
-    for run in of_pipeline(runs, pipeline).take(FAR_BACK) {
-        if open.is_empty() {
-            break;
-        }
-        for event in events(&run).into_iter().rev() {
-            let Event::StageFinished {
-                stage,
-                outcome: outcome @ (Outcome::Ran | Outcome::Cached | Outcome::Failed),
-                reason,
-                ..
-            } = event
-            else {
-                continue;
-            };
-            if open.remove(stage.as_str()) && outcome == Outcome::Failed {
-                failures.insert(stage, reason);
-            }
-        }
-    }
-    failures
-}
-
 /// A folder of its own for this run, even if another run starts at the same moment; its name, and the folder if it could
 /// be made.
 fn new_folder(runs: &Path, time: &str) -> Result<(String, Result<PathBuf>)> {
@@ -194,45 +168,6 @@ fn new_folder(runs: &Path, time: &str) -> Result<(String, Result<PathBuf>)> {
 mod tests {
     use super::*;
     use crate::report::samples;
-
-    #[test]
-    fn the_failures_of_the_latest_run_are_remembered() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let runs = folder.path().join("runs");
-        let stages = ["tune", "audit", "publish"];
-        let failures = || last_failures(&runs, "sentiment", &stages);
-        assert_eq!(failures(), BTreeMap::new());
-
-        let nowhere = |_: &Event| {};
-        let first = Journal::begin(&runs, &nowhere).expect("writable");
-        for event in samples::run() {
-            first.send(&event);
-        }
-        let failed = BTreeMap::from([("audit".into(), "`python` ended with status 1".into())]);
-        assert_eq!(failures(), failed);
-
-        // Neither a run of other stages, nor one that stopped, nor another pipeline's tells anything new.
-        let run = |pipeline: &str, outcome| {
-            let journal = Journal::begin(&runs, &nowhere).expect("writable");
-            journal.send(&Event::RunStarted {
-                pipeline: pipeline.into(),
-                run: journal.run().into(),
-                stages: vec!["audit".into()],
-            });
-            journal.send(&samples::finished("audit", outcome, 0.5, "no", &[]));
-            journal.run().to_string()
-        };
-        run("sentiment", Outcome::Cancelled);
-        run("another", Outcome::Ran);
-        assert_eq!(failures(), failed);
-        assert_eq!(
-            last_failures(&runs, "sentiment", &["tune"]),
-            BTreeMap::new()
-        );
-        let last = run("sentiment", Outcome::Ran);
-        assert_eq!(failures(), BTreeMap::new());
-        assert!(last.as_str() > first.run(), "runs sort by time");
-    }
 
     #[test]
     fn runs_of_one_second_sort_in_their_order() {

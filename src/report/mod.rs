@@ -11,6 +11,8 @@ mod history;
 mod journal;
 mod json;
 mod line;
+mod metrics;
+mod past;
 mod plain;
 mod pretty;
 mod results;
@@ -24,11 +26,11 @@ use std::io::{IsTerminal as _, Write as _};
 
 pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
 pub use graph::GraphNode;
-pub use history::{RunRow, history, keys, log, runs, runs_since};
-pub use journal::{Journal, last_failures};
-pub use views::{
-    DeviceRow, MetricsRow, PlanRow, StatusRow, devices, metrics, params, plan, status,
-};
+pub use history::{RunRow, history, keys, runs, runs_by_age};
+pub use journal::Journal;
+pub use metrics::{MetricsRow, Standing, metrics};
+pub use past::{StageLog, last_failures, log, log_in, other_run_with_log};
+pub use views::{DeviceRow, PlanRow, StatusRow, devices, params, plan, status};
 
 use self::visible::visible_styled;
 use crate::error::Error;

@@ -70,16 +70,21 @@ fn text(event: &Event, late: bool, results: &mut Results) -> Option<String> {
     match event {
         Event::RunStarted {
             pipeline,
+            configuration,
             run,
             stages,
         } => {
             let plural = if stages.len() == 1 { "" } else { "s" };
+            let flags = configuration.flags();
+            let gap = if flags.is_empty() { "" } else { " " };
             Some(format!(
-                "{pipeline}: {} stage{plural}, run {run}",
+                "{pipeline}{gap}{flags}: {} stage{plural}, run {run}",
                 stages.len()
             ))
         }
-        Event::StageStarted { stage, reason } => Some(format!("{stage}: starts{}", aside(reason))),
+        Event::StageStarted { stage, reason, .. } => {
+            Some(format!("{stage}: starts{}", aside(reason)))
+        }
         Event::Progress {
             stage,
             activity,
@@ -92,6 +97,9 @@ fn text(event: &Event, late: bool, results: &mut Results) -> Option<String> {
             text,
         } => Some(format!("{stage}: note: {text}")),
         Event::Notice { stage: None, text } => Some(format!("note: {text}")),
+        Event::Paste { stage, text, lines } => {
+            Some(format!("{stage}: note: {text}\n{}", lines.join("\n")))
+        }
         Event::Log { .. } | Event::Used { .. } => None,
         Event::Measured {
             stage,

@@ -102,6 +102,14 @@ impl State {
                 let name = stage.as_deref().unwrap_or("");
                 self.line(&Line::notice(name, text));
             }
+            Event::Paste { stage, text, lines } => {
+                self.line(&Line::notice(stage, text));
+                // Neither indented nor broken, so that they can be marked and copied.
+                for line in lines {
+                    self.held.push_str(line);
+                    self.held.push('\n');
+                }
+            }
             Event::Measured {
                 stage,
                 at,

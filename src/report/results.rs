@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
 use super::figures::{amount, seconds};
-use super::views::{MetricsRow, metrics};
+use super::metrics::{MetricsRow, Standing, metrics};
 use crate::event::{Event, Outcome};
 
 /// How many lines of a failed stage's log are shown; the whole log is in the run's folder.
@@ -52,6 +52,11 @@ impl Results {
                     self.metrics.push(MetricsRow {
                         stage: stage.clone(),
                         metrics: metrics.clone(),
+                        state: match outcome {
+                            Outcome::Failed => Standing::Failed,
+                            _ => Standing::Fresh,
+                        },
+                        reason: String::new(),
                     });
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Event, Outcome};
+use crate::event::{Configuration, Event, Outcome};
 
 /// Progress of stage `tune`.
 pub(super) fn progress(activity: &str, done: u64, total: u64) -> Event {
@@ -12,6 +12,15 @@ pub(super) fn progress(activity: &str, done: u64, total: u64) -> Event {
         done,
         total,
         unit: "steps".into(),
+    }
+}
+
+/// What [`run`] is of.
+pub(super) fn configuration() -> Configuration {
+    Configuration {
+        file: "pipelines/sentiment.toml".into(),
+        profiles: vec!["smoke".into()],
+        set: Vec::new(),
     }
 }
 
@@ -39,6 +48,7 @@ pub(super) fn run() -> Vec<Event> {
     vec![
         Event::RunStarted {
             pipeline: "sentiment".into(),
+            configuration: configuration(),
             run: "20260601-101112-a1b2".into(),
             stages: ["encoder", "tune", "test", "audit", "publish"]
                 .map(String::from)
@@ -47,11 +57,17 @@ pub(super) fn run() -> Vec<Event> {
         finished("encoder", Outcome::Cached, 0.002, "", &[]),
         Event::StageStarted {
             stage: "tune".into(),
+            key: "5f2e".into(),
             reason: changed.into(),
         },
         Event::Notice {
             stage: Some("tune".into()),
             text: "3 texts are in train and in validation".into(),
+        },
+        Event::Paste {
+            stage: "tune".into(),
+            text: "the file is not pinned; write in [stage.tune]:".into(),
+            lines: vec![format!("sha256 = \"sha256:{}\"", "0f16a3b4".repeat(8))],
         },
         progress("epoch 1/2", 0, 267),
         Event::Measured {
@@ -77,6 +93,7 @@ pub(super) fn run() -> Vec<Event> {
         ),
         Event::StageStarted {
             stage: "test".into(),
+            key: "a01c".into(),
             reason: "input `model` changed".into(),
         },
         finished(
@@ -88,6 +105,7 @@ pub(super) fn run() -> Vec<Event> {
         ),
         Event::StageStarted {
             stage: "audit".into(),
+            key: "77b0".into(),
             reason: "no record".into(),
         },
         Event::Log {

@@ -56,11 +56,15 @@ impl Table {
     #[must_use]
     pub fn new(columns: impl IntoIterator<Item = (impl Into<String>, Align)>) -> Self {
         let bold = Style::new().bold();
+        let columns = columns.into_iter();
+        Self::with_head(columns.map(|(title, align)| (Cell::styled(title, bold), align)))
+    }
+
+    /// The same with titles in styles of their own.
+    #[must_use]
+    pub fn with_head(columns: impl IntoIterator<Item = (Cell, Align)>) -> Self {
         Self {
-            head: columns
-                .into_iter()
-                .map(|(title, align)| (Cell::styled(title, bold), align))
-                .collect(),
+            head: columns.into_iter().collect(),
             rows: Vec::new(),
         }
     }

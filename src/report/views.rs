@@ -1,11 +1,11 @@
-//! The tables that commands print: status, plan, metrics, params.
+//! The tables that commands print: status, plan, params, devices.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::figures::{metric, seconds};
+use super::figures::seconds;
 use super::table::{Align, Cell, Table};
 
 /// Something that is as it should be.
@@ -16,15 +16,6 @@ pub(super) const ODD: Style = AnsiColor::Yellow.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Something that is there for completeness.
 pub(super) const QUIET: Style = Style::new().dimmed();
-
-/// A stage and its figures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct MetricsRow {
-    /// The stage.
-    pub stage: String,
-    /// Name → figure.
-    pub metrics: BTreeMap<String, f64>,
-}
 
 /// How a stage stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -56,9 +47,9 @@ pub struct PlanRow {
     /// The stage.
     pub stage: String,
     /// `run`, `restore` (another result than the last one, from the cache), `cached`, `maybe` (it depends on what comes
-    /// before).
+    /// before), `fail` (its result, which is in the cache, does not pass a gate), `skip` (what it needs fails).
     pub action: String,
-    /// Why it would run; empty if it would not.
+    /// Why; empty if it is cached.
     pub reason: String,
     /// How long it took when it last ran.
     pub seconds: Option<f64>,
@@ -81,46 +72,6 @@ pub fn devices(rows: &[DeviceRow]) -> String {
         table.row([row.device.as_str().into(), here, row.about.as_str().into()]);
     }
     table.render()
-}
-
-/// Metrics: a row a stage, a column a metric; turned round when that is wider than `width`. Empty without rows.
-#[must_use]
-pub fn metrics(rows: &[MetricsRow], width: usize) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let names: BTreeSet<&String> = rows.iter().flat_map(|row| row.metrics.keys()).collect();
-    let figure = |row: &MetricsRow, name: &str| {
-        Cell::from(
-            row.metrics
-                .get(name)
-                .map_or(String::new(), |value| metric(*value)),
-        )
-    };
-    let right = |title: &String| (title.clone(), Align::Right);
-
-    let mut wide = Table::new(
-        std::iter::once(("stage".into(), Align::Left)).chain(names.iter().map(|name| right(name))),
-    );
-    for row in rows {
-        wide.row(
-            std::iter::once(row.stage.as_str().into())
-                .chain(names.iter().map(|name| figure(row, name))),
-        );
-    }
-    if wide.width() <= width {
-        return wide.render();
-    }
-    let mut tall = Table::new(
-        std::iter::once(("metric".into(), Align::Left))
-            .chain(rows.iter().map(|row| right(&row.stage))),
-    );
-    for name in names {
-        tall.row(
-            std::iter::once(name.as_str().into()).chain(rows.iter().map(|row| figure(row, name))),
-        );
-    }
-    tall.render()
 }
 
 /// How each stage stands.
@@ -158,7 +109,8 @@ pub fn plan(rows: &[PlanRow]) -> String {
     for row in rows {
         let style = match row.action.as_str() {
             "run" => ODD,
-            "maybe" => Style::new(),
+            "fail" => BAD,
+            "maybe" | "skip" => Style::new(),
             _ => GOOD,
         };
         table.row([
@@ -221,35 +173,6 @@ mod tests {
 
     fn plain(text: &str) -> String {
         anstream::adapter::strip_str(text).to_string()
-    }
-
-    fn rows() -> [MetricsRow; 2] {
-        let row = |stage: &str, figures: &[(&str, f64)]| MetricsRow {
-            stage: stage.into(),
-            metrics: figures
-                .iter()
-                .map(|(name, value)| ((*name).to_string(), *value))
-                .collect(),
-        };
-        [
-            row("tune", &[("loss", 0.4873), ("accuracy", 0.754_32)]),
-            row("test", &[("accuracy", 1.0), ("f1", 0.75)]),
-        ]
-    }
-
-    #[test]
-    fn metrics_have_a_row_a_stage() {
-        insta::assert_snapshot!(plain(&metrics(&rows(), 100)));
-    }
-
-    #[test]
-    fn metrics_that_do_not_fit_are_turned_round() {
-        insta::assert_snapshot!(plain(&metrics(&rows(), 20)));
-    }
-
-    #[test]
-    fn no_metrics_no_table() {
-        assert_eq!(metrics(&[], 100), "");
     }
 
     #[test]

@@ -92,15 +92,23 @@ pub(super) fn visible_event(event: &Event) -> Cow<'_, Event> {
 fn texts(event: &mut Event) -> Vec<&mut String> {
     match event {
         Event::RunStarted {
-            pipeline, stages, ..
-        } => std::iter::once(pipeline).chain(stages).collect(),
-        Event::StageStarted { stage, reason } | Event::StageFinished { stage, reason, .. } => {
+            pipeline,
+            configuration,
+            stages,
+            ..
+        } => {
+            let of = configuration.profiles.iter_mut();
+            let of = of.chain(&mut configuration.set).chain(stages);
+            of.chain([pipeline, &mut configuration.file]).collect()
+        }
+        Event::StageStarted { stage, reason, .. } | Event::StageFinished { stage, reason, .. } => {
             vec![stage, reason]
         }
         Event::Progress {
             stage, activity, ..
         } => vec![stage, activity],
         Event::Notice { stage, text } => stage.iter_mut().chain([text]).collect(),
+        Event::Paste { stage, text, lines } => lines.iter_mut().chain([stage, text]).collect(),
         Event::Log { stage, .. } | Event::Used { stage, .. } => vec![stage],
         Event::Measured { stage, at, .. } => vec![stage, at],
         Event::RunFinished { .. } => Vec::new(),

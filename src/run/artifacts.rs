@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Project;
 use crate::error::{Context, Error, Result};
-use crate::exec::{Forecast, Preview};
+use crate::exec::Forecast;
 use crate::models;
 use crate::plan::Goal;
 use crate::stages::ArtifactType;
@@ -19,6 +19,16 @@ impl Lent {
     pub fn path(&self) -> &Path {
         self.0.path()
     }
+}
+
+/// An artifact that was asked for.
+struct Found<'p> {
+    /// The stage that makes it.
+    stage: &'p str,
+    digest: Digest,
+    artifact: ArtifactType,
+    /// The gate that the stage's figures do not pass.
+    broken: Option<Error>,
 }
 
 /// Writes the tuned model in `folder` as Python's libraries load it, to `destination`, which must not exist; returns how they do.
@@ -61,23 +71,34 @@ fn refuse_existing(destination: &Path) -> Result<()> {
 }
 
 impl Project {
-    /// Copies the artifact `from`, `STAGE` or `STAGE.PORT`, to `destination`, which must not exist.
+    /// Copies the artifact `from`, `STAGE` or `STAGE.PORT`, to `destination`, which must not exist. A result that does not
+    /// pass a gate can be looked at, too: what it does not pass comes back.
     ///
     /// # Errors
     /// A stage or port that is not there, a result that is not in the cache, a destination that exists.
-    pub fn get(&self, from: &str, destination: &Path) -> Result<()> {
-        let (stage, artifact, _) = self.artifact(from)?;
+    pub fn get(&self, from: &str, destination: &Path) -> Result<Option<Error>> {
+        let found = self.artifact(from)?;
         refuse_existing(destination)?;
-        let copied = self.store.copy_out(&artifact, destination);
-        copied.map_err(|error| self.lost(stage, error))
+        let copied = self.store.copy_out(&found.digest, destination);
+        copied.map_err(|error| self.lost(found.stage, error))?;
+        Ok(found.broken)
     }
 
     /// The artifact `from`: `STAGE` or `STAGE.PORT`. It has to be one of the types that `accepts` names.
     ///
     /// # Errors
-    /// As [`get`](Self::get); also an artifact of another type.
+    /// As [`get`](Self::get); also an artifact of another type, and one of a stage that does not pass a gate.
     pub fn lend(&self, from: &str, accepts: &[ArtifactType]) -> Result<Lent> {
-        let (stage, artifact, found) = self.artifact(from)?;
+        let Found {
+            stage,
+            digest,
+            artifact: found,
+            broken,
+        } = self.artifact(from)?;
+        if let Some(error) = broken {
+            let text = format!("stage `{stage}` failed: {}", error.message());
+            return Err(error.with_message(text));
+        }
         if !accepts.contains(&found) {
             let wanted: Vec<_> = accepts
                 .iter()
@@ -91,13 +112,13 @@ impl Project {
         }
         let folder = self.store.scratch("lent")?;
         self.store
-            .materialise(&artifact, folder.path())
+            .materialise(&digest, folder.path())
             .map_err(|error| self.lost(stage, error))?;
         Ok(Lent(folder))
     }
 
-    /// The stage that makes the artifact `from`, the artifact and its type.
-    fn artifact(&self, from: &str) -> Result<(&str, Digest, ArtifactType)> {
+    /// The artifact `from`.
+    fn artifact(&self, from: &str) -> Result<Found<'_>> {
         let (index, port) = self.plan.resolve(from)?;
         let stage = self.plan.nodes[index].name.as_str();
         let output = self.plan.output(index, port)?;
@@ -106,23 +127,30 @@ impl Project {
             single: true,
             ..Goal::default()
         };
-        let preview = self.preview(&goal, false)?.pop();
-        let Some(Preview {
-            forecast: Forecast::Cached(record),
-            ..
-        }) = preview
-        else {
-            return Err(Error::stage(format!(
-                "stage `{stage}` has no up-to-date result in the cache"
-            ))
-            .help(format!(
-                "run it first: refire run {} {stage}",
-                self.path.display()
-            )));
+        let forecast = self
+            .preview(&goal, false)?
+            .pop()
+            .map(|preview| preview.forecast);
+        let (record, broken) = match forecast {
+            Some(Forecast::Cached(record)) => (record, None),
+            Some(Forecast::Fails(record, error)) => (record, Some(error)),
+            _ => {
+                return Err(Error::stage(format!(
+                    "stage `{stage}` has no up-to-date result in the cache"
+                ))
+                .help(format!(
+                    "run it first: refire run {} {stage}",
+                    self.command_line()
+                )));
+            }
         };
-        let artifact = record.outputs.get(&output.port).copied();
-        let artifact = artifact.unwrap_or(Digest::from([0; 32]));
-        Ok((stage, artifact, output.artifact))
+        let digest = record.outputs.get(&output.port).copied();
+        Ok(Found {
+            stage,
+            digest: digest.unwrap_or(Digest::from([0; 32])),
+            artifact: output.artifact,
+            broken,
+        })
     }
 
     fn lost(&self, stage: &str, error: Unrestored) -> Error {
@@ -130,7 +158,7 @@ impl Project {
             Unrestored::Failed(error) => error,
             Unrestored::Damaged(damage) => Error::stage(damage.to_string()).help(format!(
                 "run the stage again: refire run {} {stage}",
-                self.path.display()
+                self.command_line()
             )),
         }
     }

@@ -21,20 +21,16 @@ pub enum Version {
     Now,
 }
 
-/// Stage → name of each metric → its figure, from the lock of the pipeline at `path`. Nothing if there is none now.
+/// Stage → name of each metric → its figure, from the lock of the pipeline at `path` at `revision`.
 ///
 /// # Errors
 /// An unknown revision, one without a lock, a file that is no lock.
 pub fn metrics(
     path: &Path,
     overrides: &Overrides,
-    version: &Version,
+    revision: &str,
 ) -> Result<BTreeMap<String, Named<f64>>> {
-    let lock = match version {
-        Version::Now => Lock::read(&Lock::path(path, overrides))?.unwrap_or_default(),
-        Version::At(revision) => lock(path, overrides, revision)?,
-    };
-    let stages = lock.stages;
+    let stages = lock(path, overrides, revision)?.stages;
     let stages = stages
         .into_iter()
         .map(|(stage, entry)| (stage, entry.metrics));

@@ -92,6 +92,8 @@ impl Sandbox {
         let previews = project.preview(&Goal::default(), false).expect("a plan");
         let text = |forecast: &Forecast| match forecast {
             Forecast::Cached(_) => "cached".to_string(),
+            Forecast::Fails(_, error) => format!("fails: {error}"),
+            Forecast::Skipped { needs } => format!("skipped: `{needs}`"),
             Forecast::Run(reasons) => format!("run: {}", in_words(reasons)),
             Forecast::Depends(reasons) => format!("depends: {}", in_words(reasons)),
         };

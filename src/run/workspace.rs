@@ -2,7 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::Overrides;
 use crate::error::{Context, Result};
+use crate::event::Configuration;
+use crate::store::write_atomic;
+
+/// What `.refire/.gitignore` says.
+const HIDDEN: &[u8] = b"# made by refire\n*\n";
 
 /// The folders that runs write to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +40,34 @@ impl Workspace {
             cache: moved.unwrap_or_else(|| root.join("cache")),
             runs: root.join("runs"),
         })
+    }
+
+    /// What a run of the pipeline at `pipeline` is called after. The file is named relative to the project, however the
+    /// command line spells it; one behind a link is called after the link, as its lock is.
+    #[must_use]
+    pub fn configuration(&self, pipeline: &Path, overrides: &Overrides) -> Configuration {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
+        let path = std::path::absolute(pipeline).unwrap_or_else(|_| pipeline.into());
+        let folder = real(path.parent().unwrap_or(&path));
+        let below = folder.strip_prefix(real(&self.project)).unwrap_or(&folder);
+        let file = below.join(path.file_name().unwrap_or_default());
+        Configuration {
+            file: file.display().to_string(),
+            profiles: overrides.profiles.clone(),
+            set: overrides.set.clone(),
+        }
+    }
+
+    /// Keeps git from taking `.refire` along, if it is there: it holds nothing that a run would not make again.
+    pub fn hide(&self) {
+        let Some(root) = self.runs.parent() else {
+            return;
+        };
+        let file = root.join(".gitignore");
+        if !file.exists() && root.is_dir() {
+            // A project that can only be read is not committed from here either.
+            let _ = write_atomic(&file, HIDDEN);
+        }
     }
 
     /// The folder that it belongs to.

@@ -248,3 +248,15 @@ fn colours_can_be_had_and_had_not() {
     let coloured = project.refire(&["run", "--color", "always"]).stderr();
     assert!(coloured.contains('\x1b'), "{coloured}");
 }
+
+#[test]
+fn help_can_be_asked_for_by_a_verb_of_its_own() {
+    let project = Project::new();
+    let long = project.refire(&["run", "--help"]).succeeds().stdout();
+    let help = project.refire(&["help", "run"]).succeeds().stdout();
+    assert_eq!(help, long);
+    project
+        .refire(&["help"])
+        .succeeds()
+        .prints("Commands:\n  run");
+}

@@ -294,6 +294,7 @@ fn lock(accuracy: &str) -> String {
 #[test]
 fn metrics_of_two_locks() {
     let project = project();
+    project.edit("[stage.shout]", "[stage.test]");
     git(&project, &["init", "--quiet"]);
     project.write("refire.lock", lock("0.75"));
     commit(&project);
@@ -327,7 +328,7 @@ fn the_pipeline_of_a_diff_stands_before_or_behind_the_word() {
     let project = project();
     git(&project, &["init", "--quiet"]);
     project.write("refire.lock", lock("0.75"));
-    project.write("other.toml", "[params]\nx = 1\n[profile.p.params]\nx = 2\n[stage.a]\nkind = \"command\"\nargv = [\"true\"]\noutputs = { a = \"a\" }\n");
+    project.write("other.toml", "[params]\nx = 1\n[profile.p.params]\nx = 2\n[stage.test]\nkind = \"command\"\nargv = [\"true\"]\noutputs = { a = \"a\" }\n");
     project.write("other.lock", lock("0.25"));
     commit(&project);
     project.write("other.lock", lock("0.5"));
@@ -448,12 +449,21 @@ fn what_no_lock_and_no_recent_run_needs_is_dropped() {
         .refire(&["gc", "--keep-days", "0", "--dry-run"])
         .succeeds()
         .prints("would drop 0 results with 0 files: 0 B")
+        .prints("spared 2 results and ")
+        .prints("that are younger than 1 h 00 m: they may belong to a run that is under way")
         .prints("the logs of 1 run");
     assert_eq!(runs(), 2);
     project.refire(&["gc", "--keep-days", "0"]).succeeds();
     assert_eq!(runs(), 1, "the latest run is kept");
     // What was made within the last hour may still be on its way into a record, and what the lock names stays anyway.
     assert_eq!(project.outcomes(&[]), ["greet cached", "shout cached"]);
+    project
+        .refire(&["gc", "--max-size", "5B"])
+        .succeeds()
+        .prints("that is more than --max-size 5 B: locks need ")
+        .prints("are too young to go");
+    let roomy = project.refire(&["gc", "--max-size", "1GB"]).succeeds();
+    assert!(!roomy.stdout().contains("spared"), "{}", roomy.stdout());
     project
         .refire(&["gc", "--max-size", "lots"])
         .fails_with(2)

@@ -4,6 +4,7 @@ mod caching;
 mod command_line;
 mod data;
 mod encodings;
+mod experiments;
 mod export;
 mod files;
 mod freezing;

@@ -228,7 +228,15 @@ fn a_training_that_is_stopped_and_one_that_is_killed_end_in_the_same_bits() {
         let end = run.wait().expect("it is ours").code();
         assert_eq!(end, (round != 1).then_some(130));
         assert!(kept(), "nothing was kept");
+        disturbed
+            .refire(&["status", "tune"])
+            .succeeds()
+            .prints("no earlier result; goes on at epoch ");
     }
+    disturbed
+        .refire(&["plan"])
+        .succeeds()
+        .prints("tune: note: goes on at epoch ");
     disturbed
         .refire(&["run", "--format", "plain"])
         .succeeds()
