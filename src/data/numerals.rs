@@ -29,37 +29,29 @@ pub(super) fn comes_back(text: &str) -> bool {
     }
 }
 
-/// How the numbers of a column are written.
-///
-/// Where all have as many decimals (`1.10`, `2.50`), or none has a needless digit or sign (`1.1`, `2`), no number comes in
-/// two ways. Otherwise `1.1` and `1.10` may be two names, which become one number.
+/// How the numbers of a column are written, and so whether one number may be there in two ways, as `1.1` and `1.10`: as text they
+/// are two names, as numbers one.
 #[derive(Clone, Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each says what was seen, whatever else was"
-)]
 pub(super) struct Spelling {
-    /// The first number with a needless zero at its end: `1.10`.
+    /// How many decimals there are, a bit for each number of them: without an exponent, and with one.
+    decimals: [u64; 2],
+    /// With how many decimals numbers with needless zeros could be written instead.
+    fewer: [u64; 2],
+    /// The first number with needless zeros at its end.
     padded: Option<String>,
     /// The first number that is written as no program writes it: `+1`, `.5`, `12e4`.
     odd: Option<String>,
-    /// The fewest and the most decimals.
-    decimals: Option<(usize, usize)>,
-    /// Whether there are whole numbers without a point, and with one.
-    whole: bool,
-    pointed: bool,
-    /// Whether there are numbers with an exponent, and without one.
-    scientific: bool,
-    plain: bool,
-    /// The first exponent that only a column of exponents has.
+    /// The first with an exponent so small that only columns of exponents have it.
     small_exponent: Option<String>,
+    /// Whether there are numbers without an exponent.
+    plain: bool,
 }
 
 impl Spelling {
     /// Looks at another number.
     pub(super) fn see(&mut self, text: &str) {
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()),
+            Some((mantissa, exponent)) => (mantissa, Some(exponent)),
             None => (text, None),
         };
         let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
@@ -72,36 +64,38 @@ impl Spelling {
                 *slot = Some(text.to_owned());
             }
         };
-        let is_scientific = text.len() > mantissa.len();
         let odd = unsigned.starts_with('+')
             || before.is_empty()
             || after == Some("")
-            || (is_scientific && before.len() > 1)
-            || matches!(text, "-0");
+            || (exponent.is_some() && before.len() > 1)
+            || text == "-0";
         keep(&mut self.odd, odd);
-        let padded = after.is_some_and(|after| after.len() > 1 && after.ends_with('0'));
-        keep(&mut self.padded, padded);
-        let small = exponent.is_some_and(|exponent| (-3..5).contains(&exponent));
-        keep(&mut self.small_exponent, small);
-        self.scientific |= is_scientific;
-        self.plain |= !is_scientific;
-        self.whole |= after.is_none() && !is_scientific;
-        self.pointed |= after == Some("0") && !is_scientific;
-        let decimals = after.map_or(0, str::len);
-        let (fewest, most) = self.decimals.unwrap_or((decimals, decimals));
-        self.decimals = Some((fewest.min(decimals), most.max(decimals)));
+        let power = exponent.and_then(|exponent| exponent.parse::<i32>().ok());
+        let is_small = power.is_some_and(|power| (-3..5).contains(&power));
+        keep(&mut self.small_exponent, is_small);
+        self.plain |= exponent.is_none();
+        let decimals = after.unwrap_or_default();
+        let needed = decimals.trim_end_matches('0');
+        keep(&mut self.padded, needed.len() < decimals.len());
+        let form = usize::from(exponent.is_some());
+        self.decimals[form] |= bit(decimals.len());
+        for fewer in needed.len()..decimals.len().min(64) {
+            self.fewer[form] |= bit(fewer);
+        }
     }
 
-    /// A number that may be another one, written in another way; none if there is no such.
+    /// A number that may be there in another way, too; none if there is no such.
     pub(super) fn ambiguous(&self) -> Option<String> {
-        let aligned = self.decimals.is_none_or(|(fewest, most)| fewest == most);
-        let mixed = self.scientific && self.plain;
-        self.odd
-            .clone()
-            .or_else(|| self.padded.clone().filter(|_| !aligned))
-            .or_else(|| self.small_exponent.clone().filter(|_| mixed))
-            .or_else(|| (self.whole && self.pointed).then(|| "1.0".to_owned()))
+        let small_exponent = self.small_exponent.as_ref().filter(|_| self.plain);
+        let twice = |form: usize| self.decimals[form] & self.fewer[form] != 0;
+        let padded = self.padded.as_ref().filter(|_| twice(0) || twice(1));
+        self.odd.as_ref().or(padded).or(small_exponent).cloned()
     }
+}
+
+/// The bit for a number of decimals; as many as one likes from 63 on.
+fn bit(decimals: usize) -> u64 {
+    1 << decimals.min(63)
 }
 
 #[cfg(test)]
@@ -152,12 +146,14 @@ mod tests {
 
     #[test]
     fn numbers_as_programs_write_them_are_not_ambiguous() {
-        let columns: [&[&str]; 8] = [
+        let columns: [&[&str]; 10] = [
             &["1.10", "2.50", "-3.00"],
+            &["4", "1.50"],
             &["1", "2.5", "-0.25"],
             &["1.0", "2.5", "1e-05", "1e+16"],
             &["1e-7", "5", "1e21"],
             &["1.00e+00", "2.50e+01"],
+            &["1.0", "2.50e+20"],
             &["1e+05", "99999"],
             &["0.0", "-0.0"],
             &[],
@@ -170,7 +166,7 @@ mod tests {
     #[test]
     fn numbers_that_may_be_another_written_otherwise_are_ambiguous() {
         assert_eq!(ambiguous(&["1.1", "1.10"]).as_deref(), Some("1.10"));
-        assert_eq!(ambiguous(&["1", "1.50"]).as_deref(), Some("1.50"));
+        assert_eq!(ambiguous(&["1.5", "2.00"]).as_deref(), Some("2.00"));
         assert_eq!(ambiguous(&["1", "1.0"]).as_deref(), Some("1.0"));
         assert_eq!(ambiguous(&["12e4", "120000"]).as_deref(), Some("12e4"));
         assert_eq!(ambiguous(&["1e3", "1000"]).as_deref(), Some("1e3"));

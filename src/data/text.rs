@@ -63,7 +63,8 @@ pub fn texts(table: &Table, name: &str) -> Result<Vec<String>> {
         let found = super::types::type_name(column.dtype());
         return Err(
             Error::stage(format!("column `{name}` holds {found} values, not texts")).help(format!(
-                "convert it before: SELECT CAST({name} AS VARCHAR) AS {name}"
+                "declare it as text in the data schema, which keeps its digits (type = \"string\"), or convert it before: \
+                 SELECT CAST({name} AS VARCHAR) AS {name}"
             )),
         );
     }

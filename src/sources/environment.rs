@@ -68,7 +68,8 @@ impl Environment {
 }
 
 fn stored_token(path: &Path) -> Option<String> {
-    let token = std::fs::read_to_string(path).ok()?.trim().to_string();
+    let text = std::fs::read_to_string(path).ok()?;
+    let token = text.trim_start_matches('\u{feff}').trim().to_string();
     (!token.is_empty()).then_some(token)
 }
 
