@@ -22,6 +22,7 @@ pub mod store;
 pub mod stages;
 
 pub mod data;
+pub mod inputs;
 pub mod models;
 pub mod predict;
 pub mod sources;

@@ -159,6 +159,10 @@ impl Watch for Shown {
         });
     }
 
+    fn notice(&self, text: String) {
+        self.reporter.send(&Event::Notice { stage: None, text });
+    }
+
     fn check_cancelled(&self) -> Result<()> {
         if interrupt::asked() {
             return Err(Error::new(

@@ -12,7 +12,7 @@ use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, Padding, global_mean, torch_name};
 use super::export::Library;
 use super::folder::ModelFolder;
-use super::image_input::{CropMode, IMAGENET, ImageInput, Interpolation, Variant};
+use super::image_input::{IMAGENET, ImageInput, Interpolation, Variant};
 use super::kernels::Activation;
 use super::mobilenet::{InvertedResidual, InvertedResidualConfig};
 use super::operations::dropout;
@@ -39,12 +39,10 @@ pub(super) const VARIANTS: &[Variant] = &[
         classes: 1000,
         labels: &[],
         input: ImageInput {
-            size: 224,
-            crop_pct: 0.875,
-            crop_mode: CropMode::Center,
             interpolation: Interpolation::Bicubic,
             mean: [0.5; 3],
             std: [0.5; 3],
+            ..IMAGENET
         },
     },
 ];

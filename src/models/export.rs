@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::folder::{self, ModelFolder};
 use super::tokenizer::copy_tokenizer;
-use super::{Loaded, Network, Pooling, Tokenizer, weights};
+use super::{ImageInput, Loaded, Network, Pooling, Tokenizer, weights};
 use crate::error::{Context, Error, Result};
 
 pub(super) use sentence::{GUARD, elsewhere, has_own_class};
@@ -45,16 +45,23 @@ pub fn export(folder: &Path, to: &Path) -> Result<String> {
     }
     network.save(to, &card)?;
     let library = network.library();
+    let mut input = None;
     if takes_texts {
         let max_length = card.max_length.or(network.max_tokens());
         complete_tokenizer(to, max_length)?;
         if let Library::OwnClass(_, pooling) = library {
             sentence::complete(to, pooling, max_length.unwrap_or_default())?;
         }
+    } else {
+        input = ImageInput::of(folder)?;
+        input.map_or(Ok(()), |input| input.write(to))?;
     }
     let config = ModelFolder::open(to)?.config;
     let how = library.how(&config, card.labels.len());
-    let text = readme::text(&library, &network, &card, &how);
+    let mut text = readme::text(&library, &network, &card, &how);
+    if let Some(input) = input {
+        text.push_str(&readme::photos(&input, &config));
+    }
     weights::write_new(&to.join("README.md"), text.as_bytes())?;
     let cannot = || format!("cannot set the modes of the files in `{}`", to.display());
     readable(to).or_stage(cannot)?;

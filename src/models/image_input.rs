@@ -1,27 +1,34 @@
 //! How photos become the input of an image network: the size, the crop and the colours that its weights were trained with.
 //!
-//! It reads what timm (`pretrained_cfg` in `config.json`) and Hugging Face (`preprocessor_config.json`) write beside their
-//! weights, and knows the public checkpoints that come as bare files. It decodes and resizes nothing.
+//! `processor` reads and writes Hugging Face's `preprocessor_config.json`, `timm` the `pretrained_cfg` in timm's `config.json`; public
+//! checkpoints that come as bare files are known. Nothing here decodes or resizes.
+
+mod processor;
+mod timm;
 
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use self::processor::Processor;
+use self::timm::Timm;
 use super::ARCHITECTURES;
 use super::folder::{self, ModelFolder};
 use crate::error::{Context, Error, Result};
 
-/// The input that a network expects, in timm's words.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// The input that a network expects.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImageInput {
     /// Height and width, in pixels.
     pub size: usize,
-    /// Which part of the resized photo's side is kept.
-    pub crop_pct: f64,
-    /// How a photo comes to that size.
-    pub crop_mode: CropMode,
+    /// What a photo is resized to before the square is cut out of its centre, in pixels; at least `size`.
+    pub resize: usize,
+    /// Which of its sides that is.
+    pub mode: ResizeMode,
+    /// How half a pixel of margin is rounded when the square is cut out.
+    pub margin: CropMargin,
     /// How it is resized.
     pub interpolation: Interpolation,
     /// What is subtracted from red, green and blue, which go from 0 to 1.
@@ -30,15 +37,25 @@ pub struct ImageInput {
     pub std: [f32; 3],
 }
 
-/// How a photo comes to the size that a network expects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CropMode {
-    /// The shorter side is resized, and the centre cut out.
+/// Which sides of a photo are resized to the length that is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResizeMode {
+    /// The shorter one; the other keeps the proportions.
     #[default]
-    Center,
-    /// Both sides are resized, whatever that does to the proportions.
+    Shorter,
+    /// Both, whatever that does to the proportions.
     Squash,
+}
+
+/// How half a pixel of margin is rounded when the centre is cut out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CropMargin {
+    /// To the even number, as torchvision does it.
+    #[default]
+    Even,
+    /// Down, as transformers does it.
+    Down,
 }
 
 /// How pixels between pixels are made. All are antialiased when a photo becomes smaller, as Pillow does it.
@@ -55,8 +72,9 @@ pub enum Interpolation {
 /// What torchvision's ImageNet weights expect.
 pub(super) const IMAGENET: ImageInput = ImageInput {
     size: 224,
-    crop_pct: 0.875,
-    crop_mode: CropMode::Center,
+    resize: 256,
+    mode: ResizeMode::Shorter,
+    margin: CropMargin::Even,
     interpolation: Interpolation::Bilinear,
     mean: [0.485, 0.456, 0.406],
     std: [0.229, 0.224, 0.225],
@@ -100,7 +118,7 @@ pub fn bare_config(architecture: &str) -> Result<Map<String, Value>> {
     if !variant.labels.is_empty() {
         config.insert("label_names".into(), variant.labels.into());
     }
-    config.insert("pretrained_cfg".into(), variant.input.to_timm());
+    config.insert("pretrained_cfg".into(), timm::words(&variant.input));
     Ok(config)
 }
 
@@ -120,83 +138,141 @@ impl Default for ImageInput {
 }
 
 impl ImageInput {
-    /// What the model in `folder` expects; none if it does not take images.
+    /// What the model in `folder` expects; none if it does not take images, or says nothing about them.
     ///
     /// # Errors
-    /// Files that cannot be read, and inputs that refire cannot make.
+    /// Files that cannot be read or that contradict each other, and inputs that refire cannot make.
     pub fn of(folder: &Path) -> Result<Option<Self>> {
         let model = ModelFolder::open(folder)?;
-        let path = folder.join("preprocessor_config.json");
-        if let Some(settings) = folder::optional(&path)? {
-            return Processor::read(settings)
-                .or_stage(|| format!("cannot read `{}`", path.display()))?
-                .input()
-                .map(Some)
-                .map_err(|error| error.note(format!("asked for by `{}`", path.display())));
-        }
-        let known = model
-            .word("architecture")
-            .and_then(variant)
-            .map(|variant| variant.input);
-        let path = folder.join("config.json");
-        match model.config.get("pretrained_cfg") {
-            Some(settings) => Ok(Some(
-                Timm::read(settings)
-                    .or_stage(|| format!("cannot read `pretrained_cfg` in `{}`", path.display()))?
-                    .input(known.unwrap_or(IMAGENET))
-                    .map_err(|error| error.note(format!("asked for by `{}`", path.display())))?,
-            )),
-            None => Ok(known),
+        match (by_processor(folder, &model)?, by_config(folder, &model)?) {
+            (Some(file), Some(config)) if !file.agrees(&config) => {
+                let says = |input: ImageInput| {
+                    let (mean, std) = (input.mean, input.std);
+                    format!("{}, mean {mean:?}, std {std:?}", input.description())
+                };
+                Err(Error::stage(format!(
+                    "`{}` and `pretrained_cfg` in the `config.json` beside it contradict each other",
+                    folder.join(processor::FILE).display()
+                ))
+                .note(format!("{}: {}", processor::FILE, says(file)))
+                .note(format!("config.json: {}", says(config)))
+                .help("correct one of them, or take it out"))
+            }
+            (Some(input), _) | (None, Some(input)) => Ok(Some(input)),
+            (None, None) => Ok(model
+                .word("architecture")
+                .and_then(variant)
+                .map(|variant| variant.input)),
         }
     }
 
-    /// The same for photos whose shorter side was resized to `resize` before a square of `size` was cut out of its centre.
+    /// The same for squares of `size`: they show as much of a photo.
     #[must_use]
-    pub fn made(self, size: usize, resize: usize, interpolation: Interpolation) -> Self {
-        let usual = Self {
+    pub fn at(self, size: usize) -> Self {
+        let resize = size * self.resize / self.size.max(1);
+        Self {
             size,
-            crop_mode: CropMode::Center,
-            interpolation,
+            resize,
             ..self
-        };
-        if usual.shorter_side() == resize {
-            return usual;
         }
-        // Rounded down, so that the division gives the whole number again.
-        #[expect(clippy::cast_precision_loss, reason = "sizes are small")]
-        let crop_pct = (size as f64 / resize as f64 * 1e6).floor() / 1e6;
-        Self { crop_pct, ..usual }
+        .canonical()
     }
 
-    /// Writes into the config of the model in `folder` that this is what it was tuned on. A model of Hugging Face's, whose network takes
-    /// one size only, has said so in `preprocessor_config.json`.
+    /// Writes into the folder of a model that this is what its photos became: into `preprocessor_config.json`, where transformers looks,
+    /// and into `config.json` if timm reads that. What an older file there said is gone.
     ///
     /// # Errors
     /// Those of the disk, and a folder without a config.
     pub fn write(self, folder: &Path) -> Result<()> {
-        if folder.join("preprocessor_config.json").exists() {
+        processor::write(&self, folder)?;
+        let mut config = ModelFolder::open(folder)?.config;
+        if config.contains_key("model_type") && !config.contains_key("pretrained_cfg") {
             return Ok(());
         }
-        let mut config = ModelFolder::open(folder)?.config;
-        let timm = config.entry("pretrained_cfg").or_insert_with(|| json!({}));
-        match (timm, self.to_timm()) {
+        let timm = config
+            .entry("pretrained_cfg")
+            .or_insert_with(|| Value::Object(Map::new()));
+        match (timm, timm::words(&self)) {
             (Value::Object(settings), Value::Object(ours)) => settings.extend(ours),
             (settings, ours) => *settings = ours,
         }
         folder::write_config(folder, &config)
     }
 
-    /// The length that a photo's shorter side is resized to before the centre is cut out.
+    /// What is done to a photo, in words: "shorter side to 256 pixels (bilinear), 224×224 from the centre (margin rounded to even)".
     #[must_use]
-    pub fn shorter_side(&self) -> usize {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "sizes are small and positive"
-        )]
-        let side = (self.size as f64 / self.crop_pct).floor() as usize;
-        side
+    pub fn description(&self) -> String {
+        let Self { size, resize, .. } = self;
+        let filter = match self.interpolation {
+            Interpolation::Bilinear => "bilinear",
+            Interpolation::Bicubic => "bicubic",
+        };
+        let resized = match self.mode {
+            ResizeMode::Shorter => format!("shorter side to {resize} pixels ({filter})"),
+            ResizeMode::Squash => format!("both sides to {resize} pixels ({filter})"),
+        };
+        let rounded = match self.margin {
+            CropMargin::Even => "to even",
+            CropMargin::Down => "down",
+        };
+        match self.mode {
+            ResizeMode::Squash if size == resize => resized,
+            _ => format!("{resized}, {size}×{size} from the centre (margin rounded {rounded})"),
+        }
+    }
+
+    /// Whether photos come to the same pixels.
+    #[must_use]
+    pub fn same_pixels(&self, other: &Self) -> bool {
+        let Self { mean, std, .. } = *self;
+        *self
+            == Self {
+                mean,
+                std,
+                ..*other
+            }
+    }
+
+    /// Whether the same is meant as by a file that cannot say how margins are rounded.
+    fn agrees(&self, other: &Self) -> bool {
+        *self
+            == Self {
+                margin: self.margin,
+                ..*other
+            }
+    }
+
+    /// The same with the one margin that stands for all where its rounding cannot matter.
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        let spare = self.resize - self.size.min(self.resize);
+        match self.mode {
+            ResizeMode::Squash if spare % 4 != 3 => Self {
+                margin: CropMargin::Even,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// The same, if photos can be made so.
+    fn checked(self) -> Result<Self> {
+        let number = |numbers: &[f32; 3]| numbers.iter().all(|number| number.is_finite());
+        let wrong = if !(1..=4096).contains(&self.size) {
+            Some(format!("{} pixels are no size for an image", self.size))
+        } else if !(self.size..=8192).contains(&self.resize) {
+            Some(format!(
+                "{}×{} pixels cannot be cut out of what is resized to {}",
+                self.size, self.size, self.resize
+            ))
+        } else if !number(&self.mean) {
+            Some(format!("the mean is {:?}", self.mean))
+        } else if !number(&self.std) || !self.std.iter().all(|std| *std > 0.0) {
+            Some(format!("`std` is {:?}, not above 0", self.std))
+        } else {
+            None
+        };
+        wrong.map_or(Ok(self.canonical()), |wrong| Err(Error::stage(wrong)))
     }
 
     /// Photos as a network takes them, `[batch, 3, height, width]`: each is given as height · width pixels of red, green
@@ -235,18 +311,33 @@ impl ImageInput {
             }
         }
     }
+}
 
-    /// The same in the words of timm's `pretrained_cfg`.
-    fn to_timm(self) -> Value {
-        json!({
-            "input_size": [3, self.size, self.size],
-            "crop_pct": self.crop_pct,
-            "crop_mode": self.crop_mode,
-            "interpolation": self.interpolation,
-            "mean": self.mean.map(shortest),
-            "std": self.std.map(shortest),
-        })
-    }
+/// What `preprocessor_config.json` in `folder` says.
+fn by_processor(folder: &Path, model: &ModelFolder) -> Result<Option<ImageInput>> {
+    let path = folder.join(processor::FILE);
+    let Some(settings) = folder::optional(&path)? else {
+        return Ok(None);
+    };
+    let read = Processor::read(settings)
+        .or_stage(|| format!("cannot read `{}`", path.display()))?
+        .input(model.word("model_type"))
+        .map_err(|error| error.note(format!("asked for by `{}`", path.display())))?;
+    Ok(Some(read))
+}
+
+/// What `pretrained_cfg` in the config of the model says.
+fn by_config(folder: &Path, model: &ModelFolder) -> Result<Option<ImageInput>> {
+    let Some(settings) = model.config.get("pretrained_cfg") else {
+        return Ok(None);
+    };
+    let path = folder.join("config.json");
+    let known = model.word("architecture").and_then(variant);
+    let read = Timm::read(settings)
+        .or_stage(|| format!("cannot read `pretrained_cfg` in `{}`", path.display()))?
+        .input(known.map_or(IMAGENET, |variant| variant.input))
+        .map_err(|error| error.note(format!("asked for by `{}`", path.display())))?;
+    Ok(Some(read))
 }
 
 /// The f64 that is written with as few digits as the f32.
@@ -255,131 +346,6 @@ fn shortest(value: f32) -> f64 {
         .to_string()
         .parse()
         .unwrap_or_else(|_| f64::from(value))
-}
-
-/// timm's `pretrained_cfg`.
-#[derive(Deserialize)]
-struct Timm {
-    input_size: Option<[usize; 3]>,
-    crop_pct: Option<f64>,
-    crop_mode: Option<CropMode>,
-    interpolation: Option<Interpolation>,
-    mean: Option<[f32; 3]>,
-    std: Option<[f32; 3]>,
-}
-
-impl Timm {
-    fn read(settings: &Value) -> serde_json::Result<Self> {
-        Self::deserialize(settings)
-    }
-
-    /// What it says, and `default` for what it does not.
-    fn input(self, default: ImageInput) -> Result<ImageInput> {
-        let size = match self.input_size {
-            None => default.size,
-            Some([3, height, width]) if height == width => height,
-            Some(other) => {
-                return Err(Error::stage(format!(
-                    "the input {other:?} is no square colour image"
-                )));
-            }
-        };
-        checked(ImageInput {
-            size,
-            crop_pct: self.crop_pct.unwrap_or(default.crop_pct),
-            crop_mode: self.crop_mode.unwrap_or(default.crop_mode),
-            interpolation: self.interpolation.unwrap_or(default.interpolation),
-            mean: self.mean.unwrap_or(default.mean),
-            std: self.std.unwrap_or(default.std),
-        })
-    }
-}
-
-/// Hugging Face's `preprocessor_config.json`.
-#[derive(Deserialize)]
-struct Processor {
-    size: Side,
-    crop_size: Option<Side>,
-    #[serde(default)]
-    do_center_crop: bool,
-    resample: Option<u8>,
-    image_mean: Option<[f32; 3]>,
-    image_std: Option<[f32; 3]>,
-}
-
-/// A size in pixels, in the ways that Hugging Face writes one.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(untagged)]
-enum Side {
-    Square(usize),
-    Box { height: usize, width: usize },
-    Shorter { shortest_edge: usize },
-}
-
-impl Processor {
-    fn read(settings: Map<String, Value>) -> serde_json::Result<Self> {
-        serde_json::from_value(Value::Object(settings))
-    }
-
-    fn input(self) -> Result<ImageInput> {
-        let whole = side(self.size)?;
-        let crop = self.crop_size.filter(|_| self.do_center_crop);
-        let size = crop.map_or(Ok(whole), side)?;
-        let interpolation = match self.resample {
-            None | Some(2) => Interpolation::Bilinear,
-            Some(3) => Interpolation::Bicubic,
-            Some(other) => {
-                return Err(Error::stage(format!(
-                    "refire cannot resize by Pillow's filter {other}"
-                ))
-                .help("2 (bilinear) and 3 (bicubic) are known"));
-            }
-        };
-        let squash = crop.is_none() && !matches!(self.size, Side::Shorter { .. });
-        #[expect(clippy::cast_precision_loss, reason = "sizes are small")]
-        let crop_pct = size as f64 / whole as f64;
-        checked(ImageInput {
-            size,
-            crop_pct,
-            crop_mode: if squash {
-                CropMode::Squash
-            } else {
-                CropMode::Center
-            },
-            interpolation,
-            mean: self.image_mean.unwrap_or([0.5; 3]),
-            std: self.image_std.unwrap_or([0.5; 3]),
-        })
-    }
-}
-
-fn side(size: Side) -> Result<usize> {
-    match size {
-        Side::Square(pixels)
-        | Side::Shorter {
-            shortest_edge: pixels,
-        } => Ok(pixels),
-        Side::Box { height, width } if height == width => Ok(height),
-        Side::Box { height, width } => Err(Error::stage(format!(
-            "the input of {height}×{width} pixels is no square"
-        ))),
-    }
-}
-
-fn checked(input: ImageInput) -> Result<ImageInput> {
-    let wrong = if !(1..=4096).contains(&input.size) {
-        Some(format!("{} pixels are no size for an image", input.size))
-    } else if !(input.crop_pct > 0.0 && input.crop_pct <= 1.0) {
-        Some(format!(
-            "`crop_pct` is {}, not above 0 and at most 1",
-            input.crop_pct
-        ))
-    } else if !input.std.iter().all(|std| *std > 0.0) {
-        Some(format!("`std` is {:?}, not above 0", input.std))
-    } else {
-        None
-    };
-    wrong.map_or(Ok(input), |wrong| Err(Error::stage(wrong)))
 }
 
 #[cfg(test)]

@@ -37,7 +37,9 @@ pub use export::export;
 pub use folder::{copy_companions, copy_folder, labels, write_config};
 pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
 pub use head::{Head, Pooling, Task};
-pub use image_input::{CropMode, ImageInput, Interpolation, architectures, bare_config};
+pub use image_input::{
+    CropMargin, ImageInput, Interpolation, ResizeMode, architectures, bare_config,
+};
 pub use network::{Loaded, Network, Parameter};
 pub use tokenizer::{Encoded, Tokenizer, copy_tokenizer};
 pub use weights::Saved;

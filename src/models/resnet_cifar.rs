@@ -41,7 +41,7 @@ const fn cifar10(name: &'static str) -> Variant {
         labels: &CLASSES,
         input: ImageInput {
             size: 32,
-            crop_pct: 1.0,
+            resize: 32,
             ..IMAGENET
         },
     }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::Options;
 use super::model::Model;
+use super::{Options, Watch};
 use crate::data::images::{self, Content, ENDINGS, Images};
 use crate::data::scan::Scan;
 use crate::data::{Format, Table, table, text};
@@ -52,10 +52,15 @@ type Pieces<'a> = Box<dyn Iterator<Item = Result<Piece<'a>>> + 'a>;
 
 impl Input {
     /// Opens what is at `path` as input of `model`.
-    pub(super) fn open(path: &Path, model: &Model, options: &Options) -> Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        model: &Model,
+        options: &Options,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         if path.join(images::FILE).is_file() {
             let images = Images::open(path)?;
-            model.check_squares(&images)?;
+            model.check_squares(&images, watch)?;
             return Ok(Self::Squares(images));
         }
         if path.join(table::FILE).is_file() {
@@ -64,7 +69,17 @@ impl Input {
         }
         if path.is_dir() {
             model.check_takes_photos(path)?;
-            let photos = images::find(path)?;
+            let images::Photos {
+                images: photos,
+                other_photos,
+            } = images::find(path)?;
+            if !other_photos.is_empty() {
+                watch.notice(format!(
+                    "{} photos are left out because of their ending: {}",
+                    other_photos.len(),
+                    images::endings(&other_photos)
+                ));
+            }
             if photos.is_empty() {
                 return Err(
                     Error::stage(format!("there is no photo in `{}`", path.display())).note(

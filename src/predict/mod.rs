@@ -72,6 +72,9 @@ pub trait Watch: Sync {
     /// So many of so many samples are labelled.
     fn progress(&self, done: usize, total: usize);
 
+    /// Something that the user may not expect, in a sentence.
+    fn notice(&self, text: String);
+
     /// Called now and then.
     ///
     /// # Errors
@@ -96,7 +99,7 @@ pub struct Done {
 pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
     let options = &request.options;
     let model = Model::open(request.model, request.device)?;
-    let input = Input::open(request.input, &model, options)?;
+    let input = Input::open(request.input, &model, options, watch)?;
     let columns = Columns::new(&model, &input, options)?;
     let input = match request.format {
         // Fields stay as they are written.

@@ -7,11 +7,11 @@ use rayon::prelude::*;
 
 use super::input::{Piece, Samples};
 use super::{Options, Watch};
-use crate::data::images::{Broken, Content, Images, Interpolation, OnError, Transform, squash};
+use crate::data::images::{Broken, Content, Images, OnError};
 use crate::error::{Error, Result};
+use crate::inputs;
 use crate::models::{
-    self, Activations, Card, CropMode, Encoded, ImageInput, Loaded, Network, Task, TokenBatch,
-    Tokenizer,
+    self, Activations, Card, Encoded, ImageInput, Loaded, Network, Task, TokenBatch, Tokenizer,
 };
 use crate::train;
 
@@ -36,14 +36,22 @@ enum Takes {
 }
 
 impl Takes {
-    fn photos(folder: &Path) -> Result<Self> {
+    fn photos(folder: &Path, network: &Network) -> Result<Self> {
         let input = ImageInput::of(folder)?.ok_or_else(|| {
             Error::stage(format!(
                 "nothing in `{}` says which size and colours the network expects",
                 folder.display()
             ))
-        });
-        input.map(Self::Photos)
+        })?;
+        match network.image_size() {
+            Some(size) if size != input.size => Err(Error::stage(format!(
+                "`{}` asks for photos of {}×{} pixels, but its network takes {size}×{size}",
+                folder.display(),
+                input.size,
+                input.size
+            ))),
+            _ => Ok(Self::Photos(input)),
+        }
     }
 
     fn texts(folder: &Path, network: &Network, card: &Card) -> Result<Self> {
@@ -73,7 +81,7 @@ impl Model {
         let device = models::device(device)?;
         let Loaded { network, card, .. } = Network::open(folder, &device)?;
         let takes = match card.task {
-            Some(Task::ImageClassification) => Takes::photos(folder)?,
+            Some(Task::ImageClassification) => Takes::photos(folder, &network)?,
             Some(Task::TextClassification) | None => Takes::texts(folder, &network, &card)?,
         };
         Ok(Self {
@@ -111,10 +119,13 @@ impl Model {
         }
     }
 
-    /// Refuses squares that it cannot take.
-    pub(super) fn check_squares(&self, images: &Images) -> Result<()> {
-        if let Takes::Texts { .. } = &self.takes {
+    /// Refuses squares that it cannot take, and tells of those that were cut in another way than it asks for.
+    pub(super) fn check_squares(&self, images: &Images, watch: &dyn Watch) -> Result<()> {
+        let Takes::Photos(asked) = &self.takes else {
             return Err(Error::usage("the model labels texts, not images"));
+        };
+        if let Some(difference) = inputs::photos::difference(images, asked) {
+            watch.notice(difference);
         }
         let (height, width) = (images.height(), images.width());
         match self.network.image_size() {
@@ -252,23 +263,9 @@ const GROUP: usize = 128;
 /// A photo as the network takes it, before its colours are normalised.
 fn square(content: &Content, input: ImageInput, max_pixels: u64) -> Result<Vec<u8>, Broken> {
     let image = content.decode(max_pixels)?;
-    let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
-    let interpolation = match input.interpolation {
-        models::Interpolation::Bilinear => Interpolation::Bilinear,
-        models::Interpolation::Bicubic => Interpolation::Bicubic,
-    };
-    let mut pixels = vec![0; input.size * input.size * 3];
-    match input.crop_mode {
-        CropMode::Squash => squash(&image, side(input.size), interpolation, &mut pixels),
-        CropMode::Center => {
-            let transform = Transform {
-                size: side(input.size),
-                resize: side(input.shorter_side()),
-                interpolation,
-            };
-            transform.apply(&image, &mut pixels);
-        }
-    }
+    let transform = inputs::photos::transform(&input);
+    let mut pixels = vec![0; transform.bytes()];
+    transform.apply(&image, &mut pixels);
     Ok(pixels)
 }
 

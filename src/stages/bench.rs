@@ -30,6 +30,13 @@ pub(super) struct Made {
     pub(super) logs: Vec<String>,
 }
 
+/// What a stage told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) notices: Vec<String>,
+    pub(super) logs: Vec<String>,
+}
+
 impl Made {
     /// The folder of output `port`.
     pub(super) fn folder(&self, port: &str) -> &Path {
@@ -112,6 +119,13 @@ impl Bench {
         self.run_on(settings, folders, seed)
     }
 
+    /// Runs a stage that must fail: the error, and what it told before that.
+    pub(super) fn fails(&self, settings: &str) -> (Error, Told) {
+        let mut told = Told::default();
+        let failed = self.run_told(settings, BTreeMap::new(), 1, &mut told);
+        (failed.expect_err("it fails"), told)
+    }
+
     /// Runs the stage on artifacts: input port → folder.
     pub(super) fn run_on(
         &self,
@@ -119,6 +133,24 @@ impl Bench {
         inputs: BTreeMap<String, PathBuf>,
         seed: u64,
     ) -> Result<Made> {
+        let mut told = Told::default();
+        let outputs = self.run_told(settings, inputs, seed, &mut told)?;
+        Ok(Made {
+            outputs,
+            _folder: Arc::clone(&self.folder),
+            notices: told.notices,
+            logs: told.logs,
+        })
+    }
+
+    /// The same, with what it says kept in `told`, whether it fails or not: output port → folder.
+    fn run_told(
+        &self,
+        settings: &str,
+        inputs: BTreeMap<String, PathBuf>,
+        seed: u64,
+        told: &mut Told,
+    ) -> Result<BTreeMap<String, PathBuf>> {
         let stage = self.parse(settings)?;
         stage.check()?;
         let mut job = Job {
@@ -136,25 +168,21 @@ impl Bench {
                 .insert(output.port.clone(), self.fresh("output"));
         }
         let store = Store::open(&self.path("store"))?;
-        let (notices, logs) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        let lines = Mutex::new(std::mem::take(told));
         let sink = |event: &Event| {
-            let (into, text) = match event {
-                Event::Notice { text, .. } => (&notices, text.clone()),
+            let mut told = lines.lock().expect("not poisoned");
+            match event {
+                Event::Notice { text, .. } => told.notices.push(text.clone()),
                 Event::Paste { text, lines, .. } => {
-                    (&notices, format!("{text}\n{}", lines.join("\n")))
+                    told.notices.push(format!("{text}\n{}", lines.join("\n")));
                 }
-                Event::Log { text, .. } => (&logs, text.clone()),
-                _ => return,
-            };
-            into.lock().expect("not poisoned").push(text);
+                Event::Log { text, .. } => told.logs.push(text.clone()),
+                _ => {}
+            }
         };
-        stage.run(&mut StageContext::new(&job, &store, &sink, &|| false))?;
-        Ok(Made {
-            outputs: job.outputs,
-            _folder: Arc::clone(&self.folder),
-            notices: notices.into_inner().expect("not poisoned"),
-            logs: logs.into_inner().expect("not poisoned"),
-        })
+        let done = stage.run(&mut StageContext::new(&job, &store, &sink, &|| false));
+        *told = lines.into_inner().expect("not poisoned");
+        done.map(|()| job.outputs)
     }
 }
 

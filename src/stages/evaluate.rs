@@ -73,7 +73,8 @@ impl StageKind for EvaluateKind {
         "measures a tuned model on texts or images, and stops what depends on it unless the gates pass"
     }
 
-    /// 2: booleans and numbers are the labels of the same value.
+    /// 2: booleans and numbers are the labels of the same value, and what a
+    /// `preprocessor_config.json` says about colours is honoured.
     fn version(&self) -> u32 {
         2
     }
@@ -210,12 +211,13 @@ impl Evaluate {
         let (port, ..) = self.settings.samples()?;
         let samples = match (loaded.card.task, port) {
             (Some(Task::ImageClassification), IMAGES) => {
-                let input = photos::input(cx.input("model"))?;
+                let asked = photos::asked("model", &loaded.network, cx)?;
+                photos::seen(port, asked, cx)?;
                 photos::samples(
                     port,
                     &loaded.card.labels,
                     &loaded.network,
-                    input,
+                    asked,
                     photos::Changes::default(),
                     cx,
                 )?

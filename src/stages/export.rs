@@ -33,6 +33,7 @@ impl StageKind for ExportKind {
         "writes a tuned model as transformers, torchvision and timm load it"
     }
 
+    /// 2: every image model says how photos are prepared.
     fn version(&self) -> u32 {
         2
     }

@@ -10,11 +10,14 @@ use settings::{Layout, Settings};
 use super::{ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind};
 use crate::config::{self, from_table};
 use crate::data::images::{
-    Embedded, Item, Listing, Prepared, Watch, Writer, batch_len, list, list_table,
+    Broken, Embedded, Item, Listing, OnError, Transform, Watch, Writer, batch_len, endings, list,
+    list_table,
 };
 use crate::data::{self, Table};
 use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
+use crate::inputs;
+use crate::models::ImageInput;
 use crate::sources::{self, Sha256, Source};
 
 /// The kind `images`.
@@ -23,8 +26,9 @@ pub(super) struct ImagesKind;
 const IMAGES: &str = "images";
 const FILES: &str = "files";
 const TABLE: &str = "table";
+const MODEL: &str = "model";
 
-/// How many names a notice holds.
+/// How many names a notice or an error holds.
 const NAMED: usize = 5;
 
 impl StageKind for ImagesKind {
@@ -84,7 +88,8 @@ impl Stage for Images {
         };
         let files = input(FILES, &[ArtifactType::Files], &self.settings.files);
         let table = input(TABLE, &[ArtifactType::Table], &self.settings.table);
-        files.into_iter().chain(table).collect()
+        let model = input(MODEL, &[ArtifactType::Model], &self.settings.model);
+        files.into_iter().chain(table).chain(model).collect()
     }
 
     fn outputs(&self) -> Vec<Output> {
@@ -151,32 +156,50 @@ impl Stage for Images {
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let wanted = self.settings.wanted();
-        let size = self.settings.size.value as usize;
+        let exclude = self.settings.excluded()?;
+        let transform = self.transform(cx)?;
+        let size = transform.size as usize;
         let len = batch_len(size, size);
         let (root, listing) = match &self.layout {
             Layout::Embedded { images, labels } => {
                 let (embedded, listing) =
                     Embedded::open(&self.table(cx)?, images, labels, &wanted)?;
-                return self.prepare(cx, &listing, embedded.batches(len));
+                return self.prepare(cx, transform, &listing, embedded.batches(len));
             }
             Layout::Files(labelling) => {
                 let root = self.root(cx)?;
-                let listing = list(&root, labelling, &wanted)?;
+                let listing = list(&root, labelling, &wanted, &exclude)?;
                 (root, listing)
             }
             Layout::Listed { paths, labels } => {
                 let table = Table::read(cx.input(TABLE))?;
-                (self.root(cx)?, list_table(&table, paths, labels, &wanted)?)
+                let listing = list_table(&table, paths, labels, &wanted, &exclude)?;
+                (self.root(cx)?, listing)
             }
         };
         let item = |entry| Item::file(&root, entry);
         let batches = listing.entries.chunks(len);
         let batches = batches.map(|batch| Ok(batch.iter().map(item).collect()));
-        self.prepare(cx, &listing, batches)
+        self.prepare(cx, transform, &listing, batches)
     }
 }
 
 impl Images {
+    /// What is done to every image: what the settings say, else what the model's folder asks for.
+    fn transform(&self, cx: &StageContext<'_>) -> Result<Transform> {
+        let Some(folder) = cx.optional_input(MODEL) else {
+            return self.settings.usual();
+        };
+        let asked = ImageInput::of(folder)?.ok_or_else(|| {
+            Error::stage("the folder of `model` does not say how photos are to be prepared")
+                .help("name a model of images, or set `size`, `resize` and `interpolation` without a `model`")
+        })?;
+        let transform = self.settings.transform(inputs::photos::transform(&asked))?;
+        let made = inputs::photos::made(transform, asked);
+        cx.log(format!("photos are prepared so: {}", made.description()));
+        Ok(transform)
+    }
+
     /// The folder that the images are in.
     fn root(&self, cx: &StageContext<'_>) -> Result<PathBuf> {
         let Some((source, _)) = &self.source else {
@@ -234,6 +257,7 @@ impl Images {
     fn prepare(
         &self,
         cx: &StageContext<'_>,
+        transform: Transform,
         listing: &Listing,
         batches: impl Iterator<Item = Result<Vec<Item>>>,
     ) -> Result<()> {
@@ -244,17 +268,25 @@ impl Images {
         for missing in listing.missing(&wanted) {
             cx.notice(missing);
         }
-        let size = self.settings.size.value as usize;
-        let preparation = self.settings.preparation();
-        let transform = Some(preparation.transform);
-        let writer = Writer::create(cx.output(IMAGES), size, size, transform)?;
+        let size = transform.size as usize;
+        let preparation = self.settings.preparation(transform);
+        let writer = Writer::create(cx.output(IMAGES), size, size, Some(transform))?;
         let watch = Progress {
             cx,
             total: listing.entries.len() as u64,
         };
         let prepared = preparation.run(batches, writer, &watch)?;
         watch.progress(listing.entries.len());
-        report_broken(cx, &prepared);
+        for (path, why) in &prepared.broken {
+            cx.log(format!("`{path}` cannot be read: {why}"));
+        }
+        if let [first, others @ ..] = &prepared.broken[..] {
+            let all = listing.entries.len();
+            match self.settings.on_error {
+                OnError::Error => return Err(refusal(first, others, all, cx.stage())),
+                OnError::Skip => report_broken(cx, &prepared.broken),
+            }
+        }
         let lost = listing
             .counts()
             .into_keys()
@@ -296,6 +328,24 @@ fn report(cx: &StageContext<'_>, listing: &Listing) {
             some_of(&listing.other_files)
         ));
     }
+    let photos = &listing.other_photos;
+    if !photos.is_empty() {
+        cx.notice(format!(
+            "{} photos are left out because of their ending ({}): {}",
+            photos.len(),
+            endings(photos),
+            some_of(photos)
+        ));
+        for path in photos {
+            cx.log(format!("`{path}` is left out because of its ending"));
+        }
+    }
+    for (pattern, count) in &listing.excluded {
+        match count {
+            0 => cx.notice(format!("no image matches `{pattern}` in `exclude`")),
+            _ => cx.log(format!("{count} images match `{pattern}` in `exclude`")),
+        }
+    }
     let unwanted: usize = listing.unwanted.values().sum();
     if unwanted > 0 {
         cx.log(format!(
@@ -311,23 +361,41 @@ fn report(cx: &StageContext<'_>, listing: &Listing) {
     }
 }
 
-fn report_broken(cx: &StageContext<'_>, prepared: &Prepared) {
-    if prepared.broken.is_empty() {
-        return;
-    }
-    let names: Vec<_> = prepared
-        .broken
-        .iter()
-        .map(|(path, _)| path.clone())
-        .collect();
+fn report_broken(cx: &StageContext<'_>, broken: &[(String, Broken)]) {
+    let names: Vec<_> = broken.iter().map(|(path, _)| path.clone()).collect();
     cx.notice(format!(
         "{} images are left out because they cannot be read: {}",
         names.len(),
         some_of(&names)
     ));
-    for (path, why) in &prepared.broken {
-        cx.log(format!("`{path}` cannot be read: {why}"));
-    }
+}
+
+/// The error for images of which `first` and `others` cannot be read: it names some, and says where all are.
+fn refusal(
+    (path, why): &(String, Broken),
+    others: &[(String, Broken)],
+    all: usize,
+    stage: &str,
+) -> Error {
+    let error = match others.len() {
+        0 => Error::stage(format!("the image `{path}` cannot be read")).cause(why.to_string()),
+        more => Error::stage(format!("{} of {all} images cannot be read", more + 1))
+            .note(format!("`{path}`: {why}")),
+    };
+    let named = others.iter().take(NAMED - 1);
+    let error = named.fold(error, |error, (path, why)| {
+        error.note(format!("`{path}`: {why}"))
+    });
+    let error = match others.len().saturating_sub(NAMED - 1) {
+        0 => error,
+        rest => error.note(format!("and {rest} more: `refire logs {stage}` lists all")),
+    };
+    let mut broken = std::iter::once(why).chain(others.iter().map(|(_, why)| why));
+    error.help(if broken.any(|why| matches!(why, Broken::TooLarge { .. })) {
+        "repair or remove what is broken, raise `max_pixels` for large images that are meant, or leave all of these out: on_error = \"skip\""
+    } else {
+        "repair or remove the files; or leave such images out: on_error = \"skip\""
+    })
 }
 
 fn some_of(names: &[String]) -> String {

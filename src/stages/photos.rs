@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::StageContext;
+use crate::data::images::Images;
 use crate::data::images::augment::{Augmentation, Moment};
-use crate::data::images::{Images, Interpolation};
 use crate::error::{Error, Result};
-use crate::models::{self, ImageInput, Network};
+use crate::inputs;
+use crate::models::{ImageInput, Network};
 use crate::train::{self, Inputs, Looks, Mixing, Samples};
 
 /// The images of an artifact, and how a network takes them.
@@ -110,16 +110,10 @@ impl train::Images for Photos {
             .augmentation
             .variant((height, width), height, moment);
         let mut square = vec![0; pixels.len()];
-        variant.render(pixels, interpolation(self.input), &mut square);
+        let interpolation = inputs::photos::interpolation(&self.input);
+        variant.render(pixels, interpolation, &mut square);
         self.input.planes(&square, planes);
         variant.erase(planes);
-    }
-}
-
-fn interpolation(input: ImageInput) -> Interpolation {
-    match input.interpolation {
-        models::Interpolation::Bilinear => Interpolation::Bilinear,
-        models::Interpolation::Bicubic => Interpolation::Bicubic,
     }
 }
 
@@ -163,43 +157,62 @@ pub(super) fn samples(
     })
 }
 
-/// What the weights in `folder` expect of images: what the folder says, else what torchvision's weights expect.
+/// What the weights of the model at input `port` expect of photos: what its folder says. Where it says nothing, what torchvision's ImageNet
+/// weights expect, which the user is told.
 ///
 /// # Errors
 /// Files that cannot be read, and inputs that refire cannot make.
-pub(super) fn input(folder: &Path) -> Result<ImageInput> {
-    Ok(ImageInput::of(folder)?.unwrap_or_default())
+pub(super) fn asked(port: &str, network: &Network, cx: &StageContext<'_>) -> Result<ImageInput> {
+    if let Some(asked) = ImageInput::of(cx.input(port))? {
+        return Ok(asked);
+    }
+    let usual = ImageInput::default();
+    let usual = network.image_size().map_or(usual, |size| usual.at(size));
+    cx.notice(format!(
+        "nothing in the model's folder says how photos are to be prepared; taken is what torchvision's ImageNet weights expect: {}, mean \
+         {:?}, std {:?}",
+        usual.description(),
+        usual.mean,
+        usual.std
+    ));
+    Ok(usual)
 }
 
-/// What the images at input `port` look like to a network that expects `input`; tells the user where they were resized otherwise.
+/// What the images at input `port` look like to a network whose folder asks for `asked`; tells the user if that is not the same.
 ///
 /// # Errors
 /// An artifact that cannot be read.
-pub(super) fn seen(port: &str, input: ImageInput, cx: &StageContext<'_>) -> Result<ImageInput> {
+pub(super) fn seen(port: &str, asked: ImageInput, cx: &StageContext<'_>) -> Result<ImageInput> {
     let images = Images::open(cx.input(port))?;
-    let Some(transform) = images.transform() else {
-        return Ok(ImageInput {
-            size: images.height(),
-            ..input
-        });
-    };
-    let made_with = match transform.interpolation {
-        Interpolation::Bilinear => models::Interpolation::Bilinear,
-        Interpolation::Bicubic => models::Interpolation::Bicubic,
-    };
-    if made_with != input.interpolation {
-        let name = |interpolation| format!("{interpolation:?}").to_lowercase();
-        let (found, expected) = (name(made_with), name(input.interpolation));
+    if let Some(difference) = inputs::photos::difference(&images, &asked) {
         cx.notice(format!(
-            "the images were resized by {found} interpolation, but the weights expect {expected}: set interpolation = \"{expected}\" in \
-             the stage that makes the images"
+            "`{port}`: {difference}; to have them prepared as asked, name the model in the stage that makes the images: model = \"…\""
         ));
     }
-    Ok(input.made(
-        transform.size as usize,
-        transform.resize as usize,
-        made_with,
+    let size = images.height();
+    Ok(inputs::photos::seen(&images, asked).unwrap_or_else(|| asked.at(size)))
+}
+
+/// Refuses images at input `port` that were prepared in another way than those to train on, which look like `seen`.
+///
+/// # Errors
+/// An artifact that cannot be read, and such images.
+pub(super) fn refuse_others(port: &str, seen: ImageInput, cx: &StageContext<'_>) -> Result<()> {
+    let images = Images::open(cx.input(port))?;
+    let theirs = inputs::photos::seen(&images, seen);
+    if theirs.is_none() && images.height() == seen.size {
+        return Ok(());
+    }
+    let theirs = theirs.unwrap_or_else(|| seen.at(images.height()));
+    if theirs.same_pixels(&seen) {
+        return Ok(());
+    }
+    Err(Error::stage(format!(
+        "the images at port `{port}` were prepared in another way than those to train on"
     ))
+    .note(format!("`train`: {}", seen.description()))
+    .note(format!("`{port}`: {}", theirs.description()))
+    .help("set the same `size`, `resize` and `interpolation`, or the same `model`, in the stages that make them"))
 }
 
 fn check_size(images: &Images, network: &Network) -> Result<()> {

@@ -61,8 +61,9 @@ impl StageKind for PredictKind {
         "labels the rows of a table, or images, with a tuned model"
     }
 
+    /// 2: photos are prepared as transformers does, crops and colours included.
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
@@ -156,6 +157,10 @@ impl Watch for Progress<'_, '_> {
     fn progress(&self, done: usize, total: usize) {
         self.0
             .progress("predict", done as u64, total as u64, "samples");
+    }
+
+    fn notice(&self, text: String) {
+        self.0.notice(text);
     }
 
     fn check_cancelled(&self) -> Result<()> {

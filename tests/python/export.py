@@ -26,7 +26,12 @@ import torchvision
 import transformers
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
 TOLERANCE = 1e-4
 TINY_BERT = Path(__file__).parent.parent / "data" / "tiny-bert"
@@ -72,7 +77,7 @@ source = "network"
 [stage.data]
 kind = "images"
 source = "photos"
-size = {size}
+{prepared}
 
 [stage.tune]
 kind = "finetune"
@@ -173,44 +178,41 @@ def check_readme(out):
 
 
 def photos(folder, sizes):
-    """Photos of two classes, of heights and widths from a range."""
+    """Photos of two classes, of heights and widths from a range, none higher than wide: Pillow 13 resizes those in another order."""
     noise = numpy.random.default_rng(1)
     for label in ("cats", "dogs"):
         (folder / "photos" / label).mkdir(parents=True)
         for index in range(6):
-            height, width = noise.integers(*sizes, 2)
+            height, width = sorted(noise.integers(*sizes, 2))
             coarse = Image.fromarray(noise.integers(0, 255, (9, 9, 3), dtype=numpy.uint8))
             coarse.resize((int(width), int(height)), Image.Resampling.BICUBIC).save(folder / "photos" / label / f"{index}.png")
 
 
 def squares(out, folder, rows):
-    """The photos as the config says that the network takes them."""
-    processor = out / "preprocessor_config.json"
-    tensors = []
-    if processor.exists():
-        settings = json.loads(processor.read_text())
-        resize = torchvision.transforms.Resize((settings["size"]["height"], settings["size"]["width"]))
-        mean, std = settings["image_mean"], settings["image_std"]
-        steps = [resize]
-    else:
-        settings = json.loads((out / "config.json").read_text())["pretrained_cfg"]
-        size = settings["input_size"][1]
-        interpolation = torchvision.transforms.InterpolationMode(settings["interpolation"])
-        mean, std = settings["mean"], settings["std"]
-        steps = [
-            torchvision.transforms.Resize(int(size / settings["crop_pct"]), interpolation),
-            torchvision.transforms.CenterCrop(size),
-        ]
-    steps += [torchvision.transforms.ToTensor(), torchvision.transforms.Normalize(mean, std)]
-    for row in rows:
-        tensors.append(torchvision.transforms.Compose(steps)(Image.open(folder / "photos" / row["path"])))
-    return torch.stack(tensors)
+    """The photos as transformers' processor makes them by what the folder says. Where timm's words say it as well, torchvision must come
+    to the same by them."""
+    opened = [Image.open(folder / "photos" / row["path"]) for row in rows]
+    processed = AutoImageProcessor.from_pretrained(out, backend="pil")(opened, return_tensors="pt")["pixel_values"]
+    settings = json.loads((out / "config.json").read_text()).get("pretrained_cfg")
+    if settings is None:
+        return processed
+    size = settings["input_size"][1]
+    interpolation = torchvision.transforms.InterpolationMode(settings["interpolation"])
+    steps = [
+        torchvision.transforms.Resize(int(size / settings["crop_pct"]), interpolation),
+        torchvision.transforms.CenterCrop(size),
+        torchvision.transforms.ToTensor(),
+        torchvision.transforms.Normalize(settings["mean"], settings["std"]),
+    ]
+    tensors = torch.stack([torchvision.transforms.Compose(steps)(photo) for photo in opened])
+    assert (tensors - processed).abs().max() < 1e-5
+    return tensors
 
 
-def image(folder, name, pretrained, size, load, sizes=(97, 160)):
-    """An image network whose weights are in `folder`, loaded by `load`."""
-    photos(folder, sizes)
-    out, ours, rows = exported(folder, IMAGE.format(pretrained=pretrained, size=size), "photos")
+def image(folder, name, pretrained, prepared, load):
+    """An image network whose weights are in `folder`, loaded by `load`, on photos that are `prepared` so."""
+    photos(folder, (97, 160))
+    out, ours, rows = exported(folder, IMAGE.format(pretrained=pretrained, prepared=prepared), "photos")
     model = load(out)
     with torch.no_grad():
         found = model.eval()(squares(out, folder, rows))
@@ -241,12 +243,11 @@ def by_timm(out):
     return model
 
 
-def vit(folder):
-    """A small Vision Transformer and what its photos look like."""
+def vit(folder, processor):
+    """A small Vision Transformer whose photos look as `processor` says."""
     settings = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     config = transformers.ViTConfig(image_size=64, patch_size=16, **settings)
     transformers.ViTForImageClassification(config).save_pretrained(folder / "network")
-    processor = {"size": {"height": 64, "width": 64}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     (folder / "network" / "preprocessor_config.json").write_text(json.dumps(processor))
     return 'files = ["config.json", "model.safetensors", "preprocessor_config.json"]'
 
@@ -261,16 +262,21 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
             pretrained = bare(folder, name, getattr(models, name)(), legacy=name == "resnet18")
-            image(folder, name, pretrained, 96, strict(getattr(models, name)(num_classes=2)))
+            image(folder, name, pretrained, "size = 96", strict(getattr(models, name)(num_classes=2)))
     for load in (by_timm, strict(timm.create_model("tf_efficientnet_lite0", num_classes=2))):
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
             pretrained = bare(folder, "tf_efficientnet_lite0", timm.create_model("tf_efficientnet_lite0"))
-            image(folder, "tf_efficientnet_lite0", pretrained, 96, load)
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        # Photos that need no resizing: when both sides shrink in other proportions, Pillow 13 may begin with the columns.
-        image(folder, "Vision Transformer", vit(folder), 64, AutoModelForImageClassification.from_pretrained, (64, 65))
+            image(folder, "tf_efficientnet_lite0", pretrained, "size = 96", load)
+    square = {"size": {"height": 64, "width": 64}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    cropped = {"feature_extractor_type": "DeiTFeatureExtractor", "size": 75, "crop_size": 64}
+    clip = {"image_processor_type": "CLIPImageProcessor", "size": 70, "crop_size": 64, "rescale_factor": 0.01}
+    as_asked = 'model = "network"'
+    for processor, prepared in [(square, as_asked), (cropped, as_asked), (clip, as_asked), (square, "size = 64\nresize = { squash = 70 }")]:
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            name = f"Vision Transformer, {processor['size']}, {prepared!r}"
+            image(folder, name, vit(folder, processor), prepared, AutoModelForImageClassification.from_pretrained)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use refire::data::images::{Interpolation, Transform, decode};
+use refire::data::images::{Transform, decode};
+use refire::inputs;
 use refire::models::{self, Activations, ImageInput, Network};
 
 use crate::vision::{public_folder, report};
@@ -47,15 +48,7 @@ fn right(folder: &Path, photos: &[(usize, PathBuf)]) -> usize {
     let loaded = Network::open(folder, &device).expect("the model loads");
     let input = ImageInput::of(folder).expect("its input is readable");
     let input = input.expect("it takes images");
-    let side = |side: usize| u32::try_from(side).expect("sides are small");
-    let transform = Transform {
-        size: side(input.size),
-        resize: side(input.shorter_side()),
-        interpolation: match input.interpolation {
-            models::Interpolation::Bilinear => Interpolation::Bilinear,
-            models::Interpolation::Bicubic => Interpolation::Bicubic,
-        },
-    };
+    let transform = inputs::photos::transform(&input);
     let blocks = 0..loaded.network.blocks().len();
     let mut right = 0;
     for batch in photos.chunks(BATCH) {

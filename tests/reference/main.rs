@@ -5,6 +5,7 @@ mod bert;
 mod image_training;
 mod imagenet;
 mod lessons;
+mod preparation;
 mod rates;
 mod vision;
 mod wheels;

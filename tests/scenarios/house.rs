@@ -47,6 +47,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
         "stages",
         &[
             "predict",
+            "inputs",
             "train",
             "models",
             "data",
@@ -56,7 +57,8 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("predict", &["train", "models", "data"]),
+    ("predict", &["inputs", "train", "models", "data"]),
+    ("inputs", &["models", "data"]),
     ("train", &["models"]),
 ];
 

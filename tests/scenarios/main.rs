@@ -19,6 +19,7 @@ mod papers;
 mod photos;
 mod pooling;
 mod predict;
+mod preparation;
 mod processes;
 mod sentiment;
 mod settings;

@@ -171,7 +171,7 @@ fn a_network_is_tuned_and_measured_and_then_nothing_is_left_to_do() {
         "size = 32\nresize = 40\ninterpolation = \"bicubic\"",
     );
     let first = project.refire(&["run"]).succeeds().shows("6 ran, 0 cached");
-    let first = first.shows("resized by bicubic interpolation, but the weights expect bilinear");
+    let first = first.shows("shorter side to 40 pixels (bicubic), 32×32 from the centre");
     first.prints("accuracy");
     project.refire(&["run"]).succeeds().shows("0 ran, 6 cached");
     project.refire(&["get", "tune", "tuned"]).succeeds();

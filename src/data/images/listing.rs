@@ -1,8 +1,12 @@
 //! Which images there are and what they show: files in folders, by their folder, by a pattern in their path, or by a table.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use globset::{GlobBuilder, GlobMatcher};
+use image::ImageFormat;
 use regex::Regex;
 
 use crate::data::{Table, text};
@@ -28,6 +32,10 @@ pub enum Labelling {
 /// Which labels are wanted, and what they are called: label as found → name. None: all, as found.
 pub type Wanted = Option<BTreeMap<String, String>>;
 
+/// Images to leave out.
+#[derive(Clone, Debug, Default)]
+pub struct Exclude(Vec<(String, GlobMatcher)>);
+
 /// An image and its label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -42,8 +50,12 @@ pub struct Entry {
 pub struct Listing {
     /// The images, by path or in the order of the table.
     pub entries: Vec<Entry>,
-    /// Files that are not images by their ending.
+    /// Files that are not images, neither by their ending nor by how they begin.
     pub other_files: Vec<String>,
+    /// Files that begin as photos do, and whose ending is none of [`ENDINGS`].
+    pub other_photos: Vec<String>,
+    /// For each pattern of images to leave out, how many it takes out.
+    pub excluded: Vec<(String, usize)>,
     /// Images that have no label, by folder or pattern.
     pub without_label: Vec<String>,
     /// How many images have each label that is not wanted.
@@ -52,18 +64,26 @@ pub struct Listing {
     pub empty_folders: Vec<String>,
 }
 
-/// Lists the images below `root`.
+/// Lists the images below `root`, without those of `exclude`.
 ///
 /// # Errors
 /// Folders that cannot be read, names that are not UTF-8.
-pub fn list(root: &Path, labelling: &Labelling, wanted: &Wanted) -> Result<Listing> {
+pub fn list(
+    root: &Path,
+    labelling: &Labelling,
+    wanted: &Wanted,
+    exclude: &Exclude,
+) -> Result<Listing> {
     let mut found = Found::default();
     walk(root, "", &mut found)?;
     let mut listing = Listing {
         other_files: found.others,
+        excluded: exclude.counts(&found.images.iter().chain(&found.other_photos)),
         ..Listing::default()
     };
-    for path in found.images {
+    let left = |path: &String| !exclude.is_match(path);
+    listing.other_photos = found.other_photos.into_iter().filter(left).collect();
+    for path in found.images.into_iter().filter(left) {
         match labelling.label(&path) {
             None => listing.without_label.push(path),
             Some(label) => {
@@ -81,15 +101,43 @@ pub fn list(root: &Path, labelling: &Labelling, wanted: &Wanted) -> Result<Listi
     Ok(listing)
 }
 
-/// The images below `root`, with labels or without: their paths, sorted, with `/` between the parts. Files that are not images
-/// by their ending are left out.
+/// Photos, with labels or without.
+#[derive(Debug, Default)]
+pub struct Photos {
+    /// Their paths, sorted, with `/` between the parts.
+    pub images: Vec<String>,
+    /// Those of files that begin as photos do, and whose ending is none of [`ENDINGS`].
+    pub other_photos: Vec<String>,
+}
+
+/// The photos below `root`.
 ///
 /// # Errors
 /// Folders that cannot be read, names that are not UTF-8.
-pub fn find(root: &Path) -> Result<Vec<String>> {
+pub fn find(root: &Path) -> Result<Photos> {
     let mut found = Found::default();
     walk(root, "", &mut found)?;
-    Ok(found.images)
+    Ok(Photos {
+        images: found.images,
+        other_photos: found.other_photos,
+    })
+}
+
+/// How many of `photos` there are of each ending: ".heic 5, .tif 2".
+#[must_use]
+pub fn endings(photos: &[String]) -> String {
+    let mut counts = BTreeMap::<String, usize>::new();
+    for photo in photos {
+        let ending = Path::new(photo).extension();
+        let ending = ending.map(|ending| format!(".{}", ending.to_string_lossy().to_lowercase()));
+        *counts
+            .entry(ending.unwrap_or_else(|| "no ending".into()))
+            .or_default() += 1;
+    }
+    let counts = counts
+        .iter()
+        .map(|(ending, count)| format!("{ending} {count}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 /// Takes paths and labels from two columns of `table`, in its order.
@@ -101,10 +149,14 @@ pub fn list_table(
     path_column: &str,
     label_column: &str,
     wanted: &Wanted,
+    exclude: &Exclude,
 ) -> Result<Listing> {
     let paths = text::values(table, path_column)?;
     let labels = text::values(table, label_column)?;
-    let mut listing = Listing::default();
+    let mut listing = Listing {
+        excluded: exclude.counts(&paths.iter()),
+        ..Listing::default()
+    };
     for (row, (path, label)) in paths.into_iter().zip(labels).enumerate() {
         let inside = Path::new(&path)
             .components()
@@ -118,9 +170,44 @@ pub fn list_table(
                 error.help("write paths relative to the folder of the images, without `..`")
             );
         }
-        let _ = listing.add(path, &label, wanted);
+        if !exclude.is_match(&path) {
+            let _ = listing.add(path, &label, wanted);
+        }
     }
     Ok(listing)
+}
+
+impl Exclude {
+    /// Leaves out what `pattern` matches: the name of an image or, if it holds a `/`, its path; in any case.
+    ///
+    /// # Errors
+    /// A pattern that is no glob.
+    pub fn add(&mut self, pattern: &str) -> Result<(), globset::Error> {
+        let glob = GlobBuilder::new(pattern).case_insensitive(true).build()?;
+        self.0.push((pattern.into(), glob.compile_matcher()));
+        Ok(())
+    }
+
+    fn is_match(&self, path: &str) -> bool {
+        self.0.iter().any(|pattern| takes(pattern, path))
+    }
+
+    /// How many of `paths` each pattern matches.
+    fn counts<'p>(
+        &self,
+        paths: &(impl Iterator<Item = &'p String> + Clone),
+    ) -> Vec<(String, usize)> {
+        let count = |pattern: &(String, GlobMatcher)| {
+            let matched = paths.clone().filter(|path| takes(pattern, path));
+            (pattern.0.clone(), matched.count())
+        };
+        self.0.iter().map(count).collect()
+    }
+}
+
+fn takes((pattern, glob): &(String, GlobMatcher), path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    glob.is_match(if pattern.contains('/') { path } else { name })
 }
 
 impl Labelling {
@@ -151,6 +238,22 @@ impl Listing {
             None => *self.unwanted.entry(label.to_owned()).or_default() += 1,
         }
         name.map(str::to_owned)
+    }
+
+    /// What else there is where there is no image.
+    fn explain(&self, error: Error) -> Error {
+        let others = &self.other_photos;
+        let error = error.note(format!(
+            "images are files that end in .{}",
+            ENDINGS.join(" .")
+        ));
+        if others.is_empty() {
+            return error;
+        }
+        error.note(format!(
+            "photos of other endings are there: {}",
+            endings(others)
+        ))
     }
 
     /// How many images each label has.
@@ -210,8 +313,7 @@ impl Listing {
         match (counts.len(), self.without_label.first()) {
             (0, Some(first)) => Err(Error::stage(format!("no image has a label, `{first}` for one"))
                 .help("put each class into a folder of its own, or say where in the path the label is: label_pattern = \"^([A-Z])\"")),
-            (0, None) => Err(Error::stage("there is no image")
-                .note(format!("images are files that end in .{}", ENDINGS.join(" .")))
+            (0, None) => Err(self.explain(Error::stage("there is no image"))
                 .note(format!("{} other files are there", self.other_files.len()))),
             (1, _) if self.empty_folders.is_empty() => {
                 let only = counts.keys().next().copied().unwrap_or_default();
@@ -226,6 +328,7 @@ impl Listing {
 #[derive(Default)]
 struct Found {
     images: Vec<String>,
+    other_photos: Vec<String>,
     others: Vec<String>,
     /// The folders directly below the root.
     folders: Vec<String>,
@@ -262,6 +365,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Found) -> Result<()> {
                 walk(&path, &format!("{relative}/"), found)?;
             }
             (false, false) if is_image(&path) => found.images.push(relative),
+            (false, false) if begins_as_a_photo(&path) => found.other_photos.push(relative),
             (false, _) => found.others.push(relative),
         }
     }
@@ -275,4 +379,25 @@ fn is_image(path: &Path) -> bool {
             .iter()
             .any(|known| ending.eq_ignore_ascii_case(known))
     })
+}
+
+/// Whether a file begins as those of a format of photos do. One that cannot be read does not.
+fn begins_as_a_photo(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
+    if read.is_err() || start.len() < 16 {
+        return false;
+    }
+    let (kind, brand) = (&start[4..8], &start[8..12]);
+    let heif: [&[u8]; 6] = [b"heic", b"heix", b"heif", b"mif1", b"msf1", b"avif"];
+    // HEIC and AVIF, JPEG 2000, JPEG XL.
+    if (kind == b"ftyp" && heif.contains(&brand)) || kind == b"jP  " || kind == b"JXL " {
+        return true;
+    }
+    match image::guess_format(&start) {
+        // Two letters that a text may begin with; four bytes of a BMP's header are 0.
+        Ok(ImageFormat::Pnm) | Err(_) => false,
+        Ok(ImageFormat::Bmp) => start[6..10] == [0; 4],
+        Ok(_) => true,
+    }
 }

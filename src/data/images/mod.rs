@@ -14,11 +14,13 @@ mod transform;
 
 pub use decode::{Broken, Rgb, decode};
 pub use embedded::{Embedded, contents};
-pub use listing::{ENDINGS, Entry, Labelling, Listing, Wanted, find, list, list_table};
+pub use listing::{
+    ENDINGS, Entry, Exclude, Labelling, Listing, Photos, Wanted, endings, find, list, list_table,
+};
 pub use prepare::{Content, Item, OnError, Preparation, Prepared, Watch};
 pub use store::{FILE, Images, Writer, batch_len};
 pub use table::CONTENT;
-pub use transform::{Interpolation, Transform, squash};
+pub use transform::{CropMargin, Interpolation, ResizeMode, Transform};
 
 #[cfg(test)]
 mod tests;

@@ -13,12 +13,10 @@ use super::decode::{Broken, decode};
 use super::listing::Entry;
 use super::store::Writer;
 use super::transform::Transform;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Larger files are not read: no photo is, and memory is finite.
 const MOST_BYTES: u64 = 1 << 30;
-/// How many broken images an error names.
-const NAMED: usize = 5;
 /// After how many images progress is shown.
 const STEP: usize = 8;
 
@@ -103,15 +101,16 @@ pub struct Preparation {
 pub struct Prepared {
     /// Label → number of images.
     pub counts: BTreeMap<String, usize>,
-    /// The images that were left out, and why.
+    /// The images that cannot be read, and why.
     pub broken: Vec<(String, Broken)>,
 }
 
 impl Preparation {
-    /// Writes all images of `batches` into `writer`, whose images have the transform's size.
+    /// Writes all images of `batches` that can be read into `writer`, whose images have the transform's size. Once one cannot be read
+    /// and none may be missing, the others are only looked at.
     ///
     /// # Errors
-    /// Those of `batches`, of the disk and of `watch`; images that cannot be read, unless they are skipped.
+    /// Those of `batches`, of the disk and of `watch`.
     pub fn run(
         &self,
         batches: impl Iterator<Item = Result<Vec<Item>>>,
@@ -124,11 +123,6 @@ impl Preparation {
             let batch = batch?;
             let mut pixels = vec![0; batch.len() * self.transform.bytes()];
             let broken = self.transform_all(&batch, &mut pixels, &done, watch)?;
-            if self.on_error == OnError::Error
-                && let Some(error) = refusal(&batch, &broken)
-            {
-                return Err(error);
-            }
             self.close_gaps(&broken, &mut pixels);
             let (mut labels, mut paths) = (Vec::new(), Vec::new());
             for (item, broken) in batch.iter().zip(broken) {
@@ -140,7 +134,8 @@ impl Preparation {
                     paths.push(item.path.as_str());
                 }
             }
-            if !labels.is_empty() {
+            let useless = self.on_error == OnError::Error && !prepared.broken.is_empty();
+            if !labels.is_empty() && !useless {
                 writer.write(pixels, &labels, &paths)?;
             }
         }
@@ -184,32 +179,6 @@ impl Preparation {
         }
         pixels.truncate(kept * bytes);
     }
-}
-
-/// The error that names the broken images of a batch.
-fn refusal(batch: &[Item], broken: &[Option<Broken>]) -> Option<Error> {
-    let named = batch.iter().zip(broken);
-    let mut named = named.filter_map(|(item, broken)| Some((&item.path, broken.as_ref()?)));
-    let (path, why) = named.next()?;
-    let error = Error::stage(format!("the image `{path}` cannot be read")).cause(why.to_string());
-    let more: Vec<_> = named.collect();
-    let error = more
-        .iter()
-        .take(NAMED - 1)
-        .fold(error, |error, (path, why)| {
-            error.note(format!("nor can `{path}`: {why}"))
-        });
-    let error = match more.len().saturating_sub(NAMED - 1) {
-        0 => error,
-        rest => error.note(format!(
-            "nor can {rest} more of the {} that were looked at",
-            batch.len()
-        )),
-    };
-    Some(match why {
-        Broken::TooLarge { .. } => error.help("if it is no mistake, raise `max_pixels`; or leave such images out: on_error = \"skip\""),
-        _ => error.help("repair or remove the file; or leave such images out: on_error = \"skip\""),
-    })
 }
 
 impl Content {

@@ -1,7 +1,7 @@
 //! Resizing of 8-bit RGB pixels, to the bit as Pillow's `Image.resize` and so as torchvision's transforms on Pillow images:
 //! a filter that is stretched when the image shrinks ("antialiased"), first along the rows, then along the columns,
 //! each in fixed-point numbers with 22 fractional bits. Integers only, so every machine gets the same pixels. (Where an image
-//! gets wider and less high, Pillow 13 takes the columns first; bytes may then differ by 1.)
+//! loses much more of its height than of its width, Pillow 13 takes the columns first; bytes then differ by 1 or 2.)
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

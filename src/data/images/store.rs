@@ -325,11 +325,13 @@ fn pixels_of(file: &[u8], block: &Block, bytes: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::images::Interpolation;
+    use crate::data::images::{CropMargin, Interpolation, ResizeMode};
 
     const MADE: Transform = Transform {
         size: 5,
         resize: 7,
+        mode: ResizeMode::Squash,
+        margin: CropMargin::Down,
         interpolation: Interpolation::Bicubic,
     };
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Interpolation, Rgb, Transform, decode};
+use super::{CropMargin, Interpolation, ResizeMode, Rgb, Transform, decode};
 
 const PLENTY: u64 = 1_000_000;
 
@@ -64,6 +64,8 @@ fn resizing_is_pillow_s_to_the_bit() {
         let transform = Transform {
             size: resized.size,
             resize: resized.resize,
+            mode: ResizeMode::Shorter,
+            margin: CropMargin::Even,
             interpolation: resized.interpolation,
         };
         let crc = crc32(&transformed(&image, transform));
@@ -77,6 +79,8 @@ fn every_format_and_mode_becomes_what_pillow_makes_of_it() {
     let transform = Transform {
         size: reference.size,
         resize: reference.resize,
+        mode: ResizeMode::Shorter,
+        margin: CropMargin::Even,
         interpolation: Interpolation::Bilinear,
     };
     assert!(reference.files.len() > 30);

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use serde_json::{Map, Value};
+
 use super::Library;
-use crate::models::{Card, Network};
+use crate::models::{Card, CropMargin, ImageInput, Network, ResizeMode};
 
 /// The text. `how` is the Python that loads the folder.
 pub(super) fn text(library: &Library, network: &Network, card: &Card, how: &str) -> String {
@@ -57,4 +59,22 @@ fn texts(library: &Library, network: &Network, card: &Card) -> String {
          logits = model(**batch).logits\n```\n"
     );
     text
+}
+
+/// How photos become the input of a model with this `config.json`.
+pub(super) fn photos(input: &ImageInput, config: &Map<String, Value>) -> String {
+    let shifted = match (input.mode, input.margin) {
+        (ResizeMode::Shorter, CropMargin::Even) if !config.contains_key("pretrained_cfg") => {
+            " It rounds the margin down, so that some photos come out shifted by a pixel."
+        }
+        _ => "",
+    };
+    format!(
+        "\n## What goes in\n\nPhotos, turned as their Exif orientation says (`PIL.ImageOps.exif_transpose`) and converted to RGB, then: {}. \
+         Of the colours, which go from 0 to 1, the mean {:?} is subtracted, and the rest divided by {:?}. transformers' \
+         `AutoImageProcessor` does all but the turning.{shifted}\n",
+        input.description(),
+        input.mean,
+        input.std,
+    )
 }

@@ -1,5 +1,6 @@
 //! What timm and Hugging Face write about the images that their weights expect, and what stands in for it.
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
@@ -25,7 +26,7 @@ fn bare_weights_get_what_their_variant_expects() {
         let expected = variant(architecture).expect("known").input;
         assert_eq!(written, expected, "{architecture}");
     }
-    assert_eq!(IMAGENET.shorter_side(), 256);
+    assert_eq!((IMAGENET.size, IMAGENET.resize), (224, 256));
 }
 
 #[test]
@@ -45,31 +46,79 @@ fn timms_words_go_before_the_variants() {
         },
     });
     let input = known(&[("config.json", config)]);
-    assert_eq!((input.size, input.shorter_side()), (288, 303));
+    assert_eq!((input.size, input.resize), (288, 303));
     assert_eq!(input.interpolation, Interpolation::Bicubic);
     assert_eq!((input.mean, input.std), ([0.5; 3], IMAGENET.std));
 }
 
+/// What a number for a size means depends on the class; the numbers of `tests/reference/preparation.json` follow the rest.
 #[test]
 fn hugging_faces_sizes_are_squares_and_crops() {
-    let config = || ("config.json", json!({ "model_type": "vit" }));
-    let old = json!({
-        "do_resize": true, "size": 224, "resample": 2,
-        "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
-    });
-    let old = known(&[config(), ("preprocessor_config.json", old)]);
-    assert_eq!((old.size, old.crop_mode), (224, CropMode::Squash));
+    let read = |model_type: &str, processor: Value| {
+        let config = ("config.json", json!({ "model_type": model_type }));
+        let input = known(&[config, ("preprocessor_config.json", processor)]);
+        (input.mode, input.resize, input.size, input.margin)
+    };
+    let old = json!({ "feature_extractor_type": "DeiTFeatureExtractor", "size": 256, "crop_size": 224, "do_center_crop": true });
+    let squashed = (ResizeMode::Squash, 256, 224, CropMargin::Even);
+    assert_eq!(
+        read("deit", old),
+        squashed,
+        "a margin of 32 needs no rounding"
+    );
+    assert_eq!(read("deit", json!({})), squashed);
+    let odd = json!({ "size": 227, "crop_size": 224 });
+    assert_eq!(
+        read("deit", odd),
+        (ResizeMode::Squash, 227, 224, CropMargin::Down)
+    );
+    let clip =
+        json!({ "image_processor_type": "CLIPImageProcessor", "size": 256, "crop_size": 224 });
+    assert_eq!(
+        read("vit", clip),
+        (ResizeMode::Shorter, 256, 224, CropMargin::Down)
+    );
     let square = json!({ "size": { "height": 384, "width": 384 }, "resample": 3 });
-    let square = known(&[config(), ("preprocessor_config.json", square)]);
-    assert_eq!((square.size, square.shorter_side()), (384, 384));
-    assert_eq!(square.interpolation, Interpolation::Bicubic);
-    let crop = json!({
-        "size": { "height": 256, "width": 256 }, "crop_size": { "height": 224, "width": 224 },
-        "do_center_crop": true, "resample": 3,
+    assert_eq!(
+        read("vit", square),
+        (ResizeMode::Squash, 384, 384, CropMargin::Even)
+    );
+}
+
+#[test]
+fn timms_squash_is_before_the_crop() {
+    let config = json!({
+        "architecture": "resnet18",
+        "pretrained_cfg": { "input_size": [3, 224, 224], "crop_pct": 0.875, "crop_mode": "squash" },
     });
-    let crop = known(&[config(), ("preprocessor_config.json", crop)]);
-    assert_eq!((crop.size, crop.shorter_side()), (224, 256));
-    assert_eq!(crop.crop_mode, CropMode::Center);
+    let input = known(&[("config.json", config)]);
+    assert_eq!(
+        (input.mode, input.resize, input.size),
+        (ResizeMode::Squash, 256, 224)
+    );
+}
+
+#[test]
+fn two_files_that_contradict_each_other_are_refused() {
+    let config = |crop_mode: &str| {
+        json!({
+            "architecture": "resnet18",
+            "pretrained_cfg": {
+                "input_size": [3, 32, 32], "crop_pct": 1.0, "crop_mode": crop_mode, "interpolation": "bilinear",
+                "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5],
+            },
+        })
+    };
+    let processor = || json!({ "image_processor_type": "ViTImageProcessor", "size": 32 });
+    let files = |mode| {
+        [
+            ("config.json", config(mode)),
+            ("preprocessor_config.json", processor()),
+        ]
+    };
+    assert_eq!(known(&files("squash")).mode, ResizeMode::Squash);
+    let error = input(&files("center")).expect_err("they differ");
+    assert!(error.message().contains("contradict each other"), "{error}");
 }
 
 #[test]
@@ -91,6 +140,46 @@ fn inputs_that_cannot_be_made_are_refused_with_their_file() {
             "cannot read",
         ),
         (
+            "preprocessor_config.json",
+            json!({ "size": { "shortest_edge": 224, "longest_edge": 300 } }),
+            "cannot read",
+        ),
+        (
+            "preprocessor_config.json",
+            json!({ "size": { "shortest_edge": 224 } }),
+            "do not become squares",
+        ),
+        (
+            "preprocessor_config.json",
+            json!({ "do_resize": false }),
+            "`do_resize` is off",
+        ),
+        (
+            "preprocessor_config.json",
+            json!({ "do_pad": true }),
+            "does not pad",
+        ),
+        (
+            "preprocessor_config.json",
+            json!({ "do_center_crop": true }),
+            "without a `crop_size`",
+        ),
+        (
+            "preprocessor_config.json",
+            json!({ "size": 200, "do_center_crop": true, "crop_size": 224 }),
+            "cannot be cut out",
+        ),
+        (
+            "preprocessor_config.json",
+            json!({ "rescale_factor": 0.0 }),
+            "`rescale_factor` is 0",
+        ),
+        (
+            "preprocessor_config.json",
+            json!({ "image_processor_type": "ConvNextImageProcessor" }),
+            "`ConvNextImageProcessor`",
+        ),
+        (
             "config.json",
             json!({ "pretrained_cfg": { "input_size": [1, 28, 28] } }),
             "colour",
@@ -106,7 +195,8 @@ fn inputs_that_cannot_be_made_are_refused_with_their_file() {
             "std",
         ),
     ] {
-        let mut files = vec![("config.json", json!({ "architecture": "resnet18" }))];
+        let config = json!({ "architecture": "resnet18", "model_type": "vit" });
+        let mut files = vec![("config.json", config)];
         files.push((file, contents));
         let error = format!("{:?}", input(&files).expect_err("refused"));
         assert!(error.contains(expected) && error.contains(file), "{error}");
@@ -136,20 +226,48 @@ fn photos_become_planes_of_normalised_colours() {
     }
 }
 
+/// Every way to cut a photo that can be written down, in a folder of Hugging Face's and in one of timm's.
 #[test]
-fn what_a_model_was_tuned_on_gives_the_same_crop_again() {
-    for (size, resize) in [
+fn what_a_model_was_tuned_on_is_read_again() {
+    let sizes = [
         (160, 182),
         (224, 256),
         (160, 160),
         (97, 131),
         (31, 33),
         (300, 512),
-    ] {
-        let made = IMAGENET.made(size, resize, Interpolation::Bicubic);
-        assert_eq!((made.size, made.shorter_side()), (size, resize));
-        assert_eq!(made.interpolation, Interpolation::Bicubic);
+        (1, 8192),
+        (32, 39),
+        (4095, 4096),
+    ];
+    for (size, resize) in sizes {
+        for mode in [ResizeMode::Shorter, ResizeMode::Squash] {
+            for margin in [CropMargin::Even, CropMargin::Down] {
+                let made = ImageInput {
+                    size,
+                    resize,
+                    mode,
+                    margin,
+                    interpolation: Interpolation::Bicubic,
+                    ..IMAGENET
+                }
+                .canonical();
+                for config in [
+                    json!({ "model_type": "vit" }),
+                    json!({ "architecture": "resnet18" }),
+                ] {
+                    let folder = TempDir::new().expect("room");
+                    let path = folder.path().join("config.json");
+                    crate::store::write_atomic(&path, config.to_string().as_bytes())
+                        .expect("written");
+                    made.write(folder.path()).expect("written");
+                    let read = ImageInput::of(folder.path()).expect("readable");
+                    assert_eq!(read, Some(made), "{config}");
+                }
+            }
+        }
     }
-    let usual = IMAGENET.made(160, 182, Interpolation::Bilinear);
-    assert!((usual.crop_pct - 0.875).abs() < 1e-9, "{usual:?}");
+    assert_eq!(IMAGENET.at(160).resize, 182);
+    let words = timm::words(&IMAGENET.at(160));
+    assert_eq!(words["crop_pct"], json!(0.875));
 }

@@ -15,8 +15,12 @@ pub(super) fn data(
     network: &Network,
     cx: &StageContext<'_>,
 ) -> Result<Data> {
-    let input = photos::input(cx.input("model"))?;
-    let samples = |port, changes| photos::samples(port, labels, network, input, changes, cx);
+    let asked = photos::asked("model", network, cx)?;
+    let seen = photos::seen("train", asked, cx)?;
+    if cx.optional_input("validation").is_some() {
+        photos::refuse_others("validation", seen, cx)?;
+    }
+    let samples = |port, changes| photos::samples(port, labels, network, asked, changes, cx);
     let train = samples("train", settings.changes(cx.seed()))?;
     let validation = cx.optional_input("validation");
     let validation = validation.map(|_| samples("validation", Changes::default()));
@@ -25,9 +29,7 @@ pub(super) fn data(
         checks::report_shared_images(&train, validation, cx);
     }
     Ok(Data {
-        extra: Extra::Images {
-            input: photos::seen("train", input, cx)?,
-        },
+        extra: Extra::Images { input: seen },
         train,
         validation,
     })

@@ -40,7 +40,8 @@ impl StageKind for FinetuneKind {
         "trains a pretrained model on labelled texts or images"
     }
 
-    /// 2: booleans and numbers are the labels of the same value.
+    /// 2: booleans and numbers are the labels of the same value, the folder
+    /// says how photos were prepared, and `do_normalize` and the like are honoured.
     fn version(&self) -> u32 {
         2
     }

@@ -1,24 +1,30 @@
 //! The settings of `images`, and what they describe together.
 
+mod resize;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use regex::Regex;
+pub(super) use resize::Resize;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::Spanned;
-use crate::data::images::{Interpolation, Labelling, OnError, Preparation, Transform, Wanted};
+use crate::data::images::{
+    CropMargin, Exclude, Interpolation, Labelling, OnError, Preparation, ResizeMode, Transform,
+    Wanted,
+};
 use crate::error::{Error, Result};
 use crate::sources::Sha256;
 use crate::stages::Port;
 
 /// Photos as squares of one size, each with a label. JPEG, PNG, WebP, BMP and GIF (its first frame) are read by their
-/// content, turned as their Exif orientation says, converted to RGB (transparency is dropped), resized until the shorter
-/// side is `resize` long, and cut to a square from the centre.
+/// content, turned as their Exif orientation says, converted to RGB (transparency is dropped), resized as `resize` says, and cut to a
+/// square from the centre: as the folder of `model` asks, where one is named.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
@@ -45,15 +51,22 @@ pub(super) struct Settings {
     /// The labels that count: `["cats", "dogs"]`; other images are left out. A table gives them other names:
     /// `{ P = "fish", E = "fruit" }`. Default: all that there are.
     pub(super) labels: Option<Spanned<Labels>>,
-    /// The side of the square, in pixels.
-    #[serde(default = "default_size")]
-    pub(super) size: Spanned<u32>,
-    /// What the shorter side is resized to before the square is cut out, in pixels. Default: `size` × 256 / 224, rounded down.
-    pub(super) resize: Option<Spanned<u32>>,
-    /// How pixels between pixels are estimated: `bilinear` or `bicubic`, both antialiased.
-    #[serde(default)]
-    pub(super) interpolation: Interpolation,
-    /// What becomes of images that cannot be read: `error` names them and stops, `skip` names them and leaves them out.
+    /// Images to leave out: globs over their names, or, if they hold a `/`, over their paths within `source` or `files`, in any case:
+    /// `["*.gif", "cats/old/*"]`.
+    pub(super) exclude: Option<Vec<Spanned<String>>>,
+    /// A model of images, whose folder says how photos are to be prepared. `size`, `resize` and `interpolation` default to that.
+    pub(super) model: Option<Port>,
+    /// The side of the square, in pixels. Default: what `model` asks for, else 224.
+    pub(super) size: Option<Spanned<u32>>,
+    /// What a photo is resized to before the square is cut out: `256`, the shorter side to so many pixels; `"shorter"`, to the usual
+    /// length, `size` × 256 / 224, rounded down; `"squash"`, both sides to `size`, whatever that does to the proportions;
+    /// `{ squash = 256 }`, both to so many pixels. Default: what `model` asks for, else `"shorter"`.
+    pub(super) resize: Option<Spanned<Resize>>,
+    /// How pixels between pixels are estimated: `bilinear` or `bicubic`, both antialiased. Default: what `model` asks for, else
+    /// `bilinear`.
+    pub(super) interpolation: Option<Interpolation>,
+    /// What becomes of images that cannot be read: `error` looks at all images, names those and makes nothing, `skip` names them and
+    /// leaves them out. The stage's log lists all of them.
     #[serde(default)]
     pub(super) on_error: OnError,
     /// The most pixels that an image may have. Larger ones are not decoded and count as images that cannot be read.
@@ -61,9 +74,17 @@ pub(super) struct Settings {
     pub(super) max_pixels: Spanned<u64>,
 }
 
-fn default_size() -> Spanned<u32> {
-    224.into()
-}
+/// What is done to photos where nothing says otherwise: what torchvision's ImageNet weights expect.
+const USUAL: Transform = Transform {
+    size: 224,
+    resize: 256,
+    mode: ResizeMode::Shorter,
+    margin: CropMargin::Even,
+    interpolation: Interpolation::Bilinear,
+};
+
+/// The largest side of a square, in pixels.
+const LARGEST: u32 = 4096;
 
 fn default_max_pixels() -> Spanned<u64> {
     50_000_000.into()
@@ -92,11 +113,62 @@ impl Settings {
     pub(super) fn complete(&mut self) -> Result<Layout> {
         let layout = self.layout()?;
         self.refuse_strays(&layout)?;
-        let size = self.size.value;
-        self.resize
-            .get_or_insert_with(|| Transform::usual_resize(size).into());
+        self.excluded()?;
         self.check_sizes()?;
+        if self.model.is_none() {
+            self.fill_in(USUAL)?;
+        }
         Ok(layout)
+    }
+
+    /// Says what is done to every image, where nothing is set what `default` does.
+    ///
+    /// # Errors
+    /// Sizes that do not fit each other.
+    pub(super) fn transform(&self, default: Transform) -> Result<Transform> {
+        let size = self.size.as_ref().map_or(default.size, |size| size.value);
+        let usual = |mode: ResizeMode| match mode {
+            _ if mode == default.mode => default.at(size).resize,
+            ResizeMode::Shorter => Transform::usual_resize(size),
+            ResizeMode::Squash => size,
+        };
+        let resize = self.resize.as_ref().map(|resize| resize.value);
+        let mode = resize.map_or(default.mode, |resize| resize.mode);
+        let resize = resize.and_then(|resize| resize.pixels);
+        let transform = Transform {
+            size,
+            resize: resize.unwrap_or_else(|| usual(mode)),
+            mode,
+            margin: default.margin,
+            interpolation: self.interpolation.unwrap_or(default.interpolation),
+        };
+        if transform.resize < size {
+            let error = Error::usage(format!(
+                "`resize` must be from `size` ({size}) to {} pixels",
+                2 * LARGEST
+            ));
+            return Err(match &self.resize {
+                Some(resize) => resize.blame(error, ""),
+                None => error,
+            });
+        }
+        Ok(transform)
+    }
+
+    /// Sets what is not set to what `default` does, so that a default and the same value written out are one.
+    fn fill_in(&mut self, default: Transform) -> Result<()> {
+        let transform = self.transform(default)?;
+        self.size.get_or_insert_with(|| transform.size.into());
+        self.interpolation = Some(transform.interpolation);
+        let exact = Resize {
+            mode: transform.mode,
+            pixels: Some(transform.resize),
+        };
+        match &mut self.resize {
+            Some(resize) => resize.value = exact,
+            none => *none = Some(exact.into()),
+        }
+        Ok(())
     }
 
     fn layout(&mut self) -> Result<Layout> {
@@ -169,6 +241,13 @@ impl Settings {
                 return Err(setting.blame(error, ""));
             }
         }
+        if let (Some(pattern), Layout::Embedded { .. }) =
+            (self.exclude.iter().flatten().next(), layout)
+        {
+            let error =
+                Error::usage("`exclude` is for files, not for a table with the images inside");
+            return Err(pattern.blame(error, ""));
+        }
         match (&self.sha256, &self.source) {
             (Some(sha256), None) => Err(sha256.blame(Error::usage("`sha256` is for `source`"), "")),
             _ => Ok(()),
@@ -176,28 +255,38 @@ impl Settings {
     }
 
     fn check_sizes(&self) -> Result<()> {
-        const LARGEST: u32 = 4096;
-        let refuse =
-            |setting: &Spanned<u32>, message: String| Err(setting.blame(Error::usage(message), ""));
-        if !(1..=LARGEST).contains(&self.size.value) {
-            return refuse(
-                &self.size,
-                format!("`size` must be from 1 to {LARGEST} pixels"),
-            );
+        if let Some(size) = &self.size
+            && !(1..=LARGEST).contains(&size.value)
+        {
+            let error = Error::usage(format!("`size` must be from 1 to {LARGEST} pixels"));
+            return Err(size.blame(error, ""));
         }
         if let Some(resize) = &self.resize
-            && !(self.size.value..=2 * LARGEST).contains(&resize.value)
+            && let Some(pixels) = resize.value.pixels
+            && !(1..=2 * LARGEST).contains(&pixels)
         {
-            return refuse(
-                resize,
-                format!(
-                    "`resize` must be from `size` ({}) to {} pixels",
-                    self.size.value,
-                    2 * LARGEST
-                ),
-            );
+            let error = Error::usage(format!(
+                "`resize` must be from `size` to {} pixels",
+                2 * LARGEST
+            ));
+            return Err(resize.blame(error, ""));
         }
         Ok(())
+    }
+
+    /// What matches the images to leave out, pattern by pattern.
+    ///
+    /// # Errors
+    /// A pattern that is no glob.
+    pub(super) fn excluded(&self) -> Result<Exclude> {
+        let mut exclude = Exclude::default();
+        for pattern in self.exclude.iter().flatten() {
+            exclude.add(&pattern.value).map_err(|error| {
+                let message = format!("`{}` is not a valid glob", pattern.value);
+                pattern.blame(Error::usage(message).because(&error), "")
+            })?;
+        }
+        Ok(exclude)
     }
 
     fn labelling(&self) -> Result<Labelling> {
@@ -216,20 +305,18 @@ impl Settings {
         self.labels.as_ref().map(|labels| labels.value.0.clone())
     }
 
-    /// What is done to every image.
-    pub(super) fn preparation(&self) -> Preparation {
+    /// How images are made ready by `transform`.
+    pub(super) fn preparation(&self, transform: Transform) -> Preparation {
         Preparation {
-            transform: Transform {
-                size: self.size.value,
-                resize: self
-                    .resize
-                    .as_ref()
-                    .map_or(self.size.value, |resize| resize.value),
-                interpolation: self.interpolation,
-            },
+            transform,
             max_pixels: self.max_pixels.value,
             on_error: self.on_error,
         }
+    }
+
+    /// What is done to every image where no `model` says how.
+    pub(super) fn usual(&self) -> Result<Transform> {
+        self.transform(USUAL)
     }
 
     /// What stands after `#` in `source`: it counts even where the bytes of the archive are known.

@@ -1,5 +1,7 @@
 //! Folders, archives and tables of images, good and bad.
 
+mod left_out;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use polars::prelude::{
 };
 
 use super::*;
-use crate::data::images::{Images as Opened, Transform, decode};
+use crate::data::images::{CropMargin, Images as Opened, ResizeMode, Transform, decode};
 use crate::error::Kind;
 use crate::fingerprint::{Fingerprint, Walk};
 use crate::stages::bench::{Bench, Made, place, shared, table};
@@ -68,6 +70,8 @@ fn expected(name: &str) -> Vec<u8> {
     let transform = Transform {
         size: 12,
         resize: 14,
+        mode: ResizeMode::Shorter,
+        margin: CropMargin::Even,
         interpolation: crate::data::images::Interpolation::Bilinear,
     };
     let mut pixels = vec![0; transform.bytes()];
@@ -336,99 +340,6 @@ fn images_inside_a_table_of_another_stage() {
     );
 }
 
-/// Images that cannot be read, and what is said about them.
-fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
-    let jpeg = file("420.jpg");
-    let png = file("rgb.png");
-    // Width and height in the header, whose checksum follows.
-    let mut bomb = png.clone();
-    bomb[16..24].copy_from_slice(&[0, 0, 0x2E, 0xE0, 0, 0, 0x23, 0x28]);
-    let sum = crc(&bomb[12..29]);
-    bomb[29..33].copy_from_slice(&sum.to_be_bytes());
-    vec![
-        (
-            "cut.jpg",
-            jpeg[..jpeg.len() / 2].to_vec(),
-            "it is truncated",
-        ),
-        ("empty.jpg", Vec::new(), "it is empty"),
-        (
-            "text.jpg",
-            b"not a photo at all".to_vec(),
-            "its content is not an image",
-        ),
-        (
-            "tiff.jpg",
-            b"II*\0\x08\0\0\0".to_vec(),
-            "TIFF images are not supported",
-        ),
-        (
-            "bomb.png",
-            bomb,
-            "it has 12000 × 9000 pixels, more than the 50000000 that `max_pixels` allows",
-        ),
-    ]
-}
-
-fn crc(bytes: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    crc.sum()
-}
-
-#[test]
-fn broken_images_are_named() {
-    for (name, bytes, why) in broken() {
-        let bench = bench(&PETS);
-        put(&bench, &format!("pets/cats/{name}"), &bytes);
-        let error = run(&bench, "source = 'pets'").expect_err(name);
-        assert_eq!(
-            error.message(),
-            format!("the image `cats/{name}` cannot be read")
-        );
-        assert_eq!(error.causes(), [why], "{name}");
-        assert!(
-            error
-                .help_text()
-                .is_some_and(|help| help.contains("on_error = \"skip\""))
-        );
-        assert_eq!(error.kind(), Kind::Stage);
-    }
-    let bench = bench(&PETS);
-    for (name, bytes, _) in broken() {
-        put(&bench, &format!("pets/cats/{name}"), &bytes);
-    }
-    let error = run(&bench, "source = 'pets'").expect_err("broken");
-    assert_eq!(error.notes().len(), 4, "{:?}", error.notes());
-}
-
-#[test]
-fn broken_images_are_skipped_on_demand() {
-    let bench = bench(&PETS);
-    for (name, bytes, _) in broken() {
-        put(&bench, &format!("pets/cats/{name}"), &bytes);
-    }
-    let made = run(&bench, "source = 'pets'\non_error = 'skip'").expect("made");
-    let images = opened(&made);
-    assert_eq!(images.len(), 5);
-    assert_eq!(images.pixels(2), expected("lossless.webp"));
-    assert_eq!(images.path(4), "dogs/deep/a.png");
-    assert_eq!(
-        made.notices,
-        [
-            "5 images are left out because they cannot be read: `cats/bomb.png`, `cats/cut.jpg`, `cats/empty.jpg`, `cats/text.jpg`, `cats/tiff.jpg`"
-        ]
-    );
-    assert!(
-        made.logs
-            .contains(&"`cats/cut.jpg` cannot be read: it is truncated".to_owned())
-    );
-
-    put(&bench, "pets/birds/1.jpg", b"");
-    let error = run(&bench, "source = 'pets'\non_error = 'skip'").expect_err("no bird left");
-    assert_eq!(error.message(), "not one image of `birds` can be read");
-}
-
 #[test]
 fn content_counts_and_not_the_ending() {
     let bench = bench(&[
@@ -503,6 +414,19 @@ fn settings_that_do_not_belong_together_are_refused() {
             "source = 'a'\nsize = 64\nresize = 60",
             "`resize` must be from `size` (64) to 8192 pixels",
         ),
+        (
+            "source = 'a'\nsize = 64\nresize = { squash = 60 }",
+            "`resize` must be from `size` (64) to 8192 pixels",
+        ),
+        (
+            "source = 'a'\nresize = 9000",
+            "`resize` must be from `size` to 8192 pixels",
+        ),
+        (
+            "table = 'a'\nexclude = ['*.gif']",
+            "`exclude` is for files, not for a table with the images inside",
+        ),
+        ("source = 'a'\nexclude = ['[']", "`[` is not a valid glob"),
         ("source = 'a'\nlabels = []", "`labels`: no label is named"),
         (
             "source = 'a'\nlabels = { a = '' }",
@@ -539,6 +463,12 @@ fn the_key_holds_what_changes_pixels_and_not_where_files_lie() {
             "source = 'a'\nlabels = ['x']",
             "source = 'a'\nlabels = { x = 'x' }",
         ),
+        ("source = 'a'", "source = 'a'\nresize = 'shorter'"),
+        ("source = 'a'", "source = 'a'\nresize = { shorter = 256 }"),
+        (
+            "source = 'a'\nresize = 'squash'",
+            "source = 'a'\nresize = { squash = 224 }",
+        ),
         ("source = 'a.zip#x'", "source = 'b.zip#x'"),
         ("files = 'a'", "files = 'b'"),
     ];
@@ -552,6 +482,8 @@ fn the_key_holds_what_changes_pixels_and_not_where_files_lie() {
     let other = [
         ("source = 'a'", "source = 'a'\nsize = 160"),
         ("source = 'a'", "source = 'a'\nresize = 250"),
+        ("source = 'a'", "source = 'a'\nresize = 'squash'"),
+        ("source = 'a'", "source = 'a'\nexclude = ['*.gif']"),
         ("source = 'a'", "source = 'a'\non_error = 'skip'"),
         ("source = 'a'", "source = 'a'\nlabels = ['x']"),
         ("source = 'a.zip#x'", "source = 'a.zip#y'"),
