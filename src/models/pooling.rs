@@ -1,6 +1,7 @@
 //! How a text model pools the states of a text's tokens: what the caller, `refire.json`, an export's config or the files of
 //! sentence-transformers say, else what its class does. What nobody asked for is told; where a guess would be a bad one, it is refused.
 
+use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -297,11 +298,10 @@ impl Known {
                 read => hasher.update(&piece[..read]),
             }
         }
-        let digits: String = hasher
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut digits = String::new();
+        for byte in hasher.finalize() {
+            let _ = write!(digits, "{byte:02x}");
+        }
         Ok((digits == known.sha256).then_some(known))
     }
 }
