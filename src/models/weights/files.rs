@@ -106,7 +106,8 @@ fn parts(folder: &Path, file: &Path) -> Result<Vec<Part>> {
             return Err(Error::stage(format!(
                 "`{}` names the file `{name}`, which is not beside it",
                 file.display()
-            )));
+            ))
+            .help("take the index and all files of the weights from the same model"));
         }
         if !folder.join(path).exists() {
             return Err(Error::stage(format!(
