@@ -74,7 +74,8 @@ impl StageKind for EvaluateKind {
     }
 
     /// 2: booleans and numbers are the labels of the same value, and what a
-    /// `preprocessor_config.json` says about colours is honoured.
+    /// `preprocessor_config.json` says about colours is honoured; images
+    /// keep every token of their features.
     fn version(&self) -> u32 {
         2
     }

@@ -33,15 +33,9 @@ impl<'a> Feed<'a> {
             return Ok(Self::without_features(samples, prefix));
         }
         let features = Features::new(&prefix, samples, most_bytes, host)?;
-        let lengths = match &features {
-            Some(features) if !features.have_length() => vec![1; samples.len()],
-            _ => samples.lengths(),
-        };
         Ok(Self {
-            samples,
-            prefix,
             features,
-            lengths,
+            ..Self::without_features(samples, prefix)
         })
     }
 
@@ -49,10 +43,10 @@ impl<'a> Feed<'a> {
     #[must_use]
     pub fn without_features(samples: &'a Samples, prefix: Prefix) -> Self {
         Self {
+            lengths: lengths(samples, &prefix),
             samples,
             prefix,
             features: None,
-            lengths: samples.lengths(),
         }
     }
 
@@ -120,5 +114,20 @@ impl<'a> Feed<'a> {
     /// How many blocks the network has run when it gives a batch.
     pub(super) fn blocks(&self) -> usize {
         self.prefix.blocks()
+    }
+}
+
+/// The lengths of `samples` behind `prefix`, to make batches by: all alike if it gives each of them one vector, so that nothing is
+/// padded in what trains.
+///
+/// They follow from the network and the samples, and not from whether features are kept: that must not change a batch.
+fn lengths(samples: &Samples, prefix: &Prefix) -> Vec<u32> {
+    let padded = |first: &[usize]| {
+        let first = prefix.run(samples.batch(first, prefix.device()));
+        !matches!(first, Activations::Pooled(_) | Activations::Logits(_))
+    };
+    match samples.inputs {
+        Inputs::Texts(_) if !samples.is_empty() && padded(&[0]) => samples.lengths(),
+        _ => vec![1; samples.len()],
     }
 }

@@ -69,11 +69,11 @@ fn in_order(batches: &[Vec<usize>], found: &[TensorData], classes: usize) -> Vec
 
 /// Runs every batch without training, one batch a thread: much of a forward pass is too small to be shared out. The results come in the
 /// order of the batches, and which thread made one does not change its bits. `progress` hears how many samples are done.
-pub(super) fn run_batches(
+pub(super) fn run_batches<T: Send>(
     batches: &[Vec<usize>],
     progress: &mut dyn FnMut(usize) -> Result<()>,
-    run: impl Fn(&[usize]) -> TensorData + Sync,
-) -> Result<Vec<TensorData>> {
+    run: impl Fn(&[usize]) -> T + Sync,
+) -> Result<Vec<T>> {
     let mut results = Vec::with_capacity(batches.len());
     let mut done = 0;
     for group in batches.chunks(rayon::current_num_threads()) {

@@ -41,7 +41,9 @@ impl StageKind for FinetuneKind {
     }
 
     /// 2: booleans and numbers are the labels of the same value, the folder
-    /// says how photos were prepared, and `do_normalize` and the like are honoured.
+    /// says how photos were prepared, and `do_normalize` and the like are honoured; images
+    /// keep every token of their features, a training that goes on its running statistics; batches of texts do not depend on
+    /// `feature_cache_max`, and what follows the layers learns as the last of them.
     fn version(&self) -> u32 {
         2
     }

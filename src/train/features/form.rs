@@ -2,81 +2,112 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::numbers;
+use crate::error::{Error, Result};
 use crate::models::Activations;
-use crate::train::Samples;
+use crate::train::{Inputs, Samples};
 
 /// What the features of a sample are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
-    /// One vector for each token; otherwise one in all.
-    pub(super) by_token: bool,
+    shape: Shape,
     /// Numbers in a vector.
     pub(super) width: usize,
-    /// Channels, height and width, if the vector is a map of an image.
-    map: Option<[usize; 3]>,
+}
+
+/// What a sample comes to.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    /// A vector for each of its tokens: texts are of many lengths.
+    ByToken,
+    /// So many vectors that see each other, such as those of an image's patches and of the tokens before them.
+    Row(usize),
+    /// One vector that is a map of an image: channels, height and width.
+    Map([usize; 3]),
+    /// One vector.
+    Whole,
 }
 
 impl Form {
-    /// The form of what a block gives.
-    pub(super) fn of(activations: &Activations) -> Self {
-        let whole = |width, map| Self {
-            by_token: false,
-            width,
-            map,
-        };
-        match activations {
-            Activations::Hidden { states, .. } => Self {
-                by_token: true,
-                ..whole(states.dims()[2], None)
-            },
+    /// The form of what a block gives for a batch of `samples`.
+    pub(super) fn of(activations: &Activations, samples: &Samples) -> Self {
+        let (shape, width) = match activations {
+            Activations::Hidden { states, .. } => {
+                let [_, vectors, width] = states.dims();
+                match samples.inputs {
+                    Inputs::Texts(_) => (Shape::ByToken, width),
+                    Inputs::Images(_) => (Shape::Row(vectors), width),
+                }
+            }
             Activations::Map(map) => {
                 let [_, channels, height, width] = map.dims();
-                whole(channels * height * width, Some([channels, height, width]))
+                let shape = [channels, height, width];
+                (Shape::Map(shape), shape.iter().product())
             }
             Activations::Pooled(vectors) | Activations::Logits(vectors) => {
-                whole(vectors.dims()[1], None)
+                (Shape::Whole, vectors.dims()[1])
             }
             Activations::Tokens(_) | Activations::Images(_) => {
                 unreachable!("no block gives a network's input")
             }
+        };
+        Self { shape, width }
+    }
+
+    /// How many vectors a look comes to.
+    pub(super) fn vectors(self, samples: &Samples, look: usize) -> usize {
+        match self.shape {
+            Shape::ByToken => samples.length(look),
+            Shape::Row(vectors) => vectors,
+            Shape::Map(_) | Shape::Whole => 1,
         }
     }
 
-    /// How many vectors a sample comes to.
-    pub(super) fn vectors(self, samples: &Samples, sample: usize) -> usize {
-        if self.by_token {
-            samples.length(sample)
-        } else {
-            1
-        }
-    }
-
-    /// The numbers of what a block gave, sample by sample.
-    pub(super) fn data(activations: Activations) -> TensorData {
-        match activations {
-            Activations::Hidden { states, .. } => states.into_data(),
-            Activations::Pooled(vectors) | Activations::Logits(vectors) => vectors.into_data(),
-            Activations::Map(map) => map.into_data(),
+    /// The numbers of what a block gave for a batch whose samples come to so many `vectors` each: sample by sample, without padding.
+    ///
+    /// # Errors
+    /// Activations that hold another number of vectors, which no feature may hide.
+    pub(super) fn unpadded(self, activations: Activations, vectors: &[usize]) -> Result<Vec<f32>> {
+        let (data, found) = match activations {
+            Activations::Hidden { states, mask } => (states.into_data(), tokens(mask)),
+            Activations::Pooled(rows) | Activations::Logits(rows) => {
+                let found = vec![1; rows.dims()[0]];
+                (rows.into_data(), found)
+            }
+            Activations::Map(map) => {
+                let found = vec![1; map.dims()[0]];
+                (map.into_data(), found)
+            }
             Activations::Tokens(_) | Activations::Images(_) => {
                 unreachable!("no block gives a network's input")
             }
+        };
+        if found != vectors {
+            return Err(Error::stage(format!(
+                "the frozen layers give {found:?} vectors for the samples of a batch, and not {vectors:?}"
+            ))
+            .help("this is a defect of refire; `feature_cache_max = \"0B\"` makes do without what it would keep"));
         }
+        let data = numbers(&data);
+        let row = data.len() / vectors.len().max(1);
+        let rows = vectors.iter().enumerate();
+        let rows = rows.map(|(sample, vectors)| &data[sample * row..][..vectors * self.width]);
+        Ok(rows.collect::<Vec<_>>().concat())
     }
 
     /// The vectors of the samples of a batch as the activations that the next block takes.
     pub(super) fn batch(self, samples: &[&[f32]], device: &Device) -> Activations {
-        if self.by_token {
-            return self.hidden(samples, device);
-        }
-        let rows = samples.concat();
-        match self.map {
-            None => {
-                let data = TensorData::new(rows, [samples.len(), self.width]);
-                Activations::Pooled(Tensor::from_data(data, device))
-            }
-            Some([channels, height, width]) => {
-                let data = TensorData::new(rows, [samples.len(), channels, height, width]);
+        let count = samples.len();
+        let rows = |shape: Vec<usize>| TensorData::new(samples.concat(), shape);
+        match self.shape {
+            Shape::ByToken | Shape::Row(_) => self.hidden(samples, device),
+            Shape::Map([channels, height, width]) => {
+                let data = rows(vec![count, channels, height, width]);
                 Activations::Map(Tensor::from_data(data, device))
+            }
+            Shape::Whole => {
+                let data = rows(vec![count, self.width]);
+                Activations::Pooled(Tensor::from_data(data, device))
             }
         }
     }
@@ -99,4 +130,16 @@ impl Form {
             mask: Tensor::from_data(mask, device),
         }
     }
+}
+
+/// How many tokens of each sample are no padding, by the mask `[batch, tokens]`.
+fn tokens(mask: Tensor<2>) -> Vec<usize> {
+    let [batch, tokens] = mask.dims();
+    let mask = mask.into_data();
+    let mask = numbers(&mask);
+    let count = |sample: usize| {
+        let row = &mask[sample * tokens..][..tokens];
+        row.iter().filter(|mark| **mark != 0.0).count()
+    };
+    (0..batch).map(count).collect()
 }

@@ -29,8 +29,9 @@ use crate::models::Activations;
 /// Samples that go through the prefix together.
 const BATCH: usize = 32;
 
-/// Raised by every change that can change what is in a bucket.
-const VERSION: &str = "1";
+/// Raised by every change that can change what is in a bucket. 2: an image comes to a vector for each of its tokens, and not to the
+/// first alone.
+const VERSION: &str = "2";
 
 /// The features of a set of samples.
 #[derive(Debug)]
@@ -85,11 +86,6 @@ impl Features {
         }
     }
 
-    /// Whether longer samples have more features.
-    pub(super) fn have_length(&self) -> bool {
-        self.form.by_token
-    }
-
     /// A batch of them as the activations that the block after the prefix takes.
     pub(super) fn batch(&self, samples: &[usize], device: &Device) -> Activations {
         let vectors = samples.iter().map(|sample| {
@@ -129,7 +125,7 @@ impl<'a> Passage<'a> {
         let mut forms = Vec::with_capacity(prefix.blocks());
         for block in 0..prefix.blocks() {
             activations = prefix.cut(block + 1).run_from(block, activations);
-            forms.push(Form::of(&activations));
+            forms.push(Form::of(&activations, samples));
         }
         let digests = (0..looks).into_par_iter();
         let digests: Vec<Digest> = digests.map(|look| samples.digest(look)).collect();
@@ -226,7 +222,11 @@ impl<'a> Passage<'a> {
         progress: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Vec<f32>> {
         let start = self.deepest_remembered(bucket, host)?;
-        let device = self.prefix.device();
+        let (device, form) = (self.prefix.device(), self.form());
+        let vectors = |batch: &[usize]| -> Vec<usize> {
+            let looks = batch.iter().map(|place| bucket[*place].1);
+            looks.map(|look| form.vectors(self.samples, look)).collect()
+        };
         let lengths = bucket
             .iter()
             .map(|(_, sample)| u32::try_from(self.samples.length(*sample)).unwrap_or(u32::MAX));
@@ -239,18 +239,18 @@ impl<'a> Passage<'a> {
                 },
                 |(depth, features)| (*depth, features.batch(batch, device)),
             );
-            Form::data(self.prefix.run_from(depth, activations))
+            form.unpadded(self.prefix.run_from(depth, activations), &vectors(batch))
         })?;
-        let form = self.form();
         let places = self.places(form, bucket, 0);
         let mut features = vec![0.0; self.count(form, bucket) * form.width];
-        for (batch, found) in batches.iter().zip(&found) {
-            let found = numbers(found);
-            let rows = found.chunks_exact(found.len() / batch.len());
-            for (sample, row) in batch.iter().zip(rows) {
+        for (batch, found) in batches.iter().zip(found) {
+            let found = found?;
+            let mut rest = &found[..];
+            for sample in batch {
                 let place = &places[*sample];
-                let length = place.len() * form.width;
-                features[place.start * form.width..][..length].copy_from_slice(&row[..length]);
+                let (row, after) = rest.split_at(place.len() * form.width);
+                features[place.start * form.width..place.end * form.width].copy_from_slice(row);
+                rest = after;
             }
         }
         Ok(features)
