@@ -4,12 +4,12 @@
 
 use burn::backend::Flex;
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use super::batch_norm::BatchNorm;
 use super::kernels::{self, Activation, Shape, Weights};
 
 /// The zeros around the input of a convolution.
@@ -77,9 +77,7 @@ impl ConvNormConfig {
             conv: Convolution {
                 weight: Initializer::Zeros.init(shape, device),
             },
-            norm: BatchNormConfig::new(self.outputs)
-                .with_epsilon(self.epsilon)
-                .init(device),
+            norm: BatchNorm::new(self.outputs, self.epsilon, device),
             config: self,
         }
     }
@@ -114,31 +112,13 @@ impl ConvNorm {
         } = self.config;
         let groups = if depthwise { self.config.inputs } else { 1 };
         let options = ConvOptions::new_with_padding([stride; 2], [rows, columns], [1; 2], groups);
-        let x = self.normalise(conv2d(x, self.conv.weight.val(), None, options));
+        let x = conv2d(x, self.conv.weight.val(), None, options);
+        let x = self.norm.forward(x);
         match self.config.activation {
             Activation::Identity => x,
             Activation::Relu => relu(x),
             Activation::Relu6 => x.clamp(0.0, 6.0),
         }
-    }
-
-    /// Batch normalisation. Where it counts its statistics on, the variance is the unbiased one, as in PyTorch; Burn takes the
-    /// population's, which is smaller by a part in the numbers of a channel.
-    fn normalise(&self, x: Tensor<4>) -> Tensor<4> {
-        if !(x.device().is_autodiff() && self.norm.training.is_enabled()) {
-            return self.norm.forward(x);
-        }
-        let [batch, _, height, width] = x.dims();
-        let variance = &self.norm.running_var;
-        let before = variance.value_sync();
-        let normalised = self.norm.forward(x);
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        let others = (batch * height * width - 1).max(1) as f64;
-        // What the batch added, once more for the one that the mean takes away.
-        let after = variance.value_sync();
-        let added = after.clone() - before * (1.0 - self.norm.momentum);
-        variance.update((after + added / others).detach());
-        normalised
     }
 
     fn padding(&self, size: [usize; 2]) -> [(usize, usize); 2] {

@@ -5,6 +5,7 @@
 
 mod activations;
 mod architecture;
+mod batch_norm;
 mod bert;
 mod card;
 mod convolution;
