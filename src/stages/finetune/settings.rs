@@ -98,8 +98,8 @@ pub(super) struct Settings {
     #[serde(default = "learning_rate")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub(super) learning_rate: Spanned<f64>,
-    /// What the learning rate is multiplied by from each layer to the one below it, as in timm: 0.65 to 0.95 is usual. The
-    /// head and what else comes after the layers learn at `learning_rate` itself. Default: 1.
+    /// What the learning rate is multiplied by from each layer to the one below it, as in timm: 0.65 to 0.95 is usual. The head learns
+    /// at `learning_rate` itself, what else comes after the layers as the last of them. Default: 1.
     #[serde(default)]
     #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     pub(super) layer_decay: Option<Spanned<f64>>,
