@@ -24,6 +24,8 @@ mod own_head;
 mod pooling;
 mod resnet;
 mod resnet_cifar;
+#[cfg(test)]
+pub(crate) mod small;
 mod tokenizer;
 mod transformer;
 mod vision;

@@ -8,31 +8,16 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Distribution, Tensor, TensorData};
 use safetensors::tensor::{Dtype, TensorView};
-use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::*;
+use crate::models::small::{Made, all_made};
 use crate::models::{
     self, Activations, FreezePlan, Loaded, Network, Resolved, Task, bare_config, write_config,
 };
 
-/// What `make_vision.py` has found in the libraries.
-#[derive(Deserialize)]
-struct Reference {
-    made: Vec<Made>,
-}
-
-#[derive(Deserialize)]
-struct Made {
-    name: String,
-    config: Map<String, Value>,
-    tensors: BTreeMap<String, Vec<usize>>,
-}
-
 fn made(name: &str) -> Made {
-    let json = include_str!("../../../tests/reference/vision.json");
-    let reference: Reference = serde_json::from_str(json).expect("it is made by a script");
-    let mut all = reference.made.into_iter();
+    let mut all = all_made().into_iter();
     all.find(|made| made.name == name).expect(name)
 }
 

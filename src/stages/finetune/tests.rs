@@ -4,6 +4,7 @@ mod again;
 mod interruption;
 mod labels;
 mod overflow;
+mod registry;
 mod unfreezing;
 
 use std::collections::BTreeMap;
@@ -35,23 +36,30 @@ struct Bench {
 
 impl Bench {
     fn new(freeze: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let model = folder.path().join("encoder");
-        copy(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert"),
-            &model,
-        );
-        crate::store::write_atomic(&model.join("refire.json"), freeze.as_bytes()).expect("written");
-        let store = Store::open(&folder.path().join("store")).expect("a store");
-        let bench = Self {
-            folder,
-            store,
-            events: Mutex::default(),
-        };
+        let bench = Self::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert"));
+        bench.freeze(freeze);
         bench.table("train", 80, 0);
         bench.table("validation", 20, 1);
         bench.table("test", 20, 2);
         bench
+    }
+
+    /// With a copy of a model, and nothing to tune it on.
+    fn of(model: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        copy(model, &folder.path().join("encoder"));
+        let store = Store::open(&folder.path().join("store")).expect("a store");
+        Self {
+            folder,
+            store,
+            events: Mutex::default(),
+        }
+    }
+
+    /// Writes the model's card.
+    fn freeze(&self, card: &str) {
+        let path = self.path("encoder/refire.json");
+        crate::store::write_atomic(&path, card.as_bytes()).expect("written");
     }
 
     fn frozen() -> Self {

@@ -23,7 +23,7 @@ fn train(bench: &Bench, questions: usize) -> Option<Vec<u8>> {
     }
 }
 
-fn card_and_weights(folder: &Path) -> Vec<u8> {
+pub(super) fn card_and_weights(folder: &Path) -> Vec<u8> {
     let card = std::fs::read(folder.join("refire.json")).expect("a card");
     [card, weights(folder)].concat()
 }

@@ -1,0 +1,178 @@
+//! Small models with random weights, at least one of every architecture: what tests that walk the registry run on.
+//!
+//! A new row of [`ARCHITECTURES`] is under those tests as soon as it has the fixture that proves it: shapes that
+//! `tests/reference/make_vision.py` has found in its library, or a folder `tests/data/tiny-NAME`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+use super::architecture::architecture;
+use super::folder::ModelFolder;
+use super::{ARCHITECTURES, Task, copy_folder, write_config};
+
+/// Architectures have more than one small model if those have fewer numbers than this.
+const SMALL: usize = 1_000_000;
+
+/// A folder with a model that has learnt nothing. It has no dropout but the head's own, so that trainings side by side do not share a
+/// generator.
+pub(crate) struct SmallModel {
+    /// What it is called.
+    pub(crate) name: String,
+    /// What it does.
+    pub(crate) task: Task,
+    folder: TempDir,
+}
+
+impl SmallModel {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A model that is known by its shapes or by its folder.
+enum Fixture {
+    Shapes(Made),
+    Folder(PathBuf),
+}
+
+/// A network that `make_vision.py` has found in a library: what its config says, and the shapes of its tensors.
+#[derive(Deserialize)]
+pub(super) struct Made {
+    pub(super) name: String,
+    pub(super) config: Map<String, Value>,
+    pub(super) tensors: BTreeMap<String, Vec<usize>>,
+}
+
+/// All that it has found.
+pub(super) fn all_made() -> Vec<Made> {
+    #[derive(Deserialize)]
+    struct Reference {
+        made: Vec<Made>,
+    }
+
+    let json = include_str!("../../tests/reference/vision.json");
+    let reference: Reference = serde_json::from_str(json).expect("it is made by a script");
+    reference.made
+}
+
+/// Small models, in the order of the registry.
+///
+/// # Panics
+/// If an architecture has none.
+pub(crate) fn small_models() -> Vec<SmallModel> {
+    let mut fixtures: Vec<_> = fixtures().into_iter().map(Fixture::known).collect();
+    fixtures.sort_by_key(|(_, size, _)| *size);
+    let mut models = Vec::new();
+    for row in ARCHITECTURES {
+        let of_row: Vec<_> = fixtures
+            .iter()
+            .filter(|(name, ..)| *name == row.name)
+            .collect();
+        assert!(
+            !of_row.is_empty(),
+            "the architecture `{}` has no small model: let make_vision.py find the shapes of one, or add tests/data/tiny-NAME",
+            row.name
+        );
+        let small = of_row.iter().filter(|(_, size, _)| *size < SMALL).count();
+        let chosen = of_row.iter().take(small.max(1));
+        models.extend(chosen.map(|(.., fixture)| fixture.model(row.task)));
+    }
+    models
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let folders = std::fs::read_dir(data).expect("it is in the repository");
+    let folders = folders.map(|entry| entry.expect("readable").path());
+    let tiny = folders.filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("tiny-") && path.is_dir()
+    });
+    let shapes = all_made().into_iter().map(Fixture::Shapes);
+    shapes.chain(tiny.map(Fixture::Folder)).collect()
+}
+
+impl Fixture {
+    /// With the name of its architecture and how many numbers it has.
+    fn known(self) -> (&'static str, usize, Self) {
+        let size = match &self {
+            Self::Shapes(made) => {
+                let shapes = made.tensors.values();
+                shapes.map(|shape| shape.iter().product::<usize>()).sum()
+            }
+            Self::Folder(_) => 0,
+        };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = match &self {
+            Self::Shapes(made) => {
+                write_config(folder.path(), &made.config).expect("written");
+                folder.path()
+            }
+            Self::Folder(path) => path,
+        };
+        let opened = ModelFolder::open(path).expect("a model's folder");
+        let name = architecture(&opened).expect("a known architecture").name;
+        (name, size, self)
+    }
+
+    fn model(&self, task: Task) -> SmallModel {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (name, mut config) = match self {
+            Self::Shapes(made) => {
+                write_weights(&folder.path().join("model.safetensors"), &made.tensors);
+                (made.name.clone(), made.config.clone())
+            }
+            Self::Folder(path) => {
+                copy_folder(path, folder.path()).expect("copied");
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let opened = ModelFolder::open(path).expect("a model's folder");
+                (name.into_owned(), opened.config)
+            }
+        };
+        for (key, value) in &mut config {
+            if key.contains("dropout") {
+                *value = 0.0.into();
+            }
+        }
+        write_config(folder.path(), &config).expect("written");
+        SmallModel { name, task, folder }
+    }
+}
+
+/// Random weights with which the numbers in a network keep their size from layer to layer.
+fn write_weights(path: &Path, tensors: &BTreeMap<String, Vec<usize>>) {
+    let mut state = 1_u64;
+    let mut draw = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let bits = u16::try_from(state >> 48).expect("16 bits");
+        f32::from(bits) / 32_768.0 - 1.0
+    };
+    let mut filled = Vec::new();
+    for (name, shape) in tensors {
+        let (middle, spread) = match (name.rsplit('.').next(), &shape[..]) {
+            (Some("running_var"), _) => (1.0, 0.5),
+            (Some("weight"), [_]) => (1.0, 0.1),
+            (Some("weight"), [_, inputs @ ..]) => {
+                let inputs = u16::try_from(inputs.iter().product::<usize>()).expect("small");
+                (0.0, (4.0 / f32::from(inputs)).sqrt())
+            }
+            _ => (0.0, 0.1),
+        };
+        let numbers = (0..shape.iter().product()).map(|_| middle + spread * draw());
+        let bytes: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
+        filled.push((name, shape, bytes));
+    }
+    let views = filled.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, (*shape).clone(), bytes);
+        (*name, view.expect("as many numbers as the shape says"))
+    });
+    safetensors::serialize_to_file(views, None, path).expect("written");
+}
