@@ -121,16 +121,22 @@ impl Download<'_> {
         {
             return Err(self.wrong(Some(promised)).into());
         }
+        let offered = version(self.url, &answer);
         match answer.status {
-            StatusCode::NOT_MODIFIED if asked == Ask::Whether => return Ok(promised),
-            StatusCode::OK => {
-                partial.start(version(self.url, &answer))?;
+            StatusCode::NOT_MODIFIED
+                if asked == Ask::Whether && !differs(&offered, partial.version()) =>
+            {
+                return Ok(promised);
             }
-            StatusCode::PARTIAL_CONTENT if continues(&answer, partial) => partial.resume(),
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
-                partial.forget()?;
-                let moved = Error::stage(format!("`{}` changed during the download", self.url));
-                return Err(Failure::Again(moved, Some(Duration::ZERO)));
+            StatusCode::OK => partial.start(offered)?,
+            StatusCode::PARTIAL_CONTENT => {
+                match continues(&answer, &offered, partial, self.pinned.is_some()) {
+                    Some(total) => partial.resume(total),
+                    None => return Err(self.moved(partial)),
+                }
+            }
+            StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE => {
+                return Err(self.moved(partial));
             }
             status if is_passing(status) => {
                 let wait = answer
@@ -209,6 +215,17 @@ impl Download<'_> {
         Ok(())
     }
 
+    /// Forgets the bytes, because the server does not say that the rest belongs to them.
+    fn moved(&self, partial: &mut Partial) -> Failure {
+        match partial.forget() {
+            Ok(()) => {
+                let moved = Error::stage(format!("`{}` changed during the download", self.url));
+                Failure::Again(moved, Some(Duration::ZERO))
+            }
+            Err(error) => error.into(),
+        }
+    }
+
     fn cut(&self, got: u64, total: Option<u64>) -> Error {
         let total = total.map_or(String::new(), |total| format!(" of {total}"));
         Error::stage(format!(
@@ -274,16 +291,14 @@ impl Ask {
     }
 }
 
-/// The version that a whole answer brings.
+/// The version that an answer brings: of the whole file, unless it is a part.
 fn version(url: &str, answer: &Answer) -> Version {
-    // Lengths say nothing about the bytes that we see once ureq has unpacked them.
-    let plain = answer
-        .header("content-encoding")
-        .is_none_or(|coding| coding == "identity");
+    let plain = is_plain(answer);
     let strong = |etag: &&str| plain && !etag.starts_with("W/");
     Version {
         url: url.into(),
         etag: answer.header("etag").filter(strong).map(Into::into),
+        modified: answer.header("last-modified").map(Into::into),
         total: answer
             .header("content-length")
             .filter(|_| plain)
@@ -291,17 +306,41 @@ fn version(url: &str, answer: &Answer) -> Version {
     }
 }
 
-/// Whether a partial answer goes on exactly where `partial` ends.
-fn continues(answer: &Answer, partial: &Partial) -> bool {
-    let range = answer
-        .header("content-range")
-        .and_then(|text| text.strip_prefix("bytes "));
-    let Some((range, total)) = range.and_then(|range| range.split_once('/')) else {
-        return false;
-    };
-    let start = range.split('-').next().and_then(|start| start.parse().ok());
+/// Whether the bytes arrive as they are stored. Lengths say nothing about those that ureq has unpacked.
+fn is_plain(answer: &Answer) -> bool {
+    let coding = answer.header("content-encoding");
+    coding.is_none_or(|coding| coding == "identity")
+}
+
+/// The size of the whole file, if a partial answer goes on exactly where `partial` ends, in the same version.
+///
+/// Some servers and caches send a part whatever `If-Range` says. So the answer has to name the version itself, as
+/// RFC 9110 (15.3.7) demands of it; for bytes that a digest checks it is enough that it names no other.
+fn continues(
+    answer: &Answer,
+    offered: &Version,
+    partial: &Partial,
+    is_pinned: bool,
+) -> Option<u64> {
+    let known = partial.version();
+    let is_named = offered.etag.is_some() || is_pinned;
+    if !is_plain(answer) || !is_named || differs(offered, known) {
+        return None;
+    }
+    let range = answer.header("content-range")?.strip_prefix("bytes ")?;
+    let (range, total) = range.split_once('/')?;
+    let start: u64 = range.split('-').next()?.parse().ok()?;
     let total: Option<u64> = total.parse().ok();
-    start == Some(partial.len()) && (total.is_none() || total == partial.version().total)
+    let is_same = total.is_none() || known.total.is_none() || total == known.total;
+    (start == partial.len() && is_same).then_some(known.total.or(total)?)
+}
+
+/// Whether an answer speaks of another version than the one that is known; what either leaves open cannot differ.
+fn differs(offered: &Version, known: &Version) -> bool {
+    let differ = |ours: &Option<String>, theirs: &Option<String>| {
+        ours.is_some() && theirs.is_some() && ours != theirs
+    };
+    differ(&offered.etag, &known.etag) || differ(&offered.modified, &known.modified)
 }
 
 /// The digest that the Hub gives for a large file.

@@ -3,6 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// A token for the Hub.
+#[derive(Clone)]
+pub struct Token {
+    /// What is sent.
+    pub secret: String,
+    /// Where it was found: a variable, or a file.
+    pub from: String,
+}
+
 /// What the process's environment decides. The variables are those of the official Hub client
 /// (`huggingface_hub`: `constants.py`).
 #[derive(Clone)]
@@ -10,7 +19,7 @@ pub struct Environment {
     /// The Hub's address without a slash at its end (`HF_ENDPOINT`).
     pub hub: String,
     /// The token for the Hub (`HF_TOKEN`, or what `hf auth login` stored). It is sent to the Hub's own host only.
-    pub token: Option<String>,
+    pub token: Option<Token>,
     /// Never ask the Hub (`HF_HUB_OFFLINE`).
     pub hub_offline: bool,
     /// Where the official client keeps what it downloaded (`HF_HUB_CACHE`, `HF_HOME`).
@@ -42,13 +51,16 @@ impl Environment {
             let truths = ["1", "true", "yes", "on"];
             set(name).is_some_and(|value| truths.contains(&value.to_lowercase().as_str()))
         };
-        let folder = |name: &str| set(name).map(PathBuf::from);
+        let own = set(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
+        let folder = |name: &str| Some(expand(&set(name)?, own.as_deref()));
         let home = folder("HF_HOME").or_else(|| {
-            let cache = folder("XDG_CACHE_HOME");
-            let home = || folder(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
-            let cache = cache.or_else(|| Some(home()?.join(".cache")));
+            let cache = folder("XDG_CACHE_HOME").or_else(|| Some(own.as_deref()?.join(".cache")));
             Some(cache?.join("huggingface"))
         });
+        let given = |name: &str| {
+            let (secret, from) = (set(name)?, name.into());
+            Some(Token { secret, from })
+        };
         let stored = || {
             let path = folder("HF_TOKEN_PATH").or_else(|| Some(home.as_deref()?.join("token")))?;
             stored_token(&path).filter(|_| !is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN"))
@@ -56,7 +68,9 @@ impl Environment {
         let hub = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         Self {
             hub: hub.trim_end_matches('/').into(),
-            token: set("HF_TOKEN").or_else(stored),
+            token: given("HF_TOKEN")
+                .or_else(|| given("HUGGING_FACE_HUB_TOKEN"))
+                .or_else(stored),
             hub_offline: is_true("HF_HUB_OFFLINE"),
             hub_cache: folder("HF_HUB_CACHE").or_else(|| Some(home.as_deref()?.join("hub"))),
             python: (if cfg!(windows) { "python" } else { "python3" }).into(),
@@ -67,10 +81,23 @@ impl Environment {
     }
 }
 
-fn stored_token(path: &Path) -> Option<String> {
+/// `path`, with `~` for the home folder, which no shell has put there.
+fn expand(path: &str, home: Option<&Path>) -> PathBuf {
+    let inside = path.strip_prefix('~').map(Path::new);
+    match (home, inside) {
+        (Some(home), Some(inside)) if inside.as_os_str().is_empty() => home.into(),
+        (Some(home), Some(inside)) if inside.has_root() => {
+            home.join(inside.components().skip(1).collect::<PathBuf>())
+        }
+        _ => path.into(),
+    }
+}
+
+fn stored_token(path: &Path) -> Option<Token> {
     let text = std::fs::read_to_string(path).ok()?;
-    let token = text.trim_start_matches('\u{feff}').trim().to_string();
-    (!token.is_empty()).then_some(token)
+    let secret = text.trim_start_matches('\u{feff}').trim().to_string();
+    let from = path.display().to_string();
+    (!secret.is_empty()).then_some(Token { secret, from })
 }
 
 #[cfg(test)]
@@ -84,11 +111,20 @@ mod tests {
         })
     }
 
+    /// Where the token comes from, and what it is.
+    fn token(environment: Environment) -> Option<(String, String)> {
+        environment.token.map(|token| (token.from, token.secret))
+    }
+
+    fn pair(from: &str, secret: &str) -> (String, String) {
+        (from.into(), secret.into())
+    }
+
     #[test]
     fn an_empty_environment_means_the_public_hub() {
         let environment = of(&[("HF_TOKEN", " ")]);
         assert_eq!(environment.hub, "https://huggingface.co");
-        assert_eq!(environment.token, None);
+        assert!(environment.token.is_none());
         assert_eq!(environment.hub_cache, None);
         assert!(!environment.hub_offline);
     }
@@ -102,11 +138,18 @@ mod tests {
             ("HF_HOME", "/h"),
         ]);
         assert_eq!(environment.hub, "http://127.0.0.1:8000");
-        assert_eq!(environment.token.as_deref(), Some("hf_x"));
         assert!(environment.hub_offline);
         assert_eq!(environment.hub_cache, Some("/h/hub".into()));
+        assert_eq!(token(environment), Some(pair("HF_TOKEN", "hf_x")));
         let moved = of(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/h")]);
         assert_eq!(moved.hub_cache, Some("/c".into()));
+        let at_home = of(&[("HF_HOME", "~/hf"), ("HOME", "/me"), ("USERPROFILE", "/me")]);
+        assert_eq!(at_home.hub_cache, Some("/me/hf/hub".into()));
+        let old_name = of(&[("HUGGING_FACE_HUB_TOKEN", "hf_y")]);
+        assert_eq!(
+            token(old_name),
+            Some(pair("HUGGING_FACE_HUB_TOKEN", "hf_y"))
+        );
     }
 
     #[test]
@@ -115,12 +158,15 @@ mod tests {
         std::fs::File::create(home.path().join("token"))
             .and_then(|mut file| std::io::Write::write_all(&mut file, b"hf_stored\n"))
             .expect("room");
+        let file = home.path().join("token").display().to_string();
         let home = home.path().to_string_lossy();
         let stored = of(&[("HF_HOME", &home)]);
-        assert_eq!(stored.token.as_deref(), Some("hf_stored"));
+        assert_eq!(token(stored), Some(pair(&file, "hf_stored")));
+        let moved = of(&[("HF_TOKEN_PATH", &file)]);
+        assert_eq!(token(moved), Some(pair(&file, "hf_stored")));
         let own = of(&[("HF_HOME", &home), ("HF_TOKEN", "hf_own")]);
-        assert_eq!(own.token.as_deref(), Some("hf_own"));
+        assert_eq!(token(own), Some(pair("HF_TOKEN", "hf_own")));
         let none = of(&[("HF_HOME", &home), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]);
-        assert_eq!(none.token, None);
+        assert!(none.token.is_none());
     }
 }

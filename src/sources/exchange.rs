@@ -41,6 +41,8 @@ pub(super) struct Answer {
     headers: HeaderMap,
     /// The headers of the redirects.
     on_the_way: Vec<HeaderMap>,
+    /// Whether the server that answers got the token.
+    pub(super) got_token: bool,
     pieces: Receiver<Piece>,
 }
 
@@ -84,7 +86,8 @@ pub(super) fn get(
     for _ in 0..=REDIRECTS {
         let origin = address::check(&url)?;
         let mut headers = headers.to_vec();
-        if let Some(token) = token.filter(|_| origin == home) {
+        let token = token.filter(|_| origin == home);
+        if let Some(token) = token {
             headers.push(("authorization", format!("Bearer {token}")));
         }
         let pieces = send(transfer.agent(), &url, headers, origin.is_loopback())?;
@@ -103,6 +106,7 @@ pub(super) fn get(
                     status,
                     headers,
                     on_the_way,
+                    got_token: token.is_some(),
                     pieces,
                 });
             }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::Sha256;
 use super::download::Download;
+use super::environment::Token;
 use super::exchange::{self, Answer};
 use super::path::copy;
 use super::{Location, Scheme, Transfer, address, archive, web};
@@ -140,15 +141,18 @@ impl Location for Repository {
 
     fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, pinned: Option<&Sha256>) -> Result<()> {
         let is_offline = transfer.offline || transfer.environment.hub_offline;
-        if let Some(cached) = self.cached(transfer, pinned, is_offline)? {
-            return copy(&cached, dest);
-        }
-        transfer.require_network(&self.to_string())?;
-        if transfer.environment.hub_offline {
-            return Err(
-                Error::stage(format!("offline, and `{self}` is not in the cache"))
-                    .help("HF_HUB_OFFLINE is set: run once without it, or add another source"),
-            );
+        let missing = match self.cached(transfer, pinned, is_offline)? {
+            Ok(cached) => return copy(&cached, dest),
+            Err(missing) => missing,
+        };
+        if is_offline {
+            let help = if transfer.offline {
+                "run once without `--offline`, or add a local path to the stage's sources"
+            } else {
+                "HF_HUB_OFFLINE is set: run once without it, or add another source"
+            };
+            let error = transfer.not_at_hand(&self.to_string()).help(help);
+            return Err(error.cause(missing));
         }
         let hub = &transfer.environment.hub;
         let url = format!(
@@ -158,13 +162,13 @@ impl Location for Repository {
             address::encode(&self.revision, false),
             address::encode(&self.file, true),
         );
-        let token = transfer.environment.token.as_deref();
+        let token = transfer.environment.token.as_ref();
         Download {
             url: &url,
-            token,
+            token: token.map(|token| token.secret.as_str()),
             pinned,
             explain: &|answer| {
-                let error = self.explain(hub, &url, token.is_some(), answer);
+                let error = self.explain(hub, &url, token, answer);
                 if answer.header_on_the_way("x-error-code") == Some("EntryNotFound") {
                     self.propose(transfer, error)
                 } else {
@@ -177,7 +181,8 @@ impl Location for Repository {
 }
 
 impl Repository {
-    /// The file in the official client's own cache: if it is what is pinned, or if there is no other way.
+    /// The file in the official client's own cache: if it is what is pinned, or if there is no other way; else, in
+    /// words, what is missing there.
     ///
     /// `refs/REVISION` there holds a commit, `snapshots/COMMIT/FILE` is the file.
     fn cached(
@@ -185,51 +190,70 @@ impl Repository {
         transfer: &Transfer<'_>,
         pinned: Option<&Sha256>,
         is_offline: bool,
-    ) -> Result<Option<PathBuf>> {
+    ) -> Result<Result<PathBuf, String>> {
         let Some(cache) = &transfer.environment.hub_cache else {
-            return Ok(None);
+            return Ok(Err("HF_HOME names no folder of the Hub's client".into()));
         };
         let name = format!("{}s/{}", self.kind.name(), self.id).replace('/', "--");
         let folder = cache.join(name);
-        let commit = std::fs::read_to_string(folder.join("refs").join(&self.revision));
+        let reference = folder.join("refs").join(&self.revision);
+        let commit = std::fs::read_to_string(&reference);
         let commit = commit.map_or(self.revision.clone(), |commit| commit.trim().into());
-        let path = folder.join("snapshots").join(commit).join(&self.file);
-        if !path.is_file() {
-            return Ok(None);
+        let snapshot = folder.join("snapshots").join(commit);
+        let path = snapshot.join(&self.file);
+        if path.is_file() {
+            let is_wanted = match pinned {
+                Some(pinned) => {
+                    Sha256::of_file(&path, &|| transfer.observer.check_cancelled())? == *pinned
+                }
+                None => is_offline,
+            };
+            let other = format!("`{}` has another digest than is pinned", path.display());
+            return Ok(if is_wanted { Ok(path) } else { Err(other) });
         }
-        let is_wanted = match pinned {
-            Some(pinned) => {
-                Sha256::of_file(&path, &|| transfer.observer.check_cancelled())? == *pinned
-            }
-            None => is_offline,
+        // The first step on the way to the file that is not there.
+        let missing = if !folder.exists() {
+            folder
+        } else if snapshot.exists() {
+            path
+        } else if reference.exists() {
+            snapshot
+        } else {
+            reference
         };
-        Ok(is_wanted.then_some(path))
+        Ok(Err(format!("there is no `{}`", missing.display())))
     }
 
     /// What an answer means that is not the file.
-    fn explain(&self, hub: &str, url: &str, has_token: bool, answer: &Answer) -> Error {
+    fn explain(&self, hub: &str, url: &str, token: Option<&Token>, answer: &Answer) -> Error {
         let Self {
             id, revision, file, ..
         } = self;
         let page = format!("{hub}/{}{id}", self.kind.prefix());
-        let error = match answer.header_on_the_way("x-error-code") {
-            Some("RepoNotFound") => Error::stage(format!("there is no `{id}` on {hub}"))
+        let token = token.filter(|_| answer.got_token);
+        let error = match (answer.header_on_the_way("x-error-code"), token) {
+            (Some("RepoNotFound"), Some(Token { from, .. })) => {
+                Error::stage(format!("there is no `{id}` on {hub}")).help(format!(
+                    "check its name; if it is private, the token of `{from}` may not read it"
+                ))
+            }
+            (Some("RepoNotFound"), None) => Error::stage(format!("there is no `{id}` on {hub}"))
                 .help("check its name; if it is private, set HF_TOKEN to a token that may read it"),
-            Some("GatedRepo") if has_token => Error::stage(format!(
-                "`{id}` is gated, and HF_TOKEN belongs to somebody who has no access"
+            (Some("GatedRepo"), Some(Token { from, .. })) => Error::stage(format!(
+                "`{id}` is gated, and the token of `{from}` belongs to somebody who has no access"
             ))
             .help(format!("ask for access at {page}")),
-            Some("GatedRepo") => Error::stage(format!("`{id}` is gated"))
+            (Some("GatedRepo"), None) => Error::stage(format!("`{id}` is gated"))
                 .help(format!("accept its terms at {page}, then set HF_TOKEN")),
-            Some("RevisionNotFound") => {
+            (Some("RevisionNotFound"), _) => {
                 Error::stage(format!("`{id}` has no revision `{revision}`")).help(format!(
                     "its branches, tags and commits: {page}/commits/main"
                 ))
             }
-            Some("EntryNotFound") => Error::stage(format!("`{id}` has no file `{file}`"))
+            (Some("EntryNotFound"), _) => Error::stage(format!("`{id}` has no file `{file}`"))
                 .help(format!("its files: {page}/tree/{revision}")),
-            Some("DisabledRepo") => Error::stage(format!("the Hub has disabled `{id}`")),
-            _ => web::explain(url, answer),
+            (Some("DisabledRepo"), _) => Error::stage(format!("the Hub has disabled `{id}`")),
+            (_, token) => refusal(hub, token, answer).unwrap_or_else(|| web::explain(url, answer)),
         };
         match answer.header_on_the_way("x-error-message") {
             Some(words) => error.note(format!("the Hub says: {words}")),
@@ -259,7 +283,8 @@ impl Repository {
             self.kind.name(),
             self.id
         );
-        let token = transfer.environment.token.as_deref();
+        let token = transfer.environment.token.as_ref();
+        let token = token.map(|token| token.secret.as_str());
         let answer = exchange::get(transfer, &url, &[], token).ok()?;
         let mut json = Vec::new();
         while let Some(piece) = answer.next_piece(transfer).ok()? {
@@ -276,4 +301,33 @@ impl Repository {
                 .collect(),
         )
     }
+}
+
+/// The Hub's refusal of who asks, if `answer` is one; a web page is rather a proxy's.
+fn refusal(hub: &str, token: Option<&Token>, answer: &Answer) -> Option<Error> {
+    let kind = answer.header("content-type").unwrap_or_default();
+    let status = answer.status.as_u16();
+    if !matches!(status, 401 | 403) || kind.starts_with("text/html") {
+        return None;
+    }
+    let host = hub.split_once("://").map_or(hub, |(_, host)| host);
+    let error = match token {
+        None if status == 401 => Error::stage(format!("{host} wants to know who asks"))
+            .help("set HF_TOKEN to a token that may read the repository"),
+        None => return None,
+        Some(Token { from, .. }) => {
+            let error = Error::stage(format!("{host} refuses the token of `{from}`"));
+            if status == 401 {
+                error.help(format!(
+                    "it may be mistyped, expired or revoked: make a new one at {hub}/settings/tokens; \
+                     what is public needs none"
+                ))
+            } else {
+                error.help(format!(
+                    "see what it may read at {hub}/settings/tokens, or use another one"
+                ))
+            }
+        }
+    };
+    Some(error.cause(format!("it answered {}", answer.status)))
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use archive::Archive;
 pub use checksum::Sha256;
-pub use environment::Environment;
+pub use environment::{Environment, Token};
 pub use transfer::{Observer, Transfer};
 
 use crate::error::{Context, Error, Result, Span};

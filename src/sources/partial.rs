@@ -17,6 +17,8 @@ pub(super) struct Version {
     pub(super) url: String,
     /// The server's strong entity tag.
     pub(super) etag: Option<String>,
+    /// When the server says that the file was last changed.
+    pub(super) modified: Option<String>,
     /// The size of the whole file.
     pub(super) total: Option<u64>,
 }
@@ -26,6 +28,7 @@ impl Version {
         Self {
             url: url.into(),
             etag: None,
+            modified: None,
             total: None,
         }
     }
@@ -96,9 +99,10 @@ impl Partial {
         self.pieced
     }
 
-    /// Says that the next bytes come from another answer than those that are there.
-    pub(super) fn resume(&mut self) {
+    /// Says that the next bytes come from another answer than those that are there, of a file of `total` bytes.
+    pub(super) fn resume(&mut self, total: u64) {
         self.pieced = true;
+        self.version.total = Some(total);
     }
 
     /// Forgets the bytes.

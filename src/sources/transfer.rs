@@ -87,13 +87,20 @@ impl<'a> Transfer<'a> {
     /// Refuses to go to the network for `what` when offline.
     pub(super) fn require_network(&self, what: &str) -> Result<()> {
         if self.offline {
-            return Err(
-                Error::stage(format!("offline, and `{what}` is not in the cache")).help(
-                    "run once without `--offline`, or add a local path to the stage's sources",
-                ),
-            );
+            return Err(self
+                .not_at_hand(what)
+                .help("run once without `--offline`, or add a local path to the stage's sources"));
         }
         Ok(())
+    }
+
+    /// `what` is needed, and only the network has it.
+    pub(super) fn not_at_hand(&self, what: &str) -> Error {
+        let cache = self.downloads.parent().unwrap_or(&self.downloads);
+        Error::stage(format!("offline, and `{what}` is not in the cache")).cause(format!(
+            "`{}` has no result of this stage with these settings",
+            cache.display()
+        ))
     }
 
     /// The agent for all requests, made when it is first needed.

@@ -23,6 +23,9 @@ pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 /// Files of at least this size are large: they are redirected.
 pub(crate) const LARGE: usize = 1000;
 
+/// When every file was last changed.
+const MODIFIED: &str = "Mon, 02 Nov 2026 10:00:00 GMT";
+
 /// What goes wrong with one answer that would carry a file.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
@@ -42,6 +45,11 @@ pub(crate) enum Fault {
     UnmarkedCut,
     /// Other bytes of the same length come under the same entity tag.
     Corrupt,
+    /// The part that was asked for comes whatever `If-Range` says, with these headers in place of its own; an empty
+    /// one is left out.
+    AnyPart(&'static [(&'static str, &'static str)]),
+    /// A complete copy is said to be still right, whatever its entity tag.
+    NeverModified,
 }
 
 /// What a client asked for.
@@ -78,6 +86,7 @@ struct State {
     plain: BTreeMap<String, Vec<u8>>,
     redirects: BTreeMap<String, String>,
     faults: VecDeque<Fault>,
+    refusal: Option<(u16, &'static str)>,
     requests: Vec<Request>,
     content_host: String,
 }
@@ -156,6 +165,12 @@ impl Hub {
             .or_default()
             .private = true;
         drop(state);
+        self
+    }
+
+    /// Refuses all tokens with a status and a message.
+    pub(crate) fn refuse_tokens(&self, status: u16, message: &'static str) -> &Self {
+        lock(&self.state).refusal = Some((status, message));
         self
     }
 
@@ -306,10 +321,17 @@ impl Answer {
                 self.file = None;
             }
             Some(Fault::Corrupt) => self.body.iter_mut().for_each(|byte| *byte ^= 1),
-            None => {}
+            Some(Fault::AnyPart(_) | Fault::NeverModified) | None => {}
         }
         if let Some(etag) = self.file.take() {
-            self.mark(request, &etag, takes_ranges);
+            self.mark(request, &etag, takes_ranges, fault);
+        }
+        if let Some(Fault::AnyPart(headers)) = fault {
+            self.headers
+                .retain(|(name, _)| headers.iter().all(|(other, _)| other != name));
+            let stated = headers.iter().filter(|(_, value)| !value.is_empty());
+            self.headers
+                .extend(stated.map(|(name, value)| (*name, (*value).to_string())));
         }
         let mut head = format!("HTTP/1.1 {} Whatever\r\nConnection: close\r\n", self.status);
         for (name, value) in &self.headers {
@@ -338,10 +360,12 @@ impl Answer {
     }
 
     /// Adds the entity tag of a file, and answers `If-None-Match`, `Range` and `If-Range`.
-    fn mark(&mut self, request: &Request, etag: &str, takes_ranges: bool) {
+    fn mark(&mut self, request: &Request, etag: &str, takes_ranges: bool, fault: Option<&Fault>) {
         self.headers.push(("ETag", etag.into()));
+        self.headers.push(("Last-Modified", MODIFIED.into()));
         self.headers.push(("Accept-Ranges", "bytes".into()));
-        if request.header("if-none-match") == Some(etag) {
+        let known = request.header("if-none-match");
+        if known == Some(etag) || matches!(fault, Some(Fault::NeverModified)) {
             self.status = 304;
             self.body.clear();
             return;
@@ -349,7 +373,10 @@ impl Answer {
         let start = request
             .header("range")
             .filter(|_| takes_ranges)
-            .filter(|_| request.header("if-range").is_none_or(|tag| tag == etag))
+            .filter(|_| {
+                let tag = request.header("if-range");
+                tag.is_none_or(|tag| tag == etag) || matches!(fault, Some(Fault::AnyPart(_)))
+            })
             .and_then(|range| {
                 range
                     .strip_prefix("bytes=")?
@@ -415,6 +442,9 @@ impl State {
         let has_token = request
             .header("authorization")
             .is_some_and(|value| value.starts_with("Bearer "));
+        if let Some((status, message)) = self.refusal.filter(|_| has_token) {
+            return Answer::status(status).with("X-Error-Message", message);
+        }
         let Some(repository) = self
             .repositories
             .get(id)

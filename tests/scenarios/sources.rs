@@ -108,11 +108,30 @@ fn a_repository_behind_terms() {
 }
 
 #[test]
+fn a_token_that_the_hub_refuses() {
+    let (mut project, hub) = project(&weights());
+    hub.refuse_tokens(401, "Invalid credentials in Authorization header");
+    project.write("huggingface/token", "hf_stored\n");
+    let stored = failed(&project, &hub);
+    hub.refuse_tokens(403, "Access denied");
+    project.set("HF_TOKEN", "hf_own");
+    let shown = format!("{stored}\n{}", failed(&project, &hub));
+    let host = hub.url().trim_start_matches("http://");
+    insta::assert_snapshot!(shown.replace(host, "HOST"));
+}
+
+#[test]
 fn offline_without_the_file() {
     let (mut project, hub) = project(&weights());
     let offline = project.refire(&["run", "--offline"]).fails_with(1).error();
     project.set("HF_HUB_OFFLINE", "1");
-    insta::assert_snapshot!(format!("{offline}\n{}", failed(&project, &hub)));
+    let variable = failed(&project, &hub);
+    // What the Hub's own client has of the repository, is not what is pinned.
+    let cache = "huggingface/hub/models--org--tiny";
+    project.write(&format!("{cache}/refs/main"), "abc");
+    project.write(&format!("{cache}/snapshots/abc/config.json"), "{ }");
+    let other = failed(&project, &hub);
+    insta::assert_snapshot!([offline, variable, other].join("\n"));
     assert!(hub.requests().is_empty());
 }
 

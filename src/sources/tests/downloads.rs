@@ -5,10 +5,10 @@ use std::io::Write;
 use std::time::Instant;
 
 use super::hub::{Fault, Hub};
-use super::{Bench, bytes, says};
+use super::{Bench, bytes, says, words};
 use crate::error::Kind;
-use crate::sources::Sha256;
-use crate::sources::partial::{Partial, Version};
+use crate::sources::partial::Partial;
+use crate::sources::{Sha256, Token};
 
 const ID: &str = "org/model";
 
@@ -42,144 +42,6 @@ fn files_come_from_the_web_and_from_the_hub_large_ones_by_a_redirect() {
     let (activity, done, total) = bench.progress.borrow().last().cloned().expect("progress");
     assert_eq!((activity.as_str(), done, total), ("download plain", 5, 5));
     assert_eq!(bench.leftovers(), 0);
-}
-
-#[test]
-fn a_download_that_breaks_off_goes_on_where_it_was() {
-    let hub = Hub::start();
-    hub.put(ID, "model.bin", bytes(5000))
-        .fail(Fault::Cut(1200))
-        .fail(Fault::Cut(300));
-    let bench = Bench::at(&hub);
-    assert_eq!(
-        bench.fetch("hf:org/model#model.bin").expect("a file"),
-        bytes(5000)
-    );
-    let asked: Vec<_> = hub
-        .requests()
-        .into_iter()
-        .filter(|request| request.to_content_host)
-        .collect();
-    let ranges: Vec<_> = asked
-        .iter()
-        .map(|request| request.header("range"))
-        .collect();
-    assert_eq!(ranges, [None, Some("bytes=1200-"), Some("bytes=1500-")]);
-    assert!(asked[1].header("if-range").is_some());
-}
-
-#[test]
-fn a_later_run_goes_on_where_an_earlier_one_gave_up() {
-    let hub = Hub::start();
-    hub.put_file("big", bytes(9000));
-    for _ in 0..5 {
-        hub.fail(Fault::Cut(1000));
-    }
-    let bench = Bench::at(&hub);
-    let url = hub.file_url("big");
-    says(
-        &bench.refused(&url),
-        &[
-            "broke off: got 5000 of 9000 bytes",
-            "tried 5 times",
-            "run again",
-        ],
-    );
-    assert_eq!(bench.leftovers(), 2);
-    assert_eq!(bench.fetch(&url).expect("a file"), bytes(9000));
-    assert_eq!(
-        hub.requests().last().expect("a request").header("range"),
-        Some("bytes=5000-")
-    );
-    assert_eq!(bench.leftovers(), 0);
-}
-
-#[test]
-fn a_file_of_unknown_length_must_have_its_end() {
-    let hub = Hub::start();
-    hub.put_file("a", bytes(3000))
-        .fail(Fault::UnmarkedCut)
-        .fail(Fault::Unmarked);
-    let bench = Bench::at(&hub);
-    assert_eq!(
-        bench.fetch(&hub.file_url("a")).expect("a file"),
-        bytes(3000)
-    );
-    assert_eq!(hub.requests().len(), 2);
-    assert_eq!(
-        hub.requests()[1].header("range"),
-        None,
-        "nothing tells whether the rest would fit"
-    );
-}
-
-#[test]
-fn a_server_that_ignores_the_range_or_has_a_new_file_starts_anew() {
-    let hub = Hub::start();
-    hub.put_file("a", bytes(3000))
-        .fail(Fault::Cut(1000))
-        .fail(Fault::IgnoreRange);
-    let bench = Bench::at(&hub);
-    assert_eq!(
-        bench.fetch(&hub.file_url("a")).expect("a file"),
-        bytes(3000)
-    );
-
-    hub.put_file("b", bytes(3000));
-    (0..5).for_each(|_| _ = hub.fail(Fault::Cut(100)));
-    bench.refused(&hub.file_url("b"));
-    let new: Vec<u8> = bytes(4000).into_iter().rev().collect();
-    hub.put_file("b", new.clone());
-    assert_eq!(bench.fetch(&hub.file_url("b")).expect("a file"), new);
-}
-
-#[test]
-fn complete_bytes_of_a_killed_run_are_checked_and_not_fetched_again() {
-    let hub = Hub::start();
-    hub.put_file("a", bytes(3000));
-    let bench = Bench::at(&hub);
-    let url = hub.file_url("a");
-    // The kill: all bytes are written, and nothing has been moved.
-    let mut partial = Partial::open(&bench.path("downloads"), &url).expect("a download");
-    let etag = format!("\"{}\"", &super::hub::sha256(&bytes(3000))[..40]);
-    let version = Version {
-        url: url.clone(),
-        etag: Some(etag),
-        total: Some(3000),
-    };
-    partial.start(version).expect("a start");
-    partial.add(&bytes(3000)).expect("room");
-    drop(partial);
-    assert_eq!(bench.fetch(&url).expect("a file"), bytes(3000));
-    assert!(hub.requests()[0].header("if-none-match").is_some());
-    assert_eq!(bench.leftovers(), 0);
-}
-
-#[test]
-fn pieces_that_do_not_fit_together_are_fetched_again_when_the_bytes_are_pinned() {
-    let hub = Hub::start();
-    hub.put_file("a", bytes(3000));
-    let bench = Bench::at(&hub);
-    let url = hub.file_url("a");
-    let mut partial = Partial::open(&bench.path("downloads"), &url).expect("a download");
-    let version = Version {
-        url: url.clone(),
-        etag: None,
-        total: Some(3000),
-    };
-    partial.start(version).expect("a start");
-    partial.add(&[0; 1000]).expect("room");
-    drop(partial);
-    let pin = Sha256::of(&bytes(3000));
-    bench
-        .fetch_pinned(&url, Some(&pin))
-        .expect("the right bytes in the end");
-    let ranges: Vec<_> = hub
-        .requests()
-        .iter()
-        .map(|request| request.headers.contains_key("range"))
-        .collect();
-    assert_eq!(ranges, [true, false]);
 }
 
 #[test]
@@ -342,9 +204,65 @@ fn the_hub_says_what_is_wrong() {
         &bench.refused("hf:org/model#config.jsn"),
         &["has no file `config.jsn`", "did you mean `config.json`?"],
     );
-    bench.environment.token = Some("hf_secret".into());
+    bench.environment.token = Some(secret("HF_TOKEN"));
     assert_eq!(bench.fetch("hf:org/private#a").expect("a file"), b"secret");
     assert_eq!(bench.fetch("hf:org/gated#a").expect("a file"), b"gated");
+}
+
+fn secret(from: &str) -> Token {
+    Token {
+        secret: "hf_secret".into(),
+        from: from.into(),
+    }
+}
+
+#[test]
+fn a_refused_token_is_named_by_where_it_comes_from() {
+    let hub = Hub::start();
+    hub.put(ID, "config.json", "{}");
+    let mut bench = Bench::at(&hub);
+    let source = "hf:org/model#config.json";
+    for from in ["HF_TOKEN", "/home/me/.cache/huggingface/token"] {
+        bench.environment.token = Some(secret(from));
+        let refuses = format!("refuses the token of `{from}`");
+        hub.refuse_tokens(401, "Invalid credentials in Authorization header");
+        says(
+            &bench.refused(source),
+            &[
+                &refuses,
+                "it answered 401 Unauthorized",
+                "the Hub says: Invalid credentials",
+                "/settings/tokens",
+            ],
+        );
+        hub.refuse_tokens(403, "Access denied to this resource");
+        says(
+            &bench.refused(source),
+            &[&refuses, "403", "what it may read"],
+        );
+        let error = bench.refused("hf:org/model#model.bin");
+        assert!(!words(&error).contains("proxy"), "{}", words(&error));
+        assert!(!words(&error).contains("hf_secret"));
+    }
+    // A page that a proxy puts in the way is not the Hub's word.
+    bench.environment.token = Some(secret("HF_TOKEN"));
+    let hub = Hub::start();
+    hub.put(ID, "config.json", "{}").fail(Fault::WebPage(403));
+    bench.environment.hub = hub.url().into();
+    says(&bench.refused(source), &["a proxy may block it"]);
+    // Nor is that of the host with the large files, which gets no token.
+    hub.put(ID, "model.bin", bytes(5000))
+        .fail(Fault::Status(403));
+    says(
+        &bench.refused("hf:org/model#model.bin"),
+        &["the server refuses", "403"],
+    );
+    bench.environment.token = None;
+    hub.fail(Fault::Status(401));
+    says(
+        &bench.refused(source),
+        &["wants to know who asks", "set HF_TOKEN"],
+    );
 }
 
 #[test]
@@ -353,7 +271,7 @@ fn the_token_goes_to_the_hub_and_to_nobody_else() {
     hub.put(ID, "model.bin", bytes(2000))
         .put_file("plain", "plain");
     let mut bench = Bench::at(&hub);
-    bench.environment.token = Some("hf_secret".into());
+    bench.environment.token = Some(secret("HF_TOKEN"));
     bench.fetch("hf:org/model#model.bin").expect("a file");
     bench.fetch(&hub.file_url("plain")).expect("a file");
     let with_token =
@@ -462,7 +380,34 @@ fn what_the_official_client_has_downloaded_is_used() {
         bench.fetch("hf:org/model@abc#config.json").expect("a file"),
         b"old"
     );
-    bench.refused("hf:org/model#other.json");
+    let missing = |source, path: &str| {
+        let place = bench.path("hub/models--org--model").join(path);
+        let there = format!("there is no `{}`", place.display());
+        let cache = format!(
+            "`{}` has no result of this stage",
+            bench.folder.path().display()
+        );
+        says(
+            &bench.refused(source),
+            &[
+                "offline, and `",
+                source,
+                "is not in the cache",
+                &there,
+                &cache,
+            ],
+        );
+    };
+    missing("hf:org/model#other.json", "snapshots/abc/other.json");
+    missing("hf:org/model@v2#config.json", "refs/v2");
+    let error = bench
+        .fetch_pinned(source, Some(&Sha256::of(b"new")))
+        .expect_err("other bytes");
+    says(&error, &["config.json` has another digest than is pinned"]);
+    says(
+        &bench.refused("hf:org/else#config.json"),
+        &["there is no `", "models--org--else`"],
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod downloads;
 pub(crate) mod hub;
 mod packages;
 mod parsing;
+mod resuming;
 
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
