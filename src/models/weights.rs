@@ -13,6 +13,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::error::{Error, Result};
 
+mod advice;
 mod files;
 mod finite;
 mod save;
@@ -249,3 +250,6 @@ impl ModuleMapper for Filler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use burn::store::burn_pack::Tensor as StoredTensor;
 use burn::store::{ModuleStore, PytorchStore, SafetensorsStore};
 use serde::Deserialize;
 
-use super::list;
+use super::{advice, list};
 use crate::error::{Context, Error, Result};
 
 /// The file of a checkpoint that is one file.
@@ -76,14 +76,9 @@ fn find(folder: &Path) -> Result<PathBuf> {
         .filter(|path| is_checkpoint(path))
         .collect();
     others.sort();
-    match <[PathBuf; 1]>::try_from(others) {
-        Ok([only]) => Ok(only),
-        Err(others) => Err(Error::stage(format!(
-            "`{}` has {} files that could be its weights; it needs one",
-            folder.display(),
-            others.len()
-        ))
-        .help("name the weights model.safetensors, or pytorch_model.bin if they are a pickle")),
+    match others.as_slice() {
+        [only] if !advice::is_shard(only) => Ok(only.clone()),
+        others => Err(advice::not_one(folder, others)),
     }
 }
 
@@ -149,7 +144,8 @@ impl Part {
             // Names count: burn-store would number the parts of a sequence anew.
             tensors(&mut PytorchStore::from_file(path).map_indices_contiguous(false))
         };
-        let tensors = stored.map_err(|cause| damaged(path).cause(cause))?;
+        let tensors = stored.map_err(|cause| advice::unreadable(path, &cause))?;
+        advice::refuse_optimizer(path, tensors.keys().map(String::as_str))?;
         Ok(Self {
             path: path.to_path_buf(),
             wrapped: wrapping(&tensors),
@@ -183,16 +179,19 @@ pub(super) fn damaged(file: &Path) -> Error {
 /// How much of every name only says how a training script kept its network: in a dictionary beside its optimiser, or in
 /// PyTorch's `DataParallel`.
 fn wrapping(tensors: &BTreeMap<String, StoredTensor>) -> usize {
-    const WRAPPERS: &[&str] = &["state_dict.", "model_state_dict.", "model.", "module."];
     let Some(name) = tensors.keys().next() else {
         return 0;
     };
     let mut length = 0;
-    while let Some(wrapper) = WRAPPERS
+    let is_next = |rest: &str, wrapper: &str| {
+        let rest = rest.strip_prefix(wrapper);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    while let Some(wrapper) = advice::WRAPPERS
         .iter()
-        .find(|wrapper| name[length..].starts_with(**wrapper))
+        .find(|wrapper| is_next(&name[length..], wrapper))
     {
-        let longer = &name[..length + wrapper.len()];
+        let longer = &name[..=length + wrapper.len()];
         if !tensors.keys().all(|name| name.starts_with(longer)) {
             break;
         }
