@@ -126,6 +126,8 @@ struct Inner {
     causes: Vec<String>,
     notes: Vec<String>,
     help: Option<String>,
+    /// What of the help is settings of a file.
+    settings: &'static [&'static str],
 }
 
 impl Error {
@@ -139,6 +141,7 @@ impl Error {
             causes: Vec::new(),
             notes: Vec::new(),
             help: None,
+            settings: &[],
         }))
     }
 
@@ -212,6 +215,25 @@ impl Error {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.0.help = Some(help.into());
+        self
+    }
+
+    /// Says which settings of a file the help names, each in backticks: `KEY` or `KEY = VALUE`.
+    #[must_use]
+    pub fn naming(mut self, settings: &'static [&'static str]) -> Self {
+        self.0.settings = settings;
+        self
+    }
+
+    /// Names what `flag` gives for a setting, where the help names one: for what was asked for on the command line.
+    #[must_use]
+    pub fn with_flags(mut self, flag: impl Fn(&str) -> Option<String>) -> Self {
+        let Inner { help, settings, .. } = &mut *self.0;
+        for setting in std::mem::take(settings) {
+            if let (Some(help), Some(flag)) = (help.as_mut(), flag(setting)) {
+                *help = help.replace(&format!("`{setting}`"), &format!("`{flag}`"));
+            }
+        }
         self
     }
 
@@ -448,6 +470,23 @@ mod tests {
             error.help_text().unwrap_or_default(),
         ];
         assert_eq!(texts, ["b"; 5]);
+    }
+
+    #[test]
+    fn a_hint_names_settings_or_flags() {
+        let error = Error::usage("no column `quote`")
+            .help("set `quote = \"\"`, or rename `quote`")
+            .naming(&["quote = \"\""]);
+        assert_eq!(
+            error.help_text(),
+            Some("set `quote = \"\"`, or rename `quote`")
+        );
+        let error = error.with_flags(|_| Some("--quote ''".into()));
+        assert_eq!(
+            error.help_text(),
+            Some("set `--quote ''`, or rename `quote`")
+        );
+        assert_eq!(error.message(), "no column `quote`");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::place::{Place, Places};
 use super::{Outcome, interrupt};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Sink};
-use crate::predict::{Format, OnError, Options, Request, Watch, predict};
+use crate::predict::{Format, OnError, Options, Request, Watch, Written, character, predict};
 use crate::report;
 use crate::stages::ArtifactType;
 
@@ -28,6 +28,22 @@ pub(super) struct Args {
     /// The file to write; one that is there is replaced when the new one is whole
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
+
+    /// The format of INPUT, where its name does not tell: csv, tsv, ndjson, parquet
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+
+    /// CSV, TSV: the character between two fields of INPUT; by default a comma, or a tab (`\t`)
+    #[arg(long, value_name = "CHARACTER")]
+    separator: Option<String>,
+
+    /// CSV, TSV: the character around fields of INPUT that hold separators; `''` if quotes are characters like any other
+    #[arg(long, value_name = "CHARACTER")]
+    quote: Option<String>,
+
+    /// CSV, TSV: the first row of INPUT holds no names: its columns are `column_1`, `column_2` and so on
+    #[arg(long)]
+    no_header: bool,
 
     /// The column with the texts; by default the one that the model was tuned on
     #[arg(long, value_name = "COLUMN")]
@@ -49,6 +65,10 @@ pub(super) struct Args {
     #[arg(long)]
     skip_broken: bool,
 
+    /// The most pixels that a photo may have
+    #[arg(long, value_name = "N", default_value_t = Options::default().max_pixels)]
+    max_pixels: u64,
+
     /// Samples in a batch
     #[arg(long, value_name = "N", default_value_t = Options::default().batch_size)]
     batch_size: NonZeroUsize,
@@ -64,6 +84,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(mut self) -> Outcome {
         let format = format_of(&self.output)?;
+        let written = self.written()?;
         let mut places = Places::new(&mut self.what, self.changes.overrides())?;
         let [model, input] = self.what.as_slice() else {
             return Err(
@@ -94,20 +115,28 @@ impl Args {
             format,
             device: &self.device,
             options: Options {
+                written,
                 text_column: self.text_column,
                 image_column: self.image_column,
                 prefix: self.prefix,
                 logits: self.logits,
                 on_error,
+                max_pixels: self.max_pixels,
                 batch_size: self.batch_size,
-                ..Options::default()
             },
         };
         let done = predict(&request, &shown)
-            .map_err(|error| model.blame(model_name, input.blame(input_name, error)))?;
+            .map_err(|error| model.blame(model_name, input.blame(input_name, error)))
+            .map_err(|error| error.with_flags(flag))?;
         drop(shown);
         for why in &done.left_out {
             report::print_status(&format!("left out: {why}\n"));
+        }
+        if done.empty > 0 {
+            report::print_status(&format!(
+                "{} of {} texts have no token: each counts as one padding token\n",
+                done.empty, done.rows
+            ));
         }
         report::print_status(&format!(
             "`{model_name}` labelled {} of `{input_name}` in {}: `{}`\n",
@@ -117,6 +146,44 @@ impl Args {
         ));
         Ok(())
     }
+
+    /// What was said about how the input is written.
+    fn written(&self) -> Result<Written> {
+        let separator = self.separator.as_deref().map(|text| match text {
+            "\\t" => character("--separator", "\t"),
+            text => character("--separator", text),
+        });
+        if let Some(Ok(None)) = separator {
+            return Err(Error::usage("`--separator` is empty"));
+        }
+        let quote = self.quote.as_deref();
+        Ok(Written {
+            format: self.format,
+            separator: separator.transpose()?.flatten(),
+            quote: quote.map(|text| character("--quote", text)).transpose()?,
+            no_header: self.no_header,
+        })
+    }
+}
+
+/// The flag for a setting of the stage kinds `predict` and `dataset`: `KEY`, or `KEY = VALUE`.
+fn flag(setting: &str) -> Option<String> {
+    let (key, value) = match setting.split_once(" = ") {
+        Some((key, value)) => (key, Some(value.trim_matches('"'))),
+        None => (setting, None),
+    };
+    let name = match key {
+        "on_error" => return Some("--skip-broken".into()),
+        "header" => "no-header".into(),
+        key => key.replace('_', "-"),
+    };
+    let command = <Args as clap::Args>::augment_args(clap::Command::new("predict"));
+    let has = |argument: &clap::Arg| argument.get_long() == Some(name.as_str());
+    command.get_arguments().any(has).then(|| match value {
+        None => format!("--{name}"),
+        Some("") => format!("--{name} ''"),
+        Some(value) => format!("--{name} {value}"),
+    })
 }
 
 /// The format that the name of the output tells.

@@ -1,9 +1,13 @@
 //! The formats that a data file can have.
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
 
 /// The format of a data file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -31,6 +35,28 @@ impl Format {
             "parquet" | "pq" => Some(Self::Parquet),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for Format {
+    /// As in `format = "…"`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Ndjson => "ndjson",
+            Self::Parquet => "parquet",
+        })
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [Self::Csv, Self::Tsv, Self::Ndjson, Self::Parquet];
+        let named = all.into_iter().find(|format| format.to_string() == text);
+        named.ok_or_else(|| Error::usage("a format is csv, tsv, ndjson or parquet"))
     }
 }
 

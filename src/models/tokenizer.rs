@@ -11,10 +11,13 @@ use crate::error::{Context, Error, Result};
 /// A text as token ids, special tokens included, without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// The ids, at most as many as asked for.
+    /// The ids, at most as many as asked for and at least one.
     pub ids: Vec<u32>,
     /// Whether the text was longer.
     pub truncated: bool,
+    /// Whether the text has no token, as an empty one where no special tokens are added: the id is that of the padding
+    /// token then, because a network needs something to look at.
+    pub is_empty: bool,
 }
 
 /// The tokenizer of a model.
@@ -100,9 +103,15 @@ impl Tokenizer {
                     ))
                     .because(&*error)
                 })?;
+                let is_empty = encoding.get_ids().is_empty();
                 Ok(Encoded {
-                    ids: encoding.get_ids().to_vec(),
+                    ids: if is_empty {
+                        vec![self.pad_id]
+                    } else {
+                        encoding.get_ids().to_vec()
+                    },
                     truncated: !encoding.get_overflowing().is_empty(),
+                    is_empty,
                 })
             })
             .collect()
@@ -141,7 +150,7 @@ impl Tokenizer {
     /// # Errors
     /// A tokenizer that is larger than the embedding.
     pub fn check_fits(&self, rows: usize) -> Result<()> {
-        let size = self.vocab_size();
+        let size = self.vocab_size().max(self.pad_id as usize + 1);
         if size <= rows {
             return Ok(());
         }
@@ -197,4 +206,49 @@ pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
             .or_stage(|| format!("cannot copy `{name}` to `{}`", to.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tokenizer of this model, which adds no special tokens.
+    fn tokenizer(model: &serde_json::Value) -> Tokenizer {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let json = serde_json::json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+            "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null, "model": model,
+        });
+        for (file, json) in [
+            ("tokenizer.json", json.to_string()),
+            ("config.json", r#"{"pad_token_id": 2}"#.to_owned()),
+        ] {
+            crate::store::write_atomic(&folder.path().join(file), json.as_bytes())
+                .expect("written");
+        }
+        Tokenizer::load(folder.path()).expect("a tokenizer")
+    }
+
+    #[test]
+    fn a_text_without_tokens_is_one_padding_token_whatever_the_tokenizer() {
+        let vocab = serde_json::json!({ "a": 0, "b": 1, "c": 2 });
+        for model in [
+            serde_json::json!({ "type": "WordLevel", "vocab": vocab, "unk_token": "c" }),
+            serde_json::json!({
+                "type": "WordPiece", "vocab": vocab, "unk_token": "c", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 9,
+            }),
+            serde_json::json!({ "type": "BPE", "vocab": vocab, "merges": [] }),
+            serde_json::json!({
+                "type": "Unigram", "vocab": [["a", -1.0], ["b", -1.0], ["c", -2.0]], "unk_id": 2,
+            }),
+        ] {
+            let texts = ["", "  ", "a b"].map(String::from);
+            let encoded = tokenizer(&model).encode(&texts, 8).expect("encoded");
+            let ids: Vec<_> = encoded.iter().map(|text| &text.ids[..]).collect();
+            assert_eq!(ids, [&[2][..], &[2], &[0, 1]], "{model}");
+            let empty: Vec<_> = encoded.iter().map(|text| text.is_empty).collect();
+            assert_eq!(empty, [true, true, false], "{model}");
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::model::Model;
-use super::{Options, Watch};
+use super::{Options, Watch, Written};
+use crate::data::csv::{Dialect, Names};
 use crate::data::images::{self, Content, ENDINGS, Images};
 use crate::data::scan::Scan;
 use crate::data::{Format, Table, table, text};
@@ -58,6 +59,14 @@ impl Input {
         options: &Options,
         watch: &dyn Watch,
     ) -> Result<Self> {
+        if path.is_dir() && options.written != Written::default() {
+            return Err(Error::usage(format!(
+                "`{}` is no table in a file, so nothing can be said about how it is written",
+                path.display()
+            ))
+            .help("leave `format`, `separator`, `quote` and `header` out")
+            .naming(&["format", "separator", "quote", "header"]));
+        }
         if path.join(images::FILE).is_file() {
             let images = Images::open(path)?;
             model.check_squares(&images, watch)?;
@@ -89,21 +98,8 @@ impl Input {
             }
             return Ok(Self::Photos(path.into(), photos));
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Some(format) = Format::of(&name) else {
-            return Err(Error::usage(format!(
-                "the name `{name}` does not tell which format the table has"
-            ))
-            .help("name it .csv, .tsv, .jsonl or .parquet"));
-        };
-        if !path.exists() {
-            return Err(Error::usage(format!(
-                "there is no file `{}`",
-                path.display()
-            )));
-        }
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::table(Scan::open(path, format)?, folder, model, options)
+        Self::table(scan(path, &options.written)?, folder, model, options)
     }
 
     fn table(scan: Scan, folder: &Path, model: &Model, options: &Options) -> Result<Self> {
@@ -111,7 +107,12 @@ impl Input {
         if let Some(tuned_on) = model.text_column() {
             let name = options.text_column.clone().unwrap_or(tuned_on);
             if !has(&name) {
-                return Err(column_is_missing(&scan, &name, "text_column"));
+                return Err(column_is_missing(
+                    &scan,
+                    &name,
+                    "say which column it is: `text_column`",
+                    &["text_column"],
+                ));
             }
             let scan = scan.with_text(|column| column == name);
             return Ok(Self::Texts(scan, name));
@@ -119,7 +120,12 @@ impl Input {
         let usual = || if has("image") { "image" } else { "path" }.to_owned();
         let name = options.image_column.clone().unwrap_or_else(usual);
         if !has(&name) {
-            return Err(column_is_missing(&scan, &name, "image_column"));
+            return Err(column_is_missing(
+                &scan,
+                &name,
+                "say which column it is: `image_column`",
+                &["image_column"],
+            ));
         }
         Ok(Self::Table(scan, name, folder.into()))
     }
@@ -225,10 +231,59 @@ fn values(table: &Table, column: &str, first: usize) -> Result<Vec<String>> {
     }
 }
 
-fn column_is_missing(scan: &Scan, name: &str, setting: &str) -> Error {
+fn column_is_missing(
+    scan: &Scan,
+    name: &str,
+    help: &str,
+    settings: &'static [&'static str],
+) -> Error {
     let error = scan.no_column(name);
     if error.help_text().is_some() {
         return error;
     }
-    error.help(format!("say which column it is: `{setting}`"))
+    error.help(help).naming(settings)
+}
+
+/// The table in the file at `path`.
+fn scan(path: &Path, written: &Written) -> Result<Scan> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let format = written.format.or_else(|| Format::of(&name));
+    let format = format.ok_or_else(|| {
+        Error::usage(format!(
+            "the name `{name}` does not tell which format the table has"
+        ))
+        .help("name it .csv, .tsv, .jsonl or .parquet, or say which it has: `format = \"csv\"`")
+        .naming(&["format = \"csv\""])
+    })?;
+    if !path.exists() {
+        return Err(Error::usage(format!(
+            "there is no file `{}`",
+            path.display()
+        )));
+    }
+    let as_usual = Written {
+        format: written.format,
+        ..Written::default()
+    };
+    let Some(mut dialect) = Dialect::of(format) else {
+        if *written != as_usual {
+            return Err(Error::usage(format!(
+                "`{name}` is read as {format}, which knows no separators, quotes and headers"
+            ))
+            .help("leave `separator`, `quote` and `header` out, or say that it is another `format`")
+            .naming(&["separator", "quote", "header", "format"]));
+        }
+        return Scan::open(path, format);
+    };
+    dialect.separator = written.separator.unwrap_or(dialect.separator);
+    dialect.quote = written.quote.unwrap_or(dialect.quote);
+    if written.no_header {
+        dialect.names = Names::Numbered;
+    }
+    if dialect.quote == Some(dialect.separator) {
+        return Err(Error::usage(
+            "fields are quoted by the character that separates them",
+        ));
+    }
+    Scan::delimited(path, dialect)
 }

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 pub use crate::data::Format;
+pub use crate::data::csv::character;
 pub use crate::data::images::OnError;
 
 use self::input::{Input, Piece};
@@ -37,6 +38,8 @@ pub struct Request<'a> {
 /// What may be set.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// How the input is written, if it is a table in a file.
+    pub written: Written,
     /// The column with the texts; none for the one that the model was tuned on.
     pub text_column: Option<String>,
     /// The column with the photos, as bytes or as paths; none for `image`, else `path`.
@@ -56,6 +59,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            written: Written::default(),
             text_column: None,
             image_column: None,
             prefix: String::new(),
@@ -65,6 +69,19 @@ impl Default for Options {
             batch_size: NonZeroUsize::MIN.saturating_add(31),
         }
     }
+}
+
+/// How a table in a file is written, where that is not as in most files of its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The format; none for the one that the name ends in.
+    pub format: Option<Format>,
+    /// CSV, TSV: the character between two fields; none for a comma or a tab.
+    pub separator: Option<u8>,
+    /// CSV, TSV: the character around a field, none in it if quotes are characters like any other; none for `"`.
+    pub quote: Option<Option<u8>>,
+    /// CSV, TSV: whether the first row is a row like any other, and the columns are called `column_1` and so on.
+    pub no_header: bool,
 }
 
 /// Watches the work, and may stop it.
@@ -89,6 +106,8 @@ pub struct Done {
     pub rows: usize,
     /// Photos that could not be read and were left out, and why.
     pub left_out: Vec<String>,
+    /// Texts without a token, each of which counts as one padding token.
+    pub empty: usize,
 }
 
 /// Labels the input: its columns, then `label` with the most likely label, and `probability_LABEL` for each label.
@@ -112,7 +131,12 @@ pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
     for piece in input.pieces()? {
         let piece = piece?;
         let rows = piece.table.rows();
-        let Labelled { logits, broken } = model.label(&piece, options, watch)?;
+        let Labelled {
+            logits,
+            broken,
+            empty,
+        } = model.label(&piece, options, watch)?;
+        done.empty += empty;
         let Piece { table, .. } = piece;
         let table = if broken.is_empty() {
             table
@@ -170,7 +194,8 @@ impl Columns {
             Some(name) => Err(Error::stage(format!(
                 "the input has a column `{name}` already, which the predictions are to be called"
             ))
-            .help("give the new columns other names, for example with the prefix `predicted_`")),
+            .help("give the new columns other names, for example with `prefix = \"predicted_\"`")
+            .naming(&["prefix = \"predicted_\""])),
         }
     }
 

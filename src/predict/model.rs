@@ -56,12 +56,15 @@ impl Takes {
 
     fn texts(folder: &Path, network: &Network, card: &Card) -> Result<Self> {
         let tokenizer = Box::new(Tokenizer::load(folder)?);
+        if let Some(rows) = network.vocabulary() {
+            tokenizer.check_fits(rows)?;
+        }
         let most = network.max_tokens().unwrap_or(usize::MAX);
         let settings = card.training.get("settings");
         let column = settings.and_then(|settings| settings.get("text_column")?.as_str());
         Ok(Self::Texts {
             tokenizer,
-            max_length: card.max_length.unwrap_or(most),
+            max_length: card.max_length.unwrap_or(most).min(most),
             column: column.unwrap_or("text").to_owned(),
         })
     }
@@ -73,6 +76,8 @@ pub(super) struct Labelled {
     pub(super) logits: Vec<f32>,
     /// The rows of samples that cannot be read, with what is wrong with them.
     pub(super) broken: Vec<(usize, String)>,
+    /// How many are texts without a token.
+    pub(super) empty: usize,
 }
 
 impl Model {
@@ -149,6 +154,7 @@ impl Model {
         let whole = |logits| Labelled {
             logits,
             broken: Vec::new(),
+            empty: 0,
         };
         match (&piece.samples, &self.takes) {
             (
@@ -160,8 +166,11 @@ impl Model {
                 },
             ) => {
                 let texts = tokenizer.encode(texts, *max_length)?;
-                self.run_texts(&texts, tokenizer.pad_id(), options, watch)
-                    .map(whole)
+                let logits = self.run_texts(&texts, tokenizer.pad_id(), options, watch)?;
+                Ok(Labelled {
+                    empty: texts.iter().filter(|text| text.is_empty).count(),
+                    ..whole(logits)
+                })
             }
             (Samples::Squares(images, rows), Takes::Photos(input)) => {
                 let squares: Vec<_> = rows.clone().map(|row| images.pixels(row)).collect();
@@ -210,6 +219,7 @@ impl Model {
         Ok(Labelled {
             logits: self.run_squares(&squares, input, size, options, watch)?,
             broken,
+            empty: 0,
         })
     }
 
@@ -272,7 +282,11 @@ fn square(content: &Content, input: ImageInput, max_pixels: u64) -> Result<Vec<u
 fn refusal(name: &str, why: &Broken) -> Error {
     let error = Error::stage(format!("the photo `{name}` cannot be read")).cause(why.to_string());
     match why {
-        Broken::TooLarge { .. } => error.help("if it is no mistake, raise `max_pixels`"),
-        _ => error.help("repair or remove it, or have such photos left out: on_error = \"skip\""),
+        Broken::TooLarge { .. } => error
+            .help("if it is no mistake, raise `max_pixels`")
+            .naming(&["max_pixels"]),
+        _ => error
+            .help("repair or remove it, or have such photos left out: `on_error = \"skip\"`")
+            .naming(&["on_error = \"skip\""]),
     }
 }

@@ -9,7 +9,7 @@ use super::data_schema::SchemaFile;
 use super::mirrors::{Mirrors, Written};
 use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
 use crate::config::{Spanned, Table, from_table};
-use crate::data::csv::{self, Dialect, Loaded};
+use crate::data::csv::{self, Dialect, Loaded, Names};
 use crate::data::{self, DataSchema, Format, ndjson};
 use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
@@ -153,7 +153,10 @@ impl Settings {
         Ok(Reader::Delimited(Dialect {
             separator: separator_byte,
             quote: quote_byte,
-            columns: self.columns.as_ref().map(|columns| columns.value.clone()),
+            names: match &self.columns {
+                Some(columns) => Names::Given(columns.value.clone()),
+                None => Names::Header,
+            },
             null_values: self
                 .null_values
                 .as_ref()
@@ -190,17 +193,7 @@ impl Settings {
 
 /// The one ASCII character that `setting` is; none if it is empty.
 fn one_byte(setting: &Spanned<String>, name: &str) -> Result<Option<u8>> {
-    match setting.value.as_bytes() {
-        [] => Ok(None),
-        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(Some(*byte)),
-        _ => Err(setting.blame(
-            Error::usage(format!(
-                "`{name}` must be one ASCII character, not {:?}",
-                setting.value
-            )),
-            "",
-        )),
-    }
+    csv::character(name, &setting.value).map_err(|error| setting.blame(error, ""))
 }
 
 struct Dataset {

@@ -257,7 +257,7 @@ impl Evaluate {
         report_positions([Some(&examples)], cx);
         let tokenizer = Tokenizer::load(cx.input("model"))?;
         let most = loaded.network.max_tokens().unwrap_or(usize::MAX);
-        let max_length = card.max_length.unwrap_or(most);
+        let max_length = card.max_length.unwrap_or(most).min(most);
         encode(&tokenizer, TABLE, examples, max_length, cx)
     }
 

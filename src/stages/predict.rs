@@ -1,6 +1,6 @@
 //! `predict`: a tuned model's labels for a table or for images.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,9 @@ struct Settings {
     /// What becomes of photos that cannot be read: `error` names the first one and stops, `skip` names them and leaves them out.
     #[serde(default)]
     on_error: OnError,
+    /// The most pixels that a photo may have. Default: 50 million.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_pixels: Option<NonZeroU64>,
     /// Samples in a batch.
     #[serde(default = "batch_size")]
     batch_size: NonZeroUsize,
@@ -118,6 +121,7 @@ impl Stage for Predict {
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let settings = self.settings.clone();
+        let usual = Options::default();
         let table = cx.optional_input(TABLE);
         let request = Request {
             model: cx.input(MODEL),
@@ -131,8 +135,11 @@ impl Stage for Predict {
                 prefix: settings.prefix,
                 logits: settings.logits,
                 on_error: settings.on_error,
+                max_pixels: settings
+                    .max_pixels
+                    .map_or(usual.max_pixels, NonZeroU64::get),
                 batch_size: settings.batch_size,
-                ..Options::default()
+                ..usual
             },
         };
         let done = predict(&request, &Progress(cx))?;
@@ -140,6 +147,12 @@ impl Stage for Predict {
             cx.notice(format!(
                 "{} photos are left out because they cannot be read",
                 done.left_out.len()
+            ));
+        }
+        if done.empty > 0 {
+            cx.notice(format!(
+                "{} of {} texts have no token: each counts as one padding token",
+                done.empty, done.rows
             ));
         }
         for why in &done.left_out {

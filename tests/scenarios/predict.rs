@@ -1,5 +1,7 @@
 //! Labels for new data: what comes in, in each format; what goes out; what is refused, and that nothing half done is left.
 
+mod hints;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

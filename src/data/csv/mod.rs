@@ -14,6 +14,7 @@ use polars::prelude::{
 
 pub(super) use self::pieces::Pieces;
 use self::rows::{Row, Rows};
+use super::Format;
 use super::guard::guarded;
 use super::table::Table;
 use super::types::{Narrowest, Type};
@@ -26,10 +27,53 @@ pub struct Dialect {
     pub separator: u8,
     /// Around a field that holds separators, quotes or line feeds; none if quotes are characters like any other.
     pub quote: Option<u8>,
-    /// The names of the columns; none if the first row has them.
-    pub columns: Option<Vec<String>>,
+    /// Where the names of the columns are.
+    pub names: Names,
     /// Field contents that stand for null, besides the empty field.
     pub null_values: Vec<String>,
+}
+
+/// Where the names of a delimited file's columns are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// In the first row.
+    Header,
+    /// Nowhere in the file; they are these.
+    Given(Vec<String>),
+    /// Nowhere: the columns are called `column_1`, `column_2` and so on.
+    Numbered,
+}
+
+impl Dialect {
+    /// How files of `format` are mostly written; none if they are not delimited.
+    #[must_use]
+    pub fn of(format: Format) -> Option<Self> {
+        let separator = match format {
+            Format::Csv => b',',
+            Format::Tsv => b'\t',
+            Format::Ndjson | Format::Parquet => return None,
+        };
+        Some(Self {
+            separator,
+            quote: Some(b'"'),
+            names: Names::Header,
+            null_values: Vec::new(),
+        })
+    }
+}
+
+/// The one ASCII character that `text` is, which `name` stands for in messages; none if it is empty.
+///
+/// # Errors
+/// Any other text.
+pub fn character(name: &str, text: &str) -> Result<Option<u8>> {
+    match text.as_bytes() {
+        [] => Ok(None),
+        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(Some(*byte)),
+        _ => Err(Error::usage(format!(
+            "`{name}` must be one ASCII character, not {text:?}"
+        ))),
+    }
 }
 
 /// A table that was read from a text file.
@@ -59,11 +103,7 @@ pub fn read(
 ) -> Result<Loaded> {
     let text = decode(name, bytes)?;
     let mut rows = Rows::new(name, text, dialect.separator, dialect.quote);
-    let names = match &dialect.columns {
-        Some(names) => names.clone(),
-        None => header(name, &mut rows, dialect)?,
-    };
-    refuse_repeated(name, &names)?;
+    let names = names(name, &mut rows, dialect)?;
     let body = rows.rest();
     let lines = check_rows(name, &mut rows, &names)?;
     if lines.is_empty() {
@@ -166,6 +206,26 @@ fn has_old_lines(text: &str) -> bool {
     inside.contains('\r') && !inside.contains('\n')
 }
 
+/// The names of the columns, taken off the rows if they are there.
+fn names(name: &str, rows: &mut Rows<'_>, dialect: &Dialect) -> Result<Vec<String>> {
+    let names = match &dialect.names {
+        Names::Header => header(name, rows, dialect)?,
+        Names::Given(names) => names.clone(),
+        Names::Numbered => {
+            let first = rows.clone().next().transpose()?;
+            let first = first.ok_or_else(|| Error::stage(format!("`{name}` is empty")))?;
+            (1..=first.fields).map(numbered).collect()
+        }
+    };
+    refuse_repeated(name, &names)?;
+    Ok(names)
+}
+
+/// What a column without a name is called: by its place, counted from 1.
+fn numbered(place: usize) -> String {
+    format!("column_{place}")
+}
+
 /// The names in the first row; a column without a name is called after its place.
 fn header(name: &str, rows: &mut Rows<'_>, dialect: &Dialect) -> Result<Vec<String>> {
     let rest = rows.rest();
@@ -184,7 +244,7 @@ fn header(name: &str, rows: &mut Rows<'_>, dialect: &Dialect) -> Result<Vec<Stri
             let cell = column.str().or_stage(|| "header is not text")?.get(0);
             let cell = cell.unwrap_or_default().trim();
             Ok(match cell {
-                "" => format!("column_{}", index + 1),
+                "" => numbered(index + 1),
                 cell => cell.to_owned(),
             })
         })
@@ -228,6 +288,7 @@ fn ragged(name: &str, row: &Row, names: &[String]) -> Error {
     ))
     .note(format!("the columns: {}", names.join(", ")))
     .help("set `separator` and `quote` to what the file uses, or correct the row")
+    .naming(&["separator", "quote"])
 }
 
 fn parse_options(dialect: &Dialect) -> CsvParseOptions {

@@ -3,7 +3,7 @@
 use polars::prelude::DataFrame;
 
 use super::rows::{Rows, line_of};
-use super::{Dialect, check_rows, header, no_rows, parse, parse_options, refuse_repeated};
+use super::{Dialect, check_rows, names, no_rows, parse, parse_options};
 use crate::error::{Context, Error, Result};
 
 /// Reads the pieces of one file.
@@ -16,7 +16,7 @@ pub(in crate::data) struct Pieces {
 
 impl Pieces {
     /// Takes the names of the columns off `text`, with which the file `name` begins; returns how many bytes and lines
-    /// they take.
+    /// they take there.
     ///
     /// # Errors
     /// An empty file, column names that repeat, a quote out of place.
@@ -27,8 +27,7 @@ impl Pieces {
     ) -> Result<(Self, usize, usize)> {
         let mut rows = Rows::new(name, text, dialect.separator, dialect.quote);
         let all = rows.rest().len();
-        let names = header(name, &mut rows, &dialect)?;
-        refuse_repeated(name, &names)?;
+        let names = names(name, &mut rows, &dialect)?;
         let bytes = all - rows.rest().len();
         let lines = line_of(text.as_bytes(), bytes) - 1;
         let pieces = Self {

@@ -21,6 +21,7 @@ pub(super) struct Row {
 }
 
 /// Walks the rows of a text without reading their values.
+#[derive(Clone)]
 pub(super) struct Rows<'t> {
     name: &'t str,
     text: &'t str,
@@ -93,7 +94,8 @@ impl<'t> Rows<'t> {
                         - 1,
                     self.name
                 ))
-                .help("set `quote = \"\"` if quotes are part of the text, or close the quote"));
+                .help("set `quote = \"\"` if quotes are part of the text, or close the quote")
+                .naming(&["quote = \"\""]));
             };
             at += length + 1;
             match (self.byte(at), self.byte(at + 1)) {
@@ -112,6 +114,7 @@ impl<'t> Rows<'t> {
             self.line, self.name
         ))
         .help("set `quote = \"\"` if quotes are part of the text, or double it and quote the field")
+        .naming(&["quote = \"\""])
     }
 
     fn row(&mut self) -> Result<Row> {

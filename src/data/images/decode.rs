@@ -90,9 +90,7 @@ pub enum Broken {
     #[error("{0} images are not supported")]
     Unsupported(String),
     /// Larger than the limit; found before anything is decoded.
-    #[error(
-        "it has {width} × {height} pixels, more than the {max_pixels} that `max_pixels` allows"
-    )]
+    #[error("it has {width} × {height} pixels, more than the {max_pixels} that are allowed")]
     TooLarge {
         /// Pixels in a row.
         width: u32,

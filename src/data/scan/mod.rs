@@ -45,28 +45,24 @@ enum Form {
 }
 
 impl Scan {
-    /// Looks at all rows of the file at `path`: delimited ones have a header, quotes are `"`.
+    /// Looks at all rows of the file at `path`; delimited ones are written as most are.
     ///
     /// # Errors
     /// A file that cannot be read, rows that are not as the format has them, no rows.
     pub fn open(path: &Path, format: Format) -> Result<Self> {
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        let name = name.to_string_lossy().into_owned();
-        match format {
-            Format::Csv => Self::delimited(path, name, b','),
-            Format::Tsv => Self::delimited(path, name, b'\t'),
-            Format::Ndjson => Self::ndjson(path, name),
-            Format::Parquet => Self::parquet(path, name),
+        match (Dialect::of(format), format) {
+            (Some(dialect), _) => Self::delimited(path, dialect),
+            (None, Format::Ndjson) => Self::ndjson(path, name_of(path)),
+            (None, _) => Self::parquet(path, name_of(path)),
         }
     }
 
-    fn delimited(path: &Path, name: String, separator: u8) -> Result<Self> {
-        let dialect = Dialect {
-            separator,
-            quote: Some(b'"'),
-            columns: None,
-            null_values: Vec::new(),
-        };
+    /// Looks at all rows of the delimited file at `path`.
+    ///
+    /// # Errors
+    /// As [`Scan::open`].
+    pub fn delimited(path: &Path, dialect: Dialect) -> Result<Self> {
+        let name = name_of(path);
         let mut narrowest: BTreeMap<String, Narrowest> = BTreeMap::new();
         let (mut columns, mut rows) = (Vec::new(), 0);
         for table in Delimited::open(path, &name, &dialect)? {
@@ -208,6 +204,12 @@ impl Scan {
             .and_then(|frame| Table::of_parquet(&frame))
             .or_stage(cannot)
     }
+}
+
+/// What the file at `path` is called in messages.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
 }
 
 /// The rows of a delimited file, all of them text.

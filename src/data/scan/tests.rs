@@ -49,16 +49,36 @@ fn pieces_of_a_delimited_file_are_the_file() {
     );
     assert!(scan.tables().expect("begun").count() > 1);
     let bytes = std::fs::read(&path).expect("read");
-    let dialect = Dialect {
-        separator: b',',
-        quote: Some(b'"'),
-        columns: None,
-        null_values: Vec::new(),
-    };
+    let dialect = Dialect::of(Format::Csv).expect("it is delimited");
     let whole = csv::read("rows.csv", &bytes, &dialect, &BTreeMap::new()).expect("read");
     assert!(together(&scan).frame.equals_missing(&whole.table.frame));
     let text = together(&scan.with_text(|_| true));
     assert!(text.column("id").expect("id").dtype().is_string());
+}
+
+#[test]
+fn a_file_may_be_written_in_another_way() {
+    let text = "1;he said \"no\n2;\"\n";
+    let (_folder, path) = file("rows.txt", text);
+    let dialect = Dialect {
+        separator: b';',
+        quote: None,
+        names: csv::Names::Numbered,
+        null_values: Vec::new(),
+    };
+    let scan = Scan::delimited(&path, dialect.clone()).expect("scanned");
+    assert_eq!(
+        (scan.rows(), scan.columns()),
+        (2, vec!["column_1", "column_2"])
+    );
+    let whole = csv::read("rows.txt", text.as_bytes(), &dialect, &BTreeMap::new());
+    let whole = whole.expect("read").table;
+    assert!(together(&scan).frame.equals_missing(&whole.frame));
+    let said = whole.as_text("column_2").expect("text");
+    assert_eq!(
+        said,
+        [Some("he said \"no".to_owned()), Some("\"".to_owned())]
+    );
 }
 
 #[test]

@@ -145,6 +145,17 @@ pub(super) fn report_cut(
     }
 }
 
+/// Reports how many texts have no token.
+pub(super) fn report_empty(name: &str, encoded: &[Encoded], cx: &StageContext<'_>) {
+    let empty = encoded.iter().filter(|text| text.is_empty).count();
+    if empty > 0 {
+        let all = encoded.len();
+        cx.notice(format!(
+            "{empty} of {all} {name} texts have no token: each counts as one padding token"
+        ));
+    }
+}
+
 /// How often each label comes: `negative 400, positive 400`.
 pub(super) fn counted(labels: &[String], samples: &Samples) -> String {
     let counts = samples.class_counts(labels.len());

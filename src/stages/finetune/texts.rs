@@ -110,6 +110,7 @@ pub(in crate::stages) fn encode(
 ) -> Result<Samples> {
     let encoded = tokenizer.encode(&examples.texts, max_length)?;
     checks::report_cut(name, &encoded, max_length, cx);
+    checks::report_empty(name, &encoded, cx);
     Ok(Samples {
         inputs: Inputs::Texts(Texts {
             tokens: encoded.into_iter().map(|text| text.ids).collect(),
