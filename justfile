@@ -19,6 +19,10 @@ check:
 test *FILTER:
     cargo test --release {{ FILTER }}
 
+# The same with those that need more than this repository: pip, root, data; tests/may-lack says what may be missing
+test-all *FILTER:
+    cargo test --release {{ FILTER }} -- --include-ignored
+
 # Licences, sources and known vulnerabilities of the dependencies
 deny:
     cargo deny check

@@ -32,3 +32,7 @@ pub mod train;
 pub mod cli;
 pub mod report;
 pub mod watch;
+
+#[cfg(test)]
+#[path = "../tests/needs.rs"]
+mod needs;

@@ -165,6 +165,9 @@ fn command() -> clap::Command {
 }
 
 #[cfg(test)]
+mod papers;
+
+#[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
 

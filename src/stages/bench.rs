@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use super::{Job, Stage, StageContext, find};
 use crate::config::{self, Overrides};
-use crate::data::Table;
 use crate::data::csv::{self, Dialect};
+use crate::data::{Format, Table};
 use crate::error::{Error, Result, Source};
 use crate::event::Event;
 use crate::fingerprint::Manifest;
@@ -217,27 +217,9 @@ pub(super) fn place(error: &Error) -> &str {
     &span.source.text[span.range.clone()]
 }
 
-/// A file of the data that is shared beside the repository, if it is there.
-pub(super) fn shared(file: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/data")
-        .join(file);
-    if path.exists() {
-        Some(path)
-    } else {
-        eprintln!("skipped: no shared data");
-        None
-    }
-}
-
 /// The table that `text`, a CSV file, holds.
 pub(super) fn table(text: &str) -> Table {
-    let dialect = Dialect {
-        separator: b',',
-        quote: Some(b'"'),
-        columns: None,
-        null_values: Vec::new(),
-    };
+    let dialect = Dialect::of(Format::Csv).expect("it is delimited");
     let loaded = csv::read("table.csv", text.as_bytes(), &dialect, &BTreeMap::new());
     loaded.expect("a table").table
 }

@@ -6,6 +6,7 @@ use refire::data::images::{Transform, decode};
 use refire::inputs;
 use refire::models::{self, Activations, ImageInput, Network};
 
+use crate::needs;
 use crate::vision::{public_folder, report};
 
 /// Top-1 accuracy that each network must reach on the sample.
@@ -15,11 +16,12 @@ const EXPECTED: [(&str, f64); 2] = [("mobilenet_v2", 0.68), ("tf_efficientnet_li
 const BATCH: usize = 32;
 
 #[test]
+#[ignore = "needs pip and its registry, and shared data"]
 fn public_weights_name_photos_of_imagenet() {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/imagenet-sample");
-    let Ok(index) = std::fs::read_to_string(sample.join("class_index.tsv")) else {
-        return report("skipped: no shared data");
+    let Some(sample) = needs::shared("imagenet-sample") else {
+        return;
     };
+    let index = std::fs::read_to_string(sample.join("class_index.tsv")).expect("readable");
     let photos: Vec<(usize, PathBuf)> = index
         .lines()
         .filter_map(|line| line.split_once('\t'))
@@ -28,9 +30,7 @@ fn public_weights_name_photos_of_imagenet() {
         .collect();
     assert_eq!(photos.len(), 342);
     for (architecture, expected) in EXPECTED {
-        let Some(folder) = public_folder(architecture) else {
-            continue;
-        };
+        let folder = public_folder(architecture).expect("it is in a wheel");
         let right = right(folder.path(), &photos);
         #[expect(clippy::cast_precision_loss, reason = "a few hundred photos")]
         let accuracy = right as f64 / photos.len() as f64;

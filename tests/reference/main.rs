@@ -10,5 +10,8 @@ mod rates;
 mod vision;
 mod wheels;
 
+#[path = "../needs.rs"]
+mod needs;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

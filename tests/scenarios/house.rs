@@ -258,6 +258,66 @@ fn no_file_is_a_drawer_for_everything() {
     }
 }
 
+/// The texts of all tests, each with the file that it is in.
+fn tests() -> Vec<(PathBuf, String)> {
+    let mut files = sources();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("readable");
+                files.insert(path, text);
+            }
+        }
+    }
+    let of_file = |(path, text): (PathBuf, String)| {
+        let tests = text.split("#[test]\n").skip(1);
+        let tests = tests.map(|test| test.split("\n}\n").next().unwrap_or(test).to_owned());
+        tests.map(|test| (path.clone(), test)).collect::<Vec<_>>()
+    };
+    files.into_iter().flat_map(of_file).collect()
+}
+
+/// What gives a test something that a machine may lack.
+const GIVES: [&str; 9] = [
+    "needs::",
+    "wheels::",
+    "minilm()",
+    "Lessons::new(",
+    "public_folder(",
+    "shared(\"",
+    "Mounted::new(",
+    "Mount::of(",
+    "with_watches(",
+];
+
+#[test]
+fn a_test_that_cannot_be_made_everywhere_is_shown_as_ignored() {
+    let all = tests();
+    assert!(all.len() > 500, "{}", all.len());
+    for (path, test) in all {
+        if path.ends_with("house.rs") {
+            continue;
+        }
+        let name = test.split("fn ").nth(1).unwrap_or_default();
+        let name = name.split('(').next().unwrap_or_default();
+        let needs = GIVES.iter().any(|need| test.contains(need));
+        assert!(
+            !needs || test.contains("ignore = \"needs "),
+            "`{name}` in {} needs what a machine may lack: #[ignore = \"needs …\"]",
+            path.display()
+        );
+        assert!(
+            !test.contains("ln!(\"skipped"),
+            "`{name}` in {} passes where it checks nothing",
+            path.display()
+        );
+    }
+}
+
 /// `REFIRE_UPDATE=1 cargo test --release the_schema` writes it anew.
 #[test]
 fn the_schema_in_the_repository_is_the_one_that_refire_prints() {

@@ -3,6 +3,7 @@
 mod caching;
 mod command_line;
 mod data;
+mod empty_texts;
 mod encodings;
 mod experiments;
 mod export;
@@ -30,3 +31,8 @@ mod tiny;
 mod training;
 mod watching;
 mod workers;
+
+#[path = "../needs.rs"]
+mod needs;
+#[path = "../reference/wheels.rs"]
+mod wheels;

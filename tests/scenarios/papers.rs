@@ -1,4 +1,7 @@
-//! What the README says is true: its pipeline, its tables, its commands.
+//! What the README says is true: its pipelines, its tables, its commands.
+
+mod pipelines;
+mod readme;
 
 use std::path::Path;
 
@@ -11,12 +14,13 @@ fn paper(name: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {name}: {error}"))
 }
 
-/// The first block of code in `language`.
-fn block<'t>(text: &'t str, language: &str) -> &'t str {
-    let (_, rest) = text
-        .split_once(&format!("```{language}\n"))
-        .expect("there is such a block");
-    rest.split("```").next().expect("the block ends")
+/// The blocks of code in `language`.
+fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
+    let fence = format!("```{language}\n");
+    let blocks = text.split(fence.as_str()).skip(1);
+    blocks
+        .map(|rest| rest.split("```").next().expect("the block ends"))
+        .collect()
 }
 
 /// The text under a heading, up to the next one of its level.
@@ -33,50 +37,6 @@ fn first_column(text: &str) -> Vec<&str> {
     text.lines()
         .filter_map(|line| line.strip_prefix("| `")?.split(['`', ' ', ':']).next())
         .collect()
-}
-
-#[test]
-fn the_pipeline_in_the_readme_is_valid() {
-    let project = Project::new();
-    project.write("pipelines/example.toml", block(&paper("README.md"), "toml"));
-    project.write("schemas/reviews.toml", paper("schemas/reviews.toml"));
-    project.write(
-        "pipelines/data/reviews.csv",
-        "text,label,source\nfine,1,rotten_tomatoes\n",
-    );
-    project.refire(&["check"]).succeeds().shows("7 stages");
-    project.refire(&["check", "--profile", "smoke"]).succeeds();
-}
-
-#[test]
-fn the_pipelines_in_the_repository_are_valid() {
-    let project = Project::new();
-    for folder in ["pipelines", "schemas"] {
-        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
-            .expect("readable")
-            .flatten()
-        {
-            // Photos of one's own may lie beside the pipelines.
-            if entry.path().is_file() {
-                let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
-                project.write(&name, std::fs::read(entry.path()).expect("readable"));
-            }
-        }
-    }
-    project.write("pipelines/Restaurant_Reviews.tsv", "Review\tLiked\n");
-    project.write("pipelines/cats-dogs/cats/1.jpg", "");
-    for pipeline in [
-        "sentiment",
-        "sentiment-full",
-        "sweep",
-        "restaurant-reviews",
-        "cats-vs-dogs",
-        "food-photos",
-    ] {
-        project
-            .refire(&["check", &format!("pipelines/{pipeline}.toml")])
-            .succeeds();
-    }
 }
 
 #[test]

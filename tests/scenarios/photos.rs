@@ -2,7 +2,6 @@
 //! refused.
 
 use std::io::Cursor;
-use std::path::Path;
 
 use image::{ImageFormat, Rgb, RgbImage};
 use safetensors::tensor::{Dtype, TensorView};
@@ -384,23 +383,4 @@ fn copies_of_a_photo_in_two_parts_are_reported() {
         .refire(&["run", "split"])
         .succeeds()
         .shows("21 images are copies of each other (1 different ones) in more than one part");
-}
-
-#[test]
-fn cats_and_dogs() {
-    let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cats-dogs");
-    if !photos.exists() {
-        eprintln!("skipped: no shared data");
-        return;
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(root.join("pipelines/cats-vs-dogs.toml"));
-    let project = Project::with(&text.expect("it is in the repository"));
-    let param = format!("photos={}", photos.display());
-    project
-        .refire(&["run", "-S", &param])
-        .succeeds()
-        .shows("6 ran");
-    let again = project.refire(&["run", "-S", &param, "-S", "learning_rate=2e-3"]);
-    again.succeeds().shows("2 ran, 4 cached");
 }

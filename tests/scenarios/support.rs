@@ -22,13 +22,14 @@ const FOREIGN: [&str; 11] = [
     "TERM",
 ];
 
-/// No command of a scenario takes longer than this.
+/// No command of a scenario takes longer than this, unless the scenario says so.
 const LONGEST: Duration = Duration::from_mins(5);
 
 /// A project in a temporary folder, with a `.refire` of its own.
 pub(crate) struct Project {
     folder: tempfile::TempDir,
     variables: Vec<(String, String)>,
+    longest: Duration,
 }
 
 impl Project {
@@ -39,6 +40,7 @@ impl Project {
         Self {
             folder,
             variables: Vec::new(),
+            longest: LONGEST,
         }
     }
 
@@ -52,6 +54,11 @@ impl Project {
     /// Sets a variable for every command run here.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.into(), value.into()));
+    }
+
+    /// Lets every command run here take so long.
+    pub(crate) fn patience(&mut self, longest: Duration) {
+        self.longest = longest;
     }
 
     /// The place of `path`, which is relative to the project.
@@ -90,7 +97,7 @@ impl Project {
         command
             .current_dir(self.folder.path())
             .args(arguments)
-            .timeout(LONGEST);
+            .timeout(self.longest);
         for name in FOREIGN {
             command.env_remove(name);
         }

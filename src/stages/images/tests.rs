@@ -14,7 +14,8 @@ use super::*;
 use crate::data::images::{CropMargin, Images as Opened, ResizeMode, Transform, decode};
 use crate::error::Kind;
 use crate::fingerprint::{Fingerprint, Walk};
-use crate::stages::bench::{Bench, Made, place, shared, table};
+use crate::needs;
+use crate::stages::bench::{Bench, Made, place, table};
 
 const SMALL: &str = "kind = 'images'\nsize = 12\nresize = 14\n";
 
@@ -499,8 +500,9 @@ fn the_key_holds_what_changes_pixels_and_not_where_files_lie() {
 }
 
 #[test]
+#[ignore = "needs shared data"]
 fn cats_and_dogs() {
-    let Some(folder) = shared("cats-dogs") else {
+    let Some(folder) = needs::shared("cats-dogs") else {
         return;
     };
     let bench = Bench::new();
@@ -515,8 +517,9 @@ fn cats_and_dogs() {
 }
 
 #[test]
+#[ignore = "needs shared data"]
 fn photos_of_imagenet() {
-    let Some(folder) = shared("imagenet-sample") else {
+    let Some(folder) = needs::shared("imagenet-sample") else {
         return;
     };
     let bench = Bench::new();

@@ -83,23 +83,26 @@ fn what_is_young_is_left_alone() {
 
 #[test]
 fn an_object_that_is_published_again_is_young_again() {
-    let place = place();
-    publish(&place.store, &[("a", "content")]);
-    std::thread::sleep(Duration::from_millis(300));
-    let (old, new) = (Duration::from_millis(200), Duration::from_millis(250));
-    publish(&place.store, &[("b", "content")]);
-    let keep = Keep {
-        grace: old,
-        ..Keep::default()
-    };
-    let object = place.store.object_path(&Digest::of(b"content"));
-    let age = stamp::age(&fs::metadata(&object).expect("there"));
-    let collected = place.store.collect(&keep).expect("collected");
-    if age < new {
-        assert_eq!((collected.artifacts, collected.objects), (1, 0));
-    } else {
-        println!("skipped: this machine is too slow to tell");
-    }
+    // A machine that is busy may look only when the object is not young any more.
+    let is_told = (0..50).any(|_| {
+        let place = place();
+        publish(&place.store, &[("a", "content")]);
+        std::thread::sleep(Duration::from_millis(300));
+        publish(&place.store, &[("b", "content")]);
+        let keep = Keep {
+            grace: Duration::from_millis(200),
+            ..Keep::default()
+        };
+        let object = place.store.object_path(&Digest::of(b"content"));
+        let age = stamp::age(&fs::metadata(&object).expect("there"));
+        let collected = place.store.collect(&keep).expect("collected");
+        let is_young = age < Duration::from_millis(250);
+        if is_young {
+            assert_eq!((collected.artifacts, collected.objects), (1, 0));
+        }
+        is_young
+    });
+    assert!(is_told);
 }
 
 #[test]

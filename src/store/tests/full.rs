@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use super::*;
+use crate::needs;
 
 #[test]
 fn a_file_is_written_whole_with_sane_permissions_and_only_when_it_differs() {
@@ -55,9 +56,13 @@ impl Mounted {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", options, "tmpfs"])
             .arg(folder.path())
-            .output()
-            .is_ok_and(|output| output.status.success());
-        mounted.then_some(Self(folder))
+            .output();
+        let found = match mounted {
+            Ok(output) if output.status.success() => Ok(Self(folder)),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        needs::met("root", found)
     }
 
     fn remount(&self, options: &str) {
@@ -78,9 +83,9 @@ impl Drop for Mounted {
 
 #[cfg(target_os = "linux")]
 #[test]
+#[ignore = "needs root, to mount a small disk"]
 fn a_full_disk_is_named_and_nothing_half_written_can_be_seen() {
     let Some(disk) = Mounted::new("size=1m") else {
-        println!("skipped: mounting a small tmpfs needs root");
         return;
     };
     let root = disk.0.path().join("cache");
@@ -137,9 +142,9 @@ fn a_full_disk_is_named_and_nothing_half_written_can_be_seen() {
 
 #[cfg(target_os = "linux")]
 #[test]
+#[ignore = "needs root, to mount a small disk"]
 fn a_cache_that_can_only_be_read_can_be_read() {
     let Some(disk) = Mounted::new("size=1m") else {
-        println!("skipped: mounting a small tmpfs needs root");
         return;
     };
     let root = disk.0.path().join("cache");

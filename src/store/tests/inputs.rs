@@ -111,13 +111,14 @@ fn two_writes_within_one_step_of_the_clock_are_told_apart() {
 fn a_file_hashed_too_young_is_hashed_once_more_when_saving_and_then_known() {
     let place = place();
     let file = place.path.join("file");
-    write(&file, "content");
-    place.store.hash_path(&file).expect("hashed");
+    // A machine that is busy may look only when the file is not young any more.
+    let is_young = (0..100).any(|_| {
+        write(&file, "content");
+        place.store.hash_path(&file).expect("hashed");
+        !lock(&place.store.racy).is_empty()
+    });
+    assert!(is_young);
     let stamp = Stamp::of(&fs::metadata(&file).expect("there"));
-    if lock(&place.store.racy).is_empty() {
-        println!("skipped: this machine was too slow for the file to be young");
-        return;
-    }
     assert_eq!(place.store.stat.get(&file, &stamp), None);
     wait_for_the_clock();
     let other = reopened(&place.store);

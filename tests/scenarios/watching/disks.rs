@@ -5,21 +5,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{Watching, project, start};
+use crate::needs;
 
 /// A folder that shows another one through a program, which does not tell of what is written to that one.
 struct Mount(PathBuf);
 
 impl Mount {
-    /// Shows `folder` at `at`, or says why that is not to be had here.
-    fn of(folder: &Path, at: PathBuf) -> Result<Self, String> {
+    /// Shows `folder` at `at`.
+    fn of(folder: &Path, at: PathBuf) -> Option<Self> {
         std::fs::create_dir_all(&at).expect("made");
-        let output = Command::new("bindfs").arg(folder).arg(&at).output();
-        let output = output.map_err(|error| format!("no bindfs: {error}"))?;
-        if output.status.success() {
-            Ok(Self(at))
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
+        let found = ran(Command::new("bindfs").arg(folder).arg(&at));
+        needs::met("bindfs", found.map(|()| Self(at)))
+    }
+}
+
+/// Runs `command`, or says why that is not to be had here.
+fn ran(command: &mut Command) -> Result<(), String> {
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -41,12 +46,12 @@ impl Drop for Mount {
 }
 
 #[test]
+#[ignore = "needs bindfs"]
 fn a_disk_that_others_write_to_is_looked_at_from_time_to_time() {
     let project = project();
     let place = tempfile::tempdir().expect("a temporary folder");
-    let mount = match Mount::of(&project.path(""), place.path().join("mounted")) {
-        Ok(mount) => mount,
-        Err(why) => return eprintln!("skipped: {why}"),
+    let Some(mount) = Mount::of(&project.path(""), place.path().join("mounted")) else {
+        return;
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_refire"));
     command
@@ -68,13 +73,8 @@ fn a_disk_that_others_write_to_is_looked_at_from_time_to_time() {
 /// Watches in a user namespace with room for so many watches; none where there are no such namespaces.
 fn with_watches(most: usize, folder: &Path) -> Option<Watching> {
     let limit = format!("echo {most} > /proc/sys/user/max_inotify_watches");
-    let allowed = Command::new("unshare")
-        .args(["-Ur", "sh", "-c", &limit])
-        .stderr(Stdio::null())
-        .status();
-    if !allowed.is_ok_and(|status| status.success()) {
-        return None;
-    }
+    let allowed = ran(Command::new("unshare").args(["-Ur", "sh", "-c", &limit]));
+    needs::met("user namespaces", allowed)?;
     let mut command = Command::new("unshare");
     command
         .args(["-Ur", "sh", "-c"])
@@ -86,10 +86,11 @@ fn with_watches(most: usize, folder: &Path) -> Option<Watching> {
 }
 
 #[test]
+#[ignore = "needs user namespaces"]
 fn where_no_more_watches_are_to_be_had_it_is_looked_from_time_to_time() {
     let project = project();
     let Some(watching) = with_watches(1, &project.path("")) else {
-        return eprintln!("skipped: no user namespaces");
+        return;
     };
     assert_eq!(watching.run(), (2, 0));
     watching.until("looking from time to time");
@@ -98,11 +99,12 @@ fn where_no_more_watches_are_to_be_had_it_is_looked_from_time_to_time() {
 }
 
 #[test]
+#[ignore = "needs user namespaces"]
 fn watches_may_run_out_while_it_waits() {
     let project = project();
     project.edit("words/*.txt\"]\n", "words/**/*.txt\"]\n");
     let Some(watching) = with_watches(40, &project.path("")) else {
-        return eprintln!("skipped: no user namespaces");
+        return;
     };
     assert_eq!(watching.run(), (2, 0));
     let (_, waits) = watching.until("watching ");

