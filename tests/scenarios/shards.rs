@@ -134,7 +134,7 @@ fn whatever_reads_a_model_reads_several_files() {
     }
     project.refire(&["export", "./tuned", "export"]).succeeds();
     assert!(
-        !project.path(&format!("export/{INDEX}")).exists(),
+        !project.path(format!("export/{INDEX}")).exists(),
         "one file for others"
     );
     let labelled = |model: &str| {
@@ -157,9 +157,9 @@ fn a_tuned_image_network_that_is_tuned_again_has_no_stale_files() {
     project.write("refire.toml", project.read("refire.toml") + again);
     project.refire(&["run"]).succeeds();
     project.refire(&["get", "tune", "tuned"]).succeeds();
-    assert!(project.path(&format!("tuned/{INDEX}")).exists());
+    assert!(project.path(format!("tuned/{INDEX}")).exists());
     project.refire(&["get", "again", "again"]).succeeds();
-    assert!(!project.path(&format!("again/{INDEX}")).exists());
+    assert!(!project.path(format!("again/{INDEX}")).exists());
     let tensors = |folder: &str| tiny::weights(&project.path(folder)).len();
     assert_eq!(tensors("again"), tensors("tuned"));
 }

@@ -79,7 +79,7 @@ fn attention_is_scale_mask_and_softmax() {
 #[test]
 fn attention_keeps_what_is_no_number() {
     for place in [0, 17, 39] {
-        let mut scores = vec![0.5_f32; 40];
+        let mut scores = [0.5_f32; 40];
         scores[place] = f32::NAN;
         let scores = Tensor::<1>::from_data(&scores[..], &Device::flex()).reshape([1, 1, 1, 40]);
         let weights = attention(scores, Tensor::ones([1, 40], &Device::flex()), 0.3);

@@ -28,7 +28,7 @@ fn no_layer_hides_what_is_not_a_number() {
     ] {
         let made = made(name);
         let network = open(&folder(&made, &made.config)).network;
-        let images = images(&Device::flex()).slice([0..2]);
+        let images = images(&Device::flex()).slice(0..2);
         assert!(!is_nan(&logits(&network, images.clone())), "{name}");
         // Every seventh tensor: of each block some, and of each kind of tensor some.
         for path in network.numbers().keys().step_by(7) {
