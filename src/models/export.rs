@@ -58,10 +58,8 @@ pub fn export(folder: &Path, to: &Path) -> Result<String> {
     }
     let config = ModelFolder::open(to)?.config;
     let how = library.how(&config, card.labels.len());
-    let mut text = readme::text(&library, &network, &card, &how);
-    if let Some(input) = input {
-        text.push_str(&readme::photos(&input, &config));
-    }
+    let photos = input.map(|input| readme::photos(&input, &config));
+    let text = readme::text(&library, &network, &card, &how, photos.as_deref());
     weights::write_new(&to.join("README.md"), text.as_bytes())?;
     let cannot = || format!("cannot set the modes of the files in `{}`", to.display());
     readable(to).or_stage(cannot)?;

@@ -7,12 +7,19 @@ use serde_json::{Map, Value};
 use super::Library;
 use crate::models::{Card, CropMargin, ImageInput, Network, ResizeMode};
 
-/// The text. `how` is the Python that loads the folder.
-pub(super) fn text(library: &Library, network: &Network, card: &Card, how: &str) -> String {
+/// The text. `how` is the Python that loads the folder, `photos` what [`photos`] says of a model of images.
+pub(super) fn text(
+    library: &Library,
+    network: &Network,
+    card: &Card,
+    how: &str,
+    photos: Option<&str>,
+) -> String {
     let mut text = format!("{}\n\n```python\n{how}```\n", about(library));
     if network.vocabulary().is_some() {
         text.push_str(&texts(library, network, card));
     }
+    text.push_str(photos.unwrap_or_default());
     let _ = write!(
         text,
         "\n## What comes out\n\nA logit for each label, in this order:\n\n"
