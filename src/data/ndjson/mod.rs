@@ -33,7 +33,7 @@ pub fn read(name: &str, bytes: &[u8], types: &BTreeMap<String, Type>) -> Result<
     if lines.is_empty() {
         return Err(Error::stage(format!("`{name}` has no rows")));
     }
-    columns.refuse_changed(name, types)?;
+    columns.refuse_changed(name)?;
     let what = || format!("cannot read `{name}`");
     let frame = parse(text, columns.schema(), &columns.quoted()).or_stage(what)?;
     let table = Table::new(with_dates(&frame, types).or_stage(what)?);
@@ -76,8 +76,10 @@ fn with_dates(frame: &DataFrame, types: &BTreeMap<String, Type>) -> PolarsResult
 pub(super) struct Columns {
     list: Vec<Seen>,
     index: BTreeMap<String, usize>,
-    /// The columns whose numbers are text.
+    /// The columns that are declared as text: their numbers stay as they are written.
     as_text: BTreeSet<String>,
+    /// The columns that are declared to hold floats: their numbers may be rounded.
+    as_numbers: BTreeSet<String>,
 }
 
 /// What was seen of a column.
@@ -85,6 +87,8 @@ struct Seen {
     name: String,
     /// Its type, with the line that decided it.
     kind: Option<(Type, usize)>,
+    /// Whether it has numbers, though it is declared as text.
+    has_digits: bool,
     /// The first number that a float changes; rather one that it does not hold at all.
     changed: Option<Changed>,
 }
@@ -113,11 +117,15 @@ impl Seen {
 }
 
 impl Columns {
-    /// Columns of which `types` says which are text.
+    /// Columns of which `types` declares some.
     fn of(types: &BTreeMap<String, Type>) -> Self {
-        let text = types.iter().filter(|(_, kind)| **kind == Type::String);
+        let declared = |wanted: Type| {
+            let declared = types.iter().filter(move |(_, kind)| **kind == wanted);
+            declared.map(|(name, _)| name.clone()).collect()
+        };
         Self {
-            as_text: text.map(|(name, _)| name.clone()).collect(),
+            as_text: declared(Type::String),
+            as_numbers: declared(Type::Number),
             ..Self::default()
         }
     }
@@ -144,6 +152,7 @@ impl Columns {
             self.list.push(Seen {
                 name: key.clone(),
                 kind: None,
+                has_digits: false,
                 changed: None,
             });
             self.list.len() - 1
@@ -153,7 +162,10 @@ impl Columns {
             Value::Null => return Ok(()),
             Value::String => Type::String,
             Value::Boolean => Type::Boolean,
-            Value::Number(_) if self.as_text.contains(&seen.name) => Type::String,
+            Value::Number(_) if self.as_text.contains(&seen.name) => {
+                seen.has_digits = true;
+                Type::String
+            }
             Value::Number(number) => {
                 if !comes_back(number) {
                     let column = text[..member.at].chars().count() + 1;
@@ -163,7 +175,9 @@ impl Columns {
                         line,
                         column,
                     };
-                    if seen.changed.is_none() || changed.is_too_large() {
+                    let is_too_large = changed.is_too_large();
+                    let may_round = self.as_numbers.contains(&seen.name);
+                    if is_too_large || (seen.changed.is_none() && !may_round) {
                         seen.changed = Some(changed);
                     }
                 }
@@ -193,16 +207,10 @@ impl Columns {
         Ok(())
     }
 
-    /// Refuses a number that a float changes, unless its column is declared to hold floats.
-    fn refuse_changed(&self, name: &str, types: &BTreeMap<String, Type>) -> Result<()> {
-        let is_wrong = |seen: &&Seen| {
-            let declared = types.get(&seen.name) == Some(&Type::Number);
-            seen.changes()
-                .is_some_and(|changed| !declared || changed.is_too_large())
-        };
-        let seen = self.list.iter().find(is_wrong);
-        let Some((seen, changed)) = seen.and_then(|seen| Some((seen, seen.changed.as_ref()?)))
-        else {
+    /// Refuses a number that a float changes.
+    fn refuse_changed(&self, name: &str) -> Result<()> {
+        let changed = |seen| Some((seen, Seen::changes(seen)?));
+        let Some((seen, changed)) = self.list.iter().find_map(changed) else {
             return Ok(());
         };
         let Seen { name: key, .. } = seen;
@@ -223,12 +231,8 @@ impl Columns {
     /// change.
     pub(super) fn quoted(&self) -> BTreeSet<String> {
         let seen = self.list.iter();
-        let text = seen.filter(|seen| self.is_text(seen));
+        let text = seen.filter(|seen| seen.has_digits || seen.changes().is_some());
         text.map(|seen| seen.name.clone()).collect()
-    }
-
-    fn is_text(&self, seen: &Seen) -> bool {
-        self.as_text.contains(&seen.name) || seen.changes().is_some()
     }
 
     /// The columns in the order in which they first appeared.
@@ -237,7 +241,7 @@ impl Columns {
             .iter()
             .map(|seen| {
                 let dtype = match seen.kind {
-                    _ if self.is_text(seen) => DataType::String,
+                    _ if seen.changes().is_some() => DataType::String,
                     Some((Type::Integer, _)) => DataType::Int64,
                     Some((Type::Number, _)) => DataType::Float64,
                     Some((Type::Boolean, _)) => DataType::Boolean,
@@ -346,9 +350,15 @@ mod tests {
             .flatten()
             .collect::<Vec<_>>();
         assert_eq!(ids, ["11898508762506083200", "12e400", "x", "1.10"]);
+        let truths = read("t.ndjson", b"{\"id\":true}", &types(Type::String)).expect("read");
+        assert!(truths.table.column("id").expect("id").dtype().is_bool());
         // Who declares a number has it rounded, but not made infinite.
         let declared = |text: &str| read("t.ndjson", text.as_bytes(), &types(Type::Number));
-        assert!(declared("{\"id\":11898508762506083200}").is_ok());
+        let rounded = declared("{\"id\":11898508762506083200}").expect("read");
+        assert_eq!(
+            rounded.table.column("id").expect("id").dtype(),
+            &DataType::Float64
+        );
         assert!(declared("{\"id\":11898508762506083200}\n{\"id\":12e400}").is_err());
     }
 
