@@ -3,13 +3,15 @@
 /// More digits than any float has: 767 decide the nearest one.
 const MOST_DIGITS: usize = 800;
 
-/// Whether the float nearest to the number `text` gives back its digits: printed with as many, it is the same number.
+/// Whether the float nearest to the number `text` gives back its digits: printed with as many, or with no more than it takes to
+/// tell the float from others, it is the same number. A whole number has to be the float itself.
 ///
-/// So do `0.1` and `1.10`, but neither `9007199254740993` nor `12e400`.
+/// So `0.1` and `1.10` come back, but neither `9007199254740993` nor `12e400`.
 pub(super) fn comes_back(text: &str) -> bool {
     let Ok(value) = text.parse::<f64>() else {
         return false;
     };
+    let is_whole = !text.contains(['.', 'e', 'E']);
     // So few digits always survive, unless an exponent makes the number too large or too small.
     if text.len() <= 15 && !text.contains(['e', 'E']) {
         return true;
@@ -21,12 +23,18 @@ pub(super) fn comes_back(text: &str) -> bool {
         0 => value == 0.0,
         1..=15 if value.is_normal() => true,
         length @ 1..=MOST_DIGITS if value.is_finite() => {
-            let printed = format!("{:.*e}", length - 1, value.abs());
-            let printed = printed.split('e').next().unwrap_or(&printed);
-            printed.replace('.', "") == digits
+            let printed = digits_of(&format!("{:.*e}", length - 1, value.abs()));
+            let shortest = digits_of(&format!("{:e}", value.abs()));
+            printed == digits || (!is_whole && shortest == digits.trim_end_matches('0'))
         }
         _ => false,
     }
+}
+
+/// The digits of a number in scientific notation, its exponent left out.
+fn digits_of(printed: &str) -> String {
+    let mantissa = printed.split('e').next().unwrap_or(printed);
+    mantissa.replace('.', "")
 }
 
 /// How the numbers of a column are written, and so whether one number may be there in two ways, as `1.1` and `1.10`: as text they
@@ -117,6 +125,8 @@ mod tests {
             "9007199254740992",
             "100000000000000000000",
             "1.000000000000000056e-01",
+            "273174515982444.13",
+            "2.7317451598244413e14",
             "5e-324",
             "1.7976931348623157e308",
         ] {
