@@ -150,7 +150,9 @@ mod tests {
 
     fn ambiguous(texts: &[&str]) -> Option<String> {
         let mut spelling = Spelling::default();
-        texts.iter().for_each(|text| spelling.see(text));
+        for text in texts {
+            spelling.see(text);
+        }
         spelling.ambiguous()
     }
 
