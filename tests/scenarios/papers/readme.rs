@@ -100,10 +100,12 @@ fn every_setting_that_a_table_shows_is_one() {
     let whole = pipelines().0;
     let frozen = "trainable_layers = 0                       # only the new head learns\n";
     assert!(whole.contains(frozen));
-    let photos = "[stage.encoder]\nkind = \"pretrained\"\narchitecture = \"resnet18\"\nsource = \"weights\"\nfiles = \
+    let photos = "[stage.network]\nkind = \"pretrained\"\narchitecture = \"resnet18\"\nsource = \"weights\"\nfiles = \
                   [\"a.pth\"]\n[stage.photos]\nkind = \"images\"\nsource = \"photos\"\n[stage.frozen]\nkind = \"freeze\"\n\
-                  model = \"encoder\"\n[stage.tune]\nkind = \"finetune\"\nmodel = \"frozen\"\ntrain = \"photos\"\n\
+                  model = \"network\"\ntrainable_layers = 0\n[stage.tune]\nkind = \"finetune\"\nmodel = \"frozen\"\ntrain = \"photos\"\n\
                   task = \"image-classification\"\nepochs = 6\nlearning_rate = 1e-3\n";
+    let for_training = section(&readme, "### Images").split("during training");
+    let for_training = for_training.last().unwrap_or_default();
     let stage = |text: &str, stage: &str, settings: &str| {
         let header = format!("[stage.{stage}]\n");
         assert!(text.contains(&header), "{header}");
@@ -124,7 +126,10 @@ fn every_setting_that_a_table_shows_is_one() {
                     whole.replace(frozen, &format!("{lines}\n"))
                 }
                 ("### Freezing", "frozen" | "train_bn") => stage(&whole, "frozen", &lines),
-                ("### Images", _) => stage(photos, "tune", &lines),
+                ("### Images", first) if for_training.contains(&format!("`{first} = ")) => {
+                    stage(photos, "tune", &lines)
+                }
+                ("### Images", _) => stage(photos, "photos", &lines),
                 _ => stage(&whole, "tune", &lines),
             };
             let project = project(&pipeline, FEW);
