@@ -61,7 +61,7 @@ pub(super) fn all_made() -> Vec<Made> {
     reference.made
 }
 
-/// Small models, in the order of the registry.
+/// Small models of every architecture, the smallest first.
 ///
 /// # Panics
 /// If an architecture has none.
@@ -80,10 +80,11 @@ pub(crate) fn small_models() -> Vec<SmallModel> {
             row.name
         );
         let small = of_row.iter().filter(|(_, size, _)| *size < SMALL).count();
-        let chosen = of_row.iter().take(small.max(1));
-        models.extend(chosen.map(|(.., fixture)| fixture.model(row.task)));
+        let chosen = of_row.into_iter().take(small.max(1));
+        models.extend(chosen.map(|(_, size, fixture)| (*size, fixture.model(row.task))));
     }
-    models
+    models.sort_by_key(|(size, _)| *size);
+    models.into_iter().map(|(_, model)| model).collect()
 }
 
 fn fixtures() -> Vec<Fixture> {

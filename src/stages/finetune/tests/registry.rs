@@ -216,8 +216,8 @@ fn what_is_remembered_of_frozen_layers_changes_nothing() {
         for depth in 1..blocks {
             subject.freeze(depth);
             let what = format!("{}, {depth} of {blocks} blocks frozen", subject.name);
-            let settings = "epochs = 2\nlearning_rate = 0.001\nload_best_model_at_end = false\n";
-            let remembered = tunes_alike(&subject, settings, &what);
+            let settings = "learning_rate = 0.001\nload_best_model_at_end = false\n";
+            let remembered = tunes_alike(&subject, &format!("{settings}epochs = 1\n"), &what);
             assert!(remembered > 0, "{what}: nothing was remembered");
             let kept = subject.evaluate("kept", "");
             agree(&kept, &subject.evaluate("kept", NOTHING_KEPT), &what);
@@ -227,8 +227,9 @@ fn what_is_remembered_of_frozen_layers_changes_nothing() {
                 &format!("{what}, `predict`"),
             );
             if subject.task == Task::ImageClassification {
-                let views =
-                    format!("{settings}hflip = 0.5\ncolor_jitter = 0.3\ncached_views = 2\n");
+                let views = format!(
+                    "{settings}epochs = 2\nhflip = 0.5\ncolor_jitter = 0.3\ncached_views = 2\n"
+                );
                 tunes_alike(&subject, &views, &format!("{what}, cached views"));
             }
         }
