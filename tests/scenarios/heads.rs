@@ -42,8 +42,12 @@ fn the_labels_of_a_config_keep_its_head() {
     // It goes on from what it learnt: one epoch at a rate of almost nothing leaves it as good as it was.
     project.edit("epochs = 4", "epochs = 1");
     project.edit("learning_rate = 0.05", "learning_rate = 1e-9");
-    project.edit(">= 0\"", ">= 0.9\"");
-    project.refire(&["run"]).succeeds();
+    let row = |project: &Project| {
+        let printed = project.refire(&["run"]).succeeds().stdout();
+        let row = printed.lines().find(|line| line.starts_with("test "));
+        row.expect("a row of figures").to_owned()
+    };
+    assert_eq!(row(&project), row(&tiny::project()));
 }
 
 #[test]
