@@ -6,6 +6,7 @@
 // The shared vocabulary.
 pub mod error;
 pub mod event;
+pub mod names;
 
 // A run, and what it walks through: read, plan, decide, run, publish, lock.
 pub mod run;

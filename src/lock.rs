@@ -12,6 +12,7 @@ use crate::config::{self, Named, Overrides};
 use crate::error::{Context, Error, Kind, Result, Source, Span};
 use crate::event::Figure;
 use crate::fingerprint::{Fingerprint, Role};
+use crate::names;
 use crate::store::{Digest, Record, write_atomic};
 
 /// The version of the lock's format.
@@ -107,7 +108,11 @@ impl Lock {
     pub fn path(pipeline: &Path, overrides: &Overrides) -> PathBuf {
         match overrides.profiles.as_slice() {
             [] => pipeline.with_extension("lock"),
-            profiles => pipeline.with_extension(format!("{}.lock", profiles.join("+"))),
+            profiles if profiles.iter().all(|name| names::is_name(name)) => {
+                pipeline.with_extension(format!("{}.lock", profiles.join("+")))
+            }
+            // No profile is called so, which the file will tell.
+            _ => pipeline.with_extension("lock"),
         }
     }
 

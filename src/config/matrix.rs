@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::params::resolve_matrix;
 use super::value::{Data, Table, Value};
 use crate::error::{Error, Result, Span};
+use crate::names;
 
 /// The longest text of a value in a name; of a longer one stands the beginning, and a digest for the rest.
 const LONGEST: usize = 64;
@@ -175,11 +176,7 @@ fn check_known(table: &Table, axes: &[Axis]) -> Result<()> {
 }
 
 fn check_key(key: &str, span: &Span) -> Result<()> {
-    if !key.is_empty()
-        && key
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-    {
+    if names::is_name(key) {
         return Ok(());
     }
     Err(Error::usage(format!("`{key}` cannot be a key of a matrix"))

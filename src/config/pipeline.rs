@@ -10,6 +10,7 @@ use super::matrix;
 use super::params::{self, Scope};
 use super::value::{Data, Table, Value};
 use crate::error::{Context, Error, Result, Source, Span};
+use crate::names;
 
 /// The keys that a pipeline file may have at its top.
 const SECTIONS: [&str; 4] = ["params", "pipeline", "profile", "stage"];
@@ -146,14 +147,7 @@ pub fn parse(source: &Arc<Source>, overrides: &Overrides) -> Result<Pipeline> {
 
 /// The stages that one `[stage.NAME]` makes: one, or as many as its matrix has instances.
 fn instances(name: &str, span: &Span, value: Value, params: &Table) -> Result<Vec<StageTable>> {
-    let valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() || !name.chars().all(valid) {
-        return Err(
-            Error::usage(format!("`{name}` cannot be the name of a stage"))
-                .at(span, "")
-                .help("use ASCII letters, digits, `_` and `-`"),
-        );
-    }
+    names::check(name, "a stage").map_err(|error| error.at(span, ""))?;
     let Data::Table(mut table) = value.data else {
         let message = format!("stage `{name}` must be a table, not {}", value.type_name());
         return Err(Error::usage(message).at(&value.span, ""));
@@ -220,12 +214,7 @@ fn profile(profiles: Option<&Value>, name: &str, source: &Source) -> Result<Tabl
     {
         if let Some(value) = table.get(name) {
             let span = &value.span;
-            if name.contains(['+', '/', '\\']) {
-                let error = Error::usage(format!("`{name}` cannot be the name of a profile"));
-                return Err(error
-                    .at(span, "")
-                    .help("a lock is called after it: leave out `+`, `/` and `\\`"));
-            }
+            names::check(name, "a profile").map_err(|error| error.at(span, ""))?;
             let Data::Table(profile) = &value.data else {
                 return Err(Error::usage(format!("profile `{name}` must be a table")).at(span, ""));
             };

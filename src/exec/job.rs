@@ -10,6 +10,7 @@ use super::wish::Wish;
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Sink};
 use crate::fingerprint::{Fingerprint, Role};
+use crate::names;
 use crate::plan::Node;
 use crate::stages::{Job, StageContext};
 use crate::store::{Digest, Durable, Record, Store, Unrestored};
@@ -105,7 +106,8 @@ impl Runner for InProcess {
             (home.path().join("in"), Store::materialise)
         };
         for (port, digest) in &task.inputs {
-            restore(around.store, digest, &inputs.join(port)).map_err(|error| match error {
+            let to = names::join(&inputs, port)?;
+            restore(around.store, digest, &to).map_err(|error| match error {
                 Unrestored::Damaged(_) => Failure::DamagedInput(port.clone()),
                 Unrestored::Failed(error) => Failure::Failed(error),
             })?;
@@ -114,10 +116,8 @@ impl Runner for InProcess {
             job.inputs.insert(name.into(), inputs.join(name));
         }
         for output in &node.outputs {
-            job.outputs.insert(
-                output.port.clone(),
-                folder(home.path().join("out").join(&output.port))?,
-            );
+            let to = names::join(&home.path().join("out"), &output.port)?;
+            job.outputs.insert(output.port.clone(), folder(to)?);
         }
         let cancelled = || around.wish.stop() || around.wish.is_outdated(&node.name);
         let mut context = StageContext::new(&job, around.store, around.events, &cancelled);

@@ -180,3 +180,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_port_that_leads_out_becomes_no_path() {
+    let text = pipeline(&[BTreeSet::new()], &[0], &[1]);
+    let source = Arc::new(Source::new("p.toml", text));
+    let pipeline = config::parse(&source, &Overrides::default()).expect("valid");
+    let mut plan = Plan::new(&pipeline).expect("valid");
+    plan.nodes[0].outputs[0].port = "../../../stolen".into();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("a/b/cache")).expect("a store");
+    let decider = Decider::new(&plan, &store, "none", Last::new());
+    let around = Surroundings {
+        store: &store,
+        events: &|_: &Event| {},
+        wish: &|| false,
+        device: "cpu",
+        offline: true,
+    };
+    let task = Task {
+        node: &plan.nodes[0],
+        inputs: BTreeMap::new(),
+        fingerprint: decider
+            .fingerprint(0, |_| Digest::from([0; 32]))
+            .expect("known"),
+        share: Share::default(),
+        timeout: None,
+    };
+    let Err(Failure::Failed(error)) = InProcess.run(&task, &around) else {
+        panic!("it must fail");
+    };
+    assert!(error.message().contains("plain relative path"), "{error}");
+}

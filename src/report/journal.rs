@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use super::history::EVENTS;
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Outcome, Sink};
+use crate::names;
 
 /// So many bytes of events that can wait are written at once.
 const BUFFER: usize = 1 << 16;
@@ -108,7 +109,8 @@ impl Files {
 
     fn log(&mut self, stage: &str, text: &str) -> std::io::Result<()> {
         if !self.logs.contains_key(stage) {
-            let path = self.folder.join(format!("{stage}.log"));
+            let path = names::join(&self.folder, &format!("{stage}.log"))
+                .map_err(|error| std::io::Error::other(error.to_string()))?;
             let file = OpenOptions::new().create(true).append(true).open(path)?;
             self.logs.insert(stage.into(), file);
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::path::cannot_write;
 use super::transfer::Observer;
 use crate::error::{Context, Error, Result, closest, suggestion};
+use crate::names;
 
 /// What help texts say about formats.
 pub(super) const FORMATS: &str =
@@ -136,7 +137,7 @@ impl Archive {
         let wants = |name: &str| name.starts_with(&prefix);
         let names = self.walk(observer, &wants, &mut |name, content| {
             found = true;
-            let path = dest.join(&name[prefix.len()..]);
+            let path = names::join(dest, &name[prefix.len()..])?;
             let parent = path.parent().unwrap_or(dest);
             std::fs::create_dir_all(parent)
                 .or_stage(|| format!("cannot make `{}`", parent.display()))?;

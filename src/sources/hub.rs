@@ -14,6 +14,7 @@ use super::exchange::{self, Answer};
 use super::path::copy;
 use super::{Location, Scheme, Transfer, address, archive, web};
 use crate::error::{Error, Result, closest, suggestion};
+use crate::names;
 
 const LONGEST_DESCRIPTION: usize = 16 << 20;
 
@@ -53,7 +54,7 @@ impl Scheme for Hub {
                     .help(format!("a source on the Hub looks like {}", self.form())),
             );
         }
-        if revision.is_empty() || revision.contains(char::is_whitespace) {
+        if names::flaw(revision).is_some() || revision.contains(char::is_whitespace) {
             return Err(
                 Error::usage(format!("`@{revision}` is not a revision")).help(
                     "write a branch, a tag or a commit after the @, or leave it out for `main`",

@@ -14,7 +14,9 @@ use globset::Glob;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::files::{copy_tree, create, fixed, is_glob, move_tree, project_files, relative};
+use self::files::{
+    copy_tree, create, fixed, is_glob, move_tree, project_files, refuse_detour, relative,
+};
 use self::made::Made;
 use self::output::{Heard, Lines};
 use super::{
@@ -24,6 +26,7 @@ use super::{
 use crate::config::{Named, Spanned, Table, from_table, resolve};
 use crate::error::{Context, Error, Result};
 use crate::fingerprint::{Manifest, describe};
+use crate::names;
 
 /// The kind `command`.
 pub(super) struct CommandKind;
@@ -93,11 +96,13 @@ impl StageKind for CommandKind {
             return Err(Error::usage("`outputs` is empty")
                 .help("name what the command makes: outputs = { data = \"data.csv\" }"));
         }
-        for name in settings.inputs.keys() {
-            relative(name).map_err(|error| error.or_at(&table.span, ""))?;
+        for (name, Port(from)) in &settings.inputs {
+            names::check(name, "an input").map_err(|error| from.blame(error, ""))?;
         }
-        for made in settings.outputs.values() {
-            relative(&made.value.path).map_err(|error| made.blame(error, ""))?;
+        for (name, made) in &settings.outputs {
+            names::check(name, "an output")
+                .and_then(|()| relative(&made.value.path))
+                .map_err(|error| made.blame(error, ""))?;
         }
         let files = settings
             .files
@@ -302,6 +307,7 @@ impl CommandStage {
             let path = &declared.value.path;
             let made = cx.scratch().join(path);
             let output = cx.output(port);
+            refuse_detour(cx.scratch(), &made).map_err(|error| declared.blame(error, ""))?;
             let missing = |error: &dyn std::error::Error| {
                 let error = Error::stage(format!("the command made no `{path}`")).because(error);
                 declared.blame(error, "declared here")

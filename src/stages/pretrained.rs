@@ -14,6 +14,7 @@ use crate::config::{Spanned, Table, from_table};
 use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
 use crate::models;
+use crate::names;
 use crate::sources::{self, Sha256};
 
 /// The kind `pretrained`.
@@ -196,7 +197,7 @@ impl Stage for Pretrained {
         let transfer = cx.transfer();
         let mut lines = Vec::new();
         for (name, pinned) in &self.files {
-            let dest = cx.output(MODEL).join(name);
+            let dest = names::join(cx.output(MODEL), name)?;
             let folder = dest.parent().unwrap_or(&dest);
             std::fs::create_dir_all(folder)
                 .or_stage(|| format!("cannot make `{}`", folder.display()))?;

@@ -16,6 +16,7 @@ mod hub;
 mod kills;
 mod matrix;
 mod model_files;
+mod names;
 mod papers;
 mod photos;
 mod pooling;

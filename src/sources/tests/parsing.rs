@@ -80,6 +80,7 @@ fn what_cannot_be_meant_is_refused() {
         ("hf:a/b/c", &["is not the name of a repository"]),
         ("hf:org/na me", &["is not the name of a repository"]),
         ("hf:org/name@", &["is not a revision"]),
+        ("hf:org/name@../../x", &["is not a revision"]),
         ("hf:org/name#../a", &["leads out"]),
         ("https:example.org", &["is not a web address"]),
         ("http://example.org/a", &["without encryption", "https:"]),

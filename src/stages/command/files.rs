@@ -100,6 +100,21 @@ pub(super) fn relative(path: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what the command made if the folders on the way to it are links out of its own `folder`: it is about to be moved
+/// away from there, and others may need it. What is missing is told of elsewhere.
+pub(super) fn refuse_detour(folder: &Path, made: &Path) -> Result<()> {
+    let parent = made.parent().unwrap_or(folder);
+    match (folder.canonicalize(), parent.canonicalize()) {
+        (Ok(folder), Ok(real)) if !real.starts_with(&folder) => Err(Error::stage(format!(
+            "`{}` is a link to `{}`, which is outside of the command's folder",
+            parent.display(),
+            real.display()
+        ))
+        .help("let the command make the file in its own folder")),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a folder and those above it.
 pub(super) fn create(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).or_stage(|| format!("cannot create `{}`", folder.display()))

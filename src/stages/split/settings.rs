@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{IMAGES, TABLE};
 use crate::config::Spanned;
 use crate::error::{Error, Result};
+use crate::names;
 use crate::stages::{ArtifactType, Port};
 
 /// Parts of a table, or of images. Rows and images keep their order within each part.
@@ -45,14 +46,8 @@ pub(super) struct Parts(pub(super) Vec<(String, Spanned<f64>)>);
 
 impl Parts {
     pub(super) fn check(&self) -> Result<()> {
-        let valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         for (name, share) in &self.0 {
-            if name.is_empty() || !name.chars().all(valid) {
-                let error = Error::usage(format!("`{name}` cannot be the name of a part"));
-                return Err(share
-                    .blame(error, "")
-                    .help("use ASCII letters, digits, `_` and `-`"));
-            }
+            names::check(name, "a part").map_err(|error| share.blame(error, ""))?;
             // Not a number is refused, too.
             if !(share.value > 0.0 && share.value <= 1.0) {
                 let error = Error::usage(format!(

@@ -1,0 +1,99 @@
+//! Names and paths that somebody else has written, and how they become paths of this machine: only after they were checked,
+//! and never out of the folder that they belong in.
+//!
+//! A *name* (of a stage, a port, an output, a part, a profile, a key of a matrix) is made of ASCII letters, digits, `_` and
+//! `-`. A *path* (of a file in an artifact, an archive, a command's folder) has `/` between its parts, and none of them
+//! leads anywhere else than down.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Whether `text` is a name.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    !text.is_empty() && text.bytes().all(letter)
+}
+
+/// Refuses what cannot be the name of `what`, such as `a stage`.
+///
+/// # Errors
+/// A usage error that says what a name is made of.
+pub fn check(text: &str, what: &str) -> Result<()> {
+    if is_name(text) {
+        return Ok(());
+    }
+    Err(
+        Error::usage(format!("`{text}` cannot be the name of {what}"))
+            .help("use ASCII letters, digits, `_` and `-`"),
+    )
+}
+
+/// What keeps `path` from being the path of a file below some folder, on any system; none if nothing does.
+#[must_use]
+pub fn flaw(path: &str) -> Option<&'static str> {
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Some("is not a plain relative path");
+    }
+    if path.contains(['\\', '\0']) {
+        return Some("holds a backslash, which Windows takes for a separator");
+    }
+    // On Windows `C:x` is in another folder.
+    let mut parts = Path::new(path).components();
+    (!parts.all(|part| matches!(part, Component::Normal(_))))
+        .then_some("is not a plain relative path")
+}
+
+/// The file or folder `path` below `folder`. Whatever comes from outside and becomes a path goes through here.
+///
+/// # Errors
+/// A path with a [`flaw`].
+pub fn join(folder: &Path, path: &str) -> Result<PathBuf> {
+    match flaw(path) {
+        Some(flaw) => Err(Error::stage(format!("the path `{path}` {flaw}"))),
+        None => Ok(folder.join(path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_plain_and_paths_go_down() {
+        for name in ["a", "train_2", "x-y", "0"] {
+            check(name, "a stage").expect(name);
+        }
+        for name in [
+            "", ".", "..", "a.b", "a/b", "/etc", "a b", "ä", "a\0", "a\n",
+        ] {
+            let error = check(name, "an output").expect_err(name);
+            let expected = format!("`{name}` cannot be the name of an output");
+            assert_eq!(error.message(), expected);
+        }
+        for path in ["a", "a.b/c", "lr=1e-3,x=a%2Fb", "...", "a:b", "ä/ö"] {
+            assert_eq!(flaw(path), None, "{path}");
+        }
+        for path in [
+            "", "/", "/a", ".", "..", "../a", "a/..", "a/../b", "a//b", "a/", "./a", "a\\b", "a\0b",
+        ] {
+            assert!(flaw(path).is_some(), "{path}");
+            assert!(join(Path::new("/home"), path).is_err(), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_joined_leaves_its_folder(path in "[a.:/\\\\\0~ ]{0,12}") {
+            let folder = Path::new("/some/where");
+            if let Ok(joined) = join(folder, &path) {
+                let below = joined.strip_prefix(folder).expect("below");
+                prop_assert!(below.components().all(|part| matches!(part, Component::Normal(_))));
+                prop_assert!(below.components().next().is_some());
+            }
+        }
+    }
+}
