@@ -152,12 +152,17 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether there is a folder, and no link to one.
+pub(super) fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
 /// Makes a folder, and those above it, that survive a power cut.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     let parent = folder.parent().unwrap_or(folder);
     match fs::create_dir(folder) {
         Ok(()) => sync_folder(parent),
-        Err(_) if folder.is_dir() => Ok(()),
+        Err(_) if is_folder(folder) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound && parent != folder => {
             make_folder(parent)?;
             make_folder(folder)
@@ -204,6 +209,37 @@ fn seal_time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(SEAL)
 }
 
+/// How files of the store are opened: a link is not followed, because it is none of ours, and a pipe is not waited for.
+#[cfg(unix)]
+pub(super) const PLAIN: rustix::fs::OFlags =
+    rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK);
+
+/// Opens a file of the store for reading.
+///
+/// # Errors
+/// Those of [`File::open`]; for a link one of the kind [`ErrorKind::InvalidData`].
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    plainly(File::options().read(true), path)
+}
+
+/// Opens a file as `options` say, but no link.
+fn plainly(options: &mut fs::OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let file = options.custom_flags(PLAIN.bits().cast_signed()).open(path);
+        file.map_err(|error| match error.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => io::Error::new(
+                ErrorKind::InvalidData,
+                "it is a link, and refire follows none in its cache",
+            ),
+            _ => error,
+        })
+    }
+    #[cfg(not(unix))]
+    options.open(path)
+}
+
 /// Makes the file read-only and marks it as finished. Returns it open for reading.
 pub(super) fn seal(path: &Path, executable: bool) -> io::Result<File> {
     let file = open_for_times(path)?;
@@ -216,11 +252,11 @@ pub(super) fn seal(path: &Path, executable: bool) -> io::Result<File> {
 
 #[cfg(unix)]
 fn open_for_times(path: &Path) -> io::Result<File> {
-    match File::open(path) {
+    match open(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-            File::open(path)
+            open(path)
         }
         result => result,
     }
@@ -252,7 +288,7 @@ fn read_only(file: &File, _executable: bool) -> io::Result<fs::Permissions> {
 /// Makes a file that is not sealed look as if it was written now.
 pub(super) fn touch(path: &Path) -> io::Result<()> {
     let now = fs::FileTimes::new().set_modified(event::now());
-    File::options().write(true).open(path)?.set_times(now)
+    plainly(File::options().write(true), path)?.set_times(now)
 }
 
 /// Whether the file has `size` bytes and was not written to since it was sealed.

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Store;
-use super::disk::{make_folder, sync_all};
+use super::disk::{is_folder, make_folder, sync_all};
 use super::record::Record;
 use crate::error::Result;
 
@@ -48,7 +48,7 @@ impl Durable {
     pub(super) fn make_folder(self, folder: &Path) -> io::Result<()> {
         match self {
             Self::Now => make_folder(folder),
-            Self::Later if folder.is_dir() => Ok(()),
+            Self::Later if is_folder(folder) => Ok(()),
             Self::Later => fs::create_dir_all(folder),
         }
     }

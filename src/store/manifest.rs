@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::{Digest, Fields};
 use crate::error::{Error, Result};
+use crate::names;
 
 /// The version of the JSON and of the encoding.
 const VERSION: u32 = 1;
@@ -103,18 +104,32 @@ impl Manifest {
         serde_json::to_vec(&stored).unwrap_or_default()
     }
 
-    /// Reads what is stored, if it is the manifest of `artifact` to the last bit.
+    /// Reads what is stored, if it is the manifest of `artifact` to the last bit, and one that could have been published.
     pub(super) fn from_json(json: &[u8], artifact: &Digest) -> Option<Self> {
         let stored: Stored<Vec<Entry>> = serde_json::from_slice(json).ok()?;
         let manifest = Self {
             files: stored.files,
         };
-        (stored.version == VERSION && manifest.digest() == *artifact).then_some(manifest)
+        let is_it = stored.version == VERSION && manifest.digest() == *artifact;
+        (is_it && manifest.check().is_ok()).then_some(manifest)
+    }
+
+    /// A manifest as a record describes it, of which thousands are read at once: its paths are plain and no two are the same.
+    /// What else there is to check is checked before it becomes files.
+    pub(super) fn described(files: Vec<Entry>) -> Option<Self> {
+        let is_sorted = files.is_sorted_by(|one, other| one.path < other.path);
+        let are_plain = || files.iter().all(|file| names::flaw(&file.path).is_none());
+        (is_sorted && are_plain()).then_some(Self { files })
+    }
+
+    /// Checks what [`new`](Self::new) checks: a digest proves only that a manifest is the one that it is called, not that
+    /// anybody has published it.
+    pub(super) fn check(&self) -> Result<()> {
+        check_paths(&self.files)
     }
 }
 
-/// See [`Manifest::new`]. A digest proves only that a manifest is the one that was published; this is what publishing
-/// checks.
+/// See [`Manifest::new`].
 fn check_paths(files: &[Entry]) -> Result<()> {
     // Every file and every folder above one: lower-case path → (path as written, whether it is a file).
     let mut seen: BTreeMap<String, (&str, bool)> = BTreeMap::new();
@@ -151,17 +166,9 @@ fn collide(earlier: (&str, bool), (path, is_file): (&str, bool)) -> Result<()> {
 }
 
 fn check_path(path: &str) -> Result<()> {
-    let wrong = path
-        .split('/')
-        .any(|part| matches!(part, "" | "." | ".."))
-        .then_some("is not a plain relative path")
-        .or_else(|| {
-            path.contains(['\\', '\0'])
-                .then_some("holds a backslash, which Windows takes for a separator")
-        });
-    match wrong {
-        Some(wrong) => {
-            Err(Error::stage(format!("the path `{path}` {wrong}")).help("rename the file"))
+    match names::flaw(path) {
+        Some(flaw) => {
+            Err(Error::stage(format!("the path `{path}` {flaw}")).help("rename the file"))
         }
         None => Ok(()),
     }
@@ -210,7 +217,8 @@ mod tests {
         fn json_gives_back_the_manifest(files in tree()) {
             let manifest = Manifest::sorted(files);
             let digest = manifest.digest();
-            prop_assert_eq!(Manifest::from_json(&manifest.to_json(), &digest), Some(manifest));
+            let read = Manifest::from_json(&manifest.to_json(), &digest);
+            prop_assert_eq!(read, manifest.check().is_ok().then_some(manifest));
         }
 
         #[test]
@@ -253,7 +261,10 @@ mod tests {
             (vec![""], "plain relative path"),
             (vec!["a\\b"], "backslash"),
         ] {
-            let files = paths.iter().map(|path| entry(path, 0, false)).collect();
+            let files: Vec<Entry> = paths.iter().map(|path| entry(path, 0, false)).collect();
+            let json = Manifest::sorted(files.clone());
+            let read = Manifest::from_json(&json.to_json(), &json.digest());
+            assert_eq!(read, None, "{paths:?} is not read either");
             let error = Manifest::new(files).expect_err("refused");
             assert!(error.message().contains(part), "{error}");
         }

@@ -18,6 +18,9 @@
 //! Finished files are *sealed*: read-only, with one fixed modification time that any write moves. A sealed object of
 //! the right size is trusted where that decides only whether work is repeated ([`Store::is_whole`]), any other is
 //! hashed again; what is handed out ([`Store::materialise`]) is always hashed first, once per process.
+//!
+//! Somebody else may have filled the cache, so nothing in it is believed: digests prove contents, paths are checked when they
+//! are read and again before they become files, and no link is followed.
 
 mod collect;
 mod digest;

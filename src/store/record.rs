@@ -84,24 +84,29 @@ impl Store {
     fn read_record(&self, key: &Digest) -> Result<Option<(Box<Record>, Vec<Manifest>)>> {
         let json = match self.records.open(key).and_then(read_small) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // A link.
+            Err(error) if error.kind() == ErrorKind::InvalidData => Vec::new(),
             json => json.doing("read the record", &self.record_path(key))?,
         };
-        match serde_json::from_slice::<Stored<Box<Record>, Vec<Entry>>>(&json) {
-            Ok(stored) if stored.version == VERSION && stored.record.key == *key => {
-                let manifests = stored.manifests.into_iter().map(Manifest::sorted);
-                Ok(Some((stored.record, manifests.collect())))
-            }
-            Ok(stored) if stored.version > VERSION => Ok(None),
-            _ => {
-                let path = self.record_path(key);
-                self.notice(format!(
-                    "the record `{}` was damaged and is dropped",
-                    path.display()
-                ));
-                self.discard(&path);
-                Ok(None)
-            }
+        let stored = serde_json::from_slice::<Stored<Box<Record>, Vec<Entry>>>(&json);
+        if stored.as_ref().is_ok_and(|stored| stored.version > VERSION) {
+            return Ok(None);
         }
+        let whole = stored.ok().and_then(|stored| {
+            let manifests = stored.manifests.into_iter().map(Manifest::described);
+            let manifests = manifests.collect::<Option<Vec<Manifest>>>()?;
+            let is_it = stored.version == VERSION && stored.record.key == *key;
+            is_it.then_some((stored.record, manifests))
+        });
+        if whole.is_none() {
+            let path = self.record_path(key);
+            self.notice(format!(
+                "the record `{}` was damaged and is dropped",
+                path.display()
+            ));
+            self.discard(&path);
+        }
+        Ok(whole)
     }
 
     /// Reads the records of `keys` on all processors at once and looks at what they name, so that each can be had and is
@@ -165,13 +170,8 @@ impl Store {
             .filter_map(|artifact| self.manifest(artifact).ok())
             .filter(|manifest| manifest.files().len() <= FEW)
             .collect();
-        let stored = Stored {
-            version: VERSION,
-            record,
-            manifests: manifests.iter().map(|manifest| manifest.files()).collect(),
-        };
-        let json = serde_json::to_vec(&stored)
-            .map_err(|error| Error::stage("cannot write a record").because(&error))?;
+        let manifests = manifests.iter().map(|manifest| manifest.files()).collect();
+        let json = to_json(record, manifests)?;
         let path = self.record_path(&record.key);
         let folder = path.parent().unwrap_or(&self.root);
         durable
@@ -183,6 +183,17 @@ impl Store {
         };
         put(&path, &self.tmp()?, &json).doing("write", &path)
     }
+}
+
+/// A record as it is stored, with the files of some of its artifacts.
+pub(super) fn to_json(record: &Record, manifests: Vec<&[Entry]>) -> Result<Vec<u8>> {
+    let stored = Stored {
+        version: VERSION,
+        record,
+        manifests,
+    };
+    serde_json::to_vec(&stored)
+        .map_err(|error| Error::stage("cannot write a record").because(&error))
 }
 
 /// JSON has no infinities and no NaN, but a metric may be one: they are written as strings.

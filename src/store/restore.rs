@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::digest::Digest;
-use super::disk::{OnDisk, SEAL, disk_error, is_sealed, read_small, seal};
+use super::disk::{OnDisk, SEAL, disk_error, is_sealed, open, read_small, seal};
 use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
 use super::spread::try_each;
 use super::stamp::Stamp;
 use super::{Store, lock};
 use crate::error::{Error, Result};
+use crate::names;
 
 /// How often an object is linked to before it counts as missing: it cannot be in the moment in which another process
 /// that published the same content replaces it.
@@ -157,16 +158,22 @@ impl Store {
     /// The same from the manifest's own file, which a record that describes it does not replace for other processes.
     pub(super) fn read_manifest(&self, artifact: &Digest) -> Result<Manifest, Unrestored> {
         let path = self.manifest_path(artifact);
-        let defect = match File::open(&path).and_then(read_small) {
-            Ok(json) => {
+        let json = match open(&path).and_then(read_small) {
+            Ok(json) => Some(json),
+            // A link.
+            Err(error) if error.kind() == ErrorKind::InvalidData => Some(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(disk_error(&error, "read", &path).into()),
+        };
+        let defect = match json {
+            None => Defect::Missing,
+            Some(json) => {
                 if let Some(manifest) = Manifest::from_json(&json, artifact) {
                     return Ok(manifest);
                 }
                 self.discard(&path);
                 Defect::Changed
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Defect::Missing,
-            Err(error) => return Err(disk_error(&error, "read", &path).into()),
         };
         Err(Unrestored::Damaged(Damage {
             artifact: *artifact,
@@ -250,6 +257,7 @@ impl Store {
 
     fn restore(&self, artifact: &Digest, folder: &Path, owner: Owner) -> Result<(), Unrestored> {
         let manifest = self.manifest(artifact)?;
+        manifest.check()?;
         fs::create_dir_all(folder).doing("make the folder", folder)?;
         if fs::read_dir(folder).doing("list", folder)?.next().is_some() {
             return Err(Error::stage(format!("`{}` is not empty", folder.display())).into());
@@ -285,7 +293,7 @@ impl Store {
         self.verify(&file.digest, file.size)
             .map_err(|problem| self.problem(artifact, file, problem))?;
         let object = self.object_path(&file.digest);
-        let target = folder.join(&file.path);
+        let target = names::join(folder, &file.path)?;
         for _ in 0..ATTEMPTS {
             match place(&object, &target, file.executable, owner, refused) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -313,7 +321,7 @@ impl Store {
         if self.objects.looks(object, size, SEAL) {
             return Ok(());
         }
-        match fs::metadata(self.object_path(object)) {
+        match fs::symlink_metadata(self.object_path(object)) {
             Ok(metadata) if is_sealed(&metadata, size) => Ok(()),
             _ => self.verify(object, size),
         }
@@ -323,20 +331,20 @@ impl Store {
     /// it should be. One that cannot be read may be whole: it stays.
     fn verify(&self, object: &Digest, size: u64) -> Result<(), Problem> {
         let path = self.object_path(object);
-        let metadata = fs::metadata(&path)?;
+        let metadata = fs::symlink_metadata(&path)?;
         let stamp = Stamp::of(&metadata);
         let known = lock(&self.verified).get(object).copied();
         if known.is_some_and(|known| known.same_content(&stamp)) {
             return Ok(());
         }
         let is_same = || -> io::Result<bool> {
-            match File::open(&path).and_then(|file| hash_file(&file, size)) {
+            match open(&path).and_then(|file| hash_file(&file, size)) {
                 // It became shorter meanwhile.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
                 digest => Ok(digest? == *object),
             }
         };
-        if metadata.len() != size || !is_same()? {
+        if !metadata.is_file() || metadata.len() != size || !is_same()? {
             self.discard(&path);
             return Err(Problem::Defect(Defect::Changed));
         }
@@ -358,13 +366,14 @@ fn make_folders(manifest: &Manifest, root: &Path) -> Result<()> {
         .filter_map(|file| Some(file.path.rsplit_once('/')?.0))
         .collect();
     for folder in folders {
-        let folder = root.join(folder);
+        let folder = names::join(root, folder)?;
         fs::create_dir_all(&folder).doing("make the folder", &folder)?;
     }
     Ok(())
 }
 
-/// Makes `target` a file with the content of `object`, in the cheapest way that the disk and the owner allow.
+/// Makes `target` a new file with the content of `object`, in the cheapest way that the disk and the owner allow. What is
+/// there already, which may be another object by its hard link, is not written to.
 fn place(
     object: &Path,
     target: &Path,
@@ -379,12 +388,18 @@ fn place(
     if owner == Owner::Store && !executable && !refused.hard_link.load(Ordering::Relaxed) {
         match fs::hard_link(object, target) {
             Ok(()) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(error),
+            Err(error) if is_about_files(&error) => return Err(error),
             Err(_) => refused.hard_link.store(true, Ordering::Relaxed),
         }
     }
-    fs::copy(object, target)?;
+    let (mut from, mut to) = (open(object)?, File::create_new(target)?);
+    io::copy(&mut from, &mut to)?;
     finish(target, executable, owner)
+}
+
+/// Whether an error of linking says something about the two files, and not about what the disk can do.
+fn is_about_files(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
 }
 
 #[cfg(unix)]

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::digest::Digest;
+use super::disk;
 
 /// `ROOT/NAME`, with a folder for each pair of first digits.
 #[derive(Debug)]
@@ -38,17 +39,17 @@ impl Shelf {
         [shard, "/", rest, self.extension].concat()
     }
 
-    /// Opens the file named by `digest` for reading.
+    /// Opens the file named by `digest` for reading, as [`disk::open`] does.
     #[cfg(unix)]
     pub(super) fn open(&self, digest: &Digest) -> io::Result<File> {
         use rustix::fs::{Mode, OFlags, openat};
         let Some(folder) = self.folder() else {
-            return File::open(self.path(digest));
+            return disk::open(&self.path(digest));
         };
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | disk::PLAIN;
         let found = openat(folder, self.relative(digest), flags, Mode::empty());
         // Somebody may have put another folder in its place.
-        found.map_or_else(|_| File::open(self.path(digest)), |file| Ok(file.into()))
+        found.map_or_else(|_| disk::open(&self.path(digest)), |file| Ok(file.into()))
     }
 
     /// Whether the file named by `digest` looks as `like` says: its type, size and time of modification in seconds and
@@ -59,7 +60,7 @@ impl Shelf {
         let Some(folder) = self.folder() else {
             return false;
         };
-        statat(folder, self.relative(digest), AtFlags::empty()).is_ok_and(|stat| {
+        statat(folder, self.relative(digest), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
             FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
                 && u64::try_from(stat.st_size).is_ok_and(|length| length == size)
                 && u64::try_from(stat.st_mtime).is_ok_and(|time| time == modified)
@@ -80,7 +81,7 @@ impl Shelf {
 
     #[cfg(not(unix))]
     pub(super) fn open(&self, digest: &Digest) -> io::Result<File> {
-        File::open(self.path(digest))
+        disk::open(&self.path(digest))
     }
 
     #[cfg(not(unix))]

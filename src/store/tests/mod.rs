@@ -14,6 +14,7 @@ use super::*;
 mod collect;
 mod full;
 mod inputs;
+mod planted;
 mod publish;
 mod record;
 
