@@ -104,6 +104,7 @@ pub fn run(
         run: journal.run().into(),
         stages: project.names(&selection.included),
     });
+    tell(&project.store, &journal);
     let around = Surroundings {
         store: &project.store,
         events: &journal,
@@ -136,6 +137,7 @@ pub fn run(
             text: format!("files will be hashed again the next time: {error}"),
         });
     }
+    tell(&project.store, &journal);
     journal.send(&Event::RunFinished {
         ran: summary.count(&[Outcome::Ran]),
         cached: summary.count(&[Outcome::Cached]),
@@ -144,6 +146,13 @@ pub fn run(
         seconds: started.elapsed().as_secs_f64(),
     });
     Ok(summary)
+}
+
+/// Tells what the cache has noticed: damage that was found, for one.
+fn tell(store: &Store, events: &dyn Sink) {
+    for text in store.take_notices() {
+        events.send(&Event::Notice { stage: None, text });
+    }
 }
 
 impl Project {

@@ -88,12 +88,11 @@ impl Runner for InProcess {
         let node = task.node;
         let home = around.store.take_scratch(&node.name)?;
         let key = Digest::from(task.fingerprint.digest());
-        let checkpoint = around.store.checkpoint(&key);
         let mut job = Job {
             stage: node.name.clone(),
             scratch: folder(home.path().join("scratch"))?,
             downloads: around.store.root().join("downloads"),
-            checkpoint: Some(checkpoint.clone()),
+            checkpoint: Some(around.store.checkpoint(&key)),
             seed: node.seed,
             device: around.device.into(),
             gpus: task.share.gpus.clone(),
@@ -158,7 +157,7 @@ impl Runner for InProcess {
                 ),
             }),
         }
-        forget(&checkpoint);
+        around.store.forget_checkpoint(&key);
         // What cannot be emptied is removed as a whole.
         if empty(home.path()).is_ok() {
             around.store.give_back_scratch(home);
@@ -168,29 +167,18 @@ impl Runner for InProcess {
     }
 }
 
-/// Removes a checkpoint that is needed no more, and what was left by a process that was killed while it wrote one.
-fn forget(checkpoint: &Path) {
-    let name = checkpoint
-        .file_name()
-        .unwrap_or_default()
-        .as_encoded_bytes();
-    let folder = checkpoint
-        .parent()
-        .and_then(|folder| std::fs::read_dir(folder).ok());
-    for file in folder.into_iter().flatten().flatten() {
-        if file.file_name().as_encoded_bytes().starts_with(name) {
-            let path = file.path();
-            let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
-        }
-    }
-}
-
 /// Removes what a stage left in its folders; those of its ports stay, empty. Its scratch folder goes: a process that it left
 /// behind must not find itself in the next stage's.
 fn empty(home: &Path) -> std::io::Result<()> {
     for ports in ["in", "out"] {
         for port in std::fs::read_dir(home.join(ports)).into_iter().flatten() {
-            remove_all_in(&port?.path())?;
+            let port = port?;
+            // What a link leads to is not ours.
+            if port.file_type()?.is_dir() {
+                remove_all_in(&port.path())?;
+            } else {
+                std::fs::remove_file(port.path())?;
+            }
         }
     }
     std::fs::remove_dir_all(home.join("scratch"))

@@ -102,9 +102,30 @@ pub(super) fn events(run: &Path) -> Vec<Event> {
         .collect()
 }
 
-/// The folders of the runs in the folder `runs`, the latest first, and how long ago each last wrote something down.
+/// Whether `folder` is that of a run, and neither a link nor something else: those are not removed.
+fn is_run(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let mut parts = name.split('-');
+    let is_number = |part: Option<&str>, digits: usize| {
+        part.is_some_and(|part| {
+            part.len() >= digits && part.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    let is_named = is_number(parts.next(), 8) && is_number(parts.next(), 6);
+    let is_of_that_second = parts.next().is_none_or(|part| is_number(Some(part), 1));
+    is_named
+        && is_of_that_second
+        && parts.next().is_none()
+        && std::fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// The folders of the runs in the folder `runs`, the latest first, and how long ago each last wrote something down; none if
+/// `runs` is a link.
 #[must_use]
 pub fn runs_by_age(runs: &Path) -> Vec<(PathBuf, Duration)> {
+    if runs.is_symlink() {
+        return Vec::new();
+    }
     let now = event::now();
     let age = |folder: &Path| {
         let wrote = std::fs::metadata(folder.join(EVENTS))
@@ -117,6 +138,7 @@ pub fn runs_by_age(runs: &Path) -> Vec<(PathBuf, Duration)> {
     };
     let folders = folders(runs).into_iter();
     folders
+        .filter(|folder| is_run(folder))
         .map(|folder| {
             let age = age(&folder);
             (folder, age)
@@ -297,6 +319,30 @@ mod tests {
         let ages = runs_by_age(folder.path());
         assert_eq!(ages.len(), 2);
         assert!(ages.iter().all(|(_, age)| *age < Duration::from_hours(1)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_run_is_not_taken_for_an_old_one() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let runs = folder.path().join("runs");
+        let names = [
+            "20260601-101112",
+            "20260601-101112-00002",
+            "thesis",
+            "2026-06-01",
+            "20260601-101112-a",
+        ];
+        for name in names {
+            std::fs::create_dir_all(runs.join(name)).expect("writable");
+        }
+        let link = |from: &Path, to: &Path| std::os::unix::fs::symlink(from, to).expect("linked");
+        link(folder.path(), &runs.join("20260601-101113"));
+        let old: Vec<PathBuf> = runs_by_age(&runs).into_iter().map(|(run, _)| run).collect();
+        assert_eq!(old, [runs.join(names[1]), runs.join(names[0])]);
+        let linked = folder.path().join("linked");
+        link(&runs, &linked);
+        assert_eq!(runs_by_age(&linked), []);
     }
 
     #[test]

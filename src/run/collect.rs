@@ -69,8 +69,7 @@ pub(super) fn collect_beyond(
         if pin.age < wanted.recent || pin.lock.exists() {
             keep.keys.extend(pin.keys);
         } else if !wanted.dry_run {
-            // One that cannot be removed is found again the next time.
-            let _ = std::fs::remove_file(pin.file);
+            store.unpin(&pin);
         }
     }
     let mut old = Vec::new();

@@ -5,17 +5,18 @@
 //! one be lost in a race all the same, it is found missing and made again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rayon::prelude::*;
 
+use super::claim::is_hex;
 use super::digest::Digest;
 use super::disk::OnDisk;
+use super::folder::{Folder, Seen};
 use super::record::Record;
-use super::stamp::age;
+use super::shelf::Shelf;
 use super::{Manifest, Store};
 use crate::error::Result;
 
@@ -95,9 +96,14 @@ pub struct Filed {
 /// A file of the store.
 struct Item {
     digest: Digest,
-    path: PathBuf,
-    bytes: u64,
-    age: Duration,
+    seen: Seen,
+}
+
+/// What an interrupted download or training has left.
+struct Leftover {
+    folder: Arc<Folder>,
+    name: String,
+    seen: Seen,
 }
 
 impl Store {
@@ -106,11 +112,11 @@ impl Store {
     /// # Errors
     /// If the cache cannot be read.
     pub fn records(&self) -> Result<Vec<Filed>> {
-        let filed = self.items("records")?.into_par_iter().map(|item| {
+        let filed = self.items(&self.records)?.into_par_iter().map(|item| {
             let record = self.record(&item.digest)?;
             Ok(record.map(|record| Filed {
                 record: *record,
-                age: item.age,
+                age: item.seen.age,
             }))
         });
         let mut filed: Vec<Filed> = filed
@@ -134,7 +140,7 @@ impl Store {
             ..Collected::default()
         };
         for item in &sorted.dropped {
-            collected.records += usize::from(drop_item(item, keep)?);
+            collected.records += usize::from(drop_item(&self.records, item, keep)?);
         }
 
         let outputs = |records: &[Record]| -> BTreeSet<Digest> {
@@ -146,8 +152,8 @@ impl Store {
         named.extend(outputs(&sorted.wanted));
         let wanted = objects(&manifests, &named);
         named.extend(outputs(&sorted.young));
-        for item in self.items("artifacts")? {
-            if !named.contains(&item.digest) && drop_item(&item, keep)? {
+        for item in self.items(&self.artifacts)? {
+            if !named.contains(&item.digest) && drop_item(&self.artifacts, &item, keep)? {
                 collected.artifacts += 1;
                 manifests.remove(&item.digest);
             }
@@ -157,17 +163,17 @@ impl Store {
             .values()
             .flat_map(|manifest| manifest.files().iter().map(|file| file.digest))
             .collect();
-        for item in self.items("objects")? {
-            if !left.contains(&item.digest) && drop_item(&item, keep)? {
+        for item in self.items(&self.objects)? {
+            if !left.contains(&item.digest) && drop_item(&self.objects, &item, keep)? {
                 collected.objects += 1;
-                collected.bytes += item.bytes;
+                collected.bytes += item.seen.bytes;
                 continue;
             }
-            collected.kept_bytes += item.bytes;
+            collected.kept_bytes += item.seen.bytes;
             if needed.contains(&item.digest) {
-                collected.needed_bytes += item.bytes;
+                collected.needed_bytes += item.seen.bytes;
             } else if !wanted.contains(&item.digest) {
-                collected.young_bytes += item.bytes;
+                collected.young_bytes += item.seen.bytes;
             }
         }
         Ok(collected)
@@ -179,41 +185,68 @@ impl Store {
     /// # Errors
     /// If the cache cannot be read or is not writable.
     pub fn collect_interrupted(&self, keep: &Keep, results: u64) -> Result<Interrupted> {
-        let folders = ["downloads", "checkpoints"].map(|name| list(&self.root.join(name)));
-        let [downloads, checkpoints] = folders;
-        let paths = downloads?.into_iter().chain(checkpoints?);
-        // What vanishes meanwhile is being worked on.
-        let found = paths.filter_map(|path| Some((fs::symlink_metadata(&path).ok()?, path)));
-        let mut found: Vec<_> = found.collect();
-        found.sort_by_key(|(metadata, _)| age(metadata));
+        let downloads = self.leftovers("downloads", is_download)?;
+        let checkpoints = self.leftovers("checkpoints", is_checkpoint)?;
+        let mut found: Vec<Leftover> = downloads.into_iter().chain(checkpoints).collect();
+        found.sort_by_key(|left| left.seen.age);
         let mut collected = Interrupted::default();
-        for (metadata, path) in found {
-            // A folder is what a process left that was killed while it wrote a checkpoint.
-            let bytes = if metadata.is_dir() { 0 } else { metadata.len() };
-            let size = results + collected.kept_bytes + bytes;
+        for Leftover { folder, name, seen } in found {
+            let size = results + collected.kept_bytes + seen.bytes;
             let fits = keep.max_bytes.is_none_or(|max| size <= max);
-            let (recent, young) = (age(&metadata) < keep.recent, age(&metadata) < keep.grace);
+            let (recent, young) = (seen.age < keep.recent, seen.age < keep.grace);
             if young || (recent && fits) {
-                collected.kept_bytes += bytes;
-                collected.young_bytes += if recent && fits { 0 } else { bytes };
+                collected.kept_bytes += seen.bytes;
+                collected.young_bytes += if recent && fits { 0 } else { seen.bytes };
                 continue;
             }
-            collected.bytes += bytes;
+            collected.bytes += seen.bytes;
             if !keep.dry_run {
-                let remove = if metadata.is_dir() {
-                    fs::remove_dir_all
-                } else {
-                    fs::remove_file
-                };
-                remove(&path).doing("remove", &path)?;
+                let removed = folder.remove(&name);
+                removed.doing("remove", &folder.path().join(&name))?;
             }
         }
         Ok(collected)
     }
 
+    /// What `is_ours` in one of the store's folders.
+    fn leftovers(&self, name: &str, is_ours: fn(&str) -> bool) -> Result<Vec<Leftover>> {
+        let path = self.root.join(name);
+        let Some(folder) = Folder::open(&path).doing("open", &path)? else {
+            return Ok(Vec::new());
+        };
+        let folder = Arc::new(folder);
+        let names = folder.names().doing("list", &path)?.into_iter();
+        // What vanishes meanwhile is being worked on.
+        let seen = |name: String| {
+            let seen = folder.look(&name)?;
+            let folder = Arc::clone(&folder);
+            Some(Leftover { folder, name, seen })
+        };
+        Ok(names
+            .filter(|name| is_ours(name))
+            .filter_map(seen)
+            .collect())
+    }
+
+    /// Removes what is left of how far the stage with this key had come, and of writing it down.
+    pub fn forget_checkpoint(&self, key: &Digest) {
+        let path = self.checkpoint(key);
+        let folder = path.parent().map(Folder::open);
+        let Some(Ok(Some(folder))) = folder else {
+            return;
+        };
+        let key = key.to_string();
+        for name in folder.names().unwrap_or_default() {
+            if is_checkpoint(&name) && name.starts_with(&key) {
+                // One that cannot be removed is collected.
+                let _ = folder.remove(&name);
+            }
+        }
+    }
+
     fn sort_records(&self, keep: &Keep, manifests: &BTreeMap<Digest, Manifest>) -> Result<Sorted> {
         let mut items: BTreeMap<Digest, Item> = self
-            .items("records")?
+            .items(&self.records)?
             .into_iter()
             .map(|item| (item.digest, item))
             .collect();
@@ -259,28 +292,32 @@ impl Store {
     }
 
     fn manifests(&self) -> Result<BTreeMap<Digest, Manifest>> {
-        let items = self.items("artifacts")?;
+        let items = self.items(&self.artifacts)?;
         let read = |item: Item| Some((item.digest, self.read_manifest(&item.digest).ok()?));
         Ok(items.into_par_iter().filter_map(read).collect())
     }
 
-    /// All files of one of the store's folders, sorted by digest.
-    fn items(&self, folder: &str) -> Result<Vec<Item>> {
+    /// All files of a shelf, sorted by digest.
+    fn items(&self, shelf: &Shelf) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        for shard in list(&self.root.join(folder))? {
-            let prefix = name_of(&shard).to_owned();
-            for path in list(&shard)? {
-                let name = format!("{prefix}{}", name_of(&path).trim_end_matches(".json"));
+        let path = shelf.folder();
+        let Some(folder) = Folder::open(path).doing("open", path)? else {
+            return Ok(items);
+        };
+        for shard in folder.names().doing("list", path)? {
+            // Anything else is not ours.
+            let Some(inside) = folder.inside(&shard).doing("open", path)? else {
+                continue;
+            };
+            for name in inside.names().doing("list", inside.path())? {
                 // Anything else is a file that is being written, or is not ours.
-                let (Ok(digest), Ok(metadata)) = (name.parse(), fs::metadata(&path)) else {
+                let Some((digest, seen)) = shelf.digest(&shard, &name).zip(inside.look(&name))
+                else {
                     continue;
                 };
-                items.push(Item {
-                    digest,
-                    path,
-                    bytes: metadata.len(),
-                    age: age(&metadata),
-                });
+                if !seen.is_folder {
+                    items.push(Item { digest, seen });
+                }
             }
         }
         items.sort_by_key(|item| item.digest);
@@ -327,33 +364,42 @@ fn objects(
     files.map(|file| file.digest).collect()
 }
 
-/// Removes the file unless it is, or has just become, young. Says whether it is gone, or would be.
-fn drop_item(item: &Item, keep: &Keep) -> Result<bool> {
-    let age = fs::metadata(&item.path).map_or(item.age, |metadata| age(&metadata));
+/// Removes the file from its shelf unless it is, or has just become, young. Says whether it is gone, or would be.
+fn drop_item(shelf: &Shelf, item: &Item, keep: &Keep) -> Result<bool> {
+    let path = shelf.path(&item.digest);
+    let (shard, name) = shelf.names(&item.digest);
+    let folder = Folder::open(shelf.folder()).and_then(|folder| match folder {
+        Some(folder) => folder.inside(&shard),
+        None => Ok(None),
+    });
+    let Some(folder) = folder.doing("open", &path)? else {
+        return Ok(true);
+    };
+    let age = folder.look(&name).map_or(item.seen.age, |seen| seen.age);
     if age < keep.grace {
         return Ok(false);
     }
     if !keep.dry_run {
-        match fs::remove_file(&item.path) {
+        match folder.remove(&name) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            result => result.doing("remove", &item.path)?,
+            result => result.doing("remove", &path)?,
         }
     }
     Ok(true)
 }
 
-pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        items => items
-            .doing("list", folder)?
-            .map(|item| Ok(item.doing("list", folder)?.path()))
-            .collect(),
-    }
+/// Whether an interrupted download is called so: `0123456789abcdef-data.csv.part`, and beside it what is known of it.
+fn is_download(name: &str) -> bool {
+    let begins = name
+        .split_once('-')
+        .is_some_and(|(digest, _)| is_hex(digest, 16));
+    begins && (name.ends_with(".part") || name.ends_with(".part.json"))
 }
 
-fn name_of(path: &Path) -> &str {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default()
+/// Whether an interrupted training is called so, or what a process left that was killed while it wrote one: the stage's key,
+/// and then nothing but letters and digits.
+fn is_checkpoint(name: &str) -> bool {
+    name.split_at_checked(64).is_some_and(|(key, rest)| {
+        is_hex(key, 64) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::claim::TEMPORARY;
 use super::spread::try_each;
 use crate::error::{Error, Result};
 use crate::event;
@@ -133,9 +134,9 @@ pub(super) fn place(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()
 }
 
 /// An empty file in `folder` that vanishes unless it is kept, with the permissions of any new file.
-fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+pub(super) fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".refire-");
+    builder.prefix(TEMPORARY);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

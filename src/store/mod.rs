@@ -9,6 +9,7 @@
 //! checkpoints/             interrupted trainings, by the key of their stage
 //! pins/                    what the locks of those who share the cache need
 //! stat                     digests of local files, to spare hashing them again
+//! CACHEDIR.TAG             says whose the folder is; one that holds anything else is no cache
 //! ```
 //!
 //! Everything appears by a rename of a finished file, objects before the manifest that names them, the manifest
@@ -22,11 +23,13 @@
 //! Somebody else may have filled the cache, so nothing in it is believed: digests prove contents, paths are checked when they
 //! are read and again before they become files, and no link is followed.
 
+mod claim;
 mod collect;
 mod digest;
 mod disk;
 mod durable;
 mod explanation;
+mod folder;
 mod hash;
 mod inputs;
 mod manifest;
@@ -65,6 +68,7 @@ pub use restore::{Damage, Defect, Unrestored};
 pub use scratch::Scratch;
 
 use crate::error::Result;
+use claim::claim;
 use disk::{OnDisk, make_folder};
 use restore::Refused;
 use shelf::Shelf;
@@ -109,18 +113,11 @@ impl Store {
     /// Opens the cache in the folder `root`, which is made if it is missing.
     ///
     /// # Errors
-    /// If it is missing and cannot be made. A folder that can only be read opens well.
+    /// If it is missing and cannot be made; if it holds something else. A cache that can only be read opens well.
     pub fn open(root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).doing("find the cache folder", root)?;
-        if !root.is_dir() {
-            fs::create_dir_all(&root).doing("make the cache folder", &root)?;
-            // Tells backup programs that the folder can be made again: https://bford.info/cachedir/
-            let tag = b"Signature: 8a477f597d28d172789f06886806bc55\n# made by refire\n";
-            write_atomic(&root.join("CACHEDIR.TAG"), tag)?;
-            // It may have been moved into a repository.
-            write_atomic(&root.join(".gitignore"), b"# made by refire\n*\n")?;
-        }
-        Ok(Self {
+        let taken_over = claim(&root)?;
+        let store = Self {
             objects: Shelf::new(&root, "objects", ""),
             artifacts: Shelf::new(&root, "artifacts", ".json"),
             records: Shelf::new(&root, "records", ".json"),
@@ -135,7 +132,14 @@ impl Store {
             spare: Mutex::default(),
             refused: Refused::default(),
             swept: Once::new(),
-        })
+        };
+        if taken_over {
+            store.notice(format!(
+                "`{}` holds a cache of an earlier refire and is marked as one from now on",
+                store.root.display()
+            ));
+        }
+        Ok(store)
     }
 
     /// The folder.

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Store;
-use super::collect::list;
+use super::claim::is_hex;
 use super::digest::Digest;
-use super::disk::{OnDisk, place, touch};
+use super::disk::{OnDisk, open, place, read_small, touch};
+use super::folder::Folder;
 use super::stamp::age;
 use crate::error::Result;
 
@@ -26,8 +27,8 @@ pub struct Pin {
     pub lock: PathBuf,
     /// The keys that it names.
     pub keys: Vec<Digest>,
-    /// The pin's own file.
-    pub file: PathBuf,
+    /// What the pin's own file is called.
+    name: String,
     /// How long ago it was last used.
     pub age: Duration,
 }
@@ -62,19 +63,36 @@ impl Store {
     /// If the cache cannot be read: what it holds must not be dropped then.
     pub fn pins(&self) -> Result<Vec<Pin>> {
         let mut pins = Vec::new();
-        for file in list(&self.root.join("pins"))? {
-            let bytes = fs::read(&file).doing("read", &file)?;
-            let age = fs::metadata(&file)
-                .map(|metadata| age(&metadata))
-                .unwrap_or_default();
+        let path = self.root.join("pins");
+        let Some(folder) = Folder::open(&path).doing("open", &path)? else {
+            return Ok(pins);
+        };
+        for name in folder.names().doing("list", &path)? {
+            let file = path.join(&name);
+            // What is called otherwise is not ours.
+            let Some(seen) = folder.look(&name).filter(|_| is_hex(&name, 64)) else {
+                continue;
+            };
+            if seen.is_folder || file.is_symlink() {
+                continue;
+            }
+            let bytes = open(&file).and_then(read_small).doing("read", &file)?;
             pins.extend(parse(&bytes).map(|(lock, keys)| Pin {
                 lock,
                 keys,
-                file,
-                age,
+                name,
+                age: seen.age,
             }));
         }
         Ok(pins)
+    }
+
+    /// Forgets what a lock needed.
+    pub fn unpin(&self, pin: &Pin) {
+        if let Ok(Some(folder)) = Folder::open(&self.root.join("pins")) {
+            // One that cannot be removed is found again the next time.
+            let _ = folder.remove(&pin.name);
+        }
     }
 }
 
@@ -102,7 +120,8 @@ mod tests {
         assert_eq!(pins.len(), 1);
         assert_eq!((&pins[0].lock, &pins[0].keys[..]), (&lock, &keys[..]));
 
-        let written = || fs::metadata(&pins[0].file).expect("there").modified();
+        let file = place.store.root().join("pins").join(&pins[0].name);
+        let written = || fs::metadata(&file).expect("there").modified();
         let before = written().expect("a time");
         place.store.pin(&lock, keys.iter()).expect("pinned");
         assert_eq!(written().expect("a time"), before, "nothing is new");

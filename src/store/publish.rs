@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 
 use super::digest::Digest;
-use super::disk::{OnDisk, hard_links, is_executable, is_sealed, place, seal, touch};
+use super::disk::{OnDisk, hard_links, is_executable, is_sealed, place, seal, temporary, touch};
 use super::durable::Durable;
 use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
@@ -133,7 +133,7 @@ impl Store {
     /// A copy of a file on the store's disk.
     fn copy_in(&self, path: &Path) -> Result<TempPath> {
         let tmp = self.tmp()?;
-        let copied = NamedTempFile::new_in(&tmp).and_then(|copy| {
+        let copied = temporary(&tmp).and_then(|copy| {
             let copy = copy.into_temp_path();
             fs::copy(path, &copy)?;
             Ok(copy)

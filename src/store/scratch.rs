@@ -1,16 +1,19 @@
 //! Folders for work in progress, and what is done about those that a killed process left behind.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::claim::TEMPORARY;
 use super::disk::OnDisk;
-use super::stamp::age;
+use super::folder::Folder;
 use super::{Store, lock};
 use crate::error::Result;
 
+/// What the names of scratch folders begin with.
+const OURS: &str = "refire-";
 /// Between making a folder and locking it, it must not be taken for a leftover.
 const YOUNG: Duration = Duration::from_mins(1);
 /// A file is not locked; what writes or reads it may take its time.
@@ -59,8 +62,7 @@ impl Store {
         *lock(&self.spare) = Some(scratch);
     }
 
-    /// A new scratch folder, from which [`Store::publish`] moves files instead of copying them. Its name starts with
-    /// `prefix`.
+    /// A new scratch folder, from which [`Store::publish`] moves files instead of copying them. Its name holds `prefix`.
     ///
     /// # Errors
     /// If the cache is not writable.
@@ -71,9 +73,9 @@ impl Store {
             'a'..='z' | 'A'..='Z' | '0'..='9' => letter,
             _ => '-',
         };
-        let prefix: String = prefix.chars().map(plain).take(40).chain(['-']).collect();
+        let prefix: String = prefix.chars().map(plain).take(40).collect();
         let folder = tempfile::Builder::new()
-            .prefix(&prefix)
+            .prefix(&format!("{OURS}{prefix}-"))
             .tempdir_in(&parent)
             .doing("make a folder in", &parent)?;
         let lock = File::open(folder.path())
@@ -88,26 +90,31 @@ impl Store {
 
 /// Removes what killed processes left in `folder`. What cannot be removed is left to the next time.
 fn sweep(folder: &Path, young: Duration) {
-    for item in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = item.path();
-        if is_left_behind(&path, young) {
-            let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+    let Ok(Some(folder)) = Folder::open(folder) else {
+        return;
+    };
+    for name in folder.names().unwrap_or_default() {
+        let is_ours = name.starts_with(OURS) || name.starts_with(TEMPORARY);
+        if is_ours && is_left_behind(&folder, &name, young) {
+            let _ = folder.remove(&name);
         }
     }
 }
 
-fn is_left_behind(path: &Path, young: Duration) -> bool {
-    let Ok(metadata) = fs::metadata(path) else {
+fn is_left_behind(folder: &Folder, name: &str, young: Duration) -> bool {
+    let Some(seen) = folder.look(name) else {
         return false;
     };
-    let age = age(&metadata);
-    if metadata.is_file() {
-        return age >= YOUNG_FILE;
+    if !seen.is_folder {
+        return seen.age >= YOUNG_FILE;
     }
-    match File::open(path).map(|folder| folder.try_lock()) {
-        Ok(Ok(())) => age >= young,
-        Ok(Err(TryLockError::WouldBlock)) => false,
-        Ok(Err(TryLockError::Error(_))) | Err(_) => age > OLD,
+    let Ok(Some(inside)) = folder.inside(name) else {
+        return seen.age > OLD;
+    };
+    match inside.try_lock() {
+        Ok(()) => seen.age >= young,
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(_)) => seen.age > OLD,
     }
 }
 
@@ -131,12 +138,29 @@ mod tests {
         let place = place();
         let used = place.store.scratch("used").expect("a scratch folder");
         let tmp = used.path().parent().expect("the store's tmp");
-        let left = tmp.join("left");
+        let (left, mine) = (tmp.join("refire-left"), place.path.join("mine"));
         write(&left.join("deep/file"), "half");
+        write(&tmp.join("thesis/chapter"), "mine");
+        write(&mine.join("chapter"), "mine");
+        let link = tmp.join("refire-link");
+        std::os::unix::fs::symlink(&mine, &link).expect("linked");
+        std::os::unix::fs::symlink(&mine, left.join("link")).expect("linked");
         sweep(tmp, YOUNG);
         assert!(left.exists(), "it may be about to be locked");
         sweep(tmp, Duration::ZERO);
         assert!(!left.exists());
         assert!(used.path().exists());
+        assert!(tmp.join("thesis/chapter").exists(), "it is not ours");
+        assert!(mine.join("chapter").exists(), "links are not followed");
+
+        // A link in place of the whole folder.
+        let moved = place.path.join("moved");
+        std::fs::rename(tmp, &moved).expect("moved");
+        write(&mine.join("refire-x/chapter"), "mine");
+        std::os::unix::fs::symlink(&mine, tmp).expect("linked");
+        sweep(tmp, Duration::ZERO);
+        assert!(mine.join("refire-x/chapter").exists());
+        std::fs::remove_file(tmp).expect("removed");
+        std::fs::rename(&moved, tmp).expect("moved back");
     }
 }

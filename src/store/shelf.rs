@@ -39,11 +39,30 @@ impl Shelf {
         [shard, "/", rest, self.extension].concat()
     }
 
+    /// The shard and the name in it: `ab` and `cdef….json`.
+    pub(super) fn names(&self, digest: &Digest) -> (String, String) {
+        let hex = digest.to_string();
+        let (shard, rest) = hex.split_at(2);
+        (shard.to_string(), [rest, self.extension].concat())
+    }
+
+    /// The digest that names the file `name` in the folder `shard`, if one does.
+    pub(super) fn digest(&self, shard: &str, name: &str) -> Option<Digest> {
+        let rest = name.strip_suffix(self.extension)?;
+        let digest = [shard, rest].concat().parse().ok()?;
+        (self.names(&digest) == (shard.into(), name.into())).then_some(digest)
+    }
+
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Opens the file named by `digest` for reading, as [`disk::open`] does.
     #[cfg(unix)]
     pub(super) fn open(&self, digest: &Digest) -> io::Result<File> {
         use rustix::fs::{Mode, OFlags, openat};
-        let Some(folder) = self.folder() else {
+        let Some(folder) = self.opened() else {
             return disk::open(&self.path(digest));
         };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | disk::PLAIN;
@@ -57,7 +76,7 @@ impl Shelf {
     #[cfg(unix)]
     pub(super) fn looks(&self, digest: &Digest, size: u64, modified: u64) -> bool {
         use rustix::fs::{AtFlags, FileType, statat};
-        let Some(folder) = self.folder() else {
+        let Some(folder) = self.opened() else {
             return false;
         };
         statat(folder, self.relative(digest), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
@@ -70,7 +89,7 @@ impl Shelf {
 
     /// The folder, once it is there.
     #[cfg(unix)]
-    fn folder(&self) -> Option<&File> {
+    fn opened(&self) -> Option<&File> {
         if let Some(open) = self.open.get() {
             return open.as_ref();
         }

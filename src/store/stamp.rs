@@ -73,7 +73,12 @@ fn since_1970(time: SystemTime) -> Duration {
 /// How long ago content, name or permissions of a file last changed; nothing if that lies in the future.
 pub(super) fn age(metadata: &Metadata) -> Duration {
     let changed = u64::try_from(Stamp::of(metadata).changed).unwrap_or(0);
-    since_1970(event::now()).saturating_sub(Duration::from_nanos(changed))
+    since(Duration::from_nanos(changed))
+}
+
+/// How long ago a time is that is so long after the beginning of 1970; nothing if it lies in the future.
+pub(super) fn since(time: Duration) -> Duration {
+    since_1970(event::now()).saturating_sub(time)
 }
 
 #[cfg(test)]

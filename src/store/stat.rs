@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use super::digest::Digest;
+use super::disk::{OnDisk, replace};
+use super::lock;
 use super::stamp::Stamp;
-use super::{lock, write_atomic};
 use crate::error::Result;
 
 const MAGIC: &[u8; 8] = b"refstat\x01";
@@ -113,7 +114,8 @@ impl StatCache {
             rows.insert(path, row);
         }
         rows.retain(|_, row| row.used + FORGET_AFTER > now);
-        write_atomic(&self.file, &encode(rows.values()))?;
+        let (file, folder) = (&self.file, self.file.parent().unwrap_or(Path::new(".")));
+        replace(file, folder, &encode(rows.values())).doing("write", file)?;
         fresh.unwritten = false;
         Ok(())
     }

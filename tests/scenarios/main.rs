@@ -1,5 +1,6 @@
 //! Scenarios: what a user does, through the real binary, in a temporary project.
 
+mod caches;
 mod caching;
 mod command_line;
 mod data;

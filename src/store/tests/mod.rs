@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 
+mod claim;
 mod collect;
 mod full;
 mod inputs;
