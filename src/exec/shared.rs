@@ -211,7 +211,7 @@ impl<'a> Shared<'a> {
         drop(repairs);
         // Repairs of repairs go up the graph only, so no two wait for each other.
         let _once = repair.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.around.store.is_whole(&self.digest(edge)) {
+        if self.around.store.mend(&self.digest(edge))? {
             return Ok(());
         }
         self.send(&Event::Notice {

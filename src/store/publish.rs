@@ -12,6 +12,7 @@ use super::disk::{OnDisk, hard_links, is_executable, is_sealed, place, seal, tem
 use super::durable::Durable;
 use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
+use super::restore::{Defect, Problem, Unrestored};
 use super::spread::try_map;
 use super::stamp::Stamp;
 use super::walk::{Found, Links, walk};
@@ -187,10 +188,42 @@ impl Store {
         Ok(())
     }
 
-    /// Whether the store has the object, whole. If so, it is made young again, so that it is not collected before
-    /// the manifest that is about to name it is there.
+    /// Whether the store has the object, whole. It is hashed, once per process, whatever it looks like: the bytes that are at
+    /// hand now may be the last that are right. If so, it is made young again, so that it is not collected before the manifest
+    /// that is about to name it is there.
     fn has_object(&self, object: &Digest, size: u64) -> bool {
-        self.is_object_whole(object, size) && seal(&self.object_path(object), false).is_ok()
+        match self.verify(object, size) {
+            Ok(()) => seal(&self.object_path(object), false).is_ok(),
+            Err(Problem::Defect(Defect::Changed)) => {
+                let path = self.object_path(object);
+                let text = format!("`{}` was changed on disk and is replaced", path.display());
+                self.notice(text);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Whether `artifact` is whole for all processes. If nothing but its manifest is lost, and a record that this process has
+    /// read describes it, the manifest is written again.
+    ///
+    /// # Errors
+    /// If the cache cannot be read or is not writable.
+    pub fn mend(&self, artifact: &Digest) -> Result<bool> {
+        match self.read_manifest(artifact) {
+            Ok(_) => {}
+            Err(Unrestored::Failed(error)) => return Err(error),
+            Err(Unrestored::Damaged(_)) => {
+                let described = lock(&self.described).get(artifact).cloned();
+                let Some(manifest) = described else {
+                    return Ok(false);
+                };
+                manifest.check()?;
+                let touched = self.add_manifest(artifact, &manifest, Durable::Now)?;
+                Durable::Now.sync(&self.root, &touched)?;
+            }
+        }
+        Ok(self.looks_whole(artifact, None))
     }
 
     /// Writes the manifest unless it is there, in which case it is made young. Gives what has to be synced; a manifest

@@ -32,7 +32,7 @@ pub enum Defect {
 }
 
 /// Why an object cannot be used.
-enum Problem {
+pub(super) enum Problem {
     Defect(Defect),
     /// The disk does not give it.
     Unreadable(io::Error),
@@ -312,11 +312,6 @@ impl Store {
         }
     }
 
-    /// Whether the object is there and whole, as far as one look tells.
-    pub(super) fn is_object_whole(&self, object: &Digest, size: u64) -> bool {
-        self.look_at(object, size).is_ok()
-    }
-
     fn look_at(&self, object: &Digest, size: u64) -> Result<(), Problem> {
         if self.objects.looks(object, size, SEAL) {
             return Ok(());
@@ -329,7 +324,7 @@ impl Store {
 
     /// Hashes the object unless this process has done so, seals it if its seal was lost, removes it if it is not what
     /// it should be. One that cannot be read may be whole: it stays.
-    fn verify(&self, object: &Digest, size: u64) -> Result<(), Problem> {
+    pub(super) fn verify(&self, object: &Digest, size: u64) -> Result<(), Problem> {
         let path = self.object_path(object);
         let metadata = fs::symlink_metadata(&path)?;
         let stamp = Stamp::of(&metadata);

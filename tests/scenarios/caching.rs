@@ -139,6 +139,44 @@ fn a_flipped_byte_in_the_cache_is_found_and_made_good() {
     assert_eq!(project.read("again/out.txt"), "APPLE\nPEAR\n");
 }
 
+#[test]
+fn a_manifest_that_is_lost_or_damaged_is_made_good() {
+    for damage in [None, Some("{"), Some("")] {
+        let project = chain();
+        project.refire(&["run"]).succeeds();
+        let manifests = files_below(&project.path(".refire/cache/artifacts"));
+        assert_eq!(manifests.len(), 3);
+        for manifest in &manifests {
+            std::fs::remove_file(manifest).expect("the folder is writable");
+            if let Some(text) = damage {
+                let name = manifest.strip_prefix(project.path("")).expect("inside");
+                project.write(&name.display().to_string(), text);
+            }
+        }
+        project.edit("wc -l", "wc  -l");
+        assert_eq!(
+            project.outcomes(&[]),
+            ["upper cached", "sorted cached", "count ran"]
+        );
+    }
+}
+
+/// All files below a folder.
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let (mut folders, mut files) = (vec![folder.to_path_buf()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
 /// Flips a byte in every file of the cache that holds exactly `bytes`; says in how many.
 fn flip_objects(project: &Project, bytes: &[u8]) -> usize {
     let mut folders = vec![project.path(".refire/cache")];

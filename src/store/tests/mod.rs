@@ -274,6 +274,53 @@ fn a_corrupt_object_is_replaced_when_its_content_is_published_again() {
 }
 
 #[test]
+fn a_corrupt_object_that_looks_whole_is_replaced_as_well() {
+    let place = place();
+    let published = publish(&place.store, &[("a", "content")]);
+    let object = place.store.object_path(&Digest::of(b"content"));
+    flip(&object);
+    disk::seal(&object, false).expect("a forged seal");
+    let other = Store::open(place.store.root()).expect("opened");
+    assert!(other.is_whole(&published.digest), "it looks whole");
+    assert_eq!(publish(&other, &[("b", "content")]).files, 1);
+    assert_eq!(fs::read(&object).expect("there"), b"content");
+    assert!(other.take_notices()[0].contains("was changed on disk and is replaced"));
+    let third = Store::open(place.store.root()).expect("opened");
+    third
+        .materialise(&published.digest, &place.path.join("out"))
+        .expect("mended");
+}
+
+#[test]
+fn a_manifest_that_is_lost_is_written_again_from_a_record() {
+    let place = place();
+    let published = publish(&place.store, &[("a", "content")]);
+    let record = Record {
+        outputs: BTreeMap::from([("out".into(), published.digest)]),
+        ..record("key")
+    };
+    place.store.put_record(&record).expect("written");
+    let manifest = place.store.manifest_path(&published.digest);
+    let json = fs::read(&manifest).expect("there");
+    for damage in [None, Some(&b"{"[..])] {
+        fs::remove_file(&manifest).expect("removed");
+        if let Some(bytes) = damage {
+            write(&manifest, bytes);
+        }
+        let alone = Store::open(place.store.root()).expect("opened");
+        assert!(!alone.mend(&published.digest).expect("readable"));
+        let other = Store::open(place.store.root()).expect("opened");
+        other.record(&record.key).expect("read").expect("known");
+        assert!(other.mend(&published.digest).expect("writable"));
+        assert_eq!(fs::read(&manifest).expect("there"), json);
+    }
+    fs::remove_file(place.store.object_path(&Digest::of(b"content"))).expect("removed");
+    let other = Store::open(place.store.root()).expect("opened");
+    other.record(&record.key).expect("read").expect("known");
+    assert!(!other.mend(&published.digest).expect("readable"));
+}
+
+#[test]
 fn a_damaged_or_missing_manifest_is_damage() {
     let place = place();
     let published = publish(&place.store, &[("a", "content")]);
