@@ -39,6 +39,14 @@ impl Scheme for Npm {
     }
 }
 
+/// What is in front of the first `mark`, and what is behind it if it is there.
+fn split(text: &str, mark: char) -> (&str, Option<&str>) {
+    match text.split_once(mark) {
+        Some((before, behind)) => (before, Some(behind)),
+        None => (text, None),
+    }
+}
+
 impl Client for Npm {
     fn scheme(&self) -> &'static str {
         "npm"
@@ -56,16 +64,36 @@ impl Client for Npm {
         "npm"
     }
 
-    fn arguments(&self, requirement: &str, folder: &Path) -> Vec<OsString> {
+    /// Semantic Versioning's versions: three numbers, and what follows them. Everything else is a tag or a range.
+    fn is_exact(&self, version: &str) -> bool {
+        let (version, build) = split(version, '+');
+        let (core, pre) = split(version, '-');
+        let numbers: Vec<&str> = core.split('.').collect();
+        let is_number =
+            |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let is_rest = |rest: Option<&str>| {
+            rest.is_none_or(|rest| {
+                rest.split('.').all(|part| {
+                    let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+                    !part.is_empty() && part.bytes().all(letter)
+                })
+            })
+        };
+        numbers.len() == 3 && numbers.iter().all(is_number) && is_rest(pre) && is_rest(build)
+    }
+
+    fn arguments(&self, requirement: &str, folder: &Path, here: &Path) -> Vec<OsString> {
         let arguments = [
             "pack",
             "--ignore-scripts",
             "--loglevel=error",
-            "--pack-destination",
+            // Else the settings of a project are looked for in all folders above.
+            "--prefix",
         ];
         let arguments = arguments.into_iter().map(OsString::from);
-        let what = [folder.into(), "--".into(), requirement.into()];
-        arguments.chain(what).collect()
+        let folders = [here.into(), "--pack-destination".into(), folder.into()];
+        let what = ["--".into(), requirement.into()];
+        arguments.chain(folders).chain(what).collect()
     }
 
     /// All files of the package are in one folder, `package` by habit.

@@ -29,8 +29,12 @@ pub(super) trait Client: fmt::Debug + Sync + Send {
     /// What the user has to install: `Python with pip`.
     fn needs(&self) -> &'static str;
 
-    /// The arguments that put the package `requirement` (`name==version`) into `folder`.
-    fn arguments(&self, requirement: &str, folder: &Path) -> Vec<OsString>;
+    /// Whether `version` names one version, always the same, in the form of the registry.
+    fn is_exact(&self, version: &str) -> bool;
+
+    /// The arguments that put the package `requirement` (`name==version`) into `folder`. The client starts in the empty folder
+    /// `here`.
+    fn arguments(&self, requirement: &str, folder: &Path, here: &Path) -> Vec<OsString>;
 
     /// How the package that it leaves is packed: the ending of its name, the format, and how many folders to leave out
     /// in front of the names inside.
@@ -69,11 +73,7 @@ impl Package {
         if !is_name(name) {
             return refuse(format!("`{name}` is not the name of a package"));
         }
-        let is_version = version.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && version
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || ".!+-_".contains(letter));
-        if !is_version {
+        if !client.is_exact(version) {
             return refuse(format!("`{version}` is not an exact version"));
         }
         if !member.is_empty() {
@@ -86,7 +86,8 @@ impl Package {
         })
     }
 
-    /// Lets the client put the package into `folder`.
+    /// Lets the client put the package into `folder`. It starts in an empty folder, so that nothing in the project, which may
+    /// be somebody else's, is taken for its code or its settings.
     fn download(&self, transfer: &Transfer<'_>, folder: &Path) -> Result<Archive> {
         let client = self.client;
         let program = client.program(&transfer.environment);
@@ -97,8 +98,12 @@ impl Package {
                 client.needs()
             ))
         };
+        let here = folder.join("here");
+        std::fs::create_dir(&here).or_stage(|| format!("cannot make `{}`", here.display()))?;
         let mut command = Command::new(program);
-        command.args(client.arguments(&self.requirement, folder));
+        command
+            .args(client.arguments(&self.requirement, folder, &here))
+            .current_dir(&here);
         let activity = format!("{} {}", client.scheme(), self.requirement);
         let ended = match run(transfer, &mut command, &activity, &folder.join("log"))? {
             Ok(ended) => ended,

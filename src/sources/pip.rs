@@ -51,8 +51,19 @@ impl Client for Pip {
         "Python with pip"
     }
 
-    fn arguments(&self, requirement: &str, folder: &Path) -> Vec<OsString> {
+    /// PEP 440's versions without a wildcard. They begin with a digit, or a `v` that does not count.
+    fn is_exact(&self, version: &str) -> bool {
+        let digits = version.strip_prefix(['v', 'V']).unwrap_or(version);
+        digits.starts_with(|first: char| first.is_ascii_digit())
+            && digits
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || ".!+-_".contains(letter))
+    }
+
+    fn arguments(&self, requirement: &str, folder: &Path, _: &Path) -> Vec<OsString> {
         let arguments = [
+            // Isolated: neither the folder that it starts in nor PYTHONPATH holds its code.
+            "-I",
             "-m",
             "pip",
             "download",

@@ -2,6 +2,7 @@
 
 mod caches;
 mod caching;
+mod clients;
 mod command_line;
 mod data;
 mod empty_texts;

@@ -329,7 +329,7 @@ fn offline_nothing_is_asked_for() {
         "hf:org/model#config.json",
         &hub.file_url("a"),
         "pip:a==1#b",
-        "npm:a@1#b",
+        "npm:a@1.0.0#b",
     ] {
         says(
             &bench.refused(source),

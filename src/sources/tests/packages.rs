@@ -90,7 +90,43 @@ fn a_missing_client_is_named() {
         ],
     );
     says(
-        &bench.refused("npm:a@1#b"),
+        &bench.refused("npm:a@1.0.0#b"),
         &["there is no `/nowhere/npm`", "need npm"],
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_client_starts_in_an_empty_folder_and_reads_no_settings_of_the_project() {
+    let mut bench = Bench::new();
+    let client = bench.path("client").display().to_string();
+    let log = bench.path("log").display().to_string();
+    let script = format!(
+        "#!/bin/sh\n{{ pwd; echo \"[$(ls -A)]\"; echo \"$@\"; }} > '{log}'\n\
+         echo 'ERROR: no' >&2; echo 'npm error no' >&2; exit 1\n"
+    );
+    // Not by this process: another test may start a program while it is open for writing.
+    let write = "printf %s \"$1\" > \"$2\" && chmod +x \"$2\"";
+    let written = std::process::Command::new("sh")
+        .args(["-c", write, "sh", &script, &client])
+        .status();
+    assert!(written.expect("a shell").success());
+    bench.environment.python.clone_from(&client);
+    bench.environment.npm.clone_from(&client);
+    for (source, arguments) in [
+        ("pip:a==1#b", "-I -m pip download "),
+        ("npm:a@1.0.0#b", "pack --ignore-scripts "),
+    ] {
+        says(&bench.refused(source), &["says: no"]);
+        let said = String::from_utf8(super::read(&bench.path("log"))).expect("text");
+        let lines: Vec<&str> = said.lines().collect();
+        let real = bench.folder.path().canonicalize().expect("it is there");
+        assert!(lines[0].starts_with(&*real.to_string_lossy()), "{said}");
+        assert_eq!(lines[1], "[]", "the folder is empty");
+        assert!(lines[2].starts_with(arguments), "{said}");
+        let here = std::path::Path::new(lines[0]).file_name().expect("a name");
+        assert_eq!(here, "here");
+        let is_npm = source.starts_with("npm");
+        assert_eq!(lines[2].contains("--prefix"), is_npm, "{said}");
+    }
 }

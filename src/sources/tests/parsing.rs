@@ -103,6 +103,13 @@ fn what_cannot_be_meant_is_refused() {
         ("npm:@scope/name", &["not"]),
         ("npm:name", &["has no version"]),
         ("npm:name@latest version", &["is not an exact version"]),
+        ("npm:name@latest", &["`latest` is not an exact version"]),
+        ("npm:name@1", &["`1` is not an exact version"]),
+        ("npm:name@1.x", &["is not an exact version"]),
+        ("npm:name@1.2", &["is not an exact version"]),
+        ("npm:name@^1.2.3", &["is not an exact version"]),
+        ("npm:name@1.2.3-", &["is not an exact version"]),
+        ("pip:name==latest", &["`latest` is not an exact version"]),
         ("a.zip#../b", &["leads out"]),
     ] {
         says(&refused(text), words);
@@ -117,7 +124,9 @@ fn repositories_and_packages_are_not_files() {
         "hf:org/name",
         "hf:datasets/org/name@v1",
         "pip:a==1",
-        "npm:@a/b@1",
+        "npm:@a/b@1.0.0",
+        "npm:a@1.2.3-rc.1+build.5",
+        "pip:a==1!2.0.post1",
         "https://example.org/",
     ] {
         let source = parse(whole, None).expect(whole);
