@@ -439,7 +439,18 @@ fn is_head(name: &str) -> bool {
 /// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
 /// export.
 fn is_constant(name: &str) -> bool {
-    name == "embeddings.position_ids" || name == export::GUARD
+    let constants = [
+        "embeddings.position_ids",
+        "embeddings.token_type_ids",
+        export::GUARD,
+    ];
+    constants.contains(&name)
+}
+
+/// Whether a checkpoint's tensor belongs to the head of another task: to none of the parts that every BERT has.
+fn is_spare(name: &str) -> bool {
+    let parts = ["embeddings.", "encoder.", "pooler."];
+    !parts.iter().any(|part| name.starts_with(part))
 }
 
 /// What Hugging Face's class calls the network below the head.
@@ -479,6 +490,7 @@ impl Bert {
         let std = network.config.initializer_range;
         network.classifier = head::classifier(network.classifier, std, head.seed, device);
         let (network, mut account) = checkpoint.fill(network, parameter_name, is_head, reading)?;
+        account.refuse_left_over(is_spare)?;
         account.choices = told;
         own_head.report(head, &mut account);
         Ok((network, account))

@@ -14,7 +14,7 @@ use super::image_input::Variant;
 use super::own_head::OwnHead;
 use super::weights::{self, Account, Checkpoint, Reading, Seen, Shapes, Target};
 use super::{Head, Parameter, head};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How the tensors of an architecture are called.
 pub(super) struct Naming {
@@ -64,21 +64,7 @@ pub(super) fn fill<M: Module>(
         |name| naming.is_head(name),
         reading,
     )?;
-    let left: Vec<String> = account
-        .unused
-        .iter()
-        .filter(|name| !(naming.spare)(name))
-        .cloned()
-        .collect();
-    if !left.is_empty() {
-        return Err(Error::stage(format!(
-            "`{}` holds {} tensors that the network in config.json has no place for",
-            account.file.display(),
-            left.len(),
-        ))
-        .note(format!("left over: {}", weights::list(&left)))
-        .help("take config.json and the weights from the same model"));
-    }
+    account.refuse_left_over(naming.spare)?;
     own_head.report(head, &mut account);
     Ok((network, account))
 }

@@ -162,6 +162,28 @@ pub(super) struct Account {
     pub(super) file: PathBuf,
 }
 
+impl Account {
+    /// Refuses tensors that the network has no place for, but those that are `spare`: of something that it goes without, such as
+    /// the head of another task. Every architecture calls it, so that no weight of the network is ever passed over.
+    ///
+    /// # Errors
+    /// The names of the tensors that are left over.
+    pub(super) fn refuse_left_over(&self, spare: impl Fn(&str) -> bool) -> Result<()> {
+        let left = self.unused.iter().filter(|name| !spare(name));
+        let left: Vec<String> = left.cloned().collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(Error::stage(format!(
+            "`{}` holds {} tensors that the network in config.json has no place for",
+            self.file.display(),
+            left.len(),
+        ))
+        .note(format!("left over: {}", list(&left)))
+        .help("take config.json and the weights from the same model"))
+    }
+}
+
 /// At most eight names, and how many more there are.
 pub(super) fn list(names: &[String]) -> String {
     const MANY: usize = 8;

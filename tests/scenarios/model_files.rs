@@ -88,6 +88,15 @@ fn a_tensor_that_is_missing() {
 }
 
 #[test]
+fn weights_of_layers_that_the_config_does_not_have() {
+    insta::assert_snapshot!(with_model(|project| change_config(
+        project,
+        "num_hidden_layers",
+        1.into()
+    )));
+}
+
+#[test]
 fn a_tokenizer_that_is_larger_than_the_embedding() {
     insta::assert_snapshot!(with_model(|project| {
         let mut tokenizer: Value =
