@@ -86,6 +86,26 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// What of `record` is other than the entry says although the key is the same: `outputs`, or only `figures`.
+    #[must_use]
+    pub fn contradiction(&self, record: &Record) -> Option<&'static str> {
+        let is_same = |(name, figure): (&String, &f64)| {
+            let known = self.metrics.get(name);
+            known.is_some_and(|known| known == figure || (known.is_nan() && figure.is_nan()))
+        };
+        if self.key != record.key {
+            None
+        } else if self.outputs != record.outputs {
+            Some("outputs")
+        } else {
+            let are_same =
+                self.metrics.len() == record.metrics.len() && record.metrics.iter().all(is_same);
+            (!are_same).then_some("figures")
+        }
+    }
+}
+
 /// Writes figures by name, counts as whole numbers.
 fn counted<S: Serializer>(figures: &Named<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     let figures = figures.iter();

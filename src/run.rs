@@ -28,9 +28,9 @@ use crate::exec::{Conduct, Decider, Preview, Run, Runner, Summary, Surroundings,
 use crate::lock::{Entry, Lock};
 use crate::models;
 pub use crate::models::DEVICES;
-use crate::plan::{Goal, Plan, Selection};
+use crate::plan::{Goal, Node, Plan, Selection};
 use crate::report::Journal;
-use crate::store::{Digest, Store};
+use crate::store::{Digest, Record, Store};
 
 /// From how many bytes of a lock on waking threads costs less than it saves.
 const LARGE: u64 = 100_000;
@@ -120,6 +120,15 @@ pub fn run(
     let mut summary = Run::new(&decider, runner, around, &selection, conduct).go()?;
     let moved = summary.moved(&decider);
     drop(decider);
+    for (stage, error) in project.contradictions(&summary, &moved) {
+        if request.locked {
+            summary.errors.push((stage, error));
+        } else {
+            let text = error.to_string();
+            let stage = Some(stage);
+            journal.send(&Event::Notice { stage, text });
+        }
+    }
     // What goes wrong from here on takes nothing back: it is told beside what the stages came to.
     let durable = project.store.make_durable(summary.made());
     let locked = if project.writes_lock && !request.locked {
@@ -255,6 +264,24 @@ impl Project {
             .filter_map(|((node, recipe), _)| Some((node.name.as_str(), (*recipe)?)))
             .collect();
         self.lock.check(&self.lock_path, &recipes)
+    }
+
+    /// The stages whose key is that of the lock and whose result is not: what is made of the same comes out otherwise, or
+    /// somebody has exchanged what is in the cache.
+    fn contradictions(&self, summary: &Summary, moved: &[bool]) -> Vec<(String, Error)> {
+        let results = self.plan.nodes.iter().zip(&summary.results).zip(moved);
+        let contradiction = |((node, record), moved): ((&Node, &Option<Box<Record>>), &bool)| {
+            let record = record.as_ref().filter(|_| !*moved)?;
+            let what = self.lock.stages.get(&node.name)?.contradiction(record)?;
+            let (name, lock) = (&node.name, self.lock_path.display());
+            let text = format!(
+                "stage `{name}` has other {what} than `{lock}` says for the same key: it is not \
+                 reproducible, or its result was changed in the cache"
+            );
+            let help = format!("make it anew with `refire run --force {name}` and compare");
+            Some((name.clone(), Error::new(Kind::Locked, text).help(help)))
+        };
+        results.filter_map(contradiction).collect()
     }
 
     /// Writes into the lock what a run resolved and takes out stages that are gone. What another run has written

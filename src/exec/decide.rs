@@ -5,10 +5,12 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::fingerprint::{Field, Fingerprint, Reason, Role, Walk};
 use crate::plan::{Edge, Node, Plan};
+use crate::stages::ArtifactType;
 use crate::store::{Digest, Record, Store};
 
 /// Where keys and records come from.
@@ -201,7 +203,9 @@ impl<'a> Decider<'a> {
             return Ok(Decision::Run(vec![Reason::Forced]));
         }
         Ok(match self.store.record(&fingerprint.digest().into())? {
-            Some(record) if self.is_whole(index, &record) => Decision::Cached(record),
+            Some(record) if self.is_whole(index, &record) && self.agrees(index, &record) => {
+                Decision::Cached(record)
+            }
             Some(_) => Decision::Run(vec![Reason::Lost]),
             None => Decision::Run(self.differences(index, fingerprint)?),
         })
@@ -216,6 +220,32 @@ impl<'a> Decider<'a> {
                 .get(&output.port)
                 .is_some_and(|digest| self.store.is_whole(digest))
         })
+    }
+
+    /// Whether the figures in `record`, which gates are held against, are those that its result holds, if it holds any. A
+    /// record with others is dropped.
+    fn agrees(&self, index: usize, record: &Record) -> bool {
+        #[derive(Deserialize)]
+        struct Held {
+            figures: BTreeMap<String, f64>,
+        }
+        if record.metrics.is_empty() {
+            return true;
+        }
+        let held = self.plan.nodes[index].outputs.iter().find_map(|output| {
+            let is_metrics = output.artifact == ArtifactType::Metrics;
+            let file = output.artifact.file().filter(|_| is_metrics)?;
+            let json = self
+                .store
+                .read_file(record.outputs.get(&output.port)?, file)?;
+            serde_json::from_slice::<Held>(&json).ok()
+        });
+        let agrees = held.is_none_or(|held| held.figures == record.metrics);
+        if !agrees {
+            self.store
+                .distrust(record, "has other figures than its result");
+        }
+        agrees
     }
 
     /// What differs between `fingerprint` and the last result of stage `index`.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
+use super::digest::{Digest, Fields};
 use super::disk::{OnDisk, place, read_small, replace, touch};
 use super::durable::Durable;
 use super::explanation::Explanation;
@@ -17,7 +17,12 @@ use super::{Store, lock};
 use crate::error::{Error, Result};
 
 /// The version of the JSON; a record of another version is no record.
-const VERSION: u32 = 1;
+///
+/// 2: a digest of all the rest.
+const VERSION: u32 = 2;
+
+/// What a record's file begins with. 64 hexadecimal digits follow, a quote and a comma, and what they are the digest of.
+const HEAD: &str = "{\"version\":2,\"digest\":\"";
 
 /// A finished piece of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,12 +50,18 @@ pub struct Record {
 /// An artifact of at most so many files is described in the records that name it, which spares opening its manifest.
 const FEW: usize = 8;
 
+/// What is in a record's file beside its version and its digest.
 #[derive(Serialize, Deserialize)]
 struct Stored<R, F> {
-    version: u32,
     record: R,
     /// The files of those outputs that have few. They prove which artifact they are: its digest is made of them.
     manifests: Vec<F>,
+}
+
+/// What every version's file begins with.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 /// A record that was read before it was asked for, and whether each artifact that it names was found whole.
@@ -88,17 +99,12 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::InvalidData => Vec::new(),
             json => json.doing("read the record", &self.record_path(key))?,
         };
-        let stored = serde_json::from_slice::<Stored<Box<Record>, Vec<Entry>>>(&json);
-        if stored.as_ref().is_ok_and(|stored| stored.version > VERSION) {
-            return Ok(None);
-        }
-        let whole = stored.ok().and_then(|stored| {
-            let manifests = stored.manifests.into_iter().map(Manifest::described);
-            let manifests = manifests.collect::<Option<Vec<Manifest>>>()?;
-            let is_it = stored.version == VERSION && stored.record.key == *key;
-            is_it.then_some((stored.record, manifests))
-        });
+        let whole = from_json(&json, key);
         if whole.is_none() {
+            let version = serde_json::from_slice::<Versioned>(&json);
+            if version.is_ok_and(|of| of.version != VERSION) {
+                return Ok(None);
+            }
             let path = self.record_path(key);
             self.notice(format!(
                 "the record `{}` was damaged and is dropped",
@@ -107,6 +113,16 @@ impl Store {
             self.discard(&path);
         }
         Ok(whole)
+    }
+
+    /// Drops a record that cannot be true, and notices what it `does`.
+    pub fn distrust(&self, record: &Record, does: &str) {
+        let path = self.record_path(&record.key);
+        self.notice(format!(
+            "the record `{}` {does} and is dropped",
+            path.display()
+        ));
+        self.discard(&path);
     }
 
     /// Reads the records of `keys` on all processors at once and looks at what they name, so that each can be had and is
@@ -187,13 +203,31 @@ impl Store {
 
 /// A record as it is stored, with the files of some of its artifacts.
 pub(super) fn to_json(record: &Record, manifests: Vec<&[Entry]>) -> Result<Vec<u8>> {
-    let stored = Stored {
-        version: VERSION,
-        record,
-        manifests,
-    };
-    serde_json::to_vec(&stored)
-        .map_err(|error| Error::stage("cannot write a record").because(&error))
+    let json = serde_json::to_vec(&Stored { record, manifests })
+        .map_err(|error| Error::stage("cannot write a record").because(&error))?;
+    // Behind the brace that opens it.
+    let rest = &json[1..];
+    let digest = digest_of(rest).to_string();
+    Ok([HEAD.as_bytes(), digest.as_bytes(), b"\",", rest].concat())
+}
+
+/// The record that is stored so, if it is that of `key` to the last bit, and the artifacts that it describes.
+fn from_json(json: &[u8], key: &Digest) -> Option<(Box<Record>, Vec<Manifest>)> {
+    let (digest, rest) = json.strip_prefix(HEAD.as_bytes())?.split_at_checked(64)?;
+    let rest = rest.strip_prefix(b"\",")?;
+    if digest_of(rest).to_string().as_bytes() != digest {
+        return None;
+    }
+    let stored: Stored<Box<Record>, Vec<Entry>> = serde_json::from_slice(json).ok()?;
+    let manifests = stored.manifests.into_iter().map(Manifest::described);
+    let manifests = manifests.collect::<Option<Vec<Manifest>>>()?;
+    (stored.record.key == *key).then_some((stored.record, manifests))
+}
+
+fn digest_of(rest: &[u8]) -> Digest {
+    let mut fields = Fields::new("refire record 2");
+    fields.push(rest);
+    fields.digest()
 }
 
 /// JSON has no infinities and no NaN, but a metric may be one: they are written as strings.

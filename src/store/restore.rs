@@ -183,6 +183,15 @@ impl Store {
         }))
     }
 
+    /// The content of the file at `path` in `artifact`; none if the store does not have it as it was published.
+    #[must_use]
+    pub fn read_file(&self, artifact: &Digest, path: &str) -> Option<Vec<u8>> {
+        let manifest = self.manifest(artifact).ok()?;
+        let file = manifest.files().iter().find(|file| file.path == path)?;
+        let bytes = self.objects.open(&file.digest).and_then(read_small).ok()?;
+        (Digest::of(&bytes) == file.digest).then_some(bytes)
+    }
+
     /// Whether `artifact` can be given back, as far as one look at each of its objects tells; one that was written to
     /// is hashed. What is damaged is removed and noticed.
     pub fn is_whole(&self, artifact: &Digest) -> bool {

@@ -22,7 +22,12 @@ use super::{AdamW, AdamWSettings, Host};
 use crate::models::{Network, Saved};
 
 /// Raised by every change of what is in the file.
-const FORMAT: &str = "refire checkpoint 1";
+///
+/// 2: the key of the stage.
+const FORMAT: &str = "refire checkpoint 2";
+
+/// The key of the stage's key in the metadata: what the file is called.
+const STAGE: &str = "stage";
 
 /// The key of [`Words`] in the metadata.
 const WORDS: &str = "training";
@@ -112,6 +117,7 @@ impl<'a> Checkpoint<'a> {
         };
         let metadata = HashMap::from([
             ("format".to_string(), FORMAT.to_string()),
+            (STAGE.to_string(), name_of(file)),
             (WORDS.to_string(), serde_json::to_string(&words)?),
         ]);
         let folder = file.parent().unwrap_or(Path::new("."));
@@ -143,8 +149,9 @@ impl<'a> Checkpoint<'a> {
 
     /// Where an interrupted training was, if one was kept. Its network is on the plain device.
     pub(super) fn find(&self, settings: &AdamWSettings) -> Option<(State, Course)> {
-        let bytes = std::fs::read(self.file?).ok()?;
-        match self.read(&bytes, settings) {
+        let file = self.file?;
+        let bytes = std::fs::read(file).ok()?;
+        match self.read(&bytes, &name_of(file), settings) {
             Ok(found) => Some(found),
             Err(what) => {
                 self.host.notice(format!(
@@ -155,17 +162,21 @@ impl<'a> Checkpoint<'a> {
         }
     }
 
-    /// What `bytes` hold, else what is wrong with them.
+    /// What `bytes` of the stage with the key `stage` hold, else what is wrong with them.
     fn read(
         &self,
         bytes: &[u8],
+        stage: &str,
         settings: &AdamWSettings,
     ) -> Result<(State, Course), &'static str> {
         let (bytes, digest) = bytes.split_last_chunk::<32>().ok_or("it is too short")?;
         if blake3::Hasher::new().update_rayon(bytes).finalize() != *digest {
             return Err("its digest is another");
         }
-        let words = words(bytes).ok_or("it is of another refire")?;
+        let (words, key) = words(bytes).ok_or("it is of another refire")?;
+        if key != stage {
+            return Err("it is of another stage");
+        }
         let tensors = SafeTensors::deserialize(bytes).map_err(|_| "it is no safetensors file")?;
         let mut roles = roles(&tensors).ok_or("its tensors are not numbers")?;
         let network = self.filled(roles.remove("network"))?;
@@ -215,6 +226,7 @@ impl<'a> Checkpoint<'a> {
 /// read and no more, so that a damaged one may still promise something.
 #[must_use]
 pub fn resumes_at(file: &Path) -> Option<usize> {
+    let stage = name_of(file);
     let mut file = File::open(file).ok()?;
     let mut length = [0; 8];
     file.read_exact(&mut length).ok()?;
@@ -222,6 +234,9 @@ pub fn resumes_at(file: &Path) -> Option<usize> {
     let length = u64::from_le_bytes(length);
     file.take(length).read_to_end(&mut header).ok()?;
     let header: Header = serde_json::from_slice(&header).ok()?;
+    if header.metadata.get(STAGE) != Some(&stage) {
+        return None;
+    }
     let words: Words = serde_json::from_str(header.metadata.get(WORDS)?).ok()?;
     Some(words.position.epoch).filter(|epoch| *epoch > 0)
 }
@@ -233,14 +248,24 @@ struct Header {
     metadata: HashMap<String, String>,
 }
 
-/// What is no tensor, out of the metadata.
-fn words(bytes: &[u8]) -> Option<Words> {
+/// What a checkpoint is called: the key of its stage.
+fn name_of(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// What is no tensor, out of the metadata, and the key of the stage.
+fn words(bytes: &[u8]) -> Option<(Words, String)> {
     let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
     let metadata = header.metadata().as_ref()?;
     let known = metadata
         .get("format")
         .is_some_and(|format| format == FORMAT);
-    known.then(|| serde_json::from_str(metadata.get(WORDS)?).ok())?
+    let words = || {
+        let words = serde_json::from_str(metadata.get(WORDS)?).ok()?;
+        Some((words, metadata.get(STAGE)?.clone()))
+    };
+    known.then(words)?
 }
 
 /// The figures of an epoch.

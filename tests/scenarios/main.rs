@@ -30,6 +30,7 @@ mod settings;
 mod shards;
 mod sources;
 mod support;
+mod tampering;
 mod tiny;
 mod training;
 mod watching;

@@ -9,7 +9,7 @@ mod unfreezing;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use polars::prelude::{DataFrame, ParquetWriter, df};
 use serde_json::Value;
@@ -32,6 +32,8 @@ struct Bench {
     folder: tempfile::TempDir,
     store: Store,
     events: Mutex<Vec<Event>>,
+    /// What its checkpoint is called, if not `checkpoint`.
+    checkpoint: OnceLock<&'static str>,
 }
 
 impl Bench {
@@ -53,6 +55,7 @@ impl Bench {
             folder,
             store,
             events: Mutex::default(),
+            checkpoint: OnceLock::new(),
         }
     }
 
@@ -111,7 +114,7 @@ impl Bench {
             device: "cpu".into(),
             gpus: Vec::new(),
             downloads: PathBuf::new(),
-            checkpoint: Some(self.path("checkpoint")),
+            checkpoint: Some(self.path(self.checkpoint.get().unwrap_or(&"checkpoint"))),
             offline: true,
         };
         let sink = |event: &Event| {

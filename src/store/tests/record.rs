@@ -40,6 +40,89 @@ fn records_come_back_as_they_were_and_broken_ones_are_dropped() {
     assert_eq!(place.store.take_notices().len(), 2);
 }
 
+/// A record with something of everything, filed.
+fn filed(place: &Place) -> Record {
+    let published = publish(&place.store, &[("a", "content")]);
+    let record = Record {
+        explanation: [("setting learning_rate", "0.001")].into_iter().collect(),
+        outputs: BTreeMap::from([
+            ("test".into(), Digest::of(b"test")),
+            ("train".into(), published.digest),
+        ]),
+        metrics: BTreeMap::from([("accuracy".into(), 0.875)]),
+        ..record("key")
+    };
+    place.store.put_record(&record).expect("written");
+    record
+}
+
+#[test]
+fn no_flipped_bit_of_a_record_goes_unseen() {
+    let place = place();
+    let record = filed(&place);
+    let path = place.store.record_path(&record.key);
+    let json = fs::read(&path).expect("there");
+    let mut seen = 0;
+    for at in 0..json.len() {
+        for bit in 0..8 {
+            let mut flipped = json.clone();
+            flipped[at] ^= 1 << bit;
+            write(&path, &flipped);
+            let read = place.store.record(&record.key).expect("readable");
+            assert_eq!(read, None, "bit {bit} of byte {at}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 2000, "{seen}");
+    for length in 0..json.len() {
+        write(&path, &json[..length]);
+        assert_eq!(place.store.record(&record.key).expect("readable"), None);
+    }
+    write(&path, &json);
+    let read = place.store.record(&record.key).expect("readable");
+    assert_eq!(read.as_deref(), Some(&record));
+}
+
+#[test]
+fn what_is_exchanged_in_a_record_or_between_records_goes_not_unseen() {
+    let place = place();
+    let record = filed(&place);
+    let path = place.store.record_path(&record.key);
+    let json = fs::read_to_string(&path).expect("there");
+    let exchanged = json
+        .replace("\"test\":", "\"?\":")
+        .replace("\"train\":", "\"test\":")
+        .replace("\"?\":", "\"train\":");
+    for changed in [exchanged, json.replace("0.875", "0.975")] {
+        assert_ne!(changed, json);
+        write(&path, changed);
+        assert_eq!(place.store.record(&record.key).expect("readable"), None);
+        assert!(!path.exists());
+    }
+    let other = super::record("other");
+    write(&place.store.record_path(&other.key), json);
+    assert_eq!(place.store.record(&other.key).expect("readable"), None);
+}
+
+#[test]
+fn a_record_of_another_version_is_no_record_and_is_left_alone() {
+    let place = place();
+    let record = filed(&place);
+    let path = place.store.record_path(&record.key);
+    let json = fs::read_to_string(&path).expect("there");
+    let behind = json.find("\"record\"").expect("there");
+    for version in [0, 1, 3] {
+        let other = format!("{{\"version\":{version},{}", &json[behind..]);
+        write(&path, &other);
+        assert_eq!(place.store.record(&record.key).expect("readable"), None);
+        assert_eq!(fs::read_to_string(&path).expect("there"), other);
+    }
+    assert_eq!(place.store.take_notices(), [] as [String; 0]);
+    // In its place comes what is made anew; a collection takes what nobody reads any more.
+    let collected = place.store.collect(&Keep::default()).expect("collected");
+    assert_eq!(collected.records, 1);
+}
+
 #[test]
 fn a_metric_that_is_not_a_number_survives() {
     let place = place();

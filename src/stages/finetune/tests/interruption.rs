@@ -71,3 +71,22 @@ fn a_checkpoint_that_is_damaged_is_left_alone() {
             .contains("is damaged (its digest is another): it begins anew")
     );
 }
+
+#[test]
+fn a_checkpoint_of_another_stage_is_left_alone() {
+    let undisturbed = train(&without_dropout("{}"), usize::MAX).expect("it ends");
+    let bench = without_dropout("{}");
+    assert!(train(&bench, 30).is_none(), "it is interrupted");
+    let (file, other) = (bench.path("checkpoint"), bench.path("other"));
+    assert!(crate::train::resumes_at(&file).is_some());
+    std::fs::rename(&file, &other).expect("exchanged");
+    assert_eq!(crate::train::resumes_at(&other), None);
+    bench.checkpoint.set("other").expect("it is set once");
+    bench.events();
+    assert!(train(&bench, usize::MAX).expect("it ends") == undisturbed);
+    let notices = bench.notices();
+    assert!(
+        notices.contains("is damaged (it is of another stage): it begins anew"),
+        "{notices}"
+    );
+}
