@@ -40,6 +40,12 @@ impl Download<'_> {
         let host = super::address::check(self.url)?.host();
         transfer.check_reachable(&host)?;
         let mut partial = Partial::open(&transfer.downloads, self.url)?;
+        if partial.is_damaged() {
+            transfer.observer.notice(format!(
+                "what an interrupted download of `{}` left is damaged: it begins anew",
+                self.url
+            ));
+        }
         match self.complete(transfer, &mut partial, &host) {
             Ok(()) => partial.finish(dest),
             Err(error) => {

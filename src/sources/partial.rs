@@ -1,7 +1,7 @@
 //! A download that is not complete yet: its bytes, and what is needed to go on with it in a later run.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -34,14 +34,39 @@ impl Version {
     }
 }
 
+/// After so many bytes it is noted how many there are, and their digest.
+const NOTED: u64 = 8 << 20;
+
+/// What stands beside the bytes.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    #[serde(flatten)]
+    version: Version,
+    /// None in notes of earlier versions, whose bytes nothing vouches for.
+    received: Option<Received>,
+}
+
+/// What was received when the note was written.
+#[derive(Serialize, Deserialize)]
+struct Received {
+    bytes: u64,
+    /// The BLAKE3 digest of so many bytes.
+    blake3: String,
+}
+
 /// The bytes that are there so far, owned by this process alone.
 pub(super) struct Partial {
     file: File,
     bytes: PathBuf,
-    version_file: PathBuf,
+    note_file: PathBuf,
     version: Version,
     length: u64,
+    /// Takes in the bytes as they come.
+    hasher: blake3::Hasher,
+    /// How many bytes the note vouches for.
+    noted: u64,
     pieced: bool,
+    damaged: bool,
 }
 
 impl Partial {
@@ -61,27 +86,63 @@ impl Partial {
                 .and_then(|file| file.keep().map_err(|error| error.error))
                 .or_stage(cannot)?,
         };
-        let version_file = bytes.with_extension("part.json");
-        let version = std::fs::read(&version_file)
-            .ok()
-            .and_then(|json| serde_json::from_slice::<Version>(&json).ok())
-            .filter(|version| version.url == url);
         let mut partial = Self {
+            note_file: bytes.with_extension("part.json"),
             file,
             bytes,
-            version_file,
             version: Version::unknown(url),
             length: 0,
+            hasher: blake3::Hasher::new(),
+            noted: 0,
             pieced: true,
+            damaged: false,
         };
-        match version {
-            Some(version) => {
-                partial.version = version;
-                partial.length = partial.file.seek(SeekFrom::End(0)).or_stage(cannot)?;
-            }
-            None => partial.forget()?,
+        let note = std::fs::read(&partial.note_file)
+            .ok()
+            .and_then(|json| serde_json::from_slice::<Note>(&json).ok())
+            .filter(|note| note.version.url == url);
+        let Some((version, received)) = note.and_then(|note| Some((note.version, note.received?)))
+        else {
+            partial.forget()?;
+            return Ok(partial);
+        };
+        if partial.is_as_received(&received).or_stage(cannot)? {
+            partial.version = version;
+        } else {
+            partial.damaged = true;
+            partial.forget()?;
         }
         Ok(partial)
+    }
+
+    /// Takes up the bytes that were received, if they still are what they were. What came after the note was written is
+    /// received again.
+    fn is_as_received(&mut self, received: &Received) -> std::io::Result<bool> {
+        self.file.rewind()?;
+        let mut piece = vec![0; 1 << 20];
+        let mut left = received.bytes;
+        while left > 0 {
+            let most = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match self.file.read(&mut piece[..most])? {
+                0 => return Ok(false),
+                read => {
+                    self.hasher.update(&piece[..read]);
+                    left -= read as u64;
+                }
+            }
+        }
+        if self.hasher.finalize().to_hex().as_str() != received.blake3 {
+            return Ok(false);
+        }
+        self.file.set_len(received.bytes)?;
+        self.length = received.bytes;
+        self.noted = received.bytes;
+        Ok(true)
+    }
+
+    /// Whether an earlier download left bytes that had changed meanwhile; they are forgotten.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged
     }
 
     /// How many bytes are there.
@@ -115,13 +176,35 @@ impl Partial {
         self.file.set_len(0).map_err(|error| self.cannot(&error))?;
         self.file.rewind().map_err(|error| self.cannot(&error))?;
         self.length = 0;
+        self.hasher.reset();
         self.pieced = false;
-        // After the truncation, so that bytes never stand beside a version that is not theirs.
-        let json = serde_json::to_vec(&version).or_stage(|| "cannot describe a download")?;
-        File::create(&self.version_file)
-            .and_then(|mut file| file.write_all(&json))
-            .map_err(|error| self.cannot(&error))?;
         self.version = version;
+        // After the truncation, so that bytes never stand beside a version that is not theirs.
+        self.note()
+    }
+
+    /// Writes down what has been received.
+    fn note(&mut self) -> Result<()> {
+        let note = Note {
+            version: self.version.clone(),
+            received: Some(Received {
+                bytes: self.length,
+                blake3: self.hasher.finalize().to_hex().to_string(),
+            }),
+        };
+        let json = serde_json::to_vec(&note).or_stage(|| "cannot describe a download")?;
+        let folder = self.bytes.parent().unwrap_or(Path::new("."));
+        let name = self.bytes.file_stem().unwrap_or_default().to_string_lossy();
+        let written = tempfile::Builder::new()
+            .prefix(&format!("{name}-"))
+            .suffix(".part.json")
+            .tempfile_in(folder)
+            .and_then(|mut file| {
+                file.write_all(&json)?;
+                file.persist(&self.note_file).map_err(|error| error.error)
+            });
+        written.map_err(|error| self.cannot(&error))?;
+        self.noted = self.length;
         Ok(())
     }
 
@@ -130,7 +213,11 @@ impl Partial {
         self.file
             .write_all(bytes)
             .map_err(|error| self.cannot(&error))?;
+        self.hasher.update(bytes);
         self.length += bytes.len() as u64;
+        if self.length >= self.noted + NOTED {
+            self.note()?;
+        }
         Ok(())
     }
 
@@ -140,10 +227,10 @@ impl Partial {
     }
 
     /// Moves the bytes, which are complete, to `dest`.
-    pub(super) fn finish(self, dest: &Path) -> Result<()> {
+    pub(super) fn finish(mut self, dest: &Path) -> Result<()> {
         let cannot = |error| cannot_write(dest, &error);
-        // As long as the bytes are locked no other process begins anew, whose version this would be.
-        self.forget_version().map_err(cannot)?;
+        // As long as the bytes are locked no other process begins anew, whose note this would be.
+        self.remove_note().map_err(cannot)?;
         if std::fs::rename(&self.bytes, dest).is_err() {
             // Another file system.
             std::fs::copy(&self.bytes, dest).map_err(cannot)?;
@@ -152,16 +239,18 @@ impl Partial {
         Ok(())
     }
 
-    fn forget_version(&self) -> std::io::Result<()> {
-        match std::fs::remove_file(&self.version_file) {
+    fn remove_note(&mut self) -> std::io::Result<()> {
+        // There is nothing to be noted any more.
+        self.noted = self.length;
+        match std::fs::remove_file(&self.note_file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Removes all traces of it.
-    pub(super) fn discard(self) -> Result<()> {
-        self.forget_version()
+    pub(super) fn discard(mut self) -> Result<()> {
+        self.remove_note()
             .and_then(|()| std::fs::remove_file(&self.bytes))
             .map_err(|error| self.cannot(&error))
     }
@@ -171,16 +260,30 @@ impl Partial {
     }
 }
 
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if self.length > self.noted {
+            // What is not noted is received again.
+            let _ = self.note();
+        }
+    }
+}
+
 /// Opens `path` with an exclusive lock, which the system releases when the process ends in whatever way; none if
-/// another process holds it.
+/// another process holds it, or if it is a link, which is none of ours.
 fn open_alone(path: &Path) -> std::io::Result<Option<File>> {
     loop {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        }
+        let file = match options.open(path) {
+            Err(_) if path.is_symlink() => return Ok(None),
+            file => file?,
+        };
         match file.try_lock() {
             Ok(()) if is_still_at(&file, path) => return Ok(Some(file)),
             // The other process was done in between and took the file away.

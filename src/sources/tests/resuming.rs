@@ -226,3 +226,118 @@ fn pieces_that_do_not_fit_together_are_fetched_again_when_the_bytes_are_pinned()
         .collect();
     assert_eq!(ranges, [true, false]);
 }
+
+/// A download that broke off after 1000 of 3000 bytes: where its bytes are, and its address.
+fn broken_off(hub: &Hub, bench: &Bench) -> (std::path::PathBuf, String) {
+    hub.put_file("a", bytes(3000));
+    (0..5).for_each(|_| _ = hub.fail(Fault::Cut(200)));
+    let url = hub.file_url("a");
+    bench.refused(&url);
+    let left = std::fs::read_dir(bench.path("downloads")).expect("a folder");
+    let mut left = left.map(|entry| entry.expect("an entry").path());
+    let bytes = left.find(|path| path.extension().is_some_and(|ending| ending == "part"));
+    (bytes.expect("it is kept"), url)
+}
+
+/// The ranges that were asked for.
+fn ranges(hub: &Hub) -> Vec<Option<String>> {
+    let range = |it: &super::hub::Request| it.header("range").map(str::to_string);
+    hub.requests().iter().map(range).collect()
+}
+
+#[test]
+fn a_byte_that_changed_while_a_download_waited_is_found() {
+    let damages: [fn(&mut Vec<u8>); 2] = [|left| left[500] ^= 1, |left| left.truncate(700)];
+    for damage in damages {
+        let hub = Hub::start();
+        let bench = Bench::at(&hub);
+        let (part, url) = broken_off(&hub, &bench);
+        let mut left = std::fs::read(&part).expect("its bytes");
+        assert_eq!(left, bytes(1000));
+        damage(&mut left);
+        overwrite(&part, &left);
+        let before = hub.requests().len();
+        assert_eq!(bench.fetch(&url).expect("a file"), bytes(3000));
+        assert_eq!(ranges(&hub).split_off(before), [None]);
+        let told = bench.notices.borrow().join("\n");
+        assert!(told.contains("is damaged: it begins anew"), "{told}");
+    }
+}
+
+#[test]
+fn what_came_after_the_last_note_is_received_again() {
+    let hub = Hub::start();
+    let bench = Bench::at(&hub);
+    let (part, url) = broken_off(&hub, &bench);
+    // A power cut: the file is longer than what was noted, and what is there is not what came.
+    let mut left = std::fs::read(&part).expect("its bytes");
+    left.extend([0; 300]);
+    overwrite(&part, &left);
+    let before = hub.requests().len();
+    assert_eq!(bench.fetch(&url).expect("a file"), bytes(3000));
+    assert_eq!(ranges(&hub).split_off(before), [Some("bytes=1000-".into())]);
+    assert!(bench.notices.borrow().is_empty());
+}
+
+#[test]
+fn a_download_that_nothing_vouches_for_begins_anew() {
+    let hub = Hub::start();
+    let bench = Bench::at(&hub);
+    let (part, url) = broken_off(&hub, &bench);
+    let note = part.with_extension("part.json");
+    let json = std::fs::read(&note).expect("a note");
+    let mut before: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    // As an earlier version wrote it.
+    before.as_object_mut().expect("a map").remove("received");
+    overwrite(&note, before.to_string().as_bytes());
+    let asked = hub.requests().len();
+    assert_eq!(bench.fetch(&url).expect("a file"), bytes(3000));
+    assert_eq!(ranges(&hub).split_off(asked), [None]);
+}
+
+#[test]
+fn a_long_download_is_noted_on_the_way() {
+    let bench = Bench::new();
+    let folder = bench.path("downloads");
+    let url = "http://localhost/a";
+    let mut partial = Partial::open(&folder, url).expect("a download");
+    let piece = vec![7; 1 << 20];
+    (0..9).for_each(|_| partial.add(&piece).expect("room"));
+    // The kill: nothing is written down any more.
+    std::mem::forget(partial);
+    let again = Partial::open(&folder, url).expect("a download");
+    // The lock of the one that was forgotten is still held, so this one has its own bytes; what counts is the note.
+    assert_eq!(again.len(), 0);
+    let notes = std::fs::read_dir(&folder).expect("a folder");
+    let notes: Vec<String> = notes
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.to_string_lossy().ends_with(".part.json"))
+        .map(|path| std::fs::read_to_string(path).expect("a note"))
+        .collect();
+    let expected = format!("\"bytes\":{}", 8 << 20);
+    assert!(
+        notes.iter().any(|note| note.contains(&expected)),
+        "{notes:?}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_planted_link_is_not_written_through() {
+    let hub = Hub::start();
+    let bench = Bench::at(&hub);
+    let (part, url) = broken_off(&hub, &bench);
+    let mine = bench.path("mine");
+    overwrite(&mine, b"years of work");
+    for link in [part.clone(), part.with_extension("part.json")] {
+        std::fs::remove_file(&link).expect("removed");
+        std::os::unix::fs::symlink(&mine, &link).expect("linked");
+    }
+    assert_eq!(bench.fetch(&url).expect("a file"), bytes(3000));
+    assert_eq!(std::fs::read(&mine).expect("there"), b"years of work");
+}
+
+#[expect(clippy::disallowed_methods, reason = "damage is not done atomically")]
+fn overwrite(path: &std::path::Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).expect("written");
+}
