@@ -1,6 +1,7 @@
 //! The README's own pipelines: the whole one, and what its other sections add to it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::{blocks, paper, section};
 use crate::hub::Hub;
@@ -163,6 +164,8 @@ fn the_pipelines_run_on_their_real_files() {
     );
     let (mut pipeline, parts) = pipelines();
     let mut project = project(&pipeline, &std::fs::read(reviews).expect("readable"));
+    // On a busy machine the sentences take a while.
+    project.patience(Duration::from_mins(30));
     let hub = Hub::start();
     serve(&hub, "sentence-transformers/all-MiniLM-L6-v2");
     project.set("HF_ENDPOINT", hub.url());
