@@ -92,7 +92,9 @@ impl Entry {
     pub fn contradiction(&self, record: &Record) -> Option<&'static str> {
         let is_same = |(name, figure): (&String, &f64)| {
             let known = self.metrics.get(name);
-            known.is_some_and(|known| known == figure || (known.is_nan() && figure.is_nan()))
+            known.is_some_and(|known| {
+                known.to_bits() == figure.to_bits() || (known.is_nan() && figure.is_nan())
+            })
         };
         if self.key != record.key {
             None

@@ -112,7 +112,7 @@ impl Store {
     /// # Errors
     /// If the cache cannot be read.
     pub fn records(&self) -> Result<Vec<Filed>> {
-        let filed = self.items(&self.records)?.into_par_iter().map(|item| {
+        let filed = items(&self.records)?.into_par_iter().map(|item| {
             let record = self.record(&item.digest)?;
             Ok(record.map(|record| Filed {
                 record: *record,
@@ -152,7 +152,7 @@ impl Store {
         named.extend(outputs(&sorted.wanted));
         let wanted = objects(&manifests, &named);
         named.extend(outputs(&sorted.young));
-        for item in self.items(&self.artifacts)? {
+        for item in items(&self.artifacts)? {
             if !named.contains(&item.digest) && drop_item(&self.artifacts, &item, keep)? {
                 collected.artifacts += 1;
                 manifests.remove(&item.digest);
@@ -163,7 +163,7 @@ impl Store {
             .values()
             .flat_map(|manifest| manifest.files().iter().map(|file| file.digest))
             .collect();
-        for item in self.items(&self.objects)? {
+        for item in items(&self.objects)? {
             if !left.contains(&item.digest) && drop_item(&self.objects, &item, keep)? {
                 collected.objects += 1;
                 collected.bytes += item.seen.bytes;
@@ -245,8 +245,7 @@ impl Store {
     }
 
     fn sort_records(&self, keep: &Keep, manifests: &BTreeMap<Digest, Manifest>) -> Result<Sorted> {
-        let mut items: BTreeMap<Digest, Item> = self
-            .items(&self.records)?
+        let mut items: BTreeMap<Digest, Item> = items(&self.records)?
             .into_iter()
             .map(|item| (item.digest, item))
             .collect();
@@ -292,37 +291,36 @@ impl Store {
     }
 
     fn manifests(&self) -> Result<BTreeMap<Digest, Manifest>> {
-        let items = self.items(&self.artifacts)?;
+        let items = items(&self.artifacts)?;
         let read = |item: Item| Some((item.digest, self.read_manifest(&item.digest).ok()?));
         Ok(items.into_par_iter().filter_map(read).collect())
     }
+}
 
-    /// All files of a shelf, sorted by digest.
-    fn items(&self, shelf: &Shelf) -> Result<Vec<Item>> {
-        let mut items = Vec::new();
-        let path = shelf.folder();
-        let Some(folder) = Folder::open(path).doing("open", path)? else {
-            return Ok(items);
+/// All files of a shelf, sorted by digest.
+fn items(shelf: &Shelf) -> Result<Vec<Item>> {
+    let mut items = Vec::new();
+    let path = shelf.folder();
+    let Some(folder) = Folder::open(path).doing("open", path)? else {
+        return Ok(items);
+    };
+    for shard in folder.names().doing("list", path)? {
+        // Anything else is not ours.
+        let Some(inside) = folder.inside(&shard).doing("open", path)? else {
+            continue;
         };
-        for shard in folder.names().doing("list", path)? {
-            // Anything else is not ours.
-            let Some(inside) = folder.inside(&shard).doing("open", path)? else {
+        for name in inside.names().doing("list", inside.path())? {
+            // Anything else is a file that is being written, or is not ours.
+            let Some((digest, seen)) = shelf.digest(&shard, &name).zip(inside.look(&name)) else {
                 continue;
             };
-            for name in inside.names().doing("list", inside.path())? {
-                // Anything else is a file that is being written, or is not ours.
-                let Some((digest, seen)) = shelf.digest(&shard, &name).zip(inside.look(&name))
-                else {
-                    continue;
-                };
-                if !seen.is_folder {
-                    items.push(Item { digest, seen });
-                }
+            if !seen.is_folder {
+                items.push(Item { digest, seen });
             }
         }
-        items.sort_by_key(|item| item.digest);
-        Ok(items)
     }
+    items.sort_by_key(|item| item.digest);
+    Ok(items)
 }
 
 /// Adds up the objects of artifacts, each once.
@@ -393,7 +391,8 @@ fn is_download(name: &str) -> bool {
     let begins = name
         .split_once('-')
         .is_some_and(|(digest, _)| is_hex(digest, 16));
-    begins && (name.ends_with(".part") || name.ends_with(".part.json"))
+    let bytes = name.strip_suffix(".json").unwrap_or(name);
+    begins && bytes.strip_suffix(".part").is_some()
 }
 
 /// Whether an interrupted training is called so, or what a process left that was killed while it wrote one: the stage's key,

@@ -228,9 +228,9 @@ mod tests {
         let moved = place.path.join("moved");
         fs::rename(&root, &moved).expect("moved");
         symlink(&mine, &root).expect("linked");
-        names
-            .iter()
-            .for_each(|name| folder.remove(name).expect(name));
+        for name in &names {
+            folder.remove(name).expect(name);
+        }
         assert_eq!(fs::read_dir(&moved).expect("there").count(), 0);
         assert_eq!(
             fs::read_to_string(mine.join("deep/file")).expect("there"),

@@ -162,19 +162,19 @@ impl<'a> Checkpoint<'a> {
         }
     }
 
-    /// What `bytes` of the stage with the key `stage` hold, else what is wrong with them.
+    /// What `bytes` of the stage with this `key` hold, else what is wrong with them.
     fn read(
         &self,
         bytes: &[u8],
-        stage: &str,
+        key: &str,
         settings: &AdamWSettings,
     ) -> Result<(State, Course), &'static str> {
         let (bytes, digest) = bytes.split_last_chunk::<32>().ok_or("it is too short")?;
         if blake3::Hasher::new().update_rayon(bytes).finalize() != *digest {
             return Err("its digest is another");
         }
-        let (words, key) = words(bytes).ok_or("it is of another refire")?;
-        if key != stage {
+        let (words, own) = words(bytes).ok_or("it is of another refire")?;
+        if own != key {
             return Err("it is of another stage");
         }
         let tensors = SafeTensors::deserialize(bytes).map_err(|_| "it is no safetensors file")?;
