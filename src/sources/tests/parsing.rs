@@ -16,7 +16,7 @@ fn refused(text: &str) -> Error {
 #[test]
 fn every_scheme_reads_what_its_help_shows() {
     for form in forms() {
-        let form = form.replace("version", "1.0");
+        let form = form.replace("version", "1.0.0");
         let source = parse(&form, None).expect(&form);
         assert_eq!(source.local_path(), None, "{form}");
         assert_eq!(source.to_string(), form);

@@ -144,8 +144,13 @@ fn records_are_kept_by_age_and_by_size() {
 fn interrupted_work_is_kept_by_age_and_by_size() {
     let place = place();
     let store = &place.store;
+    let key = Digest::of(b"key").to_string();
     let interrupt = |folder: &str, bytes: usize| {
-        let path = store.root().join(folder).join("x");
+        let name = match folder {
+            "downloads" => "0123456789abcdef-x.part",
+            _ => &key,
+        };
+        let path = store.root().join(folder).join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         write(&path, "x".repeat(bytes));
     };
