@@ -349,7 +349,7 @@ mod tests {
             found.map(|known| known.name)
         };
         assert_eq!(find(b"abc"), Some("three letters"));
-        assert_eq!(find(b"abd"), None);
+        assert_eq!(find(b"xyz"), None);
         assert_eq!(find(b"abcd"), None);
     }
 }
