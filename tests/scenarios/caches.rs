@@ -1,4 +1,4 @@
-//! Folders that REFIRE_CACHE_DIR names and that are no caches.
+//! Folders that `REFIRE_CACHE_DIR` names and that are no caches.
 
 use crate::support::Project;
 
