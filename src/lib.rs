@@ -8,6 +8,10 @@ pub mod error;
 pub mod event;
 pub mod names;
 
+// What refire starts.
+pub mod processes;
+pub mod threads;
+
 // A run, and what it walks through: read, plan, decide, run, publish, lock.
 pub mod run;
 
