@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Context as _, Kind, Result};
-use crate::report;
+use crate::{report, threads};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
@@ -21,6 +21,7 @@ pub(super) fn listen() -> Result<()> {
         );
     })
     .or_stage(|| "cannot listen to Ctrl-C")
+    .map_err(|error| error.help(threads::MORE))
 }
 
 /// Whether the user asked to stop.

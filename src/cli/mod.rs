@@ -33,6 +33,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::error::Error;
 use crate::report;
 use crate::stages::{self, StageKind};
+use crate::threads;
 
 /// What a verb comes to.
 type Outcome = Result<(), Failure>;
@@ -100,6 +101,14 @@ enum Verb {
 }
 
 impl Verb {
+    /// Does what it says, on threads that are there from the start. A worker starts them if it needs them.
+    fn start(self) -> Outcome {
+        if !matches!(self, Self::Worker(_)) {
+            threads::start_all()?;
+        }
+        self.run()
+    }
+
     fn run(self) -> Outcome {
         match self {
             Self::Run(args) => args.run(),
@@ -148,7 +157,7 @@ pub fn main_with(kinds: &'static [&'static dyn StageKind]) -> ExitCode {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     report::set_colour(cli.global.colour());
-    match cli.verb.run() {
+    match cli.verb.start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for error in &failure.errors {

@@ -2,13 +2,32 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 
 use polars::prelude::{PolarsError, PolarsResult};
 
+use crate::threads;
+
 /// Calls `polars`; a panic becomes an error.
 pub(super) fn guarded<T>(polars: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
+    has_threads()?;
     // What polars was working on is dropped with the panic, so that nothing half done is seen.
     catch_unwind(AssertUnwindSafe(polars)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+}
+
+/// Checks that polars can start its threads, once, before it does: three for each of ours, and a few. Where it cannot,
+/// it panics, or waits for those that it has begun with.
+pub(super) fn has_threads() -> PolarsResult<()> {
+    static CHECKED: OnceLock<Result<(), Arc<std::io::Error>>> = OnceLock::new();
+    let check = || {
+        threads::start_all().map_err(|error| std::io::Error::other(error.to_string()))?;
+        threads::require(3 * rayon::current_num_threads() + 4)
+    };
+    let checked = CHECKED.get_or_init(|| check().map_err(Arc::new)).clone();
+    checked.map_err(|error| PolarsError::IO {
+        error,
+        msg: Some(format!("the system allows no more threads: {}", threads::MORE).into()),
+    })
 }
 
 /// A panic as an error.

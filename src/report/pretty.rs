@@ -15,6 +15,7 @@ use super::results::Results;
 use super::views::{BAD, GOOD};
 use super::visible::visible_event;
 use crate::event::{Event, Sink};
+use crate::threads;
 
 /// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(100);
@@ -165,7 +166,10 @@ impl State {
         bar.set_style(self.style(&Shape::Spinner));
         let padding = self.names.saturating_sub(stage.width());
         bar.set_prefix(format!("{stage}{:padding$}", ""));
-        bar.enable_steady_tick(TICK);
+        // The thread that turns it is the library's, which would panic.
+        if threads::require(1).is_ok() {
+            bar.enable_steady_tick(TICK);
+        }
         self.bars.insert(stage.into(), (bar, Shape::Spinner));
     }
 

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::error::{Context, Error, Result};
+use crate::threads;
 
 /// So many links are followed from one file to the next.
 const LINKS: usize = 8;
@@ -159,9 +160,16 @@ impl Repository<'_> {
             // What went wrong is read, so it must not be translated.
             .env("LC_ALL", "C")
             .output();
-        output
-            .or_usage(|| "cannot run git, which knows what the files were")
-            .map_err(|error| error.help("install git"))
+        output.map_err(|error| {
+            let help = if threads::is_refusal(&error) {
+                threads::MORE
+            } else {
+                "install git"
+            };
+            Error::usage("cannot run git, which knows what the files were")
+                .because(&error)
+                .help(help)
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use crate::exec::{Runner, Summary, Wish};
 use crate::lock::Lock;
 use crate::plan::Goal;
 use crate::store::Digest;
+use crate::threads;
 use crate::watch::{Paths, Watcher};
 
 /// How often is looked for changes while a run goes on.
@@ -199,7 +200,13 @@ impl Session<'_> {
         let (end, undisturbed) = std::thread::scope(|scope| {
             let events = &*reporter;
             let project = &mut *project;
-            let running = scope.spawn(|| run(project, request, runner, events, &control));
+            let running = threads::start_in(scope, "run", || {
+                run(project, request, runner, events, &control)
+            });
+            let running = match running {
+                Ok(running) => running,
+                Err(error) => return (Err(error), true),
+            };
             let undisturbed = self.look_meanwhile(state, &control, &|| running.is_finished());
             let end = running.join();
             let end = end.unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -11,6 +11,7 @@ use super::address::{self, Origin};
 use super::environment::Environment;
 use super::transfer::Transfer;
 use crate::error::{Error, Result};
+use crate::threads;
 
 const REDIRECTS: usize = 10;
 const PIECE: usize = 256 << 10;
@@ -162,14 +163,11 @@ fn send(
         request = request.config().proxy(None).build();
     }
     let (sender, receiver) = sync_channel(4);
-    std::thread::Builder::new()
-        .name("download".into())
-        .spawn(move || match request.call() {
-            Ok(response) => pump(response, &sender),
-            // Nobody listens after a cancellation.
-            Err(error) => drop(sender.send(Piece::Failed(error))),
-        })
-        .map_err(|error| Error::stage("cannot start a thread").because(&error))?;
+    threads::start("download", move || match request.call() {
+        Ok(response) => pump(response, &sender),
+        // Nobody listens after a cancellation.
+        Err(error) => drop(sender.send(Piece::Failed(error))),
+    })?;
     Ok(receiver)
 }
 

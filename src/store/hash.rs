@@ -11,6 +11,7 @@ use std::io;
 use blake3::hazmat::{self, ChainingValue, HasherExt, Mode};
 
 use super::digest::Digest;
+use crate::threads;
 
 /// How much one thread reads and hashes at a time: a power of two times BLAKE3's chunk of 1 KiB.
 const BLOCK: u64 = 1 << 20;
@@ -37,10 +38,13 @@ fn halves(
     length: u64,
 ) -> (io::Result<ChainingValue>, io::Result<ChainingValue>) {
     let left = hazmat::left_subtree_len(length);
-    rayon::join(
-        || subtree(file, offset, left),
-        || subtree(file, offset + left, length - left),
-    )
+    let halves = [(offset, left), (offset + left, length - left)];
+    let [left, right] = halves.map(|(offset, length)| move || subtree(file, offset, length));
+    if threads::start_all().is_ok() {
+        rayon::join(left, right)
+    } else {
+        (left(), right())
+    }
 }
 
 fn subtree(file: &File, offset: u64, length: u64) -> io::Result<ChainingValue> {

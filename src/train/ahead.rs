@@ -27,7 +27,7 @@ pub(super) fn ahead<J: Sync, T: Send, R>(
     thread::scope(|scope| {
         let makers = (0..threads).map(|first| {
             let (sender, receiver) = sync_channel(1);
-            let maker = scope.spawn(move || {
+            let maker = crate::threads::start_in(scope, "ahead", move || {
                 for job in jobs.iter().skip(first).step_by(threads) {
                     // Nobody waits for the rest when the work has failed.
                     if sender.send(make(job)).is_err() {
@@ -35,11 +35,15 @@ pub(super) fn ahead<J: Sync, T: Send, R>(
                     }
                 }
             });
-            (receiver, Some(maker))
+            // What a maker that the system refuses would have made is made when it is asked for.
+            Some((receiver, Some(maker.ok()?)))
         });
-        let mut makers: Vec<(Receiver<T>, _)> = makers.collect();
+        let mut makers: Vec<Option<(Receiver<T>, _)>> = makers.collect();
         let result = work(&mut || {
-            let (receiver, maker) = &mut makers[next() % threads];
+            let job = next();
+            let Some((receiver, maker)) = &mut makers[job % threads] else {
+                return make(&jobs[job]);
+            };
             receiver.recv().unwrap_or_else(|_| {
                 // The maker can only have gone because it panicked.
                 let gone = maker.take().map(thread::ScopedJoinHandle::join);

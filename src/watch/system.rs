@@ -16,6 +16,7 @@ use notify::{Config, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watche
 use super::disk::{Identity, identity};
 use super::wanted::{Scope, Wanted};
 use super::writes::Writes;
+use crate::threads;
 
 /// What temporary files of ours begin with.
 const TEMPORARY: &str = ".refire-";
@@ -61,6 +62,8 @@ impl System {
         let hears = Arc::clone(&ear);
         // Links are followed by `Wanted`, which knows which of them matter.
         let config = Config::default().with_follow_symlinks(false);
+        // The library does not say that it has no thread, and would tell nothing.
+        threads::require(1).map_err(notify::Error::io)?;
         let watcher = RecommendedWatcher::new(move |told| hears.hear(told), config)?;
         Ok(Self {
             watcher,

@@ -14,11 +14,11 @@ use crate::data::guard::panicked;
 pub(super) fn collect(plan: &DslPlan) -> PolarsResult<DataFrame> {
     // The setting is one of a thread, and polars makes a pool of one for it: so the thread is a new one.
     std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
+        let worker = std::thread::Builder::new().spawn_scoped(scope, || {
             ALLOW_RAYON_THREADS.set(false);
             execute(plan.clone())
         });
-        worker
+        worker?
             .join()
             .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use polars::prelude::{DataFrame, IntoLazy};
+use polars::prelude::{DataFrame, IntoLazy, PolarsError};
 use polars::sql::SQLContext;
 use sqlparser::ast::{
     Expr, Function, Ident, ObjectName, Query, Statement, TableFactor, Visit, Visitor,
@@ -13,6 +13,7 @@ use sqlparser::parser::{Parser, ParserError, ParserOptions};
 
 use super::Locate;
 use super::place::{Identifier, bytes_at, bytes_of};
+use crate::data::guard::guarded;
 use crate::error::{Error, Result};
 
 /// Functions that SQL has elsewhere and that would make a result differ from run to run.
@@ -120,7 +121,10 @@ fn check_function(name: &str) -> Result<()> {
     let mut context = SQLContext::new();
     context.register("t", DataFrame::empty().lazy());
     let unknown = format!("unsupported function '{lower}'");
-    match context.execute(&format!("SELECT {lower}() FROM t")) {
+    match guarded(|| context.execute(&format!("SELECT {lower}() FROM t"))) {
+        Err(error @ PolarsError::IO { .. }) => {
+            Err(Error::stage(format!("cannot ask polars for `{name}`")).because(&error))
+        }
         Err(error) if error.to_string().contains(&unknown) => {
             let known = polars::sql::keywords::all_functions();
             Err(Error::usage(format!("polars has no SQL function `{name}`"))
