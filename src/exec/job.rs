@@ -84,87 +84,95 @@ impl Runner for InProcess {
     /// The record is not written when one of the stage's files changed meanwhile: the result may belong to neither
     /// content.
     fn run(&self, task: &Task<'_>, around: &Surroundings<'_>) -> Result<Made, Failure> {
-        let started = Instant::now();
-        let node = task.node;
-        let home = around.store.take_scratch(&node.name)?;
-        let key = Digest::from(task.fingerprint.digest());
-        let mut job = Job {
-            stage: node.name.clone(),
-            scratch: folder(home.path().join("scratch"))?,
-            downloads: around.store.root().join("downloads"),
-            checkpoint: Some(around.store.checkpoint(&key)),
-            seed: node.seed,
-            device: around.device.into(),
-            gpus: task.share.gpus.clone(),
-            offline: around.offline,
-            ..Job::default()
-        };
-        let (inputs, restore): (PathBuf, fn(&Store, &_, &_) -> _) = if node.stage.owns_inputs() {
-            (job.scratch.clone(), Store::copy_out)
-        } else {
-            (home.path().join("in"), Store::materialise)
-        };
-        for (port, digest) in &task.inputs {
-            let to = names::join(&inputs, port)?;
-            restore(around.store, digest, &to).map_err(|error| match error {
-                Unrestored::Damaged(_) => Failure::DamagedInput(port.clone()),
-                Unrestored::Failed(error) => Failure::Failed(error),
-            })?;
-            // What a port gathers lies in a folder with one folder an instance.
-            let name = port.split('/').next().unwrap_or(port);
-            job.inputs.insert(name.into(), inputs.join(name));
-        }
-        for output in &node.outputs {
-            let to = names::join(&home.path().join("out"), &output.port)?;
-            job.outputs.insert(output.port.clone(), folder(to)?);
-        }
-        let cancelled = || around.wish.stop() || around.wish.is_outdated(&node.name);
-        let mut context = StageContext::new(&job, around.store, around.events, &cancelled);
-        let end = catch_unwind(AssertUnwindSafe(|| node.stage.run(&mut context)));
-        end.unwrap_or_else(|panic| Err(panicked(&*panic)))
-            .map_err(|error| without_home(error, home.path()))?;
-        let metrics = context.take_metrics();
-        let moved = node.stage.files().into_iter().find(|file| {
-            let before = task
-                .fingerprint
-                .value(Role::File, &file.role)
-                .and_then(|digest| digest.parse().ok());
-            before.is_none_or(|digest| !around.store.is_unchanged(&file.path, &digest))
-        });
-        let mut record = Record {
-            key,
-            kind: node.kind.name().into(),
-            explanation: task.fingerprint.explanation().into_iter().collect(),
-            outputs: BTreeMap::new(),
-            metrics,
-            seconds: started.elapsed().as_secs_f64(),
-            finished_at: jiff::Timestamp::try_from(event::now()).unwrap_or_default(),
-            bytes: 0,
-        };
-        let durable = Durable::after(record.seconds);
-        for (port, path) in &job.outputs {
-            let published = around.store.publish_durably(path, durable)?;
-            record.bytes += published.bytes;
-            record.outputs.insert(port.clone(), published.digest);
-        }
-        match &moved {
-            None => around.store.put_record_durably(&record, durable)?,
-            Some(file) => around.events.send(&Event::Notice {
-                stage: Some(node.name.clone()),
-                text: format!(
-                    "`{}` changed while the stage ran; its result is not cached",
-                    file.path.display()
-                ),
-            }),
-        }
-        around.store.forget_checkpoint(&key);
-        // What cannot be emptied is removed as a whole.
-        if empty(home.path()).is_ok() {
-            around.store.give_back_scratch(home);
-        }
-        let kept = moved.is_none();
-        Ok(Made { record, kept })
+        make(task, around).map_err(|failure| match failure {
+            Failure::Failed(error) => Failure::Failed(task.node.stage.without_secrets(error)),
+            damaged @ Failure::DamagedInput(_) => damaged,
+        })
     }
+}
+
+/// Runs the stage and publishes what it made.
+fn make(task: &Task<'_>, around: &Surroundings<'_>) -> Result<Made, Failure> {
+    let started = Instant::now();
+    let node = task.node;
+    let home = around.store.take_scratch(&node.name)?;
+    let key = Digest::from(task.fingerprint.digest());
+    let mut job = Job {
+        stage: node.name.clone(),
+        scratch: folder(home.path().join("scratch"))?,
+        downloads: around.store.root().join("downloads"),
+        checkpoint: Some(around.store.checkpoint(&key)),
+        seed: node.seed,
+        device: around.device.into(),
+        gpus: task.share.gpus.clone(),
+        offline: around.offline,
+        ..Job::default()
+    };
+    let (inputs, restore): (PathBuf, fn(&Store, &_, &_) -> _) = if node.stage.owns_inputs() {
+        (job.scratch.clone(), Store::copy_out)
+    } else {
+        (home.path().join("in"), Store::materialise)
+    };
+    for (port, digest) in &task.inputs {
+        let to = names::join(&inputs, port)?;
+        restore(around.store, digest, &to).map_err(|error| match error {
+            Unrestored::Damaged(_) => Failure::DamagedInput(port.clone()),
+            Unrestored::Failed(error) => Failure::Failed(error),
+        })?;
+        // What a port gathers lies in a folder with one folder an instance.
+        let name = port.split('/').next().unwrap_or(port);
+        job.inputs.insert(name.into(), inputs.join(name));
+    }
+    for output in &node.outputs {
+        let to = names::join(&home.path().join("out"), &output.port)?;
+        job.outputs.insert(output.port.clone(), folder(to)?);
+    }
+    let cancelled = || around.wish.stop() || around.wish.is_outdated(&node.name);
+    let mut context = StageContext::new(&job, around.store, around.events, &cancelled);
+    let end = catch_unwind(AssertUnwindSafe(|| node.stage.run(&mut context)));
+    end.unwrap_or_else(|panic| Err(panicked(&*panic)))
+        .map_err(|error| without_home(error, home.path()))?;
+    let metrics = context.take_metrics();
+    let moved = node.stage.files().into_iter().find(|file| {
+        let before = task
+            .fingerprint
+            .value(Role::File, &file.role)
+            .and_then(|digest| digest.parse().ok());
+        before.is_none_or(|digest| !around.store.is_unchanged(&file.path, &digest))
+    });
+    let mut record = Record {
+        key,
+        kind: node.kind.name().into(),
+        explanation: task.fingerprint.explanation().into_iter().collect(),
+        outputs: BTreeMap::new(),
+        metrics,
+        seconds: started.elapsed().as_secs_f64(),
+        finished_at: jiff::Timestamp::try_from(event::now()).unwrap_or_default(),
+        bytes: 0,
+    };
+    let durable = Durable::after(record.seconds);
+    for (port, path) in &job.outputs {
+        let published = around.store.publish_durably(path, durable)?;
+        record.bytes += published.bytes;
+        record.outputs.insert(port.clone(), published.digest);
+    }
+    match &moved {
+        None => around.store.put_record_durably(&record, durable)?,
+        Some(file) => around.events.send(&Event::Notice {
+            stage: Some(node.name.clone()),
+            text: format!(
+                "`{}` changed while the stage ran; its result is not cached",
+                file.path.display()
+            ),
+        }),
+    }
+    around.store.forget_checkpoint(&key);
+    // What cannot be emptied is removed as a whole.
+    if empty(home.path()).is_ok() {
+        around.store.give_back_scratch(home);
+    }
+    let kept = moved.is_none();
+    Ok(Made { record, kept })
 }
 
 /// Removes what a stage left in its folders; those of its ports stay, empty. Its scratch folder goes: a process that it left

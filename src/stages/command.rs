@@ -3,12 +3,13 @@
 mod files;
 mod made;
 mod output;
+mod secrets;
+mod supervise;
 
 use std::collections::BTreeMap;
 use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use globset::Glob;
 use schemars::JsonSchema;
@@ -18,7 +19,9 @@ use self::files::{
     copy_tree, create, fixed, is_glob, move_tree, project_files, refuse_detour, relative,
 };
 use self::made::Made;
-use self::output::{Heard, Lines};
+use self::output::Lines;
+use self::secrets::Secrets;
+use self::supervise::supervise;
 use super::{
     ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind, VISIBLE_GPUS,
     Variables,
@@ -26,19 +29,13 @@ use super::{
 use crate::config::{Named, Spanned, Table, from_table, resolve};
 use crate::error::{Context, Error, Result};
 use crate::fingerprint::{Manifest, describe};
-use crate::names;
+use crate::{names, processes, threads};
 
 /// The kind `command`.
 pub(super) struct CommandKind;
 
 /// Variables that every command sees, because without them hardly any program starts.
 const ALWAYS: [&str; 6] = ["HOME", "LANG", "PATH", "SYSTEMROOT", "TEMP", "TMPDIR"];
-
-/// How often a running command looks whether it should stop.
-const TICK: Duration = Duration::from_millis(50);
-
-/// How long after the end of a command its last output may come.
-const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// Runs a program, without a shell, in an empty folder.
 ///
@@ -207,11 +204,19 @@ impl Stage for CommandStage {
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         self.lay_out(cx)?;
         let (child, output) = self.spawn(cx)?;
-        let status = supervise(child, output, cx, &self.secrets())?;
+        let status = supervise(child, Lines::new(output, self.secrets()?)?, cx)?;
         if !status.success() {
             return Err(self.failed(status));
         }
         self.collect(cx)
+    }
+
+    /// A file that the command has made may be called after a secret, or hold one where it is quoted.
+    fn without_secrets(&self, error: Error) -> Error {
+        match self.secrets() {
+            Ok(secrets) => error.map_text(|text| secrets.hide(text)),
+            Err(error) => error,
+        }
     }
 }
 
@@ -244,11 +249,9 @@ impl CommandStage {
         error.help("its output stands above and in the stage's log")
     }
 
-    fn secrets(&self) -> Vec<String> {
-        let secret = |(_, value, secret): &(String, String, bool)| {
-            (*secret && !value.is_empty()).then(|| value.clone())
-        };
-        self.visible.iter().filter_map(secret).collect()
+    fn secrets(&self) -> Result<Secrets> {
+        let visible = self.visible.iter();
+        Secrets::new(visible.filter_map(|(_, value, secret)| secret.then_some(&**value)))
     }
 
     /// Puts what else the command sees beside its inputs.
@@ -290,13 +293,15 @@ impl CommandStage {
             command.env(VISIBLE_GPUS, cx.gpus().join(","));
         }
         command.stdin(Stdio::null()).stdout(pipe).stderr(errors);
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        processes::lead_group(&mut command);
         let child = command.spawn().map_err(|error| {
+            let help = if threads::is_refusal(&error) {
+                threads::MORE
+            } else {
+                "check that it is installed; a program of the project must be among `files`"
+            };
             let error = Error::stage(format!("cannot start `{}`", program.value)).because(&error);
-            program
-                .blame(error, "")
-                .help("check that it is installed; a program of the project must be among `files`")
+            program.blame(error, "").help(help)
         })?;
         Ok((child, output))
     }
@@ -352,106 +357,6 @@ fn is_program(file: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_program(_: &Path) -> bool {
     false
-}
-
-/// Passes the command's output on line by line until it ends; stops it with all that it started when asked to.
-fn supervise(
-    mut child: Child,
-    output: PipeReader,
-    cx: &StageContext<'_>,
-    secrets: &[String],
-) -> Result<ExitStatus> {
-    cx.spawned(child.id());
-    let mut lines = Lines::new(output);
-    let mut look_at = Instant::now() + TICK;
-    let mut pause = Duration::from_micros(50);
-    let status = loop {
-        let heard = lines.next(look_at);
-        if let Err(interrupted) = cx.check_cancelled() {
-            stop(&mut child);
-            return Err(interrupted);
-        }
-        match heard {
-            Heard::Line(line) => {
-                cx.log(without(line, secrets));
-                if Instant::now() < look_at {
-                    continue;
-                }
-            }
-            Heard::Nothing => {}
-            // Most often it has ended as well, or will at once.
-            Heard::End => {
-                std::thread::sleep(pause);
-                pause = TICK.min(pause * 2);
-            }
-        }
-        if let Some(status) = ended(&mut child).or_stage(|| "cannot wait for the command")? {
-            break status;
-        }
-        look_at = Instant::now() + TICK;
-    };
-    // What it left behind was ended; what escaped that may hold the pipe open and is not waited for.
-    let end = Instant::now() + LAST_WORDS;
-    while let Heard::Line(line) = lines.next(end) {
-        cx.log(without(line, secrets));
-        if Instant::now() >= end {
-            break;
-        }
-    }
-    if let Some(line) = lines.rest() {
-        cx.log(without(line, secrets));
-    }
-    Ok(status)
-}
-
-/// How the command ended, if it has. What it left behind ends with it: it could change what the next stage sees.
-#[cfg(unix)]
-fn ended(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let Some(pid) = pid(child) else {
-        return child.try_wait();
-    };
-    // As long as it is not waited for, its number is nobody else's.
-    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    if waitid(WaitId::Pid(pid), look)?.is_none() {
-        return Ok(None);
-    }
-    let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-    child.wait().map(Some)
-}
-
-#[cfg(not(unix))]
-fn ended(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
-    child.try_wait()
-}
-
-#[cfg(unix)]
-fn pid(child: &Child) -> Option<rustix::process::Pid> {
-    rustix::process::Pid::from_raw(i32::try_from(child.id()).ok()?)
-}
-
-/// `line` without what must not be seen.
-fn without(line: String, secrets: &[String]) -> String {
-    let hide = |line: String, secret: &String| line.replace(secret, "***");
-    secrets.iter().fold(line, hide)
-}
-
-/// Asks the command's whole process group to end, and ends it after two seconds.
-fn stop(child: &mut Child) {
-    #[cfg(unix)]
-    if let Some(group) = pid(child) {
-        use rustix::process::{Signal, kill_process_group};
-        let _ = kill_process_group(group, Signal::TERM);
-        for _ in 0..40 {
-            if !matches!(ended(child), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 /// The variables of the environment that the settings let through, sorted: name, value, whether it is secret.

@@ -124,6 +124,11 @@ pub trait Stage: Send + Sync {
         broken.map(|gate| gate.failure(metrics))
     }
 
+    /// `error` as it may be seen: without what the settings say is secret.
+    fn without_secrets(&self, error: Error) -> Error {
+        error
+    }
+
     /// Everything that can be checked without running, beyond parsing: `refire check` calls it.
     ///
     /// # Errors
