@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Outcome;
 use crate::error::Context as _;
-use crate::exec;
+use crate::{exec, threads};
 
 /// Run stages on orders from standard input. Started by `refire run`.
 #[derive(Debug, clap::Args)]
@@ -14,10 +14,11 @@ pub(super) struct Args {}
 
 impl Args {
     pub(super) fn run() -> Outcome {
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
-            .or_stage(|| "cannot listen to signals")?;
-        Ok(exec::serve(&stop)?)
+        let listen = |stop: Arc<AtomicBool>| {
+            ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
+                .or_stage(|| "cannot listen to signals")
+                .map_err(|error| error.help(threads::MORE))
+        };
+        Ok(exec::serve(listen)?)
     }
 }

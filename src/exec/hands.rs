@@ -5,6 +5,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
+use crate::error::Result;
+use crate::threads;
+
 /// Threads that wait for orders. They end when this is dropped and every order is done.
 pub(super) struct Hands<T> {
     orders: Sender<T>,
@@ -22,27 +25,37 @@ impl<T: Send> Hands<T> {
         }
     }
 
-    /// Has a thread do `work` on `order`: a new one if all of them are `busy`.
+    /// Has a thread do `work` on `order`: a new one if all of them are `busy`, or the first that is free if the system
+    /// refuses a new one.
+    ///
+    /// # Errors
+    /// If there is none and the system refuses one.
     pub(super) fn give<'s>(
         &mut self,
         scope: &'s Scope<'s, '_>,
         busy: usize,
         order: T,
         work: &(impl Fn(T) + Clone + Send + 's),
-    ) where
+    ) -> Result<()>
+    where
         T: 's,
     {
         if busy >= self.count {
             let (waiting, work) = (Arc::clone(&self.waiting), work.clone());
-            scope.spawn(move || {
+            let started = threads::start_in(scope, "stage", move || {
                 while let Some(order) = next(&waiting) {
                     work(order);
                 }
             });
-            self.count += 1;
+            match started {
+                Ok(_) => self.count += 1,
+                Err(error) if self.count == 0 => return Err(error),
+                Err(_) => {}
+            }
         }
         // `waiting` lives as long as this.
         let _ = self.orders.send(order);
+        Ok(())
     }
 }
 

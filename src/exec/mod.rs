@@ -3,6 +3,8 @@
 mod decide;
 mod hands;
 mod job;
+#[cfg(target_os = "linux")]
+mod keeper;
 mod machine;
 pub mod pages;
 mod preview;
@@ -19,7 +21,7 @@ mod workers;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::Scope;
 use std::time::Instant;
 
@@ -167,6 +169,7 @@ impl<'a> Run<'a> {
         let shared = self.shared.clone();
         std::thread::scope(|scope| {
             let (sender, ended) = channel::<Ended>();
+            let refused = sender.clone();
             let mut hands = Hands::new();
             let make = move |(index, share): Order| {
                 let made = catch_unwind(AssertUnwindSafe(|| shared.make(index, &share)));
@@ -175,7 +178,7 @@ impl<'a> Run<'a> {
                 let _ = sender.send((index, end));
             };
             loop {
-                self.hand_out(scope, &mut hands, &make);
+                self.hand_out(scope, &mut hands, &make, &refused);
                 if self.started.is_empty() {
                     break;
                 }
@@ -200,6 +203,7 @@ impl<'a> Run<'a> {
         scope: &'s Scope<'s, '_>,
         hands: &mut Hands<Order>,
         make: &(impl Fn(Order) + Clone + Send + 's),
+        refused: &Sender<Ended>,
     ) {
         while let Some(index) = self.states.next_ready() {
             if self.is_stopping() {
@@ -232,14 +236,13 @@ impl<'a> Run<'a> {
                 key: queued.key.to_string(),
                 reason: queued.reason.clone(),
             });
-            hands.give(scope, self.started.len(), (index, share), make);
-            self.started.insert(
-                index,
-                Queued {
-                    at: Instant::now(),
-                    ..queued
-                },
-            );
+            let busy = self.started.len();
+            let at = Instant::now();
+            self.started.insert(index, Queued { at, ..queued });
+            if let Err(error) = hands.give(scope, busy, (index, share), make) {
+                // It is taken back as one that was begun.
+                let _ = refused.send((index, Err(error)));
+            }
         }
     }
 

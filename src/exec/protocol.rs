@@ -15,6 +15,15 @@ use crate::fingerprint::Fingerprint;
 use crate::plan::Node;
 use crate::store::{Digest, Explanation, Record};
 
+/// What a worker is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// Run a stage.
+    Run(Box<Order>),
+    /// Stop the stage that runs.
+    Stop,
+}
+
 /// A stage to run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {

@@ -2,60 +2,90 @@
 
 use std::io::{BufRead, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::job::{Failure, InProcess, Runner, Surroundings};
-use super::protocol::{Message, Order, Usage};
+use super::protocol::{Message, Order, Request, Usage};
 use crate::config::{Sources, WireError};
 use crate::error::{Context, Error, Result};
 use crate::event::{Event, Sink};
 use crate::store::Store;
+use crate::{processes, threads};
 
 /// At most one step of progress in this time is passed on.
 const PROGRESS: Duration = Duration::from_millis(50);
 
-/// Works off orders from standard input until it closes. `stop` is set when the runner asks to stop, or is gone.
+/// How long what a stage has left behind may take to end, when it is killed.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Works off orders from standard input until it closes, in a process that has no other thread yet. `listen` has its
+/// argument set when the system asks this process to stop.
 ///
 /// # Errors
-/// Orders that cannot be read.
-pub fn serve(stop: &Arc<AtomicBool>) -> Result<()> {
-    super::pages::for_worker();
-    // Away from the terminal, whose Ctrl-C is for the runner alone. It fails for one that was started by hand.
-    #[cfg(unix)]
-    let _ = rustix::process::setsid();
-    let (sender, orders) = channel::<String>();
-    let alone = Arc::clone(stop);
-    std::thread::spawn(move || {
-        for line in std::io::stdin()
-            .lock()
-            .lines()
-            .map_while(std::result::Result::ok)
-        {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-        alone.store(true, Ordering::Relaxed);
-        drop(sender);
-        end_what_does_not_stop();
-    });
+/// Orders that cannot be read, and a system that refuses what a worker needs.
+pub fn serve(listen: impl FnOnce(Arc<AtomicBool>) -> Result<()>) -> Result<()> {
     let output = Output::take()?;
+    let begun = begin(listen);
+    // Who waits for a stage is to know why there will be none.
+    let (stop, orders) = begun.inspect_err(|error| output.say(&failed(error, Usage::default())))?;
     let mut known = Known::default();
-    for line in orders {
-        let order: Order = serde_json::from_str(&line).or_stage(|| "cannot read the order")?;
-        let message = match obey(&order, &mut known, &output, stop) {
+    for order in orders {
+        let order = order?;
+        let message = match obey(&order, &mut known, &output, &stop) {
             Ok(message) => message,
             Err(Failure::DamagedInput(port)) => Message::Damaged(port),
             Err(Failure::Failed(error)) => failed(&error, Usage::default()),
         };
+        processes::end_children(PATIENCE);
         output.say(&message);
         if stop.load(Ordering::Relaxed) {
             break;
         }
     }
     Ok(())
+}
+
+/// Becomes a worker: the flag that says that it is to stop, and the stages that are ordered.
+fn begin(
+    listen: impl FnOnce(Arc<AtomicBool>) -> Result<()>,
+) -> Result<(Arc<AtomicBool>, Receiver<Result<Order>>)> {
+    super::pages::for_worker();
+    #[cfg(target_os = "linux")]
+    super::keeper::split()?;
+    // Away from the terminal, whose Ctrl-C is for the runner alone. It fails for one that was started by hand.
+    #[cfg(all(unix, not(target_os = "linux")))]
+    let _ = rustix::process::setsid();
+    let stop = Arc::new(AtomicBool::new(false));
+    listen(Arc::clone(&stop))?;
+    let (sender, orders) = channel();
+    let asked = Arc::clone(&stop);
+    threads::start("orders", move || {
+        take_requests(&sender, &asked);
+        asked.store(true, Ordering::Relaxed);
+        drop(sender);
+        end_what_does_not_stop();
+    })?;
+    Ok((stop, orders))
+}
+
+/// Reads what the runner asks for, as long as it is there.
+fn take_requests(orders: &Sender<Result<Order>>, stop: &AtomicBool) {
+    let lines = std::io::stdin().lock().lines();
+    for line in lines.map_while(std::result::Result::ok) {
+        let order = match serde_json::from_str(&line).or_stage(|| "cannot read the order") {
+            Ok(Request::Stop) => {
+                stop.store(true, Ordering::Relaxed);
+                continue;
+            }
+            Ok(Request::Run(order)) => Ok(*order),
+            Err(error) => Err(error),
+        };
+        if orders.send(order).is_err() {
+            return;
+        }
+    }
 }
 
 /// What stays from one order to the next.
@@ -84,6 +114,10 @@ fn obey(
     stop: &Arc<AtomicBool>,
 ) -> Result<Message, Failure> {
     let node = order.node(&mut known.sources)?;
+    // A light stage spreads no work of its own.
+    if !node.kind.is_light() {
+        threads::start_all()?;
+    }
     let store = known.store(order)?;
     let cancelled = || stop.load(Ordering::Relaxed);
     let around = Surroundings {
@@ -118,6 +152,7 @@ fn failed(error: &Error, used: Usage) -> Message {
 /// The runner is gone. What does not stop by itself is killed, the worker with it.
 fn end_what_does_not_stop() {
     std::thread::sleep(Duration::from_secs(3));
+    processes::end_children(PATIENCE);
     #[cfg(unix)]
     {
         use rustix::process::{Signal, getpgrp, getpid, kill_process_group};

@@ -1,7 +1,8 @@
 //! One worker: a process of the same binary, what is said to it and what it says.
 //!
-//! It leads a session, in which each program that it starts leads a process group; all of them are ended together. Its
-//! standard input stays open while the runner lives: when it closes, the worker knows that it is alone and stops.
+//! It has a session of its own, in which each program that it starts leads a process group; all of them are ended together.
+//! On Linux the process that is started is the worker's keeper, which see. A worker's standard input stays open while the
+//! runner lives: when it closes, the worker knows that it is alone and stops.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -10,13 +11,18 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::machine::Share;
-use super::protocol::{Message, Order};
+use super::protocol::{Message, Order, Request};
 use crate::config::Sources;
 use crate::error::{Context, Error, Result};
 use crate::stages::{VISIBLE_GPUS, Variables};
+use crate::threads;
 
 /// How many lines may wait to be heard. A worker that writes faster than that waits.
 const LINES: usize = 1024;
+
+/// How long a keeper may take to kill its worker with all that it has started.
+#[cfg(target_os = "linux")]
+const KEEPER: Duration = Duration::from_secs(3);
 
 /// What comes from a worker.
 pub(super) enum Line {
@@ -38,6 +44,7 @@ pub(super) struct Worker {
     lines: Receiver<Line>,
     /// The process group of the program that it has started last.
     group: Option<u32>,
+    stopping: bool,
 }
 
 impl Worker {
@@ -61,7 +68,8 @@ impl Worker {
         Variables::replace(&mut command, &own);
         let mut child = command
             .spawn()
-            .or_stage(|| format!("cannot start the worker `{}`", program.display()))?;
+            .or_stage(|| format!("cannot start the worker `{}`", program.display()))
+            .map_err(|error| error.help(threads::MORE))?;
         let broken = || Error::stage("the worker has no pipes");
         let orders = Some(child.stdin.take().ok_or_else(broken)?);
         let (output, errors) = child
@@ -71,21 +79,25 @@ impl Worker {
             .ok_or_else(broken)?;
         let (sender, lines) = sync_channel(LINES);
         let texts = sender.clone();
-        std::thread::spawn(move || {
-            pass_on(output, &sender, |line| {
-                serde_json::from_slice(line).map_or_else(|_| Line::Text(text(line)), Line::Message)
-            });
-            let _ = sender.send(Line::Closed);
-        });
-        std::thread::spawn(move || pass_on(errors, &texts, |line| Line::Text(text(line))));
-        Ok(Self {
+        // It is ended if there is nobody to listen to it.
+        let worker = Self {
             sent: Sources::new(),
             share: share.clone(),
             child,
             orders,
             lines,
             group: None,
-        })
+            stopping: false,
+        };
+        threads::start("messages", move || {
+            pass_on(output, &sender, |line| {
+                serde_json::from_slice(line).map_or_else(|_| Line::Text(text(line)), Line::Message)
+            });
+            let _ = sender.send(Line::Closed);
+        })?;
+        let errors = move || pass_on(errors, &texts, |line| Line::Text(text(line)));
+        threads::start("errors", errors)?;
+        Ok(worker)
     }
 
     pub(super) fn share(&self) -> &Share {
@@ -95,7 +107,12 @@ impl Worker {
     /// Gives it the order that `order` makes of the files that it has got so far.
     pub(super) fn order(&mut self, order: impl FnOnce(&mut Sources) -> Order) -> Result<()> {
         let order = order(&mut self.sent);
-        let mut line = serde_json::to_vec(&order).or_stage(|| "cannot write the worker's order")?;
+        self.say(&Request::Run(Box::new(order)))
+    }
+
+    fn say(&mut self, request: &Request) -> Result<()> {
+        let mut line =
+            serde_json::to_vec(request).or_stage(|| "cannot write the worker's order")?;
         line.push(b'\n');
         // That a worker is gone is heard, with the reason why.
         if let Some(orders) = &mut self.orders {
@@ -107,6 +124,11 @@ impl Worker {
     /// The next line, if one comes within `patience`.
     pub(super) fn hear(&mut self, patience: Duration) -> Option<Line> {
         self.lines.recv_timeout(patience).ok()
+    }
+
+    /// Whether it was asked to stop: then it takes no more orders.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     pub(super) fn is_alive(&mut self) -> bool {
@@ -144,15 +166,18 @@ impl Worker {
     }
 
     /// Asks it to stop what it does.
-    pub(super) fn ask_to_stop(&self) {
-        #[cfg(unix)]
-        if let Some(pid) = pid(self.child.id()) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+    pub(super) fn ask_to_stop(&mut self) {
+        self.stopping = true;
+        // One that cannot be asked is killed.
+        let _ = self.say(&Request::Stop);
     }
 
     /// Ends it by force, with all that it has started.
     pub(super) fn kill(&mut self) {
+        #[cfg(target_os = "linux")]
+        if self.keeper_kills() {
+            return;
+        }
         #[cfg(unix)]
         for group in [Some(self.child.id()), self.group.take()] {
             if let Some(group) = group.and_then(pid) {
@@ -162,6 +187,16 @@ impl Worker {
         let _ = self.child.kill();
         #[cfg(target_os = "linux")]
         kill_session(self.child.id());
+    }
+
+    /// Has its keeper kill it. False if that does not answer.
+    #[cfg(target_os = "linux")]
+    fn keeper_kills(&mut self) -> bool {
+        let Some(keeper) = pid(self.child.id()).filter(|_| self.is_alive()) else {
+            return false;
+        };
+        let _ = rustix::process::kill_process(keeper, rustix::process::Signal::TERM);
+        matches!(self.end(KEEPER), Ok(Some(_)))
     }
 }
 

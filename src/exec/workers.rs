@@ -72,7 +72,7 @@ impl Runner for Workers {
         };
         let started = Instant::now();
         let made = Supervision::new(task, around).work(&mut worker)?;
-        if light && started.elapsed() < SHORT {
+        if light && !worker.is_stopping() && started.elapsed() < SHORT {
             self.idle
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -142,6 +142,8 @@ impl<'a> Supervision<'a> {
                         return Err(Failure::Failed(self.why_it_ended(status)));
                     }
                 }
+                // What is left of it stops by itself, and is killed if it does not.
+                None if !worker.is_alive() => self.kill_by(GRACE),
                 None => {}
             }
             self.stop_if_due(worker);
@@ -167,7 +169,7 @@ impl<'a> Supervision<'a> {
             Message::Damaged(port) => Err(Failure::DamagedInput(port)),
             Message::Failed(error, usage) => {
                 self.used(usage);
-                let why = self.why.take();
+                let why = self.why.take().or_else(|| self.why_it_stopped(worker));
                 Err(Failure::Failed(why.unwrap_or_else(|| error.unpack())))
             }
         };
@@ -217,6 +219,16 @@ impl<'a> Supervision<'a> {
             .deadline
             .is_some_and(|deadline| Instant::now() >= deadline);
         late.then(|| timed_out(stage, self.task.timeout.unwrap_or_default()))
+    }
+
+    /// Why it has stopped by itself, if it has: its keeper was killed.
+    fn why_it_stopped(&self, worker: &mut Worker) -> Option<Error> {
+        let status = worker.end(Duration::ZERO).ok().flatten()?;
+        // One that ends by itself has said why.
+        status
+            .code()
+            .is_none()
+            .then(|| died(&self.task.node.name, status))
     }
 
     fn why_it_ended(&mut self, status: ExitStatus) -> Error {

@@ -14,6 +14,7 @@ use super::checksum::Sha256;
 use super::environment::Environment;
 use super::{Location, Transfer};
 use crate::error::{Context, Error, Result};
+use crate::{processes, threads};
 
 /// How one registry's client is called, and what it leaves.
 pub(super) trait Client: fmt::Debug + Sync + Send {
@@ -111,7 +112,12 @@ impl Package {
                 return Err(missing(format!("there is no `{program}`")));
             }
             Err(error) => {
-                return Err(Error::stage(format!("cannot run `{program}`")).because(&error));
+                let cannot = Error::stage(format!("cannot run `{program}`")).because(&error);
+                return Err(if threads::is_refusal(&error) {
+                    cannot.help(threads::MORE)
+                } else {
+                    cannot
+                });
             }
         };
         let (ending, format, strip) = client.leaves();
@@ -207,12 +213,13 @@ fn run(
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(file);
+    processes::lead_group(command);
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Ok(Err(error)),
     };
     loop {
-        match child.try_wait() {
+        match processes::ended_with_group(&mut child) {
             Err(error) => return Ok(Err(error)),
             Ok(Some(status)) => {
                 let stderr = std::fs::read(log).unwrap_or_default();
@@ -223,9 +230,9 @@ fn run(
         }
         transfer.observer.progress(activity, 0, 0);
         if let Err(error) = transfer.pause(Duration::from_millis(100)) {
-            // It is gone already if this fails.
-            drop(child.kill());
-            drop(child.wait());
+            processes::kill_group(&mut child);
+            // There is nothing more to be done if this fails.
+            let _ = child.wait();
             return Err(error);
         }
     }
