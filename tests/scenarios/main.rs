@@ -4,6 +4,7 @@ mod caches;
 mod caching;
 mod clients;
 mod command_line;
+mod commands;
 mod data;
 mod empty_texts;
 mod encodings;
