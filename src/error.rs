@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization as _;
 
+mod panics;
+
+pub use panics::{contained, panic_text};
+
 /// A result whose error is refire's own.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

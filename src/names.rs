@@ -7,7 +7,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::error::{Error, Result};
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::error::{Error, Result, contained};
 
 /// Whether `text` is a name.
 #[must_use]
@@ -56,6 +58,32 @@ pub fn join(folder: &Path, path: &str) -> Result<PathBuf> {
     }
 }
 
+/// The most braces within each other in a glob.
+const DEEPEST_GLOB: usize = 20;
+
+/// What matches as the glob in `builder`, whose text is `pattern`, says.
+///
+/// # Errors
+/// What is wrong with it, as the cause of an error: broken syntax, or more than can be matched.
+pub fn glob(pattern: &str, builder: &GlobBuilder<'_>) -> Result<GlobMatcher, String> {
+    let mut depth = 0_usize;
+    for letter in pattern.chars() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST_GLOB {
+            return Err(format!(
+                "more than {DEEPEST_GLOB} braces are within each other"
+            ));
+        }
+    }
+    let glob = builder.build().map_err(|error| error.to_string())?;
+    // It panics where the glob is more than a regular expression may be.
+    contained(|| glob.compile_matcher()).map_err(|_| "it is too long".into())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -82,6 +110,24 @@ mod tests {
         ] {
             assert!(flaw(path).is_some(), "{path}");
             assert!(join(Path::new("/home"), path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_glob_is_read_or_refused() {
+        let read = |pattern: &str| glob(pattern, &GlobBuilder::new(pattern));
+        assert!(read("a/{b,c}/*.txt").is_ok_and(|glob| glob.is_match("a/c/d.txt")));
+        for pattern in [
+            "[".into(),
+            "{a,".repeat(100_000) + &"}".repeat(100_000),
+            "{".repeat(1_000_000),
+            "{a,b}".repeat(2_000_000),
+        ] {
+            assert!(
+                read(&pattern).is_err(),
+                "{}",
+                &pattern[..20.min(pattern.len())]
+            );
         }
     }
 

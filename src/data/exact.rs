@@ -2,6 +2,8 @@
 
 use polars::prelude::AnyValue;
 
+use crate::error::contained;
+
 /// `value` as text; another value has another text.
 pub(super) fn exact(value: &AnyValue<'_>) -> String {
     match value {
@@ -14,8 +16,17 @@ pub(super) fn exact(value: &AnyValue<'_>) -> String {
         AnyValue::Struct(..) | AnyValue::StructOwned(_) => joined(value._iter_struct_av()),
         value => value
             .get_str()
-            .map_or_else(|| value.to_string(), str::to_owned),
+            .map_or_else(|| printed(value), str::to_owned),
     }
+}
+
+/// `value` as polars prints it; of a moment that no calendar has, how far it is from 1970.
+fn printed(value: &AnyValue<'_>) -> String {
+    contained(|| value.to_string()).unwrap_or_else(|_| match value.clone().to_physical() {
+        AnyValue::Int32(days) => format!("{days} days"),
+        AnyValue::Int64(units) => format!("{units} units"),
+        _ => "a moment that no calendar has".into(),
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,18 +1,20 @@
 //! Keeps polars' panics from ending a stage: on damaged files and odd queries it has some.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use polars::prelude::{PolarsError, PolarsResult};
 
+use crate::error::contained;
 use crate::threads;
 
 /// Calls `polars`; a panic becomes an error.
 pub(super) fn guarded<T>(polars: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
     has_threads()?;
-    // What polars was working on is dropped with the panic, so that nothing half done is seen.
-    catch_unwind(AssertUnwindSafe(polars)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+    contained(polars).unwrap_or_else(|text| {
+        Err(PolarsError::ComputeError(
+            format!("polars stopped: {text}").into(),
+        ))
+    })
 }
 
 /// Checks that polars can start its threads, once, before it does: three for each of ours, and a few. Where it cannot,
@@ -30,14 +32,6 @@ pub(super) fn has_threads() -> PolarsResult<()> {
     })
 }
 
-/// A panic as an error.
-pub(super) fn panicked(panic: &(dyn Any + Send)) -> PolarsError {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let text = text.unwrap_or("for no known reason");
-    PolarsError::ComputeError(format!("polars stopped: {text}").into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,7 +40,5 @@ mod tests {
     fn a_panic_becomes_an_error() {
         let error = guarded::<()>(|| panic!("no {}", "way")).expect_err("panicked");
         assert_eq!(error.to_string(), "polars stopped: no way");
-        let error = guarded::<()>(|| panic!("plain")).expect_err("panicked");
-        assert_eq!(error.to_string(), "polars stopped: plain");
     }
 }

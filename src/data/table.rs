@@ -185,7 +185,7 @@ impl Table {
     /// No such column, or one of lists or structs.
     pub fn as_text(&self, name: &str) -> Result<Vec<Option<String>>> {
         let column = self.column(name)?;
-        let text = column.cast(&DataType::String).map_err(|error| {
+        let text = guarded(|| column.cast(&DataType::String)).map_err(|error| {
             Error::stage(format!(
                 "column `{name}` holds {} and cannot be read as text",
                 super::types::type_name(column.dtype())

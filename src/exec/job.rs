@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::machine::Share;
 use super::wish::Wish;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, panic_text};
 use crate::event::{self, Event, Sink};
 use crate::fingerprint::{Fingerprint, Role};
 use crate::names;
@@ -219,9 +219,7 @@ fn without_home(error: Error, home: &Path) -> Error {
 }
 
 pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     Error::stage("the stage stopped at a bug in refire or in a library")
-        .cause(text.unwrap_or_else(|| "panic without a message".into()))
+        .cause(panic_text(panic))
         .help("please report it with the pipeline file and the stage's log")
 }

@@ -1,10 +1,11 @@
 //! Which stages a command is about.
 
-use globset::Glob;
+use globset::GlobBuilder;
 
 use super::Plan;
 use super::edges::{Names, Target, meant};
 use crate::error::{Error, Result};
+use crate::names;
 
 /// What the user asked for.
 #[derive(Clone, Debug, Default)]
@@ -125,11 +126,9 @@ impl Plan {
                 Ok(instances)
             };
         }
-        let glob = Glob::new(pattern)
-            .map_err(|error| {
-                Error::usage(format!("`{pattern}` is not a valid pattern")).because(&error)
-            })?
-            .compile_matcher();
+        let glob = names::glob(pattern, &GlobBuilder::new(pattern)).map_err(|cause| {
+            Error::usage(format!("`{pattern}` is not a valid pattern")).cause(cause)
+        })?;
         let found: Vec<usize> = (0..self.nodes.len())
             .filter(|&index| glob.is_match(&self.nodes[index].name))
             .collect();

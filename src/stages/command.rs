@@ -11,7 +11,7 @@ use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use globset::Glob;
+use globset::GlobBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -368,12 +368,11 @@ fn visible(settings: &Settings) -> Result<Vec<(String, String, bool)>> {
     let variables = Variables::of_user();
     let open = settings.env.iter().map(|pattern| (pattern, false));
     for (pattern, secret) in open.chain(settings.secret_env.iter().map(|pattern| (pattern, true))) {
-        let glob = Glob::new(&pattern.value)
-            .map_err(|error| {
-                let message = format!("`{}` is not a valid glob", pattern.value);
-                pattern.blame(Error::usage(message).because(&error), "")
-            })?
-            .compile_matcher();
+        let text = &pattern.value;
+        let glob = names::glob(text, &GlobBuilder::new(text)).map_err(|cause| {
+            let error = Error::usage(format!("`{text}` is not a valid glob"));
+            pattern.blame(error.cause(cause), "")
+        })?;
         for (name, value) in variables.iter() {
             if glob.is_match(name) {
                 found.insert(name.into(), (value.into(), secret));

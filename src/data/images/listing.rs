@@ -11,6 +11,7 @@ use regex::Regex;
 
 use crate::data::{Table, text};
 use crate::error::{Context, Error, Result, closest};
+use crate::names;
 
 /// Endings of the files that are taken for images, in any case.
 pub const ENDINGS: [&str; 9] = [
@@ -181,10 +182,10 @@ impl Exclude {
     /// Leaves out what `pattern` matches: the name of an image or, if it holds a `/`, its path; in any case.
     ///
     /// # Errors
-    /// A pattern that is no glob.
-    pub fn add(&mut self, pattern: &str) -> Result<(), globset::Error> {
-        let glob = GlobBuilder::new(pattern).case_insensitive(true).build()?;
-        self.0.push((pattern.into(), glob.compile_matcher()));
+    /// A pattern that is no glob: why it is none.
+    pub fn add(&mut self, pattern: &str) -> Result<(), String> {
+        let glob = names::glob(pattern, GlobBuilder::new(pattern).case_insensitive(true))?;
+        self.0.push((pattern.into(), glob));
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::decode::{Broken, decode};
 use super::listing::Entry;
 use super::store::Writer;
 use super::transform::Transform;
-use crate::error::Result;
+use crate::error::{Result, contained};
 
 /// Larger files are not read: no photo is, and memory is finite.
 const MOST_BYTES: u64 = 1 << 30;
@@ -204,7 +204,7 @@ impl Content {
 
 /// Decodes; a decoder that panics on hostile bytes must not take the other images with it.
 fn guarded(bytes: &[u8], max_pixels: u64) -> Result<super::Rgb, Broken> {
-    std::panic::catch_unwind(|| decode(bytes, max_pixels)).unwrap_or_else(|_| {
+    contained(|| decode(bytes, max_pixels)).unwrap_or_else(|_| {
         Err(Broken::Damaged {
             format: "image",
             why: "the decoder gave up".into(),

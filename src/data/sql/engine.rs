@@ -1,26 +1,40 @@
-//! Runs a plan on one thread of polars' in-memory engine.
+//! Runs a query on one thread of polars' in-memory engine.
 //!
 //! With more threads, polars adds floats up in as many pieces, and the pieces show in the last bits. Its streaming
 //! engine, to which `collect` hands groupings, does the same.
 
-use polars::prelude::{DataFrame, DslPlan, LazyFrame, OptFlags, PolarsResult};
+use std::thread::Builder;
+
+use polars::prelude::{DataFrame, DslPlan, LazyFrame, OptFlags, PolarsError, PolarsResult};
 use polars_async::executor::ALLOW_RAYON_THREADS;
 use polars_expr::state::ExecutionState;
 use polars_mem_engine::create_physical_plan;
 
-use crate::data::guard::panicked;
+use super::order;
+use crate::data::guard::guarded;
 
-/// Runs `plan`, which must read nothing but tables in memory.
-pub(super) fn collect(plan: &DslPlan) -> PolarsResult<DataFrame> {
+/// Polars goes down into an expression by recursion: this is enough for the longest that `depth` lets through.
+const STACK: usize = 256 << 20;
+
+/// Runs what `plan` makes, which must read nothing but tables in memory.
+pub(super) fn collect(
+    plan: impl FnOnce() -> PolarsResult<LazyFrame> + Send,
+) -> PolarsResult<DataFrame> {
     // The setting is one of a thread, and polars makes a pool of one for it: so the thread is a new one.
     std::thread::scope(|scope| {
-        let worker = std::thread::Builder::new().spawn_scoped(scope, || {
-            ALLOW_RAYON_THREADS.set(false);
-            execute(plan.clone())
+        let worker = Builder::new().stack_size(STACK).spawn_scoped(scope, || {
+            guarded(|| {
+                let plan = order::in_order(plan()?.logical_plan);
+                ALLOW_RAYON_THREADS.set(false);
+                execute(plan)
+            })
         });
-        worker?
-            .join()
-            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+        let worker = worker.map_err(|error| PolarsError::IO {
+            error: error.into(),
+            msg: Some("cannot start a thread".into()),
+        })?;
+        let lost = || Err(PolarsError::ComputeError("polars stopped".into()));
+        worker.join().unwrap_or_else(|_| lost())
     })
 }
 

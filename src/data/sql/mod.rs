@@ -1,5 +1,6 @@
 //! SQL over tables: polars' dialect, with the place of every error, and the same rows in the same order on every run.
 
+mod depth;
 mod engine;
 mod order;
 mod place;
@@ -12,7 +13,6 @@ use polars::prelude::{IntoLazy, PolarsError};
 use polars::sql::SQLContext;
 
 use self::place::Identifier;
-use super::guard::guarded;
 use super::table::Table;
 use crate::error::{Error, Result, Span};
 
@@ -55,8 +55,7 @@ impl Query {
         for (name, table) in tables {
             context.register(name, table.frame.clone().lazy());
         }
-        let frame = guarded(|| context.execute(&self.text))
-            .and_then(|lazy| engine::collect(&order::in_order(lazy.logical_plan)))
+        let frame = engine::collect(move || context.execute(&self.text))
             .map_err(|error| self.explain(&error, tables, locate))?;
         Ok(Table::new(frame))
     }

@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use polars::prelude::{DataFrame, IntoLazy, PolarsError};
+use polars::prelude::{DataFrame, IntoLazy};
 use polars::sql::SQLContext;
 use sqlparser::ast::{
-    Expr, Function, Ident, ObjectName, Query, Statement, TableFactor, Visit, Visitor,
+    Expr, Function, FunctionArguments, Ident, ObjectName, Query, Statement, TableFactor, Visit,
+    Visitor,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
+use sqlparser::tokenizer::Tokenizer;
 
-use super::Locate;
 use super::place::{Identifier, bytes_at, bytes_of};
-use crate::data::guard::guarded;
-use crate::error::{Error, Result};
+use super::{Locate, depth};
+use crate::data::guard::has_threads;
+use crate::error::{Context, Error, Result, contained};
 
 /// Functions that SQL has elsewhere and that would make a result differ from run to run.
 const VOLATILE: [&str; 14] = [
@@ -40,11 +42,20 @@ pub(super) fn parse(text: &str, locate: &Locate<'_>) -> Result<Statement> {
         trailing_commas: true,
         ..ParserOptions::default()
     };
+    let broken = |error| syntax_error(text, &error, locate);
+    let tokens = Tokenizer::new(&GenericDialect, text)
+        .tokenize_with_location()
+        .map_err(|error| broken(error.into()))?;
+    if let Some((span, what)) = depth::too_deep(&tokens) {
+        return Err(Error::usage(format!("the query has more than {what}"))
+            .at(&locate(bytes_of(text, span)), "")
+            .help("cut it into several stages, join a table of the values, or write `IN (…)`"));
+    }
     let statements = Parser::new(&GenericDialect)
         .with_options(options)
-        .try_with_sql(text)
-        .and_then(|mut parser| parser.parse_statements())
-        .map_err(|error| syntax_error(text, &error, locate))?;
+        .with_tokens_with_locations(tokens)
+        .parse_statements()
+        .map_err(broken)?;
     let whole = locate(0..text.len());
     match <[Statement; 1]>::try_from(statements) {
         Ok([statement @ Statement::Query(_)]) => Ok(statement),
@@ -102,15 +113,19 @@ pub(super) fn check(
         .at(&locate(range), "")
         .help("read files with stages of kind `dataset` and name them in `tables`"));
     }
-    for function in &names.functions {
+    let mut known = BTreeSet::new();
+    for (function, is_empty) in &names.functions {
         let Identifier { name, range } = identifier(function);
-        check_function(&name).map_err(|error| error.at(&locate(range), ""))?;
+        if known.insert((name.to_ascii_lowercase(), *is_empty)) {
+            check_function(&name, *is_empty).map_err(|error| error.at(&locate(range), ""))?;
+        }
     }
     Ok(names.all.iter().map(identifier).collect())
 }
 
-/// Refuses functions that polars does not have. polars keeps no complete list, so it is asked.
-fn check_function(name: &str) -> Result<()> {
+/// Refuses functions that polars does not have, and those that it cannot call with no argument if there `is_empty`. polars
+/// keeps no complete list, so it is asked.
+fn check_function(name: &str, is_empty: bool) -> Result<()> {
     let lower = name.to_ascii_lowercase();
     if VOLATILE.contains(&lower.as_str()) {
         return Err(
@@ -121,11 +136,11 @@ fn check_function(name: &str) -> Result<()> {
     let mut context = SQLContext::new();
     context.register("t", DataFrame::empty().lazy());
     let unknown = format!("unsupported function '{lower}'");
-    match guarded(|| context.execute(&format!("SELECT {lower}() FROM t"))) {
-        Err(error @ PolarsError::IO { .. }) => {
-            Err(Error::stage(format!("cannot ask polars for `{name}`")).because(&error))
-        }
-        Err(error) if error.to_string().contains(&unknown) => {
+    let cannot = || format!("cannot ask polars for `{name}`");
+    has_threads().or_stage(cannot)?;
+    match contained(|| context.execute(&format!("SELECT {lower}() FROM t"))) {
+        Err(_) if is_empty => Err(Error::usage(format!("`{name}` needs an argument"))),
+        Ok(Err(error)) if error.to_string().contains(&unknown) => {
             let known = polars::sql::keywords::all_functions();
             Err(Error::usage(format!("polars has no SQL function `{name}`"))
                 .did_you_mean(&lower, known))
@@ -142,7 +157,8 @@ struct Names {
     /// Tables that it defines: CTEs and aliases.
     defined: BTreeSet<String>,
     table_functions: Vec<Ident>,
-    functions: Vec<Ident>,
+    /// Functions, and whether they are called with nothing.
+    functions: Vec<(Ident, bool)>,
     /// Names of columns and tables.
     all: Vec<Ident>,
 }
@@ -191,7 +207,14 @@ impl Visitor for Names {
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
         match expression {
-            Expr::Function(Function { name, .. }) => self.functions.extend(Self::first(name)),
+            Expr::Function(Function { name, args, .. }) => {
+                let is_empty = match args {
+                    FunctionArguments::List(list) => list.args.is_empty(),
+                    _ => false,
+                };
+                let first = Self::first(name).map(|name| (name, is_empty));
+                self.functions.extend(first);
+            }
             Expr::Identifier(name) => self.all.push(name.clone()),
             // The column comes before its table: it is what an error is about.
             Expr::CompoundIdentifier(names) => self.all.extend(names.iter().rev().cloned()),

@@ -1,5 +1,7 @@
 //! Queries, their errors with places, and their order.
 
+mod calls;
+
 use std::sync::Arc;
 
 use polars::prelude::{DataFrame, PolarsResult, df};

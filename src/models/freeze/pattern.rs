@@ -7,6 +7,7 @@ use regex::Regex;
 
 use crate::error::{Error, Result};
 use crate::models::Parameter;
+use crate::names;
 
 /// What a regular expression begins with.
 const REGEX: &str = "re:";
@@ -33,9 +34,9 @@ impl Pattern {
     /// # Errors
     /// Broken syntax, as a mistake in the file.
     pub fn parse(text: &str) -> Result<Self> {
-        let refusal = |cause: &dyn std::error::Error, help: &str| {
+        let refusal = |cause: String, help: &str| {
             Error::usage(format!("`{text}` is not a pattern"))
-                .because(cause)
+                .cause(cause)
                 .help(help)
         };
         let matcher = match text.strip_prefix(REGEX) {
@@ -43,16 +44,14 @@ impl Pattern {
                 .map(Matcher::Regex)
                 .map_err(|error| {
                     let help = r"after `re:` a pattern is a regular expression, such as 're:encoder\.layer\.[0-3]\..*'";
-                    refusal(&error, help)
+                    refusal(error.to_string(), help)
                 }),
-            None => GlobBuilder::new(text)
-                .literal_separator(false)
-                .build()
-                .map(|glob| Matcher::Glob(glob.compile_matcher()))
-                .map_err(|error| {
+            None => names::glob(text, GlobBuilder::new(text).literal_separator(false))
+                .map(Matcher::Glob)
+                .map_err(|cause| {
                     let help =
                         "a pattern is a glob over parameter names, such as \"encoder.layer.0.*\"";
-                    refusal(&error, help)
+                    refusal(cause, help)
                 }),
         };
         Ok(Self {

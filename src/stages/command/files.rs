@@ -2,10 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use globset::{Glob, GlobMatcher};
+use globset::{GlobBuilder, GlobMatcher};
 
 use crate::config::{Spanned, resolve};
 use crate::error::{Context, Error, Result, Span};
+use crate::names;
 use crate::stages::{LocalFile, StageContext};
 
 /// The project files that one entry of `files` names.
@@ -30,14 +31,10 @@ pub(super) fn project_files(entry: &Spanned<String>) -> Result<Vec<(String, Loca
     if !is_glob(pattern) {
         return Ok(vec![file(pattern.clone(), resolve(span, pattern))]);
     }
-    let matcher = Glob::new(pattern)
-        .map_err(|error| {
-            entry.blame(
-                Error::usage(format!("`{pattern}` is not a valid glob")).because(&error),
-                "",
-            )
-        })?
-        .compile_matcher();
+    let matcher = names::glob(pattern, &GlobBuilder::new(pattern)).map_err(|cause| {
+        let error = Error::usage(format!("`{pattern}` is not a valid glob"));
+        entry.blame(error.cause(cause), "")
+    })?;
     let found = matches(&matcher, pattern, span);
     if found.is_empty() {
         return Err(entry.blame(Error::usage(format!("no file matches `{pattern}`")), ""));

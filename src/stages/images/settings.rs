@@ -281,9 +281,9 @@ impl Settings {
     pub(super) fn excluded(&self) -> Result<Exclude> {
         let mut exclude = Exclude::default();
         for pattern in self.exclude.iter().flatten() {
-            exclude.add(&pattern.value).map_err(|error| {
+            exclude.add(&pattern.value).map_err(|cause| {
                 let message = format!("`{}` is not a valid glob", pattern.value);
-                pattern.blame(Error::usage(message).because(&error), "")
+                pattern.blame(Error::usage(message).cause(cause), "")
             })?;
         }
         Ok(exclude)
