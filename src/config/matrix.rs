@@ -11,6 +11,9 @@ use crate::names;
 /// The longest text of a value in a name; of a longer one stands the beginning, and a digest for the rest.
 const LONGEST: usize = 64;
 
+/// The most instances of one matrix.
+const MOST: usize = 10_000;
+
 /// The values that one instance of a matrix stage was made with, in the order of the file: key, value, and the text that
 /// stands in the instance's name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,6 +64,7 @@ pub(super) fn take(settings: &mut Table, params: &Table) -> Result<Vec<Instance>
     let include = tables(&mut matrix, "include")?;
     let exclude = tables(&mut matrix, "exclude")?;
     let axes = axes(matrix)?;
+    refuse_many(&axes, include.len(), &span)?;
     let mut instances = combinations(&axes)?;
     for table in &exclude {
         check_known(table, &axes)?;
@@ -103,6 +107,25 @@ fn axes(matrix: Table) -> Result<Vec<Axis>> {
     }
     axes.sort_by_key(|(_, span, _)| span.range.start);
     Ok(axes)
+}
+
+/// Refuses a matrix of more instances than can be meant, before any is made.
+fn refuse_many(axes: &[Axis], included: usize, span: &Span) -> Result<()> {
+    let mut lengths = axes.iter().map(|(_, _, values)| values.len());
+    let combined = match axes.is_empty() {
+        true => Some(0),
+        false => lengths.try_fold(1, usize::checked_mul),
+    };
+    let count = combined.and_then(|combined| combined.checked_add(included));
+    if count.is_some_and(|count| count <= MOST) {
+        return Ok(());
+    }
+    let many = count.map_or("more than 10^19".into(), |count| count.to_string());
+    Err(Error::usage(format!(
+        "this matrix makes {many} instances, and at most {MOST} are taken"
+    ))
+    .at(span, "")
+    .help("list fewer values, or name the combinations in `include` alone"))
 }
 
 /// Every combination of the listed values.

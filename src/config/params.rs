@@ -6,6 +6,9 @@ use super::matrix::Instance;
 use super::value::{Data, Table, Value};
 use crate::error::{Error, Result, Source, Span};
 
+/// How many tables deep a key of `-S` may be, as deep as the TOML parser goes.
+const DEEPEST: usize = 80;
+
 /// What references can refer to.
 pub(super) struct Scope<'s> {
     /// `[params]`.
@@ -274,7 +277,14 @@ pub(super) fn set(root: &mut Table, argument: &str, file: &Source) -> Result<()>
             span,
         }
     });
-    insert(root, &full.split('.').collect::<Vec<_>>(), value, argument)
+    let path: Vec<&str> = full.split('.').collect();
+    if path.len() > DEEPEST {
+        return Err(Error::usage(format!(
+            "`-S` names a key {} tables deep, and at most {DEEPEST} are taken",
+            path.len()
+        )));
+    }
+    insert(root, &path, value, argument)
 }
 
 fn known_param(root: &Table, name: &str, argument: &str) -> Result<()> {

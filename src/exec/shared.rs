@@ -151,7 +151,7 @@ impl<'a> Shared<'a> {
                     if self.is_cancelled() || self.is_draining() {
                         return Err(error);
                     }
-                    pause *= 2;
+                    pause = pause.saturating_mul(2);
                 }
                 end => return end,
             }

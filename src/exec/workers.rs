@@ -113,7 +113,10 @@ impl<'a> Supervision<'a> {
         Self {
             task,
             around,
-            deadline: task.timeout.map(|timeout| Instant::now() + timeout),
+            // Beyond what a clock shows, there is none.
+            deadline: task
+                .timeout
+                .and_then(|timeout| Instant::now().checked_add(timeout)),
             why: None,
             kill_at: None,
             closed: false,

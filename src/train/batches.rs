@@ -15,7 +15,7 @@ pub(super) fn shuffled(lengths: &[u32], batch_size: usize, seed: u64) -> Vec<Vec
     let mut draw = ChaCha8Rng::seed_from_u64(seed);
     let mut order = (0..lengths.len()).collect::<Vec<_>>();
     order.shuffle(&mut draw);
-    for window in order.chunks_mut(batch_size * WINDOW) {
+    for window in order.chunks_mut(batch_size.saturating_mul(WINDOW)) {
         window.sort_by_key(|sample| lengths[*sample]);
     }
     let mut batches = cut(&order, batch_size);

@@ -46,7 +46,7 @@ pub enum Warmup {
 impl Recipe {
     /// The learning rates of all steps, so many in each epoch.
     pub(super) fn schedule(&self, steps_per_epoch: usize) -> Schedule {
-        let total = (steps_per_epoch * self.epochs) as u64;
+        let total = steps_per_epoch.saturating_mul(self.epochs) as u64;
         Schedule {
             shape: self.shape,
             peak: self.learning_rate,

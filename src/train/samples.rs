@@ -139,7 +139,7 @@ impl Samples {
     pub(super) fn all_looks(&self) -> Option<usize> {
         match self.looks() {
             Looks::One => Some(self.len()),
-            Looks::Views(views) => Some(self.len() * views.get()),
+            Looks::Views(views) => Some(self.len().saturating_mul(views.get())),
             Looks::Endless => None,
         }
     }

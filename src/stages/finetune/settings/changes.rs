@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::stages::photos::Changes;
 use crate::train::Mixing;
 
+/// The most looks of an image: what is made of all of them is made at once.
+const MOST_VIEWS: usize = 10_000;
+
 impl Settings {
     /// What happens to images to train on.
     pub(in crate::stages::finetune) fn changes(&self, seed: u64) -> Changes {
@@ -53,6 +56,10 @@ impl Settings {
         let Some(views) = &self.cached_views else {
             return Ok(());
         };
+        if views.value.get() > MOST_VIEWS {
+            let error = Error::usage(format!("`cached_views` must be at most {MOST_VIEWS}"));
+            return Err(views.blame(error, ""));
+        }
         for (name, mixing) in [("mixup", &self.mixup), ("cutmix", &self.cutmix)] {
             if number(mixing.as_ref()) > 0.0 {
                 let error = Error::usage(format!(
