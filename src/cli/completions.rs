@@ -2,7 +2,7 @@
 
 use clap_complete::Shell;
 
-use super::command;
+use super::{Outcome, command};
 use crate::report;
 
 /// Print completions for a shell.
@@ -19,9 +19,9 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self) {
+    pub(super) fn run(self) -> Outcome {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command(), "refire", &mut script);
-        report::print(&String::from_utf8_lossy(&script));
+        Ok(report::print(&String::from_utf8_lossy(&script))?)
     }
 }

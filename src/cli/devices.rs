@@ -1,5 +1,6 @@
 //! `refire devices`.
 
+use super::Outcome;
 use crate::report::{self, DeviceRow};
 use crate::run::DEVICES;
 
@@ -12,7 +13,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(&self) {
+    pub(super) fn run(&self) -> Outcome {
         let rows: Vec<DeviceRow> = DEVICES
             .iter()
             .map(|kind| DeviceRow {
@@ -23,9 +24,9 @@ impl Args {
             })
             .collect();
         if self.json {
-            report::print_json(&rows);
+            Ok(report::print_json(&rows)?)
         } else {
-            report::print(&report::devices(&rows));
+            Ok(report::print(&report::devices(&rows))?)
         }
     }
 }

@@ -39,7 +39,7 @@ impl Args {
         let how = export(model.path(), Path::new(destination))
             .map_err(|error| model.blame(name, error))?;
         report::print_status(&format!("exported `{name}` to `{destination}`\n"));
-        report::print(&how);
+        report::print(&how)?;
         Ok(())
     }
 }

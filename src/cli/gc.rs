@@ -49,7 +49,7 @@ impl Args {
             dry_run: self.dry_run,
         };
         let dropped = collect(&Workspace::find(anywhere)?, wanted)?;
-        report::print(&said(&dropped, &wanted));
+        report::print(&said(&dropped, &wanted))?;
         Ok(())
     }
 }

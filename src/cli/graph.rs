@@ -38,12 +38,12 @@ impl Args {
         let path = pipeline::only(self.pipeline)?;
         let project = Project::open(&path, &self.changes.overrides())?;
         let nodes = nodes(&project.plan);
-        report::print(&match self.format {
+        let drawn = match self.format {
             Drawing::Text => report::graph::text(&nodes),
             Drawing::Mermaid => report::graph::mermaid(&nodes),
             Drawing::Dot => report::graph::dot(&project.pipeline.name, &nodes),
-        });
-        Ok(())
+        };
+        Ok(report::print(&drawn)?)
     }
 }
 

@@ -7,6 +7,19 @@ use crate::{report, threads};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
+/// Lets the process go on when its terminal is closed, which is no word of the user's. For what ends by itself; to be called before
+/// there is a second thread.
+pub(super) fn outlive_terminal() {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigSet, Signal};
+        let mut hangup = SigSet::empty();
+        hangup.add(Signal::SIGHUP);
+        // Programs that are started begin with a mask of their own.
+        let _ = hangup.thread_block();
+    }
+}
+
 /// Takes Ctrl-C (and SIGTERM and SIGHUP) from now on.
 ///
 /// # Errors

@@ -37,11 +37,11 @@ impl Args {
         let of = Some(&of).filter(|_| !self.all);
         let rows = report::history(workspace.runs(), of, self.limit);
         if self.json {
-            report::print_json(&rows);
+            report::print_json(&rows)?;
         } else if rows.is_empty() {
             report::print_status("no run is known\n");
         } else {
-            report::print(&report::runs(&rows));
+            report::print(&report::runs(&rows))?;
         }
         Ok(())
     }

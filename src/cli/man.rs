@@ -17,8 +17,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
-        report::print(&page(self.verb.as_deref())?);
-        Ok(())
+        Ok(report::print(&page(self.verb.as_deref())?)?)
     }
 }
 

@@ -48,11 +48,11 @@ impl Args {
         let project = Project::open(&path, &self.changes.overrides())?;
         let figures = project.figures();
         if self.json {
-            report::print_json(&figures.rows);
+            report::print_json(&figures.rows)?;
         } else if figures.rows.is_empty() && figures.missing.is_empty() {
             report::print_status("no metrics are known yet; `refire run` makes some\n");
         } else {
-            report::print(&report::metrics(&figures.rows, report::width()));
+            report::print(&report::metrics(&figures.rows, report::width()))?;
         }
         remark(&figures);
         Ok(())
@@ -125,11 +125,11 @@ fn show_changes(diff: diff::Args) -> Outcome {
     let changes = names.into_iter().map(change);
     let rows: Vec<MetricChange> = changes.filter(|row| row.old != row.new).collect();
     if diff.json {
-        report::print_json(&rows);
+        report::print_json(&rows)?;
     } else if rows.is_empty() {
         report::print_status("no metric differs\n");
     } else {
-        report::print(&report::metric_changes(&rows));
+        report::print(&report::metric_changes(&rows))?;
     }
     Ok(())
 }

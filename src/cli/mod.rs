@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::report;
 use crate::stages::{self, StageKind};
 use crate::threads;
@@ -126,18 +126,9 @@ impl Verb {
             Self::Predict(args) => args.run(),
             Self::Export(args) => args.run(),
             Self::Gc(args) => args.run(),
-            Self::Schema(_) => {
-                schema::Args::run();
-                Ok(())
-            }
-            Self::Devices(args) => {
-                args.run();
-                Ok(())
-            }
-            Self::Completions(args) => {
-                args.run();
-                Ok(())
-            }
+            Self::Schema(_) => schema::Args::run(),
+            Self::Devices(args) => args.run(),
+            Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),
             Self::Worker(_) => worker::Args::run(),
         }
@@ -155,9 +146,21 @@ pub fn main_with(kinds: &'static [&'static dyn StageKind]) -> ExitCode {
 /// Reads the command line, does what it says, and shows what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    report::set_colour(cli.global.colour());
-    match cli.verb.start() {
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => {
+            report::set_colour(cli.global.colour());
+            cli.verb.start()
+        }
+        // Help and the version are results as any other.
+        Err(said) if !said.use_stderr() => {
+            report::print(&said.render().ansi().to_string()).map_err(Failure::from)
+        }
+        Err(wrong) => {
+            let _ = wrong.print();
+            return ExitCode::from(Kind::Usage.exit_code());
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for error in &failure.errors {

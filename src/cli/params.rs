@@ -40,11 +40,11 @@ impl Args {
         let path = pipeline::only(self.pipeline)?;
         let params = run::params(&path, &self.changes.overrides(), &Version::Now)?;
         if self.json {
-            report::print_json(&params);
+            report::print_json(&params)?;
         } else if params.is_empty() {
             report::print_status("the pipeline has no params\n");
         } else {
-            report::print(&report::params(&params));
+            report::print(&report::params(&params))?;
         }
         Ok(())
     }
@@ -64,11 +64,11 @@ fn show_changes(diff: diff::Args) -> Outcome {
     let changes = names.into_iter().map(change);
     let rows: Vec<ParamChange> = changes.filter(|row| row.old != row.new).collect();
     if diff.json {
-        report::print_json(&rows);
+        report::print_json(&rows)?;
     } else if rows.is_empty() {
         report::print_status("no param differs\n");
     } else {
-        report::print(&report::param_changes(&rows));
+        report::print(&report::param_changes(&rows))?;
     }
     Ok(())
 }

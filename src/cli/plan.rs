@@ -45,9 +45,9 @@ pub(super) fn show(project: &Project, goal: &Goal, force: bool, json: bool) -> R
         .map(|preview| row(project, preview))
         .collect();
     if json {
-        report::print_json(&rows);
+        report::print_json(&rows)?;
     } else {
-        report::print(&report::plan(&rows));
+        report::print(&report::plan(&rows))?;
     }
     Ok(())
 }

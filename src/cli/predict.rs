@@ -83,6 +83,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(mut self) -> Outcome {
+        interrupt::outlive_terminal();
         let format = format_of(&self.output)?;
         let written = self.written()?;
         let mut places = Places::new(&mut self.what, self.changes.overrides())?;

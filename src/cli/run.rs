@@ -51,6 +51,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Outcome {
+        interrupt::outlive_terminal();
         let (path, goal) = self.stages.resolve()?;
         pages::for_runner(&path);
         let mut project = Project::open_for(&path, &self.changes.overrides(), &goal)?;

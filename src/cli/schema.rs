@@ -1,5 +1,6 @@
 //! `refire schema`.
 
+use super::Outcome;
 use crate::report;
 use crate::stages;
 
@@ -11,7 +12,7 @@ use crate::stages;
 pub(super) struct Args {}
 
 impl Args {
-    pub(super) fn run() {
-        report::print(&format!("{:#}\n", stages::schema()));
+    pub(super) fn run() -> Outcome {
+        Ok(report::print(&format!("{:#}\n", stages::schema()))?)
     }
 }

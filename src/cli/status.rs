@@ -57,9 +57,9 @@ impl Args {
             .map(|preview| row(name(preview), preview, &failures))
             .collect();
         if self.json {
-            report::print_json(&rows);
+            report::print_json(&rows)?;
         } else {
-            report::print(&report::status(&rows));
+            report::print(&report::status(&rows))?;
         }
         Ok(())
     }

@@ -36,8 +36,7 @@ impl Args {
         let project = Project::open(&path, &overrides)?;
         if let Some(revision) = &self.against {
             let comparison = project.compare(stage, &overrides, revision)?;
-            report::print(&compared(stage, revision, &comparison));
-            return Ok(());
+            return Ok(report::print(&compared(stage, revision, &comparison))?);
         }
         let index = project.plan.find(stage)?;
         let goal = Goal {
@@ -52,8 +51,7 @@ impl Args {
                 explain(&mut text, &project.plan.nodes[preview.index].name, preview);
             }
         }
-        report::print(&text);
-        Ok(())
+        Ok(report::print(&text)?)
     }
 }
 

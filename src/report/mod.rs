@@ -18,11 +18,12 @@ mod pretty;
 mod results;
 #[cfg(test)]
 mod samples;
+mod screen;
 pub mod table;
 mod views;
 mod visible;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
 pub use graph::GraphNode;
@@ -33,7 +34,7 @@ pub use past::{StageLog, last_failures, log, log_in, other_run_with_log};
 pub use views::{DeviceRow, PlanRow, StatusRow, devices, params, plan, status};
 
 use self::visible::visible_styled;
-use crate::error::Error;
+use crate::error::{Context as _, Error, Result};
 use crate::event::Sink;
 
 /// How a run is shown.
@@ -83,18 +84,29 @@ pub fn reporter(format: Format) -> Box<dyn Sink> {
 }
 
 /// Prints a result. A reader that has gone away, such as a pager, is no error.
-pub fn print(text: &str) {
+///
+/// # Errors
+/// What keeps it from being written whole, such as a full disk.
+pub fn print(text: &str) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
-    let _ = stdout
+    let written = stdout
         .write_all(visible_styled(text).as_bytes())
         .and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::stage("cannot write to standard output").because(&error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints a result for programs.
-pub fn print_json(value: &impl serde::Serialize) {
-    if let Ok(text) = serde_json::to_string_pretty(value) {
-        print(&format!("{text}\n"));
-    }
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).or_stage(|| "cannot write JSON")?;
+    print(&format!("{text}\n"))
 }
 
 /// Prints an error.

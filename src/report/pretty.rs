@@ -12,6 +12,7 @@ use super::figures::{amount, metrics};
 use super::journal::is_cached;
 use super::line::Line;
 use super::results::Results;
+use super::screen;
 use super::views::{BAD, GOOD};
 use super::visible::visible_event;
 use crate::event::{Event, Sink};
@@ -54,7 +55,7 @@ impl Pretty {
             anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
         Self {
             state: Mutex::new(State {
-                live: MultiProgress::new(),
+                live: screen::live(coloured),
                 coloured,
                 bars: BTreeMap::new(),
                 names: 0,
@@ -233,7 +234,8 @@ impl State {
         let table = self.results.table(super::width());
         if !table.is_empty() {
             super::print_status("\n");
-            super::print(&table);
+            // A run does not end otherwise because nobody sees how.
+            let _ = super::print(&table);
         }
         let style = if failed { BAD } else { GOOD.bold() };
         let summary = self.results.summary();
