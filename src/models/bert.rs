@@ -86,6 +86,14 @@ impl BertConfig {
         if self.is_decoder {
             return wrong("`is_decoder` is true, and refire has BERT as an encoder only");
         }
+        transformer::check_sizes(&[
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("vocab_size", self.vocab_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("type_vocab_size", self.type_vocab_size),
+        ])?;
+        transformer::check_norm(self.layer_norm_eps)?;
         transformer::check(
             self.hidden_size,
             self.num_attention_heads,
@@ -480,6 +488,7 @@ impl Bert {
         };
         let mut checkpoint = Checkpoint::open(&folder.path, name_of)?;
         checkpoint.remove(is_constant);
+        checkpoint.refuse_layers(config.num_hidden_layers)?;
         let pooler = checkpoint.has("pooler.dense.weight");
         let file = &checkpoint.file;
         let pooling::Choice { pooling, told } =

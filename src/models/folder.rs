@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 use super::{CARD_FILE, Card, weights};
 use crate::error::{Context, Error, Result};
 
+/// The most classes without a name: whether they are those of the weights is seen when these are read.
+const MOST_CLASSES: u64 = 1_000_000;
+
 /// What a folder says about its model, weights aside.
 pub(super) struct ModelFolder {
     /// Where it is.
@@ -51,30 +54,37 @@ impl ModelFolder {
 
     /// The labels that the checkpoint's classifier was trained for; none if it says nothing about them. timm's classes that
     /// have no names are numbered from 0; Hugging Face's classifiers have two labels where they do not name them.
-    pub(super) fn labels(&self) -> Vec<String> {
+    ///
+    /// # Errors
+    /// More classes than any network has.
+    pub(super) fn labels(&self) -> Result<Vec<String>> {
         if !self.card.labels.is_empty() {
-            return self.card.labels.clone();
+            return Ok(self.card.labels.clone());
         }
         if let Some(Value::Object(by_id)) = self.config.get("id2label") {
-            return (0..by_id.len())
+            return Ok((0..by_id.len())
                 .map_while(|id| Some(by_id.get(&id.to_string())?.as_str()?.to_string()))
-                .collect();
+                .collect());
         }
         if let Some(Value::Array(names)) = self.config.get("label_names") {
             let names = names.iter().filter_map(Value::as_str);
-            return names.map(str::to_string).collect();
+            return Ok(names.map(str::to_string).collect());
         }
         let class = self
             .config
             .get("architectures")
             .and_then(|classes| classes[0].as_str());
         if class.is_some_and(|class| class.ends_with("Classification")) {
-            return vec!["LABEL_0".into(), "LABEL_1".into()];
+            return Ok(vec!["LABEL_0".into(), "LABEL_1".into()]);
         }
         let classes = self.config.get("num_classes").and_then(Value::as_u64);
-        (0..classes.unwrap_or(0))
-            .map(|class| class.to_string())
-            .collect()
+        let classes = classes.unwrap_or(0);
+        if classes > MOST_CLASSES {
+            return Err(Error::stage(format!(
+                "config.json: `num_classes` is {classes}, and at most {MOST_CLASSES} are taken"
+            )));
+        }
+        Ok((0..classes).map(|class| class.to_string()).collect())
     }
 }
 
@@ -84,7 +94,7 @@ impl ModelFolder {
 /// # Errors
 /// Files that cannot be read.
 pub fn labels(path: &Path) -> Result<Vec<String>> {
-    Ok(ModelFolder::open(path)?.labels())
+    ModelFolder::open(path)?.labels()
 }
 
 /// Fills the empty folder `to` with the model in `from`, its card left out. Files are linked where the disk can do that,

@@ -1,6 +1,6 @@
 //! What a task puts on top of a pretrained network.
 
-use burn::module::Param;
+use burn::module::{Param, ParamId};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
@@ -71,22 +71,38 @@ pub struct Head {
 
 /// A classifier of `like`'s sizes: weights from a normal distribution of standard deviation `std`, zeros as bias. The
 /// same seed gives the same numbers on every device and with any number of threads.
+///
+/// They are drawn when they are first asked for: not for a head that the checkpoint has, and not before the sizes are known to
+/// be those of the checkpoint.
 pub(super) fn classifier(like: Linear, std: f64, seed: u64, device: &Device) -> Linear {
-    let [inputs, labels] = like.weight.lazy_shape().dims();
+    let shape = like.weight.lazy_shape();
+    let [inputs, labels] = shape.dims();
+    let drawn = move |device: &Device, trains: bool| {
+        let weights = draw(inputs, labels, std, seed);
+        let weights = Tensor::from_data(TensorData::new(weights, [inputs, labels]), device);
+        if trains {
+            weights.require_grad()
+        } else {
+            weights
+        }
+    };
+    Linear {
+        weight: Param::uninitialized(ParamId::new(), drawn, device.clone(), true, shape),
+        ..like
+    }
+}
+
+/// Weights of a classifier, `[inputs, labels]`.
+fn draw(inputs: usize, labels: usize, std: f64, seed: u64) -> Vec<f32> {
     let mut random = Normal(ChaCha8Rng::seed_from_u64(seed));
-    let mut weights = vec![0.0_f32; inputs * labels];
+    let mut weights = vec![0.0; inputs * labels];
     // Label by label, as the checkpoint has them, so that a further label leaves the others' numbers as they are.
     for label in 0..labels {
         for input in 0..inputs {
             weights[input * labels + label] = random.next(std);
         }
     }
-    Linear {
-        weight: Param::from_data(TensorData::new(weights, [inputs, labels]), device),
-        bias: like
-            .bias
-            .map(|_| Param::from_tensor(Tensor::zeros([labels], device))),
-    }
+    weights
 }
 
 /// Draws from a normal distribution by the transform of Box and Muller (doi:10.1214/aoms/1177706645).

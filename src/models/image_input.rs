@@ -169,7 +169,8 @@ impl ImageInput {
     /// The same for squares of `size`: they show as much of a photo.
     #[must_use]
     pub fn at(self, size: usize) -> Self {
-        let resize = size * self.resize / self.size.max(1);
+        // Too much for a number is too much for a photo.
+        let resize = size.saturating_mul(self.resize) / self.size.max(1);
         Self {
             size,
             resize,
@@ -269,10 +270,22 @@ impl ImageInput {
             Some(format!("the mean is {:?}", self.mean))
         } else if !number(&self.std) || !self.std.iter().all(|std| *std > 0.0) {
             Some(format!("`std` is {:?}, not above 0", self.std))
+        } else if !self.colours_fit() {
+            Some(format!(
+                "colours from 0 to 1 less {:?} by {:?} are no numbers",
+                self.mean, self.std
+            ))
         } else {
             None
         };
         wrong.map_or(Ok(self.canonical()), |wrong| Err(Error::stage(wrong)))
+    }
+
+    /// Whether black and white become numbers.
+    fn colours_fit(&self) -> bool {
+        let ends =
+            |colour: usize| [0.0, 1.0].map(|end| (end - self.mean[colour]) / self.std[colour]);
+        (0..3).flat_map(ends).all(f32::is_finite)
     }
 
     /// Photos as a network takes them, `[batch, 3, height, width]`: each is given as height · width pixels of red, green

@@ -15,6 +15,8 @@ mod export;
 mod folder;
 mod freeze;
 mod head;
+#[cfg(test)]
+mod hostile;
 mod image_input;
 mod kernels;
 mod mobilenet;

@@ -314,7 +314,7 @@ impl Network {
 fn own_head(folder: &ModelFolder) -> Result<Head> {
     Ok(Head {
         task: folder.card.task.unwrap_or(architecture(folder)?.task),
-        labels: folder.labels(),
+        labels: folder.labels()?,
         pooling: None,
         dropout: None,
         seed: 0,

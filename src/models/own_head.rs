@@ -24,7 +24,7 @@ impl OwnHead {
         checkpoint: &mut Checkpoint,
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
-        let labels = folder.labels();
+        let labels = folder.labels()?;
         if labels == head.labels && !labels.is_empty() {
             return Ok(Self {
                 labels,

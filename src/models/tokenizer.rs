@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use tokenizers::TruncationParams;
+use tokenizers::{PostProcessor as _, TruncationParams};
 
-use super::folder;
-use crate::error::{Context, Error, Result};
+use super::{Network, folder};
+use crate::error::{Context, Error, Result, contained};
 
 /// A text as token ids, special tokens included, without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +26,23 @@ pub struct Tokenizer {
     path: PathBuf,
     inner: tokenizers::Tokenizer,
     pad_id: u32,
+    vocab_size: usize,
     digest: String,
 }
 
 impl Tokenizer {
+    /// Reads the tokenizer of `network`, which is in the model's `folder`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and those of [`check_fits`](Self::check_fits).
+    pub fn of(network: &Network, folder: &Path) -> Result<Self> {
+        let tokenizer = Self::load(folder)?;
+        match network.vocabulary() {
+            Some(rows) => tokenizer.check_fits(rows).map(|()| tokenizer),
+            None => Ok(tokenizer),
+        }
+    }
+
     /// Reads the tokenizer in the model's `folder`. Truncation and padding that it asks for itself are ignored.
     ///
     /// # Errors
@@ -45,15 +58,15 @@ impl Tokenizer {
         }
         let bytes =
             std::fs::read(&path).or_stage(|| format!("cannot read `{}`", path.display()))?;
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(folder::unmarked(&bytes)).map_err(|error| {
-                Error::stage(format!("`{}` is not a tokenizer", path.display())).because(&*error)
-            })?;
+        let cannot = || format!("`{}` is not a tokenizer", path.display());
+        let mut inner = tokenizers(cannot, || {
+            tokenizers::Tokenizer::from_bytes(folder::unmarked(&bytes))
+        })?;
         let pad_id = pad_id(folder, &inner)?;
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| {
-            Error::stage(format!("cannot set up `{}`", path.display())).because(&*error)
-        })?;
+        let cannot = || format!("cannot set up `{}`", path.display());
+        tokenizers(cannot, || inner.with_truncation(None).map(drop))?;
+        let highest = highest(&inner).map_err(|cause| Error::stage(cannot()).cause(cause))?;
         let digest = blake3::Hasher::new()
             .update(&bytes)
             .update(&pad_id.to_le_bytes())
@@ -64,6 +77,7 @@ impl Tokenizer {
             path,
             inner,
             pad_id,
+            vocab_size: highest.map_or(0, |id| id as usize + 1),
             digest,
         })
     }
@@ -74,35 +88,34 @@ impl Tokenizer {
     /// # Errors
     /// A `max_length` that leaves no room for a word beside the special tokens.
     pub fn encode(&self, texts: &[String], max_length: usize) -> Result<Vec<Encoded>> {
-        let special = self.inner.get_post_processor().map_or(0, |processor| {
-            tokenizers::PostProcessor::added_tokens(processor, false)
-        });
+        let what = || format!("`{}` cannot encode", self.path.display());
+        let special = tokenizers(what, || {
+            let processor = self.inner.get_post_processor();
+            Ok(processor.map_or(0, |processor| processor.added_tokens(false)))
+        })?;
         if max_length <= special {
             return Err(Error::stage(format!(
                 "a `max_length` of {max_length} leaves no room beside the {special} special tokens"
             )));
         }
         let mut inner = self.inner.clone();
-        inner
-            .with_truncation(Some(TruncationParams {
-                max_length,
-                ..TruncationParams::default()
-            }))
-            .map_err(|error| {
-                Error::stage(format!("cannot truncate to {max_length} tokens")).because(&*error)
-            })?;
+        let truncation = TruncationParams {
+            max_length,
+            ..TruncationParams::default()
+        };
+        tokenizers(
+            || format!("cannot truncate to {max_length} tokens"),
+            || inner.with_truncation(Some(truncation)).map(drop),
+        )?;
         texts
             .par_iter()
             .enumerate()
             .map(|(row, text)| {
-                let encoding = inner.encode_fast(text.as_str(), true).map_err(|error| {
-                    Error::stage(format!(
-                        "`{}` cannot encode the text in row {}",
-                        self.path.display(),
-                        row + 1
-                    ))
-                    .because(&*error)
-                })?;
+                let cannot = || {
+                    let path = self.path.display();
+                    format!("`{path}` cannot encode the text in row {}", row + 1)
+                };
+                let encoding = tokenizers(cannot, || inner.encode_fast(text.as_str(), true))?;
                 let is_empty = encoding.get_ids().is_empty();
                 Ok(Encoded {
                     ids: if is_empty {
@@ -120,11 +133,7 @@ impl Tokenizer {
     /// One more than the highest id that it can give.
     #[must_use]
     pub fn vocab_size(&self) -> usize {
-        self.inner
-            .get_vocab(true)
-            .into_values()
-            .max()
-            .map_or(0, |id| id as usize + 1)
+        self.vocab_size
     }
 
     /// The id to fill shorter texts of a batch with.
@@ -161,6 +170,31 @@ impl Tokenizer {
         .note(format!("the tokenizer is `{}`", self.path.display()))
         .help("take tokenizer.json and the weights from the same model"))
     }
+}
+
+/// Calls the library, which panics on some of the tokenizers that it has read; `cannot` is the message of the error.
+fn tokenizers<T>(
+    cannot: impl Fn() -> String,
+    library: impl FnOnce() -> tokenizers::Result<T>,
+) -> Result<T> {
+    match contained(library) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(Error::stage(cannot()).because(&*error)),
+        Err(panic) => Err(Error::stage(cannot()).cause(panic)),
+    }
+}
+
+/// The highest id that `inner` can give, if it gives any: of its vocabulary, or of a token that it puts around every text, which
+/// need not be in there. Otherwise, why it cannot be told.
+fn highest(inner: &tokenizers::Tokenizer) -> Result<Option<u32>, String> {
+    contained(|| {
+        let around = inner
+            .encode_fast("", true)
+            .map_err(|error| error.to_string())?;
+        let known = inner.get_vocab(true).into_values();
+        Ok(known.chain(around.get_ids().iter().copied()).max())
+    })
+    .flatten()
 }
 
 /// The padding token's id: what the tokenizer, its configuration or the network's configuration says.
@@ -209,46 +243,4 @@ pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A tokenizer of this model, which adds no special tokens.
-    fn tokenizer(model: &serde_json::Value) -> Tokenizer {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let json = serde_json::json!({
-            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-            "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null, "model": model,
-        });
-        for (file, json) in [
-            ("tokenizer.json", json.to_string()),
-            ("config.json", r#"{"pad_token_id": 2}"#.to_owned()),
-        ] {
-            crate::store::write_atomic(&folder.path().join(file), json.as_bytes())
-                .expect("written");
-        }
-        Tokenizer::load(folder.path()).expect("a tokenizer")
-    }
-
-    #[test]
-    fn a_text_without_tokens_is_one_padding_token_whatever_the_tokenizer() {
-        let vocab = serde_json::json!({ "a": 0, "b": 1, "c": 2 });
-        for model in [
-            serde_json::json!({ "type": "WordLevel", "vocab": vocab, "unk_token": "c" }),
-            serde_json::json!({
-                "type": "WordPiece", "vocab": vocab, "unk_token": "c", "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 9,
-            }),
-            serde_json::json!({ "type": "BPE", "vocab": vocab, "merges": [] }),
-            serde_json::json!({
-                "type": "Unigram", "vocab": [["a", -1.0], ["b", -1.0], ["c", -2.0]], "unk_id": 2,
-            }),
-        ] {
-            let texts = ["", "  ", "a b"].map(String::from);
-            let encoded = tokenizer(&model).encode(&texts, 8).expect("encoded");
-            let ids: Vec<_> = encoded.iter().map(|text| &text.ids[..]).collect();
-            assert_eq!(ids, [&[2][..], &[2], &[0, 1]], "{model}");
-            let empty: Vec<_> = encoded.iter().map(|text| text.is_empty).collect();
-            assert_eq!(empty, [true, true, false], "{model}");
-        }
-    }
-}
+mod tests;

@@ -101,6 +101,28 @@ pub(super) fn wrong(what: &str) -> Result<()> {
     Err(Error::stage(format!("config.json: {what}")))
 }
 
+/// Refuses sizes of nothing.
+///
+/// # Errors
+/// A size of 0, with its name. That the others are those of the weights is seen when these are read.
+pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        Some((name, _)) => wrong(&format!("`{name}` is 0")),
+        None => Ok(()),
+    }
+}
+
+/// Checks what is added to a variance before its root is taken.
+///
+/// # Errors
+/// A number below 0.
+pub(super) fn check_norm(epsilon: f64) -> Result<()> {
+    if epsilon.is_finite() && epsilon >= 0.0 {
+        return Ok(());
+    }
+    wrong(&format!("`layer_norm_eps` is {epsilon}, not at least 0"))
+}
+
 /// Checks what the types of a config cannot say.
 ///
 /// # Errors

@@ -55,8 +55,26 @@ pub(super) fn fill<M: Module>(
     head: &Head,
     reading: Reading,
 ) -> Result<(M, Account)> {
+    let checkpoint = open(naming, folder)?;
+    fill_from(checkpoint, network, naming, folder, head, reading)
+}
+
+/// The checkpoint in `folder`.
+pub(super) fn open(naming: &Naming, folder: &ModelFolder) -> Result<Checkpoint> {
     let mut checkpoint = Checkpoint::open(&folder.path, naming.checkpoint)?;
     checkpoint.remove(is_count);
+    Ok(checkpoint)
+}
+
+/// [`fill`] with the checkpoint of `folder` that is open already.
+pub(super) fn fill_from<M: Module>(
+    mut checkpoint: Checkpoint,
+    network: M,
+    naming: &'static Naming,
+    folder: &ModelFolder,
+    head: &Head,
+    reading: Reading,
+) -> Result<(M, Account)> {
     let own_head = OwnHead::settle(head, folder, &mut checkpoint, |name| naming.is_head(name))?;
     let (network, mut account) = checkpoint.fill(
         network,

@@ -87,12 +87,22 @@ impl VitConfig {
                 self.image_size, self.patch_size
             ));
         }
+        let side = self.image_size / self.patch_size;
+        if side.checked_mul(side).is_none() {
+            return wrong(&format!("`image_size` {} is no size", self.image_size));
+        }
         if self.num_channels != 3 {
             return wrong(&format!(
                 "`num_channels` is {}, and images have 3 colours",
                 self.num_channels
             ));
         }
+        transformer::check_sizes(&[
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("image_size", self.image_size),
+        ])?;
+        transformer::check_norm(self.layer_norm_eps)?;
         transformer::check(
             self.hidden_size,
             self.num_attention_heads,
@@ -288,7 +298,7 @@ impl Blocks for Vit {
     }
 
     fn parameters(&self) -> Vec<Parameter> {
-        vision::parameters(self, self.naming(), &self.blocks())
+        vision::parameters(self, self.config.naming(), &self.blocks())
     }
 
     fn library(&self) -> Library {
@@ -302,7 +312,7 @@ impl Blocks for Vit {
         };
         let config = folder::classifier_config(&self.json, class, &card.labels);
         folder::write_config(to.folder, &config)?;
-        vision::write(self, self.naming(), to)
+        vision::write(self, self.config.naming(), to)
     }
 
     fn image_size(&self) -> Option<usize> {
@@ -423,14 +433,16 @@ fn block_name(name: &str) -> &str {
     vision::first(name, parts)
 }
 
-impl Vit {
+impl VitConfig {
     fn naming(&self) -> &'static Naming {
-        match self.config.model_type {
+        match self.model_type {
             Family::Vit => &VIT,
             Family::Deit => &DEIT,
         }
     }
+}
 
+impl Vit {
     /// Builds the network that `folder` describes, fills it with `reading` its checkpoint, and puts `head` on it.
     pub(super) fn load(
         folder: &ModelFolder,
@@ -440,11 +452,13 @@ impl Vit {
     ) -> Result<(Self, Account)> {
         let config: VitConfig = folder.config_as()?;
         config.check()?;
+        let naming = config.naming();
+        let checkpoint = vision::open(naming, folder)?;
+        checkpoint.refuse_layers(config.num_hidden_layers)?;
         let classifier = vision::new_head(config.hidden_size, head, device);
         let mut network = Self::new(config, classifier, head.dropout.unwrap_or(0.0), device);
         network.json.clone_from(&folder.config);
-        let naming = network.naming();
-        vision::fill(network, naming, folder, head, reading)
+        vision::fill_from(checkpoint, network, naming, folder, head, reading)
     }
 }
 

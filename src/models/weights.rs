@@ -73,6 +73,22 @@ impl Checkpoint {
         self.tensors.contains_key(name)
     }
 
+    /// Refuses more layers than there are tensors, before any is made.
+    ///
+    /// # Errors
+    /// A config of another model.
+    pub(super) fn refuse_layers(&self, layers: usize) -> Result<()> {
+        let tensors = self.tensors.len();
+        if layers <= tensors {
+            return Ok(());
+        }
+        Err(Error::stage(format!(
+            "config.json asks for {layers} layers, but `{}` holds {tensors} tensors in all",
+            self.file.display()
+        ))
+        .help("take config.json and the weights from the same model"))
+    }
+
     /// Takes out the tensors whose names fulfil `which`, and returns the names.
     pub(super) fn remove(&mut self, which: impl Fn(&str) -> bool) -> Vec<String> {
         self.tensors

@@ -55,10 +55,7 @@ impl Takes {
     }
 
     fn texts(folder: &Path, network: &Network, card: &Card) -> Result<Self> {
-        let tokenizer = Box::new(Tokenizer::load(folder)?);
-        if let Some(rows) = network.vocabulary() {
-            tokenizer.check_fits(rows)?;
-        }
+        let tokenizer = Box::new(Tokenizer::of(network, folder)?);
         let most = network.max_tokens().unwrap_or(usize::MAX);
         let settings = card.training.get("settings");
         let column = settings.and_then(|settings| settings.get("text_column")?.as_str());

@@ -3,7 +3,7 @@
 
 use crate::data::text::{Examples, shared};
 use crate::error::{Error, Result};
-use crate::models::{Encoded, Loaded, Network, Tokenizer};
+use crate::models::{Encoded, Loaded};
 use crate::stages::StageContext;
 use crate::train::metrics::{Metric, Predictions, Report};
 use crate::train::{Inputs, Samples};
@@ -99,13 +99,6 @@ pub(super) fn metric_is_defined(
         counted(labels, validation)
     ))
     .help("choose another `metric_for_best_model`, or stratify the split"))
-}
-
-/// Refuses a tokenizer whose ids do not fit the embedding.
-pub(super) fn token_ids(tokenizer: &Tokenizer, network: &Network) -> Result<()> {
-    network
-        .vocabulary()
-        .map_or(Ok(()), |rows| tokenizer.check_fits(rows))
 }
 
 /// Reports how many validation texts the model trains on.

@@ -31,8 +31,7 @@ pub(super) fn data(
     if let Some(validation) = &validation {
         checks::report_shared_texts(&train, validation, cx);
     }
-    let tokenizer = Tokenizer::load(cx.input("model"))?;
-    checks::token_ids(&tokenizer, &loaded.network)?;
+    let tokenizer = Tokenizer::of(&loaded.network, cx.input("model"))?;
     let max_length = max_length(settings, loaded, cx)?;
     let samples = |name, examples| encode(&tokenizer, name, examples, max_length, cx);
     Ok(Data {

@@ -1,0 +1,206 @@
+//! Tokenizers of every kind, and files that only look like one.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A tokenizer of this model, which adds no special tokens.
+fn tokenizer(model: &Value) -> Tokenizer {
+    read(&parts(model)).expect("a tokenizer")
+}
+
+/// The file of a tokenizer of this model.
+fn parts(model: &Value) -> Value {
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null, "model": model,
+    })
+}
+
+fn read(json: &Value) -> Result<Tokenizer> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (file, json) in [
+        ("tokenizer.json", json.to_string()),
+        ("config.json", r#"{"pad_token_id": 2}"#.to_owned()),
+    ] {
+        crate::store::write_atomic(&folder.path().join(file), json.as_bytes()).expect("written");
+    }
+    Tokenizer::load(folder.path())
+}
+
+#[test]
+fn a_text_without_tokens_is_one_padding_token_whatever_the_tokenizer() {
+    let vocab = json!({ "a": 0, "b": 1, "c": 2 });
+    for model in [
+        json!({ "type": "WordLevel", "vocab": vocab, "unk_token": "c" }),
+        json!({
+            "type": "WordPiece", "vocab": vocab, "unk_token": "c", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 9,
+        }),
+        json!({ "type": "BPE", "vocab": vocab, "merges": [] }),
+        json!({
+            "type": "Unigram", "vocab": [["a", -1.0], ["b", -1.0], ["c", -2.0]], "unk_id": 2,
+        }),
+    ] {
+        let texts = ["", "  ", "a b"].map(String::from);
+        let encoded = tokenizer(&model).encode(&texts, 8).expect("encoded");
+        let ids: Vec<_> = encoded.iter().map(|text| &text.ids[..]).collect();
+        assert_eq!(ids, [&[2][..], &[2], &[0, 1]], "{model}");
+        let empty: Vec<_> = encoded.iter().map(|text| text.is_empty).collect();
+        assert_eq!(empty, [true, true, false], "{model}");
+    }
+}
+
+/// Calls that go wrong in a tokenizer: what of it is replaced.
+fn malformed() -> Vec<(&'static str, Value)> {
+    let template = |single: Value, special: Value| {
+        json!({
+            "type": "TemplateProcessing", "single": single, "special_tokens": special,
+            "pair": [{ "Sequence": { "id": "A", "type_id": 0 } }, { "Sequence": { "id": "B", "type_id": 0 } }],
+        })
+    };
+    let around = json!([{ "SpecialToken": { "id": "[X]", "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } }]);
+    let pair = json!([{ "Sequence": { "id": "B", "type_id": 0 } }]);
+    let token =
+        |ids: Value, tokens: Value| json!({ "[X]": { "id": "[X]", "ids": ids, "tokens": tokens } });
+    vec![
+        ("post_processor", template(around.clone(), json!({}))),
+        (
+            "post_processor",
+            template(around.clone(), token(json!([99_999]), json!(["[X]"]))),
+        ),
+        (
+            "post_processor",
+            template(around.clone(), token(json!([1, 2]), json!(["[X]"]))),
+        ),
+        (
+            "post_processor",
+            template(around, token(json!([]), json!([]))),
+        ),
+        ("post_processor", template(pair, json!({}))),
+        ("post_processor", template(json!([]), json!({}))),
+        (
+            "post_processor",
+            json!({ "type": "BertProcessing", "sep": ["s", u32::MAX], "cls": ["c", u32::MAX] }),
+        ),
+        (
+            "normalizer",
+            json!({ "type": "Precompiled", "precompiled_charsmap": "AAAA" }),
+        ),
+        (
+            "normalizer",
+            json!({ "type": "Precompiled", "precompiled_charsmap": "/////wAAAAA=" }),
+        ),
+        (
+            "normalizer",
+            json!({ "type": "Precompiled", "precompiled_charsmap": "" }),
+        ),
+        (
+            "normalizer",
+            json!({ "type": "Replace", "pattern": { "Regex": "(" }, "content": "x" }),
+        ),
+        (
+            "normalizer",
+            json!({ "type": "Replace", "pattern": { "Regex": "(a|b|ab)*(?=c)" }, "content": "" }),
+        ),
+        (
+            "normalizer",
+            json!({ "type": "Replace", "pattern": { "String": "" }, "content": "xy" }),
+        ),
+        (
+            "pre_tokenizer",
+            json!({ "type": "Split", "pattern": { "Regex": "(?=(a+)+$)" }, "behavior": "Isolated", "invert": true }),
+        ),
+        (
+            "pre_tokenizer",
+            json!({ "type": "Metaspace", "replacement": "ab", "prepend_scheme": "always" }),
+        ),
+        (
+            "pre_tokenizer",
+            json!({ "type": "FixedLength", "length": 0 }),
+        ),
+        (
+            "pre_tokenizer",
+            json!({ "type": "Sequence", "pretokenizers": [] }),
+        ),
+        (
+            "model",
+            json!({ "type": "Unigram", "unk_id": 99, "vocab": [["a", -1.0]] }),
+        ),
+        (
+            "model",
+            json!({ "type": "Unigram", "unk_id": null, "vocab": [["a", -1.0]] }),
+        ),
+        (
+            "model",
+            json!({ "type": "Unigram", "unk_id": 0, "vocab": [] }),
+        ),
+        (
+            "model",
+            json!({ "type": "Unigram", "unk_id": 0, "vocab": [["", -1.0], ["a", 1e308], ["aa", -1e308]], "byte_fallback": true }),
+        ),
+        (
+            "model",
+            json!({ "type": "WordPiece", "unk_token": "?", "continuing_subword_prefix": "", "max_input_chars_per_word": 0, "vocab": { "a": 7 } }),
+        ),
+        (
+            "model",
+            json!({ "type": "WordLevel", "unk_token": "?", "vocab": { "a": u32::MAX } }),
+        ),
+        (
+            "model",
+            json!({ "type": "BPE", "vocab": { "a": 0 }, "merges": ["a b"] }),
+        ),
+        (
+            "model",
+            json!({ "type": "BPE", "vocab": { "a": 0, "aa": 0 }, "merges": ["a a"], "byte_fallback": true, "fuse_unk": true, "unk_token": "?" }),
+        ),
+        (
+            "model",
+            json!({ "type": "BPE", "vocab": { "a": 9, "b": 3 }, "merges": [["a", "b"]], "dropout": 7.0 }),
+        ),
+        (
+            "padding",
+            json!({ "strategy": { "Fixed": 9_000_000_000_u64 }, "direction": "Left", "pad_to_multiple_of": 0, "pad_id": 5, "pad_type_id": 0, "pad_token": "p" }),
+        ),
+        (
+            "truncation",
+            json!({ "max_length": 0, "strategy": "OnlySecond", "direction": "Left", "stride": 9 }),
+        ),
+        (
+            "added_tokens",
+            json!([{ "id": u32::MAX, "content": "", "single_word": true, "lstrip": true, "rstrip": true, "normalized": true, "special": false }]),
+        ),
+    ]
+}
+
+#[test]
+fn what_is_malformed_is_an_error_and_no_panic() {
+    let vocab = json!({ "a": 0, "b": 1, "c": 2 });
+    let whole = parts(&json!({ "type": "WordLevel", "vocab": vocab, "unk_token": "c" }));
+    let texts = [
+        "",
+        "a b",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+        "x\u{0} \u{10ffff}",
+    ]
+    .map(String::from);
+    for (part, value) in malformed() {
+        let mut json = whole.clone();
+        json[part] = value;
+        let done = contained(|| {
+            let tokenizer = read(&json)?;
+            let encoded = tokenizer.encode(&texts, 8)?;
+            let ids = encoded.iter().flat_map(|text| &text.ids);
+            // Whatever it gives fits an embedding that it is said to fit.
+            let highest = ids.copied().max().expect("at least padding");
+            Ok(tokenizer.check_fits(highest as usize).is_err()
+                && encoded.iter().all(|text| text.ids.len() <= 8))
+        });
+        match done {
+            Err(panic) => panic!("{json}: {panic}"),
+            Ok(Ok(fits)) => assert!(fits, "{json}"),
+            Ok(Err::<_, Error>(error)) => assert!(!error.message().is_empty()),
+        }
+    }
+}
