@@ -20,7 +20,7 @@ pub(super) fn outlive_terminal() {
     }
 }
 
-/// Takes Ctrl-C (and SIGTERM and SIGHUP) from now on.
+/// Takes Ctrl-C (and SIGTERM, and SIGHUP where the terminal is not outlived) from now on.
 ///
 /// # Errors
 /// If the system refuses the handler.

@@ -112,9 +112,10 @@ fn axes(matrix: Table) -> Result<Vec<Axis>> {
 /// Refuses a matrix of more instances than can be meant, before any is made.
 fn refuse_many(axes: &[Axis], included: usize, span: &Span) -> Result<()> {
     let mut lengths = axes.iter().map(|(_, _, values)| values.len());
-    let combined = match axes.is_empty() {
-        true => Some(0),
-        false => lengths.try_fold(1, usize::checked_mul),
+    let combined = if axes.is_empty() {
+        Some(0)
+    } else {
+        lengths.try_fold(1, usize::checked_mul)
     };
     let count = combined.and_then(|combined| combined.checked_add(included));
     if count.is_some_and(|count| count <= MOST) {

@@ -271,3 +271,50 @@ fn what_a_model_was_tuned_on_is_read_again() {
     let words = timm::words(&IMAGENET.at(160));
     assert_eq!(words["crop_pct"], json!(0.875));
 }
+
+#[test]
+fn numbers_that_no_photo_can_be_made_with_are_refused() {
+    let vit = json!({ "model_type": "vit" });
+    let processors = [
+        json!({ "size": 0 }),
+        json!({ "size": u64::MAX }),
+        json!({ "size": 1e30 }),
+        json!({ "size": { "height": 1_u64 << 60, "width": 1_u64 << 60 } }),
+        json!({ "size": { "height": 8, "width": -8 } }),
+        json!({ "size": [224, 225] }),
+        json!({ "do_center_crop": true, "crop_size": 0 }),
+        json!({ "do_center_crop": true, "crop_size": u64::MAX }),
+        json!({ "resample": 255 }),
+        json!({ "image_std": [0.5, 0.0, 0.5] }),
+        json!({ "image_std": [0.5, -0.5, 0.5] }),
+        json!({ "image_std": 1e300 }),
+        json!({ "image_std": 1e-44 }),
+        json!({ "image_mean": [0.5, 0.5] }),
+        json!({ "image_mean": 1e39 }),
+        json!({ "image_mean": 1e38, "image_std": 1e-3 }),
+        json!({ "rescale_factor": 0 }),
+        json!({ "rescale_factor": -1 }),
+        json!({ "rescale_factor": 1e-320 }),
+        json!({ "rescale_factor": 1e300 }),
+    ];
+    for processor in processors {
+        let files = [
+            ("config.json", vit.clone()),
+            ("preprocessor_config.json", processor.clone()),
+        ];
+        assert!(input(&files).is_err(), "{processor}");
+    }
+    for timm in [
+        json!({ "input_size": [3, 0, 0] }),
+        json!({ "input_size": [3, 1_u64 << 62, 1_u64 << 62] }),
+        json!({ "input_size": [3, u64::MAX, u64::MAX], "crop_pct": 1e-300 }),
+        json!({ "crop_pct": 0 }),
+        json!({ "crop_pct": 1e-300 }),
+        json!({ "std": [1, 1, 0] }),
+        json!({ "mean": [0, 0, 1e39] }),
+        json!({ "mean": [0, 0, 3e38], "std": [1, 1, 1e-3] }),
+    ] {
+        let config = json!({ "architecture": "resnet18", "pretrained_cfg": timm.clone() });
+        assert!(input(&[("config.json", config)]).is_err(), "{timm}");
+    }
+}
