@@ -125,9 +125,9 @@ fn full() -> File {
 #[test]
 fn a_run_ends_as_it_does_wherever_its_output_goes() {
     for format in ["pretty", "plain", "json"] {
-        for (argv, code) in [("true", 0), ("false", 1)] {
+        for (argv, code) in [("touch", 0), ("false", 1)] {
             let project = Project::with(&format!(
-                "[stage.a]\nkind = \"command\"\nargv = [\"{argv}\"]\noutputs = {{}}\n"
+                "[stage.a]\nkind = \"command\"\nargv = [\"{argv}\", \"o\"]\noutputs = {{ o = \"o\" }}\n"
             ));
             let mut command = refire(
                 &project,

@@ -127,6 +127,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Its exit code; none if a signal ended it.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.output.status.code()
+    }
+
     /// Its exit code must be 0.
     pub(crate) fn succeeds(self) -> Self {
         self.fails_with(0)
@@ -134,7 +139,7 @@ impl Ran {
 
     /// Its exit code must be this one.
     pub(crate) fn fails_with(self, code: i32) -> Self {
-        let ended = self.output.status.code();
+        let ended = self.code();
         assert_eq!(
             ended,
             Some(code),
