@@ -163,7 +163,7 @@ fn what_goes_too_deep_is_refused_before_anything_goes_down_into_it() {
     assert_eq!(refusal(&brackets).0, Kind::Usage);
     let deepest = format!(
         "SELECT text FROM reviews WHERE {}",
-        ["label = 1"; 1400].join(" OR ")
+        vec!["label = 1"; 1400].join(" OR ")
     );
     ask(&deepest).expect("the stack is large enough");
     let wide: Vec<String> = (0..5000).map(|number| number.to_string()).collect();
