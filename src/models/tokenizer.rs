@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use tokenizers::{PostProcessor as _, TruncationParams};
+use serde_json::Value;
+use tokenizers::{ModelWrapper, PostProcessor as _, TruncationParams};
 
-use super::{Network, folder};
+use super::{Network, folder, weights};
 use crate::error::{Context, Error, Result, contained};
 
 /// A text as token ids, special tokens included, without padding.
@@ -28,6 +29,7 @@ pub struct Tokenizer {
     pad_id: u32,
     vocab_size: usize,
     digest: String,
+    draws: bool,
 }
 
 impl Tokenizer {
@@ -43,7 +45,8 @@ impl Tokenizer {
         }
     }
 
-    /// Reads the tokenizer in the model's `folder`. Truncation and padding that it asks for itself are ignored.
+    /// Reads the tokenizer in the model's `folder`. Truncation and padding that it asks for itself are ignored, and so is
+    /// that it draws its tokens at random: the same text has the same tokens, whenever it is asked for.
     ///
     /// # Errors
     /// A file that is missing or that is not a tokenizer; no token for padding.
@@ -66,20 +69,31 @@ impl Tokenizer {
         inner.with_padding(None);
         let cannot = || format!("cannot set up `{}`", path.display());
         tokenizers(cannot, || inner.with_truncation(None).map(drop))?;
+        let draws = switch_off_drawing(&mut inner);
         let highest = highest(&inner).map_err(|cause| Error::stage(cannot()).cause(cause))?;
-        let digest = blake3::Hasher::new()
-            .update(&bytes)
-            .update(&pad_id.to_le_bytes())
-            .finalize()
-            .to_hex()
-            .to_string();
+        let mut digest = blake3::Hasher::new();
+        digest.update(&bytes).update(&pad_id.to_le_bytes());
+        if draws {
+            // What was kept of an earlier refire was drawn.
+            digest.update(b"drawing switched off");
+        }
         Ok(Self {
             path,
             inner,
             pad_id,
             vocab_size: highest.map_or(0, |id| id as usize + 1),
-            digest,
+            digest: digest.finalize().to_hex().to_string(),
+            draws,
         })
+    }
+
+    /// What the user should know of it, in a sentence.
+    #[must_use]
+    pub fn notice(&self) -> Option<&'static str> {
+        self.draws.then_some(
+            "`dropout` in tokenizer.json, by which a text has other tokens each time, is switched off; \
+             a model that is tuned has `\"dropout\": null` there",
+        )
     }
 
     /// Encodes `texts` on all threads; the result does not depend on how many there are. `max_length` counts special
@@ -197,6 +211,28 @@ fn highest(inner: &tokenizers::Tokenizer) -> Result<Option<u32>, String> {
     .flatten()
 }
 
+/// Makes the model of `inner` give a text the same tokens each time, without BPE's dropout (<https://arxiv.org/abs/1910.13267>)
+/// and Unigram's sampling (<https://arxiv.org/abs/1804.10959>): their generator cannot be seeded. Says whether it would have
+/// drawn any.
+fn switch_off_drawing(inner: &mut tokenizers::Tokenizer) -> bool {
+    let drawn = |probability: f64| probability != 0.0;
+    let steady: ModelWrapper = match inner.get_model() {
+        ModelWrapper::BPE(model) if model.dropout.is_some_and(|rate| drawn(rate.into())) => {
+            let mut model = model.clone();
+            model.dropout = None;
+            model.into()
+        }
+        ModelWrapper::Unigram(model) if model.alpha.is_some_and(drawn) => {
+            let mut model = model.clone();
+            (model.alpha, model.nbest_size) = (None, None);
+            model.into()
+        }
+        _ => return false,
+    };
+    inner.with_model(steady);
+    true
+}
+
 /// The padding token's id: what the tokenizer, its configuration or the network's configuration says.
 fn pad_id(folder: &Path, inner: &tokenizers::Tokenizer) -> Result<u32> {
     if let Some(padding) = inner.get_padding() {
@@ -221,7 +257,8 @@ fn pad_id(folder: &Path, inner: &tokenizers::Tokenizer) -> Result<u32> {
     }
 }
 
-/// Copies the files that turn texts into tokens from one model's folder to another's, as files of their own.
+/// Copies the files that turn texts into tokens from one model's folder to another's, as files of their own. Dropout in
+/// tokenizer.json is `null` in the copy, so that whatever loads it gives the tokens that the model was tuned on.
 ///
 /// # Errors
 /// Those of the disk.
@@ -236,10 +273,27 @@ pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
         "merges.txt",
     ];
     for name in FILES.iter().filter(|name| from.join(name).exists()) {
-        folder::copy_file(&from.join(name), &to.join(name))
-            .or_stage(|| format!("cannot copy `{name}` to `{}`", to.display()))?;
+        let (from, copy) = (from.join(name), to.join(name));
+        let steady = if *name == FILES[0] { steady(&from) } else { None };
+        match steady {
+            Some(json) => weights::write_new(&copy, &json)?,
+            None => folder::copy_file(&from, &copy)
+                .or_stage(|| format!("cannot copy `{name}` to `{}`", to.display()))?,
+        }
     }
     Ok(())
+}
+
+/// The tokenizer in the file at `path` with its dropout switched off; none if it has none, or is no tokenizer.
+fn steady(path: &Path) -> Option<Vec<u8>> {
+    let bytes = std::fs::read(path).ok()?;
+    let mut json: Value = serde_json::from_slice(folder::unmarked(&bytes)).ok()?;
+    let dropout = json.get_mut("model")?.get_mut("dropout")?;
+    if dropout.as_f64()? == 0.0 {
+        return None;
+    }
+    *dropout = Value::Null;
+    serde_json::to_vec_pretty(&json).ok()
 }
 
 #[cfg(test)]

@@ -118,6 +118,9 @@ pub struct Done {
 pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
     let options = &request.options;
     let model = Model::open(request.model, request.device)?;
+    if let Some(notice) = model.notice() {
+        watch.notice(notice.into());
+    }
     let input = Input::open(request.input, &model, options, watch)?;
     let columns = Columns::new(&model, &input, options)?;
     let input = match request.format {

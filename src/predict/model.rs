@@ -95,6 +95,14 @@ impl Model {
         })
     }
 
+    /// What the user should know of it.
+    pub(super) fn notice(&self) -> Option<&'static str> {
+        match &self.takes {
+            Takes::Texts { tokenizer, .. } => tokenizer.notice(),
+            Takes::Photos(_) => None,
+        }
+    }
+
     /// Its labels, in the order of its outputs.
     pub(super) fn labels(&self) -> &[String] {
         &self.labels

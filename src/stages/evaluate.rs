@@ -255,7 +255,7 @@ impl Evaluate {
             read_examples(cx.input(TABLE), &text_column, &target_column, &card.labels)
                 .map_err(|error| error.note("`labels` are those that the model was tuned on"))?;
         report_positions([Some(&examples)], cx);
-        let tokenizer = Tokenizer::of(&loaded.network, cx.input("model"))?;
+        let tokenizer = tokenizer(cx)?;
         let most = loaded.network.max_tokens().unwrap_or(usize::MAX);
         let max_length = card.max_length.unwrap_or(most).min(most);
         encode(&tokenizer, TABLE, examples, max_length, cx)

@@ -17,7 +17,16 @@ fn parts(model: &Value) -> Value {
     })
 }
 
+/// A folder with a tokenizer of this model.
+fn written(model: &Value) -> tempfile::TempDir {
+    written_as(&parts(model))
+}
+
 fn read(json: &Value) -> Result<Tokenizer> {
+    Tokenizer::load(written_as(json).path())
+}
+
+fn written_as(json: &Value) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (file, json) in [
         ("tokenizer.json", json.to_string()),
@@ -25,7 +34,41 @@ fn read(json: &Value) -> Result<Tokenizer> {
     ] {
         crate::store::write_atomic(&folder.path().join(file), json.as_bytes()).expect("written");
     }
-    Tokenizer::load(folder.path())
+    folder
+}
+
+#[test]
+fn no_token_is_drawn() {
+    let vocab = json!({ "a": 0, "b": 1, "ab": 2, "abab": 3 });
+    let bpe = |dropout: Value| {
+        json!({
+            "type": "BPE", "dropout": dropout, "vocab": vocab, "merges": [["a", "b"], ["ab", "ab"]],
+        })
+    };
+    let ids = |tokenizer: &Tokenizer| {
+        let texts = vec!["ababababab abab".to_string(); 40];
+        let encoded = tokenizer.encode(&texts, 32).expect("encoded");
+        encoded.into_iter().map(|text| text.ids).collect::<Vec<_>>()
+    };
+    let without = tokenizer(&bpe(Value::Null));
+    assert_eq!(ids(&without)[0], [3, 3, 2, 3]);
+    assert!(without.notice().is_none() && tokenizer(&bpe(0.0.into())).notice().is_none());
+    let drawing = written(&bpe(0.5.into()));
+    let with = Tokenizer::load(drawing.path()).expect("a tokenizer");
+    assert_eq!(ids(&with), ids(&without));
+    assert!(with.notice().is_some_and(|text| text.contains("switched off")));
+
+    // Whoever loads the copy gets these tokens as well; what draws none is copied to the byte.
+    let copied = |from: &Path| {
+        let to = tempfile::tempdir().expect("a temporary folder");
+        copy_tokenizer(from, to.path()).expect("copied");
+        std::fs::read(to.path().join("tokenizer.json")).expect("there")
+    };
+    let copy: Value = serde_json::from_slice(&copied(drawing.path())).expect("JSON");
+    assert_eq!(copy["model"], bpe(Value::Null));
+    let plain = written(&bpe(Value::Null));
+    let original = std::fs::read(plain.path().join("tokenizer.json")).expect("there");
+    assert_eq!(copied(plain.path()), original);
 }
 
 #[test]

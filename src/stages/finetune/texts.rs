@@ -31,7 +31,8 @@ pub(super) fn data(
     if let Some(validation) = &validation {
         checks::report_shared_texts(&train, validation, cx);
     }
-    let tokenizer = Tokenizer::of(&loaded.network, cx.input("model"))?;
+    let tokenizer = tokenizer(cx)?;
+    checks::token_ids(&tokenizer, &loaded.network)?;
     let max_length = max_length(settings, loaded, cx)?;
     let samples = |name, examples| encode(&tokenizer, name, examples, max_length, cx);
     Ok(Data {
@@ -74,6 +75,15 @@ pub(in crate::stages) fn report_positions<'e>(
     for pairs in pairs {
         cx.notice(format!("labels by position: {pairs}"));
     }
+}
+
+/// The tokenizer of the stage's model; what the user should know of it is told.
+pub(in crate::stages) fn tokenizer(cx: &StageContext<'_>) -> Result<Tokenizer> {
+    let tokenizer = Tokenizer::load(cx.input("model"))?;
+    if let Some(notice) = tokenizer.notice() {
+        cx.notice(notice);
+    }
+    Ok(tokenizer)
 }
 
 /// The most tokens of a text that count: what the settings say, else what the model was tuned with, else the default.
