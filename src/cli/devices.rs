@@ -26,7 +26,7 @@ impl Args {
         if self.json {
             Ok(report::print_json(&rows)?)
         } else {
-            Ok(report::print(&report::devices(&rows))?)
+            Ok(report::print_styled(&report::devices(&rows))?)
         }
     }
 }

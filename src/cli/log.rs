@@ -41,7 +41,7 @@ impl Args {
         } else if rows.is_empty() {
             report::print_status("no run is known\n");
         } else {
-            report::print(&report::runs(&rows))?;
+            report::print_styled(&report::runs(&rows))?;
         }
         Ok(())
     }

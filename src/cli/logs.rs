@@ -33,7 +33,7 @@ impl Args {
         let path = pipeline::take(&mut self.what)?;
         let stage = pipeline::only_stage(&self.what)?;
         if let Some(run) = &self.run {
-            return Ok(report::print(&log_in(&path, run, stage)?)?);
+            return Ok(report::print_styled(&log_in(&path, run, stage)?)?);
         }
         let project = Project::open(&path, &self.changes.overrides())?;
         let runs = project.workspace.runs();
@@ -48,7 +48,7 @@ impl Args {
                 "note: this is from run {run}, not of the stage as it is now: {why}\n"
             ));
         }
-        Ok(report::print(text)?)
+        Ok(report::print_styled(text)?)
     }
 }
 

@@ -52,7 +52,7 @@ impl Args {
         } else if figures.rows.is_empty() && figures.missing.is_empty() {
             report::print_status("no metrics are known yet; `refire run` makes some\n");
         } else {
-            report::print(&report::metrics(&figures.rows, report::width()))?;
+            report::print_styled(&report::metrics(&figures.rows, report::width()))?;
         }
         remark(&figures);
         Ok(())
@@ -129,7 +129,7 @@ fn show_changes(diff: diff::Args) -> Outcome {
     } else if rows.is_empty() {
         report::print_status("no metric differs\n");
     } else {
-        report::print(&report::metric_changes(&rows))?;
+        report::print_styled(&report::metric_changes(&rows))?;
     }
     Ok(())
 }

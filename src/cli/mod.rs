@@ -153,12 +153,9 @@ pub fn main() -> ExitCode {
         }
         // Help and the version are results as any other.
         Err(said) if !said.use_stderr() => {
-            report::print(&said.render().ansi().to_string()).map_err(Failure::from)
+            report::print_styled(&said.render().ansi().to_string()).map_err(Failure::from)
         }
-        Err(wrong) => {
-            let _ = wrong.print();
-            return ExitCode::from(Kind::Usage.exit_code());
-        }
+        Err(wrong) => return refused(wrong),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -169,6 +166,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit_code)
         }
     }
+}
+
+/// Shows what clap says to the command line: help, or what is wrong with it. It quotes arguments, which a shell may have made of
+/// names of files.
+fn refused(error: clap::Error) -> ExitCode {
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    let shown = std::env::args_os().map(|argument| {
+        let argument = argument.to_string_lossy().into_owned();
+        report::visible(&argument).into_owned()
+    });
+    let _ = Cli::try_parse_from(shown).err().unwrap_or(error).print();
+    ExitCode::from(code)
 }
 
 /// The command line as clap describes it, for completions and man pages.

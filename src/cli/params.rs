@@ -44,7 +44,7 @@ impl Args {
         } else if params.is_empty() {
             report::print_status("the pipeline has no params\n");
         } else {
-            report::print(&report::params(&params))?;
+            report::print_styled(&report::params(&params))?;
         }
         Ok(())
     }
@@ -68,7 +68,7 @@ fn show_changes(diff: diff::Args) -> Outcome {
     } else if rows.is_empty() {
         report::print_status("no param differs\n");
     } else {
-        report::print(&report::param_changes(&rows))?;
+        report::print_styled(&report::param_changes(&rows))?;
     }
     Ok(())
 }

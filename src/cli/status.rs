@@ -59,7 +59,7 @@ impl Args {
         if self.json {
             report::print_json(&rows)?;
         } else {
-            report::print(&report::status(&rows))?;
+            report::print_styled(&report::status(&rows))?;
         }
         Ok(())
     }

@@ -81,8 +81,9 @@ pub(super) fn of_file(runs: &Path, file: &str) -> impl Iterator<Item = (PathBuf,
         .map(|(of, folder)| (folder, of))
 }
 
-/// Whether a run that has not written its end is under way, or was killed.
-fn is_running(run: &Path) -> Option<bool> {
+/// Whether the run in the folder `run`, which has not written its end, is under way or was killed; none if that cannot be told.
+#[must_use]
+pub fn is_running(run: &Path) -> Option<bool> {
     if !cfg!(unix) {
         return None;
     }

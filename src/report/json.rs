@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::visible::visible;
 use crate::event::{Event, Sink};
 
 /// The least time between two progress events of one stage, so that a fast loop does not flood the reader.
@@ -34,16 +35,20 @@ impl<W: Write + Send> Json<W> {
 
 impl<W: Write + Send> Sink for Json<W> {
     fn send(&self, event: &Event) {
-        let Ok(mut line) = serde_json::to_vec(event) else {
+        let Ok(line) = serde_json::to_string(event) else {
             return;
         };
-        line.push(b'\n');
+        // Inside of JSON's strings, where alone they can be, what is written out means the same.
+        let line = visible(&line) + "\n";
         let Ok(mut state) = self.state.lock() else {
             return;
         };
         if state.is_due(event) {
             // A reader that has gone away must not stop the run.
-            let _ = state.out.write_all(&line).and_then(|()| state.out.flush());
+            let _ = state
+                .out
+                .write_all(line.as_bytes())
+                .and_then(|()| state.out.flush());
         }
     }
 }
@@ -103,6 +108,17 @@ mod tests {
                 r#"{"event":"run_finished","ran":2,"cached":5,"failed":0,"skipped":0,"seconds":1.93}"#
             ]
         );
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_and_reads_back() {
+        let log = Event::Log {
+            stage: "a".into(),
+            text: "\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\r\n".into(),
+        };
+        let lines = lines(std::slice::from_ref(&log));
+        assert!(lines[0].is_ascii() && !lines[0].contains(|c: char| c.is_control()));
+        assert_eq!(serde_json::from_str::<Event>(&lines[0]).expect("JSON"), log);
     }
 
     #[test]

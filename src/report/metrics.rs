@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::figures::metric;
 use super::table::{Align, Cell, Table};
 use super::views::{BAD, ODD, QUIET};
+use super::visible::visible;
 use crate::event::counted;
 
 /// A stage and its figures.
@@ -73,7 +74,8 @@ pub fn metrics(rows: &[MetricsRow], width: usize) -> String {
     }
     let mut text = tables(rows, width);
     for row in rows.iter().filter(|row| !row.reason.is_empty()) {
-        let _ = writeln!(text, "{QUIET}{}: {}{QUIET:#}", row.stage, row.reason);
+        let line = format!("{}: {}", row.stage, row.reason);
+        let _ = writeln!(text, "{QUIET}{}{QUIET:#}", visible(&line));
     }
     text
 }

@@ -27,12 +27,13 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
 pub use graph::GraphNode;
-pub use history::{RunRow, history, keys, runs, runs_by_age};
+pub use history::{RunRow, history, is_running, keys, runs, runs_by_age};
 pub use journal::Journal;
 pub use metrics::{MetricsRow, Standing, metrics};
 pub use past::{StageLog, last_failures, log, log_in, other_run_with_log};
 pub use views::{DeviceRow, PlanRow, StatusRow, devices, params, plan, status};
 
+pub use self::visible::visible;
 use self::visible::visible_styled;
 use crate::error::{Context as _, Error, Result};
 use crate::event::Sink;
@@ -83,11 +84,20 @@ pub fn reporter(format: Format) -> Box<dyn Sink> {
     }
 }
 
-/// Prints a result. A reader that has gone away, such as a pager, is no error.
+/// Prints a result, which is plain text. A reader that has gone away, such as a pager, is no error.
 ///
 /// # Errors
 /// What keeps it from being written whole, such as a full disk.
 pub fn print(text: &str) -> Result<()> {
+    print_styled(&visible(text))
+}
+
+/// Prints a result that `report` has drawn of texts that can be shown, or that a stage wrote: with its colours where there is a
+/// terminal for them.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_styled(text: &str) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
     let written = stdout
         .write_all(visible_styled(text).as_bytes())
@@ -100,7 +110,7 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Prints a result for programs.
+/// Prints a result for programs. Characters that a terminal would obey are escaped, as JSON can any.
 ///
 /// # Errors
 /// As [`print`].
@@ -116,11 +126,16 @@ pub fn print_error(error: &Error) {
         styled: true,
         width: width(),
     };
-    print_status(&diagnostic::render(error, look));
+    print_styled_status(&diagnostic::render(error, look));
 }
 
-/// Prints what is not a result: a warning, a word on what was done.
+/// Prints what is not a result: a warning, a word on what was done. It is plain text.
 pub fn print_status(text: &str) {
+    print_styled_status(&visible(text));
+}
+
+/// The same for what `report` has drawn.
+fn print_styled_status(text: &str) {
     let _ = anstream::stderr()
         .lock()
         .write_all(visible_styled(text).as_bytes());

@@ -158,7 +158,7 @@ impl State {
     fn flush(&mut self) {
         if !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
-            self.live.suspend(|| super::print_status(&held));
+            self.live.suspend(|| super::print_styled_status(&held));
         }
     }
 
@@ -235,11 +235,11 @@ impl State {
         if !table.is_empty() {
             super::print_status("\n");
             // A run does not end otherwise because nobody sees how.
-            let _ = super::print(&table);
+            let _ = super::print_styled(&table);
         }
         let style = if failed { BAD } else { GOOD.bold() };
         let summary = self.results.summary();
-        super::print_status(&format!("\n{style}{summary}{style:#}\n"));
+        super::print_styled_status(&format!("\n{style}{summary}{style:#}\n"));
         let _ = std::io::stderr().flush();
     }
 }

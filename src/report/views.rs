@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::figures::seconds;
 use super::table::{Align, Cell, Table};
+use super::visible::visible;
 
 /// Something that is as it should be.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
@@ -123,7 +124,7 @@ pub fn plan(rows: &[PlanRow]) -> String {
     let mut text = table.render();
     let notes = |row: &PlanRow| {
         let stage = row.stage.clone();
-        let line = move |note: &String| format!("{stage}: note: {note}\n");
+        let line = move |note: &String| visible(&format!("{stage}: note: {note}\n")).into_owned();
         row.notes.iter().map(line).collect::<String>()
     };
     text.extend(rows.iter().map(notes));

@@ -1,4 +1,6 @@
-//! What comes from users, as it may reach a terminal: characters that it would obey, or show as nothing, are written out.
+//! What comes from users, data, programs and servers, as it may reach a terminal: characters that it would obey, or show as
+//! nothing, are written out. Everything that is printed goes through here ([`visible`]); what may be coloured is what
+//! `report` itself has drawn of texts that did, and what a stage wrote ([`visible_styled`]).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,13 +10,23 @@ use crate::event::Event;
 
 /// `text` with control characters, byte order marks and marks of the direction of text as `\u001b`. Line feeds and tabs
 /// stay.
-pub(super) fn visible(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
     shown(text, false)
 }
 
-/// The same, but styles (`ESC [ … m`) stay as well.
+/// The same, but styles (`ESC [ … m`) stay as well, but for the one that hides text; none reaches beyond the end.
 pub(super) fn visible_styled(text: &str) -> Cow<'_, str> {
-    shown(text, true)
+    let mut shown = shown(text, true);
+    let last = shown.rfind("\u{1b}[").map(|at| &shown[at..]);
+    let is_open = last.is_some_and(|last| {
+        let style = &last[..style(last)];
+        !matches!(style, "\u{1b}[0m" | "\u{1b}[m")
+    });
+    if is_open {
+        shown.to_mut().push_str("\u{1b}[0m");
+    }
+    shown
 }
 
 fn shown(text: &str, with_styles: bool) -> Cow<'_, str> {
@@ -55,9 +67,28 @@ fn style(text: &str) -> usize {
     };
     let end = parameters.find(|c: char| !c.is_ascii_digit() && c != ';');
     match end {
-        Some(end) if parameters[end..].starts_with('m') => 2 + end + 1,
+        Some(end) if parameters[end..].starts_with('m') && !hides(&parameters[..end]) => {
+            2 + end + 1
+        }
         _ => 0,
     }
+}
+
+/// Whether a style with these parameters makes text invisible. An 8 in a colour (`38;5;8`) does not.
+fn hides(parameters: &str) -> bool {
+    let mut parameters = parameters.split(';').map(|one| one.trim_start_matches('0'));
+    while let Some(parameter) = parameters.next() {
+        match parameter {
+            "8" => return true,
+            "38" | "48" | "58" => match parameters.next() {
+                Some("5") => drop(parameters.next()),
+                Some("2") => drop(parameters.nth(2)),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    false
 }
 
 /// `error` with texts that can be shown; its message is one line.
@@ -70,9 +101,15 @@ pub(super) fn visible_error(error: &Error) -> Error {
 /// `event` with texts that can be shown. What a stage wrote keeps its colours.
 pub(super) fn visible_event(event: &Event) -> Cow<'_, Event> {
     // The only one that comes by the thousand.
-    if let Event::StageFinished { stage, reason, .. } = event
+    if let Event::StageFinished {
+        stage,
+        reason,
+        metrics,
+        ..
+    } = event
         && !stage.contains(is_hidden)
         && !reason.contains(is_hidden)
+        && !metrics.keys().any(|name| name.contains(is_hidden))
     {
         return Cow::Borrowed(event);
     }
@@ -82,8 +119,13 @@ pub(super) fn visible_event(event: &Event) -> Cow<'_, Event> {
             *text = other;
         }
     }
-    if let (Event::Log { text, .. }, Event::Log { text: shown, .. }) = (event, &mut shown) {
-        *shown = visible_styled(text).into_owned();
+    match &mut shown {
+        Event::Log { text, .. } => *text = visible_styled(text).into_owned(),
+        Event::Measured { metrics, .. } | Event::StageFinished { metrics, .. } => {
+            let named = std::mem::take(metrics).into_iter();
+            metrics.extend(named.map(|(name, figure)| (visible(&name).into_owned(), figure)));
+        }
+        _ => {}
     }
     Cow::Owned(shown)
 }
@@ -137,6 +179,16 @@ mod tests {
             "\u{1b}[1;31mred\u{1b}[0m\\u001b[2J\\u001b[31"
         );
         assert!(!visible(text).contains('\u{1b}'));
+        // What is not ended ends here, and what would hide the rest is no style.
+        assert_eq!(visible_styled("\u{1b}[31mred"), "\u{1b}[31mred\u{1b}[0m");
+        for hidden in ["8", "1;8", "38;5;1;8", "08", "38;2;1;2;3;8"] {
+            let text = format!("\u{1b}[{hidden}mx");
+            assert_eq!(visible_styled(&text), format!("\\u001b[{hidden}mx"));
+        }
+        for colour in ["38;5;8", "48;2;8;8;8", "38;5;8;1", "", "0", "7"] {
+            let text = format!("\u{1b}[{colour}mx\u{1b}[m");
+            assert_eq!(visible_styled(&text), text);
+        }
     }
 
     #[test]
@@ -154,12 +206,18 @@ mod tests {
         };
         assert_eq!(
             *visible_event(&log("\u{1b}[1mb\u{7}")),
-            log("\u{1b}[1mb\\u0007")
+            log("\u{1b}[1mb\\u0007\u{1b}[0m")
         );
         let notice = |text: &str| Event::Notice {
             stage: Some(text.into()),
             text: text.into(),
         };
         assert_eq!(*visible_event(&notice("\u{1b}[1mb")), notice("\\u001b[1mb"));
+        let measured = |name: &str| Event::Measured {
+            stage: "a".into(),
+            at: "b".into(),
+            metrics: [(name.to_string(), 1.0)].into(),
+        };
+        assert_eq!(*visible_event(&measured("\u{7}")), measured("\\u0007"));
     }
 }
