@@ -57,6 +57,57 @@ fn weights_that_are_cut_off() {
     }));
 }
 
+/// A tokenizer that would cut the words otherwise each time.
+fn draw_tokens(project: &Project) {
+    let mut json: Value =
+        serde_json::from_str(&project.read("tiny-bert/tokenizer.json")).expect("JSON");
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from);
+    let letters = ('a'..='z').map(String::from);
+    let merges = [
+        ["g", "o"],
+        ["o", "d"],
+        ["go", "od"],
+        ["b", "a"],
+        ["ba", "d"],
+        ["f", "i"],
+    ];
+    let merged = merges.iter().map(|[left, right]| format!("{left}{right}"));
+    let vocab = special.into_iter().chain(letters).chain(merged).zip(0..);
+    let vocab: serde_json::Map<String, Value> = vocab
+        .map(|(token, id): (String, i32)| (token, id.into()))
+        .collect();
+    json["model"] = serde_json::json!({
+        "type": "BPE", "dropout": 0.5, "unk_token": "[UNK]", "vocab": vocab, "merges": merges,
+    });
+    project.write("tiny-bert/tokenizer.json", json.to_string());
+}
+
+#[test]
+fn a_tokenizer_with_dropout_gives_the_same_model_each_time() {
+    let tuned = || {
+        let project = tiny::project();
+        project.edit("epochs = 4", "epochs = 1");
+        draw_tokens(&project);
+        let run = project.refire(&["run", "--format", "plain"]).succeeds();
+        let said = run
+            .stderr()
+            .matches("tune: note: `dropout` in tokenizer.json")
+            .count();
+        assert_eq!(said, 1, "{}", run.stderr());
+        assert!(
+            !run.stderr().contains("test: note: `dropout`"),
+            "{}",
+            run.stderr()
+        );
+        project.refire(&["get", "tune", "model"]).succeeds();
+        let json: Value =
+            serde_json::from_str(&project.read("model/tokenizer.json")).expect("JSON");
+        assert_eq!(json["model"]["dropout"], Value::Null);
+        project.read("refire.lock")
+    };
+    assert_eq!(tuned(), tuned());
+}
+
 #[test]
 fn weights_that_are_a_web_page() {
     insta::assert_snapshot!(with_model(
