@@ -13,13 +13,10 @@ use crate::error::{Context, Error, Kind, Result, Source, Span};
 use crate::event::Figure;
 use crate::fingerprint::{Fingerprint, Role};
 use crate::names;
-use crate::store::{Digest, Record, write_atomic};
+use crate::store::{Digest, LOCK_MARK, Record, write_atomic};
 
 /// The version of the lock's format.
 const VERSION: u32 = 1;
-
-const HEADER: &str =
-    "# What the pipeline beside this file last resolved to. Written by `refire run`; commit it.\n";
 
 /// A pipeline's lock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,7 +208,7 @@ impl Lock {
 
     fn to_text(&self) -> Result<String> {
         let body = toml::to_string(self).or_stage(|| "cannot write the lock")?;
-        Ok(format!("{HEADER}{body}"))
+        Ok(format!("{LOCK_MARK}{body}"))
     }
 
     /// Fails if the lock does not describe a pipeline with these recipes.

@@ -32,6 +32,26 @@ pub fn check(text: &str, what: &str) -> Result<()> {
     )
 }
 
+/// What the name of a file or folder begins and ends with that refire is writing, wherever it will lie; between stand six letters
+/// and digits.
+pub const TEMPORARY: (&str, &str) = (".refire-", ".tmp");
+
+/// Whether `name` is that of something that refire is writing, or was when it was killed.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    let rest = name.strip_prefix(TEMPORARY.0);
+    let drawn = rest.and_then(|rest| rest.strip_suffix(TEMPORARY.1));
+    drawn.is_some_and(|drawn| {
+        drawn.len() == 6 && drawn.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+/// Whether what is called `name` is never part of what a folder of the user's holds: version control, and refire's own state.
+#[must_use]
+pub fn is_passed_over(name: &str) -> bool {
+    matches!(name, ".git" | ".refire") || is_temporary(name)
+}
+
 /// What keeps `path` from being the path of a file below some folder, on any system; none if nothing does.
 #[must_use]
 pub fn flaw(path: &str) -> Option<&'static str> {
@@ -136,6 +156,22 @@ mod tests {
                 "{}",
                 &pattern[..20.min(pattern.len())]
             );
+        }
+    }
+
+    #[test]
+    fn what_is_refires_own_is_passed_over() {
+        for name in [".git", ".refire", ".refire-a1B2c3.tmp"] {
+            assert!(is_passed_over(name), "{name}");
+        }
+        for name in [
+            ".gitignore",
+            ".refired",
+            ".refire-notes.md",
+            ".refire-a1",
+            "refire",
+        ] {
+            assert!(!is_passed_over(name), "{name}");
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub use artifacts::{Lent, export};
+pub use artifacts::{Lent, export, sweep_beside};
 pub use collect::{Dropped, GRACE, Wanted, collect};
 pub use figures::Figures;
 pub use history::{Comparison, Version, metrics, params};
@@ -117,7 +117,8 @@ pub fn run(
         keep_going: request.keep_going,
         jobs: request.jobs.max(1),
     };
-    let mut summary = Run::new(&decider, runner, around, &selection, conduct).go()?;
+    let went = Run::new(&decider, runner, around, &selection, conduct).go();
+    let mut summary = went.inspect_err(|_| project.store.run_has_ended())?;
     let moved = summary.moved(&decider);
     drop(decider);
     for (stage, error) in project.contradictions(&summary, &moved) {
@@ -140,6 +141,8 @@ pub fn run(
         summary.errors.push((String::new(), error));
     }
     project.pin();
+    // Its results are in the lock.
+    project.store.run_has_ended();
     if let Err(error) = project.store.save() {
         journal.send(&Event::Notice {
             stage: None,
@@ -296,6 +299,7 @@ impl Project {
             return Ok(());
         }
         let _alone = Lock::alone(&self.lock_path);
+        sweep_beside(&self.lock_path);
         if let Some(lock) = Lock::read(&self.lock_path)? {
             self.lock = lock;
             self.apply(summary, moved, recipes);

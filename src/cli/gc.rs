@@ -97,7 +97,7 @@ fn said(dropped: &Dropped, wanted: &Wanted) -> String {
     if let Some(max) = wanted.max_bytes.filter(|max| remain > *max) {
         let _ = writeln!(
             text,
-            "that is more than --max-size {}: locks need {}, and {} are too young to go",
+            "that is more than --max-size {}: locks and runs under way need {}, and {} are too young to go",
             bytes(max),
             bytes(cache.needed_bytes),
             bytes(young),

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Sink};
 use crate::predict::{Format, OnError, Options, Request, Watch, Written, character, predict};
 use crate::report;
+use crate::run::sweep_beside;
 use crate::stages::ArtifactType;
 
 /// Label new data with a tuned model.
@@ -98,6 +99,7 @@ impl Args {
         let model = places.find(model, &[ArtifactType::Model])?;
         let input = places.find(input, &[ArtifactType::Table, ArtifactType::Images])?;
         refuse_same(&input, &self.output)?;
+        sweep_beside(&self.output);
         interrupt::listen()?;
         let begun = Instant::now();
         let shown = Shown {

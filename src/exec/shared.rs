@@ -131,6 +131,7 @@ impl<'a> Shared<'a> {
     /// Runs stage `index` on its `share` of the machine, again after a failure if its settings say so.
     pub(super) fn make(&self, index: usize, share: &Share) -> Result<Made> {
         let node = self.node(index);
+        self.around.store.run_is_under_way();
         let mut pause = Duration::from_secs(1);
         for left in (0..=node.limits.retries).rev() {
             match self.attempt(index, share) {

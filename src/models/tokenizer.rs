@@ -274,7 +274,11 @@ pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
     ];
     for name in FILES.iter().filter(|name| from.join(name).exists()) {
         let (from, copy) = (from.join(name), to.join(name));
-        let steady = if *name == FILES[0] { steady(&from) } else { None };
+        let steady = if *name == FILES[0] {
+            steady(&from)
+        } else {
+            None
+        };
         match steady {
             Some(json) => weights::write_new(&copy, &json)?,
             None => folder::copy_file(&from, &copy)

@@ -1,14 +1,16 @@
 //! Results of stages, taken out of the cache.
 
+use std::fs::File;
 use std::path::Path;
 
 use super::Project;
 use crate::error::{Context, Error, Result};
 use crate::exec::Forecast;
 use crate::models;
+use crate::names::TEMPORARY;
 use crate::plan::Goal;
 use crate::stages::ArtifactType;
-use crate::store::{Digest, Scratch, Unrestored};
+use crate::store::{self, Digest, Scratch, Unrestored};
 
 /// An artifact for reading, as long as this lives.
 pub struct Lent(Scratch);
@@ -48,15 +50,26 @@ pub fn export(folder: &Path, destination: &Path) -> Result<String> {
         )));
     }
     let cannot = || format!("cannot make `{}`", destination.display());
+    store::sweep(beside);
     let whole = tempfile::Builder::new()
-        .prefix(".refire-")
+        .prefix(TEMPORARY.0)
+        .suffix(TEMPORARY.1)
         .tempdir_in(beside)
         .or_stage(cannot)?;
+    // Without a lock it would be taken for what a killed process has left.
+    let _lock = File::open(whole.path()).and_then(|folder| folder.lock().map(|()| folder));
     let made = whole.path().join("model");
     std::fs::create_dir(&made).or_stage(cannot)?;
     let how = models::export(folder, &made)?;
     std::fs::rename(&made, destination).or_stage(cannot)?;
     Ok(how)
+}
+
+/// Removes what killed processes were writing in the folder of `path`.
+pub fn sweep_beside(path: &Path) {
+    if let Some(folder) = path.parent() {
+        store::sweep(folder);
+    }
 }
 
 /// Refuses a destination that exists.
@@ -110,7 +123,7 @@ impl Project {
                 wanted.join(" or ")
             )));
         }
-        let folder = self.store.scratch("lent")?;
+        let folder = self.store.scratch_for_reading("lent")?;
         self.store
             .materialise(&digest, folder.path())
             .map_err(|error| self.lost(stage, error))?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Workspace;
+use super::{Workspace, sweep_beside};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::report;
@@ -57,6 +57,9 @@ pub(super) fn collect_beyond(
         ..Keep::default()
     };
     for path in locks(workspace.project())? {
+        if !wanted.dry_run {
+            sweep_beside(&path);
+        }
         let Some(lock) = Lock::read(&path)? else {
             continue;
         };
@@ -77,7 +80,13 @@ pub(super) fn collect_beyond(
         .into_iter()
         .enumerate()
     {
-        if age < wanted.recent {
+        // What a run under way came to stays, whenever it began.
+        let is_running = report::is_running(&run) == Some(true);
+        if is_running {
+            let keys = report::keys(&run);
+            let keys = keys.iter().filter_map(|key| key.parse::<Digest>().ok());
+            keep.keys.extend(keys);
+        } else if age < wanted.recent {
             for key in report::keys(&run) {
                 if let Ok(key) = key.parse::<Digest>() {
                     // The latest run comes first.

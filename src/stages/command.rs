@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::files::{
-    copy_tree, create, fixed, is_glob, move_tree, project_files, refuse_detour, relative,
+    collect, create, fixed, is_glob, lay_out, project_files, refuse_detour, relative,
 };
 use self::made::Made;
 use self::output::Lines;
@@ -257,7 +257,7 @@ impl CommandStage {
     /// Puts what else the command sees beside its inputs.
     fn lay_out(&self, cx: &StageContext<'_>) -> Result<()> {
         for (path, file) in &self.files {
-            copy_tree(cx, &file.path, &cx.scratch().join(path))?;
+            lay_out(cx, &file.path, &cx.scratch().join(path))?;
         }
         for made in self.settings.outputs.values() {
             if let Some((folder, _)) = made.value.path.rsplit_once('/') {
@@ -312,18 +312,13 @@ impl CommandStage {
             let path = &declared.value.path;
             let made = cx.scratch().join(path);
             let output = cx.output(port);
-            refuse_detour(cx.scratch(), &made).map_err(|error| declared.blame(error, ""))?;
-            let missing = |error: &dyn std::error::Error| {
-                let error = Error::stage(format!("the command made no `{path}`")).because(error);
-                declared.blame(error, "declared here")
-            };
-            let metadata = std::fs::symlink_metadata(&made).map_err(|error| missing(&error))?;
-            if metadata.is_dir() {
-                move_tree(cx, &made, output)?;
-            } else {
-                let name = made.file_name().unwrap_or_default();
-                move_tree(cx, &made, &output.join(name))?;
+            if let Err(error) = std::fs::symlink_metadata(&made) {
+                let error = Error::stage(format!("the command made no `{path}`")).because(&error);
+                return Err(declared.blame(error, "declared here"));
             }
+            refuse_detour(cx.scratch(), &made)
+                .and_then(|()| collect(cx, cx.scratch(), &made, output))
+                .map_err(|error| declared.blame(error, ""))?;
             let checked = declared.value.check(output);
             checked.map_err(|error| declared.blame(error, "declared here"))?;
         }

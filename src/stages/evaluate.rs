@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::finetune::{encode, report_missing_labels, report_positions};
+use super::finetune::{encode, report_missing_labels, report_positions, tokenizer};
 use super::{
     ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, feature_cache, photos,
 };
@@ -15,7 +15,7 @@ use crate::config::{Spanned, Table, from_table};
 use crate::data::text::read_examples;
 use crate::error::{Context, Error, Result};
 use crate::fingerprint::{Manifest, describe};
-use crate::models::{self, Card, Loaded, Network, Task, Tokenizer};
+use crate::models::{self, Card, Loaded, Network, Task};
 use crate::store::write_atomic;
 use crate::train::metrics::{self, METRICS, Report};
 use crate::train::{Feed, Prefix, Samples, predict};

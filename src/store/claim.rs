@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::disk::{OnDisk, is_folder, open, read_small, replace};
 use crate::error::{Error, Result};
+use crate::names::TEMPORARY;
 
 /// The file that says what a folder is.
 const TAG: &str = "CACHEDIR.TAG";
@@ -23,24 +24,25 @@ const OTHERS: [&str; 4] = ["tmp", "downloads", "checkpoints", "pins"];
 /// Its files.
 const FILES: [&str; 3] = ["stat", TAG, IGNORE.0];
 
-/// What the name of a file begins with that is being written.
-pub(super) const TEMPORARY: &str = ".refire-";
-
 /// Makes `root` a cache if it is missing or empty. Says whether it is one of before that was taken over: one without a tag,
 /// in which nothing lies but what refire puts there.
 ///
 /// # Errors
-/// A folder with something else in it; a link in place of one of the cache's own folders; a folder that cannot be read or
-/// made.
+/// A folder with something else in it; a link in place of one of the cache's own folders; a folder that cannot be read. One
+/// that is missing and may not be made is an empty cache that can only be read.
 pub(super) fn claim(root: &Path) -> Result<bool> {
     if !root.is_dir() {
-        fs::create_dir_all(root).doing("make the cache folder", root)?;
+        match fs::create_dir_all(root) {
+            // Nothing is in it. Who only reads need not know, and whoever writes is refused then.
+            Err(error) if is_refusal(&error) => return Ok(false),
+            made => made.doing("make the cache folder", root)?,
+        }
     }
     let mut taken_over = false;
     if !is_tagged(root)? {
         let names = names(root)?;
         let is_empty = names.iter().all(|name| is_nothing(name));
-        let is_cache = is_cache(root, &names);
+        let is_cache = looks_like_cache(root, &names);
         // Another process may have tagged it meanwhile.
         if !is_tagged(root)? {
             if !is_empty && !is_cache {
@@ -70,6 +72,11 @@ fn refused(root: &Path) -> Error {
             "let REFIRE_CACHE_DIR name a folder that is new or empty, such as `{}`",
             root.join("refire").display()
         ))
+}
+
+/// Whether there is a cache at `path`, as its tag says.
+pub(super) fn is_cache(path: &Path) -> bool {
+    is_folder(path) && is_tagged(path).unwrap_or(false)
 }
 
 fn is_tagged(root: &Path) -> Result<bool> {
@@ -111,11 +118,11 @@ fn is_refusal(error: &io::Error) -> bool {
 /// Whether a folder with nothing but this in it is empty: what file systems put there, what another process that claims the
 /// folder at the same time writes.
 fn is_nothing(name: &str) -> bool {
-    ["lost+found", IGNORE.0].contains(&name) || name.starts_with(TEMPORARY)
+    ["lost+found", IGNORE.0].contains(&name) || name.starts_with(TEMPORARY.0)
 }
 
 /// Whether `names` in `root` are those of a cache, with the digests of a cache below them.
-fn is_cache(root: &Path, names: &[String]) -> bool {
+fn looks_like_cache(root: &Path, names: &[String]) -> bool {
     let has = |name: &str| names.iter().any(|known| known == name);
     let is_ours = |name: &String| {
         let path = root.join(name);

@@ -1,7 +1,8 @@
 //! Dropping what nobody needs: records first, then manifests that no record names, then objects that no manifest names.
 //!
 //! It takes no lock. What is younger than a grace period stays, so that a publication in progress, whose manifest and
-//! record are not there yet, keeps its objects; publishing makes an object that is there already young again. Should
+//! record are not there yet, keeps its objects; publishing makes an object that is there already young again. Clocks may be
+//! wrong, so what was written since the oldest run under way began counts as young, whatever they say ([`Ages`]). Should
 //! one be lost in a race all the same, it is found missing and made again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use super::digest::Digest;
 use super::disk::OnDisk;
 use super::folder::{Folder, Seen};
 use super::record::Record;
+use super::scratch::Ages;
 use super::shelf::Shelf;
 use super::{Manifest, Store};
 use crate::error::Result;
@@ -112,11 +114,15 @@ impl Store {
     /// # Errors
     /// If the cache cannot be read.
     pub fn records(&self) -> Result<Vec<Filed>> {
+        self.records_by(&self.ages())
+    }
+
+    fn records_by(&self, ages: &Ages) -> Result<Vec<Filed>> {
         let filed = items(&self.records)?.into_par_iter().map(|item| {
             let record = self.record(&item.digest)?;
             Ok(record.map(|record| Filed {
                 record: *record,
-                age: item.seen.age,
+                age: ages.of(&item.seen),
             }))
         });
         let mut filed: Vec<Filed> = filed
@@ -133,14 +139,15 @@ impl Store {
     /// # Errors
     /// If the cache cannot be read or is not writable. What was dropped until then is gone.
     pub fn collect(&self, keep: &Keep) -> Result<Collected> {
+        let ages = &self.ages();
         let mut manifests = self.manifests()?;
-        let sorted = self.sort_records(keep, &manifests)?;
+        let sorted = self.sort_records(keep, &manifests, ages)?;
         let mut collected = Collected {
             young_records: sorted.young.len(),
             ..Collected::default()
         };
         for item in &sorted.dropped {
-            collected.records += usize::from(drop_item(&self.records, item, keep)?);
+            collected.records += usize::from(drop_item(&self.records, item, keep, ages)?);
         }
 
         let outputs = |records: &[Record]| -> BTreeSet<Digest> {
@@ -153,7 +160,7 @@ impl Store {
         let wanted = objects(&manifests, &named);
         named.extend(outputs(&sorted.young));
         for item in items(&self.artifacts)? {
-            if !named.contains(&item.digest) && drop_item(&self.artifacts, &item, keep)? {
+            if !named.contains(&item.digest) && drop_item(&self.artifacts, &item, keep, ages)? {
                 collected.artifacts += 1;
                 manifests.remove(&item.digest);
             }
@@ -164,7 +171,7 @@ impl Store {
             .flat_map(|manifest| manifest.files().iter().map(|file| file.digest))
             .collect();
         for item in items(&self.objects)? {
-            if !left.contains(&item.digest) && drop_item(&self.objects, &item, keep)? {
+            if !left.contains(&item.digest) && drop_item(&self.objects, &item, keep, ages)? {
                 collected.objects += 1;
                 collected.bytes += item.seen.bytes;
                 continue;
@@ -188,12 +195,14 @@ impl Store {
         let downloads = self.leftovers("downloads", is_download)?;
         let checkpoints = self.leftovers("checkpoints", is_checkpoint)?;
         let mut found: Vec<Leftover> = downloads.into_iter().chain(checkpoints).collect();
-        found.sort_by_key(|left| left.seen.age);
+        let ages = self.ages();
+        found.sort_by_key(|left| ages.of(&left.seen));
         let mut collected = Interrupted::default();
         for Leftover { folder, name, seen } in found {
             let size = results + collected.kept_bytes + seen.bytes;
             let fits = keep.max_bytes.is_none_or(|max| size <= max);
-            let (recent, young) = (seen.age < keep.recent, seen.age < keep.grace);
+            let age = ages.of(&seen);
+            let (recent, young) = (age < keep.recent, age < keep.grace);
             if young || (recent && fits) {
                 collected.kept_bytes += seen.bytes;
                 collected.young_bytes += if recent && fits { 0 } else { seen.bytes };
@@ -244,13 +253,18 @@ impl Store {
         }
     }
 
-    fn sort_records(&self, keep: &Keep, manifests: &BTreeMap<Digest, Manifest>) -> Result<Sorted> {
+    fn sort_records(
+        &self,
+        keep: &Keep,
+        manifests: &BTreeMap<Digest, Manifest>,
+        ages: &Ages,
+    ) -> Result<Sorted> {
         let mut items: BTreeMap<Digest, Item> = items(&self.records)?
             .into_iter()
             .map(|item| (item.digest, item))
             .collect();
         let (needed, mut others): (Vec<Filed>, Vec<Filed>) = self
-            .records()?
+            .records_by(ages)?
             .into_iter()
             .partition(|filed| keep.keys.contains(&filed.record.key));
         let unused = |filed: &Filed| {
@@ -363,7 +377,7 @@ fn objects(
 }
 
 /// Removes the file from its shelf unless it is, or has just become, young. Says whether it is gone, or would be.
-fn drop_item(shelf: &Shelf, item: &Item, keep: &Keep) -> Result<bool> {
+fn drop_item(shelf: &Shelf, item: &Item, keep: &Keep, ages: &Ages) -> Result<bool> {
     let path = shelf.path(&item.digest);
     let (shard, name) = shelf.names(&item.digest);
     let folder = Folder::open(shelf.folder()).and_then(|folder| match folder {
@@ -373,8 +387,8 @@ fn drop_item(shelf: &Shelf, item: &Item, keep: &Keep) -> Result<bool> {
     let Some(folder) = folder.doing("open", &path)? else {
         return Ok(true);
     };
-    let age = folder.look(&name).map_or(item.seen.age, |seen| seen.age);
-    if age < keep.grace {
+    let seen = folder.look(&name).unwrap_or(item.seen);
+    if ages.of(&seen) < keep.grace {
         return Ok(false);
     }
     if !keep.dry_run {

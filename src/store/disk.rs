@@ -5,10 +5,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::claim::TEMPORARY;
 use super::spread::try_each;
 use crate::error::{Error, Result};
 use crate::event;
+use crate::names::TEMPORARY;
 
 /// The content of a file, most often a small one: three calls to the system where `fs::read` needs five, of which a run
 /// with nothing to do makes thousands.
@@ -134,15 +134,28 @@ pub(super) fn place(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()
 }
 
 /// An empty file in `folder` that vanishes unless it is kept, with the permissions of any new file.
+///
+/// It is locked as long as it is open. The lock of a killed process is gone, by which [`sweep`](super::sweep) recognises what it
+/// left behind.
 pub(super) fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY);
+    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o644));
     }
-    builder.tempfile_in(folder)
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        // Elsewhere a lock would keep others from writing, by a path, what is theirs.
+        if cfg!(unix) && file.as_file().lock().is_err() {
+            return Ok(file);
+        }
+        // Before it was locked it may have been taken for a leftover.
+        if file.path().exists() {
+            return Ok(file);
+        }
+    }
 }
 
 /// Makes what was renamed into `folder` survive a power cut. Systems that cannot sync a folder do without.

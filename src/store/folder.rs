@@ -21,9 +21,13 @@ pub(super) struct Folder {
 pub(super) struct Seen {
     /// Whether it is a folder. A link is none, wherever it leads.
     pub(super) is_folder: bool,
+    /// Whether it is a plain file.
+    pub(super) is_file: bool,
     /// Its size in bytes; nothing for a folder.
     pub(super) bytes: u64,
-    /// How long ago content, name or permissions last changed.
+    /// When content, name or permissions last changed, by the clock of its disk: as a time after the beginning of 1970.
+    pub(super) changed: Duration,
+    /// How long ago that was, by the clock of this machine.
     pub(super) age: Duration,
 }
 
@@ -78,15 +82,27 @@ mod system {
         /// What is called `name`, if anything is.
         pub(in super::super) fn look(&self, name: &str) -> Option<Seen> {
             let stat = statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-            let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            let is_folder = kind == FileType::Directory;
             let size = u64::try_from(stat.st_size).unwrap_or(0);
             let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
             let rest = u32::try_from(stat.st_ctime_nsec).unwrap_or(0);
+            let changed = Duration::new(seconds, rest);
             Some(Seen {
                 is_folder,
+                is_file: kind == FileType::RegularFile,
                 bytes: if is_folder { 0 } else { size },
-                age: stamp::since(Duration::new(seconds, rest)),
+                changed,
+                age: stamp::since(changed),
             })
+        }
+
+        /// Locks the file `name` in it for a moment, unless somebody else has.
+        pub(in super::super) fn try_lock_file(&self, name: &str) -> Result<(), TryLockError> {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | super::super::disk::PLAIN;
+            let file = openat(&self.file, name, flags, Mode::empty());
+            let file = file.map_err(|error| TryLockError::Error(error.into()))?;
+            File::from(file).try_lock()
         }
 
         /// Locks it until it is dropped, unless somebody else has.
@@ -166,9 +182,18 @@ mod system {
             let is_folder = metadata.is_dir();
             Some(Seen {
                 is_folder,
+                is_file: metadata.is_file(),
                 bytes: if is_folder { 0 } else { metadata.len() },
+                changed: stamp::changed(&metadata),
                 age: stamp::age(&metadata),
             })
+        }
+
+        /// Fails if somebody else has locked the file `name` in it.
+        pub(in super::super) fn try_lock_file(&self, name: &str) -> Result<(), TryLockError> {
+            File::open(self.path.join(name))
+                .map_err(TryLockError::Error)?
+                .try_lock()
         }
 
         /// Fails if somebody else has locked it.

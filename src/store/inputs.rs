@@ -11,13 +11,11 @@ use super::hash::hash_file;
 use super::manifest::{Entry, Manifest};
 use super::spread::try_map;
 use super::stamp::Stamp;
-use super::walk::{Links, walk};
+use super::walk::content;
 use super::{Store, lock};
 use crate::error::{Error, Result};
 use crate::event;
 
-/// What is never part of a folder's content: version control, and our own state.
-const IGNORED: &[&str] = &[".git", ".refire"];
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 3;
 /// Racy files are hashed a second time at the end of a run, if they are not larger than this.
@@ -26,8 +24,8 @@ const CHEAP: u64 = 64 << 20;
 impl Store {
     /// The digest of the content of a local file or folder; links are followed.
     ///
-    /// For a file it is the BLAKE3 digest of its bytes. For a folder it is that of a manifest of its files, without
-    /// `.git` and `.refire`, and without permissions, which a copy on another system may not keep. A file that looks as
+    /// For a file it is the BLAKE3 digest of its bytes. For a folder it is that of a manifest of its
+    /// [`content`], without permissions, which a copy on another system may not keep. A file that looks as
     /// it did when it was last hashed is not read again.
     ///
     /// # Errors
@@ -59,7 +57,7 @@ impl Store {
     }
 
     fn hash_folder(&self, folder: &Path) -> Result<Digest> {
-        let files = walk(folder, Links::Anywhere, IGNORED)?;
+        let files = content(folder)?;
         let files = try_map(files, |file| {
             let path = folder.join(&file.relative);
             let metadata = fs::metadata(&path).doing("read", &path)?;

@@ -65,7 +65,8 @@ pub use publish::Published;
 use record::Foreseen;
 pub use record::Record;
 pub use restore::{Damage, Defect, Unrestored};
-pub use scratch::Scratch;
+pub use scratch::{Scratch, sweep};
+pub use walk::{Found, LOCK_MARK, content, is_own, made, refuse_outside};
 
 use crate::error::Result;
 use claim::claim;
@@ -100,6 +101,8 @@ pub struct Store {
     refused: Refused,
     /// Whether leftovers of killed processes have been removed.
     swept: Once,
+    /// Shows that a run is under way.
+    under_way: Mutex<Option<Scratch>>,
 }
 
 impl Drop for Store {
@@ -113,7 +116,8 @@ impl Store {
     /// Opens the cache in the folder `root`, which is made if it is missing.
     ///
     /// # Errors
-    /// If it is missing and cannot be made; if it holds something else. A cache that can only be read opens well.
+    /// If it is missing and cannot be made; if it holds something else. A cache that can only be read opens well, and so does
+    /// one that is missing where nothing may be written: nothing is in it.
     pub fn open(root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).doing("find the cache folder", root)?;
         let taken_over = claim(&root)?;
@@ -132,6 +136,7 @@ impl Store {
             spare: Mutex::default(),
             refused: Refused::default(),
             swept: Once::new(),
+            under_way: Mutex::default(),
         };
         if taken_over {
             store.notice(format!(

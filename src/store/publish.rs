@@ -15,7 +15,7 @@ use super::manifest::{Entry, Manifest};
 use super::restore::{Defect, Problem, Unrestored};
 use super::spread::try_map;
 use super::stamp::Stamp;
-use super::walk::{Found, Links, walk};
+use super::walk::{Found, made};
 use super::{Store, lock};
 use crate::error::{Error, Result};
 
@@ -71,7 +71,7 @@ impl Store {
     /// # Errors
     /// Those of [`publish`](Self::publish).
     pub fn publish_durably(&self, folder: &Path, durable: Durable) -> Result<Published> {
-        let files = walk(folder, Links::Inside, &[])?;
+        let files = made(folder, folder)?;
         let incoming = try_map(files, |file| self.take_in(folder, &file))?;
         let manifest = Manifest::new(incoming.iter().map(|file| file.entry.clone()).collect())?;
         let mut touched = self.add_objects(incoming, durable)?;

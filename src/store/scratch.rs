@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::claim::TEMPORARY;
-use super::disk::OnDisk;
-use super::folder::Folder;
+use super::disk::{OnDisk, temporary};
+use super::folder::{Folder, Seen};
+use super::stamp;
 use super::{Store, lock};
 use crate::error::Result;
+use crate::names::{TEMPORARY, is_temporary};
 
 /// What the names of scratch folders begin with.
 const OURS: &str = "refire-";
@@ -68,46 +69,181 @@ impl Store {
     /// If the cache is not writable.
     pub fn scratch(&self, prefix: &str) -> Result<Scratch> {
         let parent = self.tmp()?;
-        self.swept.call_once(|| sweep(&parent, YOUNG));
+        self.swept.call_once(|| {
+            let ages = self.ages();
+            sweep_own(&parent, YOUNG, &ages);
+            sweep(&self.root);
+        });
         let plain = |letter: char| match letter {
             'a'..='z' | 'A'..='Z' | '0'..='9' => letter,
             _ => '-',
         };
         let prefix: String = prefix.chars().map(plain).take(40).collect();
-        let folder = tempfile::Builder::new()
-            .prefix(&format!("{OURS}{prefix}-"))
-            .tempdir_in(&parent)
-            .doing("make a folder in", &parent)?;
-        let lock = File::open(folder.path())
-            .ok()
-            .filter(|file| file.try_lock().is_ok());
-        Ok(Scratch {
-            folder,
-            _lock: lock,
+        loop {
+            let folder = tempfile::Builder::new()
+                .prefix(&format!("{OURS}{prefix}-"))
+                .tempdir_in(&parent)
+                .doing("make a folder in", &parent)?;
+            let lock = File::open(folder.path())
+                .ok()
+                .filter(|file| file.lock().is_ok());
+            // Before it was locked it may have been taken for a leftover.
+            if folder.path().exists() {
+                return Ok(Scratch {
+                    folder,
+                    _lock: lock,
+                });
+            }
+        }
+    }
+
+    /// The same for what is only read; in the system's folder for temporary files if the cache cannot be written.
+    ///
+    /// # Errors
+    /// If neither can be written.
+    pub fn scratch_for_reading(&self, prefix: &str) -> Result<Scratch> {
+        self.scratch(prefix).or_else(|error| {
+            let folder = tempfile::Builder::new().prefix(OURS).tempdir();
+            let folder = folder.map_err(|_| error)?;
+            Ok(Scratch {
+                folder,
+                _lock: None,
+            })
         })
+    }
+
+    /// Shows to those who collect, until [`run_has_ended`](Self::run_has_ended) or this store is dropped, that a run is under way:
+    /// what is written to the cache from now on stays, whatever clocks say. In a cache that can only be read there is nothing
+    /// to show.
+    pub fn run_is_under_way(&self) {
+        let mut under_way = lock(&self.under_way);
+        if under_way.is_none() {
+            *under_way = self.scratch("run").ok();
+        }
+    }
+
+    /// Shows that no run of this process is under way any more.
+    pub fn run_has_ended(&self) {
+        drop(lock(&self.under_way).take());
+    }
+
+    /// How old things in the cache are.
+    pub(super) fn ages(&self) -> Ages {
+        Ages {
+            now: self.disk_clock(),
+            since: in_use_since(&self.root.join("tmp")),
+        }
+    }
+
+    /// The time by the clock of the cache's disk, which may be another machine's; by this machine's if the cache cannot be
+    /// written.
+    fn disk_clock(&self) -> Duration {
+        let probe = self.tmp().ok().and_then(|tmp| temporary(&tmp).ok());
+        let metadata = probe.and_then(|probe| probe.as_file().metadata().ok());
+        metadata.map_or_else(stamp::now, |metadata| stamp::changed(&metadata))
     }
 }
 
-/// Removes what killed processes left in `folder`. What cannot be removed is left to the next time.
-fn sweep(folder: &Path, young: Duration) {
+/// How old things in a cache are. A clock may be wrong, and be set while a run goes on, so ages alone do not say what a run under
+/// way needs: whatever changed after the oldest of those who work in the cache came counts as of now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ages {
+    /// The time by the clock of the cache's disk.
+    pub(super) now: Duration,
+    /// When the scratch folder of the first of them was made.
+    pub(super) since: Option<Duration>,
+}
+
+impl Ages {
+    /// How long ago what looks like `seen` last changed.
+    pub(super) fn of(&self, seen: &Seen) -> Duration {
+        match self.since {
+            // The clock was set back since; no time that it has told then says anything.
+            Some(since) if since > self.now || seen.changed >= since => Duration::ZERO,
+            _ => self.now.saturating_sub(seen.changed),
+        }
+    }
+}
+
+/// Since when somebody works with a scratch folder in `tmp`.
+fn in_use_since(tmp: &Path) -> Option<Duration> {
+    let folder = Folder::open(tmp).ok()??;
+    let names = folder.names().unwrap_or_default().into_iter();
+    let in_use = names
+        .filter(|name| name.starts_with(OURS))
+        .filter_map(|name| {
+            let seen = folder.look(&name).filter(|seen| seen.is_folder)?;
+            let inside = folder.inside(&name).ok()??;
+            let is_in_use = match inside.try_lock() {
+                Ok(()) => false,
+                Err(TryLockError::WouldBlock) => true,
+                Err(TryLockError::Error(_)) => seen.age <= OLD,
+            };
+            is_in_use.then_some(seen.changed)
+        });
+    in_use.min()
+}
+
+/// Removes what killed processes left in `folder`, the store's own for work in progress. What cannot be removed is left to the
+/// next time.
+fn sweep_own(folder: &Path, young: Duration, ages: &Ages) {
     let Ok(Some(folder)) = Folder::open(folder) else {
         return;
     };
     for name in folder.names().unwrap_or_default() {
-        let is_ours = name.starts_with(OURS) || name.starts_with(TEMPORARY);
-        if is_ours && is_left_behind(&folder, &name, young) {
+        let Some(seen) = folder.look(&name) else {
+            continue;
+        };
+        let is_left = if seen.is_folder {
+            name.starts_with(OURS) && is_folder_left(&folder, &name, &seen, young)
+        } else {
+            let is_ours = name.starts_with(OURS) || name.starts_with(TEMPORARY.0);
+            is_ours && ages.of(&seen) >= YOUNG_FILE && is_file_left(&folder, &name, &seen)
+        };
+        if is_left {
             let _ = folder.remove(&name);
         }
     }
 }
 
-fn is_left_behind(folder: &Folder, name: &str, young: Duration) -> bool {
-    let Some(seen) = folder.look(name) else {
-        return false;
+/// Removes what killed processes were writing in `folder`, which is the user's or the root of the cache: what is called as refire
+/// calls it, is not of the last minute, and is held by no process. What cannot be removed is left to the next time.
+pub fn sweep(folder: &Path) {
+    let is_here = folder.as_os_str().is_empty();
+    let folder = if is_here { Path::new(".") } else { folder };
+    let Ok(folder) = std::fs::canonicalize(folder) else {
+        return;
     };
-    if !seen.is_folder {
-        return seen.age >= YOUNG_FILE;
+    let Ok(Some(folder)) = Folder::open(&folder) else {
+        return;
+    };
+    let names = folder.names().unwrap_or_default().into_iter();
+    for name in names.filter(|name| is_temporary(name)) {
+        let is_left = |seen: Seen| match seen {
+            Seen { is_file: true, .. } => seen.age >= YOUNG && is_file_left(&folder, &name, &seen),
+            Seen {
+                is_folder: true, ..
+            } => is_folder_left(&folder, &name, &seen, YOUNG),
+            // A link is none of ours.
+            _ => false,
+        };
+        if folder.look(&name).is_some_and(is_left) {
+            let _ = folder.remove(&name);
+        }
     }
+}
+
+/// Whether no process holds the file.
+fn is_file_left(folder: &Folder, name: &str, seen: &Seen) -> bool {
+    match folder.try_lock_file(name) {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => false,
+        // A link, or a disk that cannot lock.
+        Err(TryLockError::Error(_)) => seen.age > OLD,
+    }
+}
+
+fn is_folder_left(folder: &Folder, name: &str, seen: &Seen, young: Duration) -> bool {
     let Ok(Some(inside)) = folder.inside(name) else {
         return seen.age > OLD;
     };
@@ -145,9 +281,10 @@ mod tests {
         let link = tmp.join("refire-link");
         std::os::unix::fs::symlink(&mine, &link).expect("linked");
         std::os::unix::fs::symlink(&mine, left.join("link")).expect("linked");
-        sweep(tmp, YOUNG);
+        let sweep_own = |young| super::sweep_own(tmp, young, &place.store.ages());
+        sweep_own(YOUNG);
         assert!(left.exists(), "it may be about to be locked");
-        sweep(tmp, Duration::ZERO);
+        sweep_own(Duration::ZERO);
         assert!(!left.exists());
         assert!(used.path().exists());
         assert!(tmp.join("thesis/chapter").exists(), "it is not ours");
@@ -158,7 +295,7 @@ mod tests {
         std::fs::rename(tmp, &moved).expect("moved");
         write(&mine.join("refire-x/chapter"), "mine");
         std::os::unix::fs::symlink(&mine, tmp).expect("linked");
-        sweep(tmp, Duration::ZERO);
+        sweep_own(Duration::ZERO);
         assert!(mine.join("refire-x/chapter").exists());
         std::fs::remove_file(tmp).expect("removed");
         std::fs::rename(&moved, tmp).expect("moved back");

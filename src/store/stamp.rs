@@ -70,15 +70,24 @@ fn since_1970(time: SystemTime) -> Duration {
         .unwrap_or_default()
 }
 
-/// How long ago content, name or permissions of a file last changed; nothing if that lies in the future.
+/// When content, name or permissions of a file last changed, as a time after the beginning of 1970.
+pub(super) fn changed(metadata: &Metadata) -> Duration {
+    Duration::from_nanos(u64::try_from(Stamp::of(metadata).changed).unwrap_or(0))
+}
+
+/// How long ago that was; nothing if it lies in the future.
 pub(super) fn age(metadata: &Metadata) -> Duration {
-    let changed = u64::try_from(Stamp::of(metadata).changed).unwrap_or(0);
-    since(Duration::from_nanos(changed))
+    since(changed(metadata))
 }
 
 /// How long ago a time is that is so long after the beginning of 1970; nothing if it lies in the future.
 pub(super) fn since(time: Duration) -> Duration {
-    since_1970(event::now()).saturating_sub(time)
+    now().saturating_sub(time)
+}
+
+/// The time by this machine's clock, as one after the beginning of 1970.
+pub(super) fn now() -> Duration {
+    since_1970(event::now())
 }
 
 #[cfg(test)]

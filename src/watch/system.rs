@@ -16,10 +16,8 @@ use notify::{Config, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watche
 use super::disk::{Identity, identity};
 use super::wanted::{Scope, Wanted};
 use super::writes::Writes;
+use crate::names;
 use crate::threads;
-
-/// What temporary files of ours begin with.
-const TEMPORARY: &str = ".refire-";
 
 /// How often a folder is asked for in which others come and go at the same moment.
 const ATTEMPTS: usize = 3;
@@ -219,7 +217,7 @@ impl Ear {
 
     fn is_ours(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default();
-        name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+        name.to_str().is_some_and(names::is_temporary)
             || self.ours.iter().any(|ours| path.starts_with(ours))
     }
 }
@@ -294,10 +292,10 @@ mod tests {
         for ours in [
             ".refire/runs/1/events.jsonl",
             "refire.lock",
-            ".refire-a1",
+            ".refire-a1B2c3.tmp",
             "data/.git/index",
             "data/deep/.refire/cache/stat",
-            "data/.refire-a1",
+            "data/.refire-a1B2c3.tmp",
         ] {
             assert!(!wakes(ours), "{ours}");
         }

@@ -10,12 +10,14 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::Paths;
-
-/// What is never part of a folder's content.
-const HIDDEN: [&str; 2] = [".git", ".refire"];
+use crate::names;
 
 /// How many links in a row are followed, as on Linux.
 const MOST_LINKS: usize = 40;
+
+fn is_passed_over(name: &OsStr) -> bool {
+    name.to_str().is_some_and(names::is_passed_over)
+}
 
 /// Which events in a folder matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ impl Wanted {
             Some(Scope::Entries) => true,
             _ => self.tree_around(path).is_none_or(|tree| {
                 let mut below = path.strip_prefix(tree).unwrap_or(path).iter();
-                !below.any(|part| HIDDEN.iter().any(|hidden| part == *hidden))
+                !below.any(is_passed_over)
             }),
         }
     }
@@ -263,7 +265,7 @@ fn links_in(folder: &Path) -> Vec<PathBuf> {
             };
             if kind.is_symlink() {
                 found.push(entry.path());
-            } else if kind.is_dir() && !HIDDEN.iter().any(|hidden| entry.file_name() == *hidden) {
+            } else if kind.is_dir() && !is_passed_over(&entry.file_name()) {
                 folders.push(entry.path());
             }
         }

@@ -460,7 +460,7 @@ fn what_no_lock_and_no_recent_run_needs_is_dropped() {
     project
         .refire(&["gc", "--max-size", "5B"])
         .succeeds()
-        .prints("that is more than --max-size 5 B: locks need ")
+        .prints("that is more than --max-size 5 B: locks and runs under way need ")
         .prints("are too young to go");
     let roomy = project.refire(&["gc", "--max-size", "1GB"]).succeeds();
     assert!(!roomy.stdout().contains("spared"), "{}", roomy.stdout());

@@ -14,6 +14,7 @@ use crate::data::guard::guarded;
 use crate::data::table::ROW_GROUP;
 use crate::data::{Format, Table};
 use crate::error::{Context, Error, Result};
+use crate::names::TEMPORARY;
 
 /// Rows that are larger than this together, in bytes, are a row group of a Parquet file, however few they are.
 const ROW_GROUP_BYTES: usize = 64 << 20;
@@ -52,7 +53,7 @@ impl Sink {
             return Err(Error::usage(format!("`{}` is a folder", path.display())));
         }
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".refire-");
+        builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -62,6 +63,10 @@ impl Sink {
         let file = builder
             .tempfile_in(folder)
             .or_stage(|| format!("cannot write `{}`", path.display()))?;
+        if cfg!(unix) {
+            // Without a lock it would be taken for what a killed process has left.
+            let _ = file.as_file().lock();
+        }
         Ok(Self {
             path: path.into(),
             file,

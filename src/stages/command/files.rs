@@ -8,6 +8,7 @@ use crate::config::{Spanned, resolve};
 use crate::error::{Context, Error, Result, Span};
 use crate::names;
 use crate::stages::{LocalFile, StageContext};
+use crate::store;
 
 /// The project files that one entry of `files` names.
 pub(super) fn project_files(entry: &Spanned<String>) -> Result<Vec<(String, LocalFile)>> {
@@ -66,10 +67,10 @@ fn matches(matcher: &GlobMatcher, pattern: &str, span: &Span) -> Vec<(String, Pa
     };
     let mut found: Vec<(String, PathBuf)> = ignore::WalkBuilder::new(start)
         .standard_filters(false)
-        .filter_entry(|entry| entry.file_name() != ".refire" && entry.file_name() != ".git")
+        .filter_entry(|entry| !store::is_own(entry.path()))
         .build()
         .filter_map(std::result::Result::ok)
-        .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file()))
+        .filter(|entry| entry.path().is_file())
         .filter_map(|entry| {
             let below = if root.as_os_str().is_empty() {
                 Path::new(".")
@@ -97,8 +98,8 @@ pub(super) fn relative(path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what the command made if the folders on the way to it are links out of its own `folder`: it is about to be moved
-/// away from there, and others may need it. What is missing is told of elsewhere.
+/// Refuses what the command made if it, or a folder on the way to it, is a link out of the command's own `folder`: it is about
+/// to be moved away from there, and others may need it. What is missing is told of elsewhere.
 pub(super) fn refuse_detour(folder: &Path, made: &Path) -> Result<()> {
     let parent = made.parent().unwrap_or(folder);
     match (folder.canonicalize(), parent.canonicalize()) {
@@ -108,7 +109,7 @@ pub(super) fn refuse_detour(folder: &Path, made: &Path) -> Result<()> {
             real.display()
         ))
         .help("let the command make the file in its own folder")),
-        _ => Ok(()),
+        _ => store::refuse_outside(made, folder),
     }
 }
 
@@ -117,36 +118,51 @@ pub(super) fn create(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).or_stage(|| format!("cannot create `{}`", folder.display()))
 }
 
-/// Moves a file or a folder, of which nothing is needed any more. What links lead to is copied: others may need it.
-pub(super) fn move_tree(cx: &StageContext<'_>, from: &Path, to: &Path) -> Result<()> {
-    let fail = || format!("cannot move `{}`", from.display());
-    let kind = std::fs::symlink_metadata(from).or_stage(fail)?.file_type();
-    if kind.is_dir() {
-        create(to)?;
-        for entry in std::fs::read_dir(from).or_stage(fail)? {
-            let entry = entry.or_stage(fail)?;
-            move_tree(cx, &entry.path(), &to.join(entry.file_name()))?;
+/// Moves what the command made in its `folder`, of which nothing is needed any more, to `output`: a file, or what a folder
+/// holds. What links lead to is copied: others may need it.
+pub(super) fn collect(
+    cx: &StageContext<'_>,
+    folder: &Path,
+    made: &Path,
+    output: &Path,
+) -> Result<()> {
+    if made.is_dir() {
+        for file in store::made(made, folder)? {
+            let to = names::join(output, &file.relative)?;
+            move_file(cx, &made.join(&file.relative), &to, file.linked)?;
         }
         return Ok(());
     }
-    if kind.is_file() && std::fs::rename(from, to).is_ok() {
-        return Ok(());
-    }
-    copy_tree(cx, from, to)
+    let to = output.join(made.file_name().unwrap_or_default());
+    move_file(cx, made, &to, made.is_symlink())
 }
 
-/// Copies a file or a folder. The copy is writable: a command that changes its inputs changes its own copy only.
-pub(super) fn copy_tree(cx: &StageContext<'_>, from: &Path, to: &Path) -> Result<()> {
-    let fail = |path: &Path| format!("cannot copy `{}`", path.display());
-    let metadata = std::fs::metadata(from).or_stage(|| fail(from))?;
-    if metadata.is_dir() {
-        create(to)?;
-        for entry in std::fs::read_dir(from).or_stage(|| fail(from))? {
-            let entry = entry.or_stage(|| fail(from))?;
-            copy_tree(cx, &entry.path(), &to.join(entry.file_name()))?;
-        }
+fn move_file(cx: &StageContext<'_>, from: &Path, to: &Path, linked: bool) -> Result<()> {
+    if let Some(parent) = to.parent() {
+        create(parent)?;
+    }
+    if !linked && std::fs::rename(from, to).is_ok() {
         return Ok(());
     }
+    copy_file(cx, from, to)
+}
+
+/// Copies a declared file, or the content of a declared folder: the files that count for its digest.
+pub(super) fn lay_out(cx: &StageContext<'_>, from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        return copy_file(cx, from, to);
+    }
+    create(to)?;
+    for file in store::content(from)? {
+        copy_file(cx, &from.join(&file.relative), &to.join(&file.relative))?;
+    }
+    Ok(())
+}
+
+/// Copies a file. The copy is writable: a command that changes its inputs changes its own copy only.
+fn copy_file(cx: &StageContext<'_>, from: &Path, to: &Path) -> Result<()> {
+    let fail = |path: &Path| format!("cannot copy `{}`", path.display());
+    let metadata = std::fs::metadata(from).or_stage(|| fail(from))?;
     if !metadata.is_file() {
         return Err(Error::stage(format!(
             "`{}` is neither a file nor a folder",

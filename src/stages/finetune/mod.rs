@@ -18,7 +18,7 @@ pub(super) use checks::report_missing_labels;
 use plan::Plan;
 use serde_json::{Value, json};
 use settings::Settings;
-pub(super) use texts::{encode, report_positions};
+pub(super) use texts::{encode, report_positions, tokenizer};
 
 use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
 use crate::config::{Table, from_table};

@@ -1,5 +1,7 @@
 //! Dropping what nobody needs.
 
+use super::super::folder::Seen;
+use super::super::scratch::Ages;
 use super::*;
 
 fn stage(store: &Store, name: &str, files: &[(&str, &str)]) -> Record {
@@ -79,6 +81,71 @@ fn what_is_young_is_left_alone() {
     assert_eq!((asked_for.young_records, asked_for.young_bytes), (0, 28));
     keep.max_bytes = Some(12);
     assert_eq!(place.store.collect(&keep).expect("collected"), expected);
+}
+
+/// Whatever clocks say: here a nanosecond counts as long enough ago.
+#[cfg(unix)]
+#[test]
+fn what_was_written_since_a_run_under_way_began_is_left_alone() {
+    let place = place();
+    let before = stage(&place.store, "before", &[("a", "before")]);
+    std::thread::sleep(Duration::from_millis(30));
+    let other = Store::open(place.store.root()).expect("opened");
+    other.run_is_under_way();
+    other.run_is_under_way();
+    std::thread::sleep(Duration::from_millis(30));
+    let made = stage(&other, "made", &[("a", "made")]);
+    let unfinished = publish(&other, &[("b", "of a publication in progress")]);
+    write(&place.store.checkpoint(&made.key), "so far");
+    std::thread::sleep(Duration::from_millis(30));
+    let keep = Keep {
+        grace: Duration::from_nanos(1),
+        ..Keep::default()
+    };
+    let interrupted = || {
+        place
+            .store
+            .collect_interrupted(&keep, 0)
+            .expect("collected")
+    };
+    let collected = place.store.collect(&keep).expect("collected");
+    assert_eq!((collected.records, collected.young_records), (1, 1));
+    assert!(!is_there(&place.store, &before) && is_there(&place.store, &made));
+    assert!(place.store.is_whole(&unfinished.digest));
+    assert_eq!((interrupted().bytes, interrupted().young_bytes), (0, 6));
+
+    // It has ended, or was killed.
+    drop(other);
+    let collected = place.store.collect(&keep).expect("collected");
+    assert_eq!((collected.records, collected.artifacts), (1, 2));
+    assert!(!is_there(&place.store, &made));
+    assert_eq!(interrupted().bytes, 6);
+}
+
+#[test]
+fn ages_hold_whatever_becomes_of_the_clock() {
+    let second = Duration::from_secs;
+    let seen = |changed| Seen {
+        is_folder: false,
+        is_file: true,
+        bytes: 0,
+        changed: second(changed),
+        age: Duration::ZERO,
+    };
+    let ages = |now, since: Option<u64>| Ages {
+        now: second(now),
+        since: since.map(second),
+    };
+    assert_eq!(ages(100, None).of(&seen(40)), second(60));
+    assert_eq!(ages(100, None).of(&seen(140)), Duration::ZERO);
+    assert_eq!(ages(100, Some(50)).of(&seen(40)), second(60));
+    assert_eq!(ages(100, Some(50)).of(&seen(50)), Duration::ZERO);
+    assert_eq!(
+        ages(7300, Some(50)).of(&seen(60)),
+        Duration::ZERO,
+        "put forward"
+    );
+    assert_eq!(ages(40, Some(50)).of(&seen(10)), Duration::ZERO, "put back");
 }
 
 #[test]

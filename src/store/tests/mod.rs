@@ -65,7 +65,7 @@ fn record(name: &str) -> Record {
 
 /// Every file under `folder`, with its content.
 fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    walk::walk(folder, walk::Links::Anywhere, &[])
+    made(folder, folder)
         .expect("walked")
         .into_iter()
         .map(|file| {
