@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::report;
 use crate::stages::{self, StageKind};
 use crate::threads;

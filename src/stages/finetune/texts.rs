@@ -32,7 +32,6 @@ pub(super) fn data(
         checks::report_shared_texts(&train, validation, cx);
     }
     let tokenizer = tokenizer(cx)?;
-    checks::token_ids(&tokenizer, &loaded.network)?;
     let max_length = max_length(settings, loaded, cx)?;
     let samples = |name, examples| encode(&tokenizer, name, examples, max_length, cx);
     Ok(Data {
