@@ -8,6 +8,23 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::error::Result as Checked;
+
+/// Watches work that takes a while, and may stop it.
+pub trait Observer {
+    /// `done` of `total` units of `activity` (`download config.json`, bytes) are done; `total` is 0 when unknown.
+    fn progress(&self, activity: &str, done: u64, total: u64, unit: &str);
+
+    /// Tells the user something that is not an error.
+    fn notice(&self, text: String);
+
+    /// Called several times a second.
+    ///
+    /// # Errors
+    /// If the work is to stop.
+    fn check_cancelled(&self) -> Checked<()>;
+}
+
 /// Whether the figure of this name counts something, so that it is a whole number.
 #[must_use]
 pub fn is_count(figure: &str) -> bool {

@@ -31,6 +31,7 @@ pub mod inputs;
 pub mod models;
 pub mod predict;
 pub mod sources;
+pub mod tasks;
 pub mod train;
 
 // What the user types and sees.

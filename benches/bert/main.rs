@@ -12,7 +12,7 @@ use burn::module::{Module, ParamGroup};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use refire::models::{self, Activations, Head, Network, Pooling, Task, TokenBatch};
+use refire::models::{self, Activations, Head, Modality, Network, Pooling, Problem, TokenBatch};
 
 use clock::now;
 
@@ -33,7 +33,8 @@ fn main() {
     };
     let device = models::device("cpu").expect("every build has a CPU");
     let head = Head {
-        task: Task::TextClassification,
+        modality: Modality::Texts,
+        problem: Problem::default(),
         labels: vec!["negative".into(), "positive".into()],
         pooling: Some(Pooling::Mean),
         dropout: None,
@@ -69,6 +70,7 @@ fn batch(tokens: usize, device: &Device) -> TokenBatch {
     TokenBatch {
         ids: Tensor::<2, Int>::from_data(TensorData::new(ids, [BATCH, tokens]), device),
         mask: Tensor::ones([BATCH, tokens], device),
+        types: None,
     }
 }
 

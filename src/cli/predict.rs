@@ -8,8 +8,8 @@ use super::flags::Changes;
 use super::place::{Place, Places};
 use super::{Outcome, interrupt};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Sink};
-use crate::predict::{Format, OnError, Options, Request, Watch, Written, character, predict};
+use crate::event::{Event, Observer, Sink};
+use crate::predict::{Format, OnError, Options, Request, Written, character, predict};
 use crate::report;
 use crate::run::sweep_beside;
 use crate::stages::ArtifactType;
@@ -18,8 +18,8 @@ use crate::stages::ArtifactType;
 ///
 /// MODEL is the stage that tuned it, or a folder as `refire get` and `refire export` make one. INPUT is a table (.csv, .tsv,
 /// .jsonl, .parquet) with texts or photos, a folder of photos, or a stage that makes a table or images. OUT is written in the
-/// format that its name ends in (.csv, .tsv, .jsonl, .parquet): the columns of the input, then `label` and a column
-/// `probability_LABEL` for each label. Memory does not grow with the input. A pipeline file may stand before MODEL.
+/// format that its name ends in (.csv, .tsv, .jsonl, .parquet): the columns of the input, then what the
+/// model's task says: `label` or `labels` and a column `probability_LABEL` for each label, or `prediction`. Memory does not grow with the input. A pipeline file may stand before MODEL.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "refire predict [OPTIONS] [PIPELINE] MODEL INPUT -o OUT")]
 pub(super) struct Args {
@@ -49,6 +49,10 @@ pub(super) struct Args {
     /// The column with the texts; by default the one that the model was tuned on
     #[arg(long, value_name = "COLUMN")]
     text_column: Option<String>,
+
+    /// The column with the second texts of pairs; by default the one that the model was tuned on
+    #[arg(long, value_name = "COLUMN")]
+    text_pair_column: Option<String>,
 
     /// The column with the photos, as bytes or as paths beside the table; by default `image`, else `path`
     #[arg(long, value_name = "COLUMN")]
@@ -120,6 +124,7 @@ impl Args {
             options: Options {
                 written,
                 text_column: self.text_column,
+                text_pair_column: self.text_pair_column,
                 image_column: self.image_column,
                 prefix: self.prefix,
                 logits: self.logits,
@@ -135,11 +140,8 @@ impl Args {
         for why in &done.left_out {
             report::print_status(&format!("left out: {why}\n"));
         }
-        if done.empty > 0 {
-            report::print_status(&format!(
-                "{} of {} texts have no token: each counts as one padding token\n",
-                done.empty, done.rows
-            ));
+        for told in done.told() {
+            report::print_status(&format!("{told}\n"));
         }
         report::print_status(&format!(
             "`{model_name}` labelled {} of `{input_name}` in {}: `{}`\n",
@@ -218,14 +220,14 @@ struct Shown {
     reporter: Box<dyn Sink>,
 }
 
-impl Watch for Shown {
-    fn progress(&self, done: usize, total: usize) {
+impl Observer for Shown {
+    fn progress(&self, activity: &str, done: u64, total: u64, unit: &str) {
         self.reporter.send(&Event::Progress {
             stage: self.model.clone(),
-            activity: "predict".into(),
-            done: done as u64,
-            total: total as u64,
-            unit: "rows".into(),
+            activity: activity.into(),
+            done,
+            total,
+            unit: unit.into(),
         });
     }
 

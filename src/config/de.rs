@@ -22,6 +22,22 @@ pub fn from_table<T: DeserializeOwned>(table: &Table) -> Result<T> {
     T::deserialize(TableDeserializer(table)).map_err(|error| error.0.or_at(&table.span, ""))
 }
 
+/// Reads those keys of `table` that are fields of the struct `T`.
+///
+/// # Errors
+/// As [`from_table`].
+pub(super) fn from_part<T: DeserializeOwned>(table: &Table) -> Result<T> {
+    T::deserialize(PartDeserializer(table)).map_err(|error| error.0.or_at(&table.span, ""))
+}
+
+/// The names of the fields of the struct `T`.
+pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    let found = std::cell::Cell::new(&[][..]);
+    // It stops there, so that there is no result.
+    let _ = T::deserialize(FieldsDeserializer(&found));
+    found.get()
+}
+
 /// A value together with its range in the file it was read from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spanned<T> {
@@ -219,6 +235,63 @@ impl<'de> Deserializer<'de> for TableDeserializer<'_> {
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
         newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// Shows a struct only the keys that are its fields.
+struct PartDeserializer<'t>(&'t Table);
+
+impl<'de> Deserializer<'de> for PartDeserializer<'_> {
+    type Error = DeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeError> {
+        TableDeserializer(self.0).deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DeError> {
+        let mut part = self.0.clone();
+        for (key, _) in self.0.entries.iter() {
+            if !fields.contains(&key.as_str()) {
+                part.remove(key);
+            }
+        }
+        TableDeserializer(&part).deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// Finds out which fields a struct asks for, and gives it none.
+struct FieldsDeserializer<'f>(&'f std::cell::Cell<&'static [&'static str]>);
+
+impl<'de> Deserializer<'de> for FieldsDeserializer<'_> {
+    type Error = DeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, DeError> {
+        Err(de::Error::custom("it is no struct"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, DeError> {
+        self.0.set(fields);
+        Err(de::Error::custom("its fields are known"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 

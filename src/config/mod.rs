@@ -5,6 +5,7 @@ mod limits;
 mod matrix;
 mod named;
 mod params;
+mod parts;
 mod pieces;
 mod pipeline;
 mod quantity;
@@ -15,9 +16,10 @@ mod wire;
 
 use std::path::PathBuf;
 
-pub use de::{Spanned, from_table};
+pub use de::{Spanned, fields_of, from_table};
 pub use limits::{LIMIT_KEYS, Limits, RawLimits, Resources};
 pub use named::Named;
+pub use parts::Parts;
 pub use pipeline::{Overrides, Pipeline, StageTable, load, parse, read};
 pub use quantity::bytes;
 pub use value::{Data, Table, Value};

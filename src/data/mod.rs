@@ -14,6 +14,7 @@ pub mod schema;
 pub mod split;
 pub mod sql;
 pub mod table;
+pub mod targets;
 pub mod text;
 pub mod types;
 

@@ -5,8 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use polars::prelude::{
-    Column, DataFrame, DataType, IdxCa, IdxSize, ParquetCompression, ParquetReader, ParquetWriter,
-    PlSmallStr, PolarsResult, SerReader, StatisticsOptions,
+    Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn, ListBuilderTrait,
+    ListStringChunkedBuilder, NamedFrom, ParquetCompression, ParquetReader, ParquetWriter,
+    PlSmallStr, PolarsResult, SerReader, Series, StatisticsOptions,
 };
 
 use super::guard::guarded;
@@ -140,6 +141,22 @@ impl Table {
         self.with(Column::new(name.into(), values))
     }
 
+    /// The same with a column of lists of text behind the others.
+    ///
+    /// # Errors
+    /// As [`with_text`](Self::with_text).
+    pub fn with_lists(self, name: &str, values: &[Vec<String>]) -> Result<Self> {
+        let lists = values
+            .iter()
+            .map(|list| Series::new(PlSmallStr::EMPTY, list));
+        let mut builder = ListStringChunkedBuilder::new(name.into(), values.len(), values.len());
+        for list in lists {
+            let list = builder.append_series(&list);
+            list.or_stage(|| "labels are no list of text")?;
+        }
+        self.with(builder.finish().into_column())
+    }
+
     fn with(mut self, column: Column) -> Result<Self> {
         if self.frame.column(column.name()).is_ok() {
             return Err(Error::stage(format!(
@@ -222,7 +239,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use polars::prelude::{CategoricalPhysical, Categories, NamedFrom, Series, df};
+    use polars::prelude::{CategoricalPhysical, Categories, df};
 
     use super::*;
 

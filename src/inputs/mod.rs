@@ -1,4 +1,8 @@
-//! Samples → what a network takes. The one place where the words of a model's folder become work on a sample, so that training,
-//! evaluation and prediction cannot differ.
+//! Samples → what a network takes. The one place where texts become tokens, and photos planes of numbers, so that training, evaluation
+//! and prediction cannot differ.
 
 pub mod photos;
+pub mod squares;
+pub mod texts;
+
+pub use squares::Changes;

@@ -9,6 +9,8 @@ pub struct TokenBatch {
     pub ids: Tensor<2, Int>,
     /// 1 for a token, 0 for padding; `[batch, tokens]`.
     pub mask: Tensor<2>,
+    /// The types of the tokens, `[batch, tokens]`, which tell a pair's second text from its first; none if all are of the first.
+    pub types: Option<Tensor<2, Int>>,
 }
 
 impl TokenBatch {
@@ -29,6 +31,24 @@ impl TokenBatch {
         Self {
             ids: Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device),
             mask: Tensor::from_data(TensorData::new(mask, shape), device),
+            types: None,
+        }
+    }
+
+    /// The same batch with a type for each token; what is filled up is of type 0.
+    #[must_use]
+    pub fn with_types(self, types: &[&[u32]], device: &Device) -> Self {
+        let [batch, width] = self.ids.dims();
+        let mut filled = vec![0_i64; batch * width];
+        for (row, types) in types.iter().enumerate() {
+            for (column, of_token) in types.iter().enumerate() {
+                filled[row * width + column] = i64::from(*of_token);
+            }
+        }
+        let data = TensorData::new(filled, [batch, width]);
+        Self {
+            types: Some(Tensor::from_data(data, device)),
+            ..self
         }
     }
 }

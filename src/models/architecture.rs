@@ -12,7 +12,7 @@ use super::resnet::{self, ResNet};
 use super::resnet_cifar::{self, CifarResNet};
 use super::vit::{self, Vit};
 use super::weights::{Account, Checkpoint, Reading, Shapes, Target};
-use super::{Activations, Card, Head, Network, Parameter, Task};
+use super::{Activations, Card, Head, Modality, Network, Parameter};
 use crate::error::{Error, Result};
 
 /// A kind of network, and how to recognise and load it.
@@ -22,8 +22,8 @@ pub struct Architecture {
     pub name: &'static str,
     /// The values of `model_type` in `config.json` that Hugging Face writes for it.
     pub model_types: &'static [&'static str],
-    /// What it does.
-    pub task: Task,
+    /// What it takes.
+    pub modality: Modality,
     /// Its public checkpoints, each a value of `architecture` in `config.json`.
     pub(super) variants: &'static [Variant],
     pub(super) load: Load,
@@ -39,7 +39,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "BERT",
         model_types: &["bert", "refire-bert"],
-        task: Task::TextClassification,
+        modality: Modality::Texts,
         variants: &[],
         load: |folder, head, reading, device| {
             Bert::load(folder, head, reading, device)
@@ -50,7 +50,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "MobileNetV2",
         model_types: &[],
-        task: Task::ImageClassification,
+        modality: Modality::Images,
         variants: mobilenet::VARIANTS,
         load: |folder, head, reading, device| {
             MobileNetV2::load(folder, head, reading, device)
@@ -61,7 +61,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "EfficientNet-Lite",
         model_types: &[],
-        task: Task::ImageClassification,
+        modality: Modality::Images,
         variants: efficientnet::VARIANTS,
         load: |folder, head, reading, device| {
             EfficientNetLite::load(folder, head, reading, device)
@@ -72,7 +72,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "ResNet",
         model_types: &[],
-        task: Task::ImageClassification,
+        modality: Modality::Images,
         variants: resnet::VARIANTS,
         load: |folder, head, reading, device| {
             ResNet::load(folder, head, reading, device)
@@ -83,7 +83,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "ResNet for CIFAR",
         model_types: &[],
-        task: Task::ImageClassification,
+        modality: Modality::Images,
         variants: resnet_cifar::VARIANTS,
         load: |folder, head, reading, device| {
             CifarResNet::load(folder, head, reading, device)
@@ -94,7 +94,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     Architecture {
         name: "Vision Transformer",
         model_types: &["vit", "deit"],
-        task: Task::ImageClassification,
+        modality: Modality::Images,
         variants: &[],
         load: |folder, head, reading, device| {
             Vit::load(folder, head, reading, device)

@@ -282,7 +282,7 @@ impl Blocks for Bert {
     fn forward(&self, block: usize, x: Activations) -> Activations {
         let layers = self.encoder.layer.len();
         match (block, x) {
-            (0, Activations::Tokens(TokenBatch { ids, mask })) => Activations::Hidden {
+            (0, Activations::Tokens(TokenBatch { ids, mask, .. })) => Activations::Hidden {
                 states: self.embeddings.forward(ids),
                 mask,
             },
@@ -343,7 +343,7 @@ impl Blocks for Bert {
 
     fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
         card.pooling = Some(self.pooling);
-        let mut config = folder::classifier_config(&self.json, CLASS, &card.labels);
+        let mut config = folder::classifier_config(&self.json, CLASS, card);
         // What an export says about the class that came with it.
         config.insert("model_type".into(), "bert".into());
         for key in ["auto_map", "pooling"] {

@@ -1,12 +1,12 @@
 //! `refire.json`: what refire knows about a model beyond what Hugging Face's files say.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{FreezePlan, Pooling, Task};
-use crate::error::{Context, Result};
+use super::{FreezePlan, Pooling, Problem};
+use crate::error::{Context, Error, Result};
 
 /// Name of the file in a model's folder.
 pub const CARD_FILE: &str = "refire.json";
@@ -17,8 +17,11 @@ pub const CARD_FILE: &str = "refire.json";
 pub struct Card {
     /// What the model is tuned to do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<Task>,
-    /// Its labels, in the order of its outputs.
+    pub task: Option<String>,
+    /// What its outputs mean.
+    #[serde(skip_serializing_if = "Problem::is_usual")]
+    pub problem: Problem,
+    /// Its labels, in the order of its outputs; of a regression what the numbers are called.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     /// How token states become one vector.
@@ -33,10 +36,33 @@ pub struct Card {
     /// What that plan freezes, written for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Frozen>,
-    /// How it was trained: settings and figures by name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub training: BTreeMap<String, serde_json::Value>,
+    /// From which probability on a sample has each of several labels; none where one half is enough.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<f32>,
+    /// How it was trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
 }
+
+/// How a model was trained.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Training {
+    /// The epoch that its weights are of, counted from 1.
+    pub best_epoch: usize,
+    /// What was frozen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<FreezePlan>,
+    /// The figures of each epoch.
+    pub history: Vec<Value>,
+    /// The settings.
+    pub settings: TunedBy,
+}
+
+/// The settings by which a model was tuned. What refire reads of them has a type; the rest is for people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Map<String, Value>", into = "Map<String, Value>")]
+pub struct TunedBy(Map<String, Value>);
 
 /// What a freeze plan comes to for one model. The head, whose size depends on the labels, is not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +80,7 @@ impl Card {
     /// Reads the card of the model in `folder`; an empty one if there is none.
     ///
     /// # Errors
-    /// A file that cannot be read, or that is not a card.
+    /// A file that cannot be read, that is not a card, or whose parts do not fit each other.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(CARD_FILE);
         if !path.exists() {
@@ -62,8 +88,42 @@ impl Card {
         }
         let bytes =
             std::fs::read(&path).or_stage(|| format!("cannot read `{}`", path.display()))?;
-        serde_json::from_slice(super::folder::unmarked(&bytes))
-            .or_stage(|| format!("`{}` is not a refire model card", path.display()))
+        let is_none = || format!("`{}` is not a refire model card", path.display());
+        let card: Self =
+            serde_json::from_slice(super::folder::unmarked(&bytes)).or_stage(is_none)?;
+        card.check()
+            .map_err(|what| Error::stage(is_none()).cause(what))?;
+        Ok(card)
+    }
+
+    /// What its types cannot say.
+    fn check(&self) -> Result<(), String> {
+        let thresholds = self.thresholds.len();
+        if thresholds != 0 && thresholds != self.labels.len() {
+            let labels = self.labels.len();
+            return Err(format!(
+                "it has {thresholds} thresholds for {labels} labels"
+            ));
+        }
+        if self
+            .thresholds
+            .iter()
+            .any(|threshold| !(0.0..=1.0).contains(threshold))
+        {
+            return Err("a threshold is not between 0 and 1".into());
+        }
+        if self.max_length == Some(0) {
+            return Err("`max_length` is 0".into());
+        }
+        let tuned = self.training.as_ref();
+        tuned.map_or(Ok(()), |tuned| tuned.settings.check())
+    }
+
+    /// The settings by which it was tuned; empty ones if it was not.
+    #[must_use]
+    pub fn tuned_by(&self) -> TunedBy {
+        let training = self.training.as_ref();
+        training.map_or_else(TunedBy::default, |training| training.settings.clone())
     }
 
     /// Writes the card into `folder`, over an older one.
@@ -76,5 +136,61 @@ impl Card {
             .or_stage(|| format!("cannot write `{}`", path.display()))?;
         json.push(b'\n');
         super::weights::write_new(&path, &json)
+    }
+}
+
+impl TunedBy {
+    /// The settings that later stages and predictions read, each of them a word or words.
+    const WORDS: [&str; 6] = [
+        "text_column",
+        "text_pair_column",
+        "target_column",
+        "label_separator",
+        "truncation",
+        "feature_cache_max",
+    ];
+
+    /// The setting called `name`, if it is a word.
+    #[must_use]
+    pub fn word(&self, name: &str) -> Option<&str> {
+        debug_assert!(Self::WORDS.contains(&name), "`{name}` is not checked");
+        self.0.get(name)?.as_str()
+    }
+
+    /// The columns of targets, where there are several.
+    #[must_use]
+    pub fn target_columns(&self) -> Option<Vec<String>> {
+        let columns = self.0.get("target_columns")?.as_array()?.iter();
+        columns
+            .map(|column| column.as_str().map(String::from))
+            .collect()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for name in Self::WORDS {
+            if self.0.get(name).is_some_and(|value| !value.is_string()) {
+                return Err(format!(
+                    "the setting `{name}` that it was tuned by is no text"
+                ));
+            }
+        }
+        match self.0.get("target_columns") {
+            Some(_) if self.target_columns().is_none() => {
+                Err("the setting `target_columns` that it was tuned by is no list of names".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Map<String, Value>> for TunedBy {
+    fn from(settings: Map<String, Value>) -> Self {
+        Self(settings)
+    }
+}
+
+impl From<TunedBy> for Map<String, Value> {
+    fn from(settings: TunedBy) -> Self {
+        settings.0
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{CARD_FILE, Card, weights};
+use super::{CARD_FILE, Card, Problem, weights};
 use crate::error::{Context, Error, Result};
 
 /// The most classes without a name: whether they are those of the weights is seen when these are read.
@@ -50,6 +50,21 @@ impl ModelFolder {
                 self.path.join("config.json").display()
             )
         })
+    }
+
+    /// What the outputs of the checkpoint's head mean: what refire or transformers wrote down, else what transformers' classes take for
+    /// granted, a regression where there is one output.
+    pub(super) fn problem(&self) -> Result<Problem> {
+        if self.card.task.is_some() {
+            return Ok(self.card.problem);
+        }
+        let written = self.config.get("problem_type");
+        let written = written.and_then(|written| serde_json::from_value(written.clone()).ok());
+        match written {
+            Some(problem) => Ok(problem),
+            None if self.labels()?.len() == 1 => Ok(Problem::Regression),
+            None => Ok(Problem::default()),
+        }
     }
 
     /// The labels that the checkpoint's classifier was trained for; none if it says nothing about them. timm's classes that
@@ -155,14 +170,14 @@ fn copy(
     Ok(())
 }
 
-/// `config` of a classifier with these `labels`, as Hugging Face's class `class` reads it.
+/// `config` of a model with the outputs that `card` names, as Hugging Face's class `class` reads it.
 pub(super) fn classifier_config(
     config: &Map<String, Value>,
     class: &str,
-    labels: &[String],
+    card: &Card,
 ) -> Map<String, Value> {
     let mut config = config.clone();
-    let ids = labels.iter().enumerate();
+    let ids = card.labels.iter().enumerate();
     let id2label = ids
         .clone()
         .map(|(id, label)| (id.to_string(), Value::from(label.as_str())));
@@ -170,7 +185,7 @@ pub(super) fn classifier_config(
     config.insert("architectures".into(), Value::from(vec![class]));
     config.insert("id2label".into(), Value::Object(id2label.collect()));
     config.insert("label2id".into(), Value::Object(label2id.collect()));
-    config.insert("problem_type".into(), "single_label_classification".into());
+    config.insert("problem_type".into(), card.problem.name().into());
     for key in ["dtype", "torch_dtype"] {
         if let Some(value) = config.get_mut(key) {
             *value = "float32".into();

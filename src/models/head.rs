@@ -8,24 +8,63 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a network is tuned to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// One label for a text.
-    TextClassification,
-    /// One label for an image.
-    ImageClassification,
+/// What a network takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modality {
+    /// Texts, as tokens.
+    Texts,
+    /// Images.
+    Images,
 }
 
-impl Task {
-    /// The word for it in settings.
+impl Modality {
+    /// The word for it in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::TextClassification => "text-classification",
-            Self::ImageClassification => "image-classification",
+            Self::Texts => "texts",
+            Self::Images => "images",
         }
+    }
+}
+
+/// What the numbers that a head gives mean, in transformers' words (`problem_type` in `config.json`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// Logits of labels of which a sample has one.
+    #[default]
+    SingleLabelClassification,
+    /// Logits of labels of which a sample has any number.
+    MultiLabelClassification,
+    /// Numbers.
+    Regression,
+}
+
+impl Problem {
+    /// transformers' word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SingleLabelClassification => "single_label_classification",
+            Self::MultiLabelClassification => "multi_label_classification",
+            Self::Regression => "regression",
+        }
+    }
+
+    /// What a head for it is for, in messages.
+    pub(super) fn about(self) -> &'static str {
+        match self {
+            Self::SingleLabelClassification => "one label a sample",
+            Self::MultiLabelClassification => "several labels a sample",
+            Self::Regression => "numbers",
+        }
+    }
+
+    /// Whether it is the usual one, which need not be written down.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+    pub(super) fn is_usual(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -57,9 +96,11 @@ impl Pooling {
 /// The head to put on a network when it is loaded.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// What it is for.
-    pub task: Task,
-    /// Its labels, in the order of its outputs.
+    /// What the network below it is to take.
+    pub modality: Modality,
+    /// What its outputs mean.
+    pub problem: Problem,
+    /// The names of its outputs, in their order: labels, or columns of numbers.
     pub labels: Vec<String>,
     /// How token states become one vector; none for what the model's folder says, else its architecture's habit.
     pub pooling: Option<Pooling>,

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::small::small_models;
-use super::{Head, ImageInput, Network, Task, device, labels};
+use super::{Head, ImageInput, Modality, Network, Problem, device, labels};
 use crate::error::{Result, contained};
 
 /// What is written in place of a number.
@@ -42,7 +42,7 @@ fn numbers(value: &Value, at: &str, found: &mut Vec<String>) {
 }
 
 /// Everything that reads what `place` of the config in `folder` says.
-fn read(folder: &Path, place: &str, task: Task) -> Result<()> {
+fn read(folder: &Path, place: &str, modality: Modality) -> Result<()> {
     let own = labels(folder)?;
     assert!(own.len() <= 1_000_000, "a label for each class");
     ImageInput::of(folder)?;
@@ -52,7 +52,8 @@ fn read(folder: &Path, place: &str, task: Task) -> Result<()> {
     }
     Network::outline(folder)?;
     let head = Head {
-        task,
+        modality,
+        problem: Problem::default(),
         labels: vec!["a".into(), "b".into()],
         pooling: None,
         dropout: None,
@@ -81,7 +82,7 @@ fn a_config_that_says_anything_is_refused_or_read() {
                 None => config[&place[1..]] = value.clone(),
             }
             crate::store::write_atomic(&path, config.to_string().as_bytes()).expect("written");
-            let done = contained(|| read(model.path(), place, model.task).is_ok());
+            let done = contained(|| read(model.path(), place, model.modality).is_ok());
             assert!(done.is_ok(), "{}: {place} = {value}: {done:?}", model.name);
         }
     }

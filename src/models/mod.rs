@@ -36,15 +36,15 @@ mod weights;
 
 pub use activations::{Activations, TokenBatch};
 pub use architecture::{ARCHITECTURES, Architecture};
-pub use card::{CARD_FILE, Card, Frozen};
+pub use card::{CARD_FILE, Card, Frozen, Training, TunedBy};
 pub use device::{DEVICES, DeviceKind, device, device_class, reseed};
 pub use export::export;
 pub use folder::{copy_companions, copy_folder, labels, write_config};
 pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
-pub use head::{Head, Pooling, Task};
+pub use head::{Head, Modality, Pooling, Problem};
 pub use image_input::{
     CropMargin, ImageInput, Interpolation, ResizeMode, architectures, bare_config,
 };
 pub use network::{Loaded, Network, Parameter};
-pub use tokenizer::{Encoded, Tokenizer, copy_tokenizer};
+pub use tokenizer::{Encoded, Tokenizer, Truncation, copy_tokenizer};
 pub use weights::Saved;

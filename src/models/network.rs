@@ -17,7 +17,7 @@ use super::resnet::ResNet;
 use super::resnet_cifar::CifarResNet;
 use super::vit::Vit;
 use super::weights::{self, Reading, Target};
-use super::{Activations, Anatomy, Card, FreezePlan, Head, Resolved};
+use super::{Activations, Anatomy, Card, FreezePlan, Head, Modality, Resolved};
 use crate::error::{Error, Result};
 
 /// A network of any architecture.
@@ -72,6 +72,8 @@ impl Parameter {
 pub struct Loaded {
     /// The network.
     pub network: Network,
+    /// What it takes.
+    pub modality: Modality,
     /// What `refire.json` says.
     pub card: Card,
     /// Tensors of the network that the checkpoint did not have, so that they are new: the head's, or none.
@@ -114,7 +116,7 @@ impl Network {
         if !loaded.missing.is_empty() {
             return Err(untuned);
         }
-        loaded.card.task = Some(head.task);
+        loaded.card.problem = head.problem;
         loaded.card.labels = head.labels;
         Ok(loaded)
     }
@@ -313,7 +315,8 @@ impl Network {
 /// The head that the model in `folder` has.
 fn own_head(folder: &ModelFolder) -> Result<Head> {
     Ok(Head {
-        task: folder.card.task.unwrap_or(architecture(folder)?.task),
+        modality: architecture(folder)?.modality,
+        problem: folder.problem()?,
         labels: folder.labels()?,
         pooling: None,
         dropout: None,
@@ -323,13 +326,13 @@ fn own_head(folder: &ModelFolder) -> Result<Head> {
 
 fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> Result<Loaded> {
     let architecture = architecture(&folder)?;
-    if architecture.task != head.task {
+    if architecture.modality != head.modality {
         return Err(Error::stage(format!(
-            "the model in `{}` is a {}, which does {}, not {}",
+            "the model in `{}` is a {}, which takes {}, not {}",
             folder.path.display(),
             architecture.name,
-            architecture.task.name(),
-            head.task.name(),
+            architecture.modality.name(),
+            head.modality.name(),
         )));
     }
     let loaded = (architecture.load)(&folder, head, reading, device);
@@ -342,6 +345,7 @@ fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> 
         _ => error,
     })?;
     Ok(Loaded {
+        modality: architecture.modality,
         network,
         card: folder.card,
         missing: account.missing,

@@ -1,14 +1,16 @@
 //! What becomes of the head that a checkpoint has: it is kept for the same labels, and refused, or left out and told of, for others.
 
-use super::Head;
 use super::folder::ModelFolder;
 use super::weights::{Account, Checkpoint, list};
+use super::{Head, Problem};
 use crate::error::{Error, Result};
 
 /// The head of a checkpoint beside the one that is asked for.
 pub(super) struct OwnHead {
     /// The labels that it is for; none if the model says nothing about them.
     labels: Vec<String>,
+    /// What its outputs mean.
+    problem: Problem,
     /// The names of its tensors if they were taken out, because it is for other labels.
     left_out: Vec<String>,
 }
@@ -24,15 +26,21 @@ impl OwnHead {
         checkpoint: &mut Checkpoint,
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
-        let labels = folder.labels()?;
-        if labels == head.labels && !labels.is_empty() {
+        let (labels, problem) = (folder.labels()?, folder.problem()?);
+        let same = problem == head.problem;
+        if same && labels == head.labels && !labels.is_empty() {
             return Ok(Self {
                 labels,
+                problem,
                 left_out: Vec::new(),
             });
         }
         let left_out = checkpoint.remove(is_head);
-        if !left_out.is_empty() && sorted(&labels) == sorted(&head.labels) && !labels.is_empty() {
+        if same
+            && !left_out.is_empty()
+            && sorted(&labels) == sorted(&head.labels)
+            && !labels.is_empty()
+        {
             return Err(
                 Error::stage("the model has the same labels in another order")
                     .note(format!("the model's labels: {}", labels.join(", ")))
@@ -42,7 +50,11 @@ impl OwnHead {
                     )),
             );
         }
-        Ok(Self { labels, left_out })
+        Ok(Self {
+            labels,
+            problem,
+            left_out,
+        })
     }
 
     /// Says in `account`, that of filling the network, what was left out, and that a head is new.
@@ -51,14 +63,15 @@ impl OwnHead {
             account.choices.push(format!(
                 "a new head is drawn for {}: {}",
                 list(&head.labels),
-                self.instead_of(&head.labels)
+                self.instead_of(head)
             ));
         }
         account.unused.extend(self.left_out);
     }
 
-    /// Why the model's own head does not do for `labels`.
-    fn instead_of(&self, labels: &[String]) -> String {
+    /// Why the model's own head does not do in place of `head`.
+    fn instead_of(&self, head: &Head) -> String {
+        let labels = &head.labels;
         if self.left_out.is_empty() {
             return "the model has none".into();
         }
@@ -66,6 +79,9 @@ impl OwnHead {
             return "the model does not say which labels its own is for".into();
         }
         let own = format!("the model's own is for {}", list(&self.labels));
+        if self.problem != head.problem {
+            return format!("{own}, {}", self.problem.about());
+        }
         let folded = |labels: &[String]| -> Vec<String> {
             sorted(labels)
                 .iter()

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::architecture::architecture;
 use super::folder::ModelFolder;
-use super::{ARCHITECTURES, Task, copy_folder, write_config};
+use super::{ARCHITECTURES, Modality, copy_folder, write_config};
 
 /// Architectures have more than one small model if those have fewer numbers than this.
 const SMALL: usize = 1_000_000;
@@ -23,8 +23,8 @@ const SMALL: usize = 1_000_000;
 pub(crate) struct SmallModel {
     /// What it is called.
     pub(crate) name: String,
-    /// What it does.
-    pub(crate) task: Task,
+    /// What it takes.
+    pub(crate) modality: Modality,
     folder: TempDir,
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn small_models() -> Vec<SmallModel> {
         );
         let small = of_row.iter().filter(|(_, size, _)| *size < SMALL).count();
         let chosen = of_row.into_iter().take(small.max(1));
-        models.extend(chosen.map(|(_, size, fixture)| (*size, fixture.model(row.task))));
+        models.extend(chosen.map(|(_, size, fixture)| (*size, fixture.model(row.modality))));
     }
     models.sort_by_key(|(size, _)| *size);
     models.into_iter().map(|(_, model)| model).collect()
@@ -122,7 +122,7 @@ impl Fixture {
         (name, size, self)
     }
 
-    fn model(&self, task: Task) -> SmallModel {
+    fn model(&self, modality: Modality) -> SmallModel {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (name, mut config) = match self {
             Self::Shapes(made) => {
@@ -142,7 +142,11 @@ impl Fixture {
             }
         }
         write_config(folder.path(), &config).expect("written");
-        SmallModel { name, task, folder }
+        SmallModel {
+            name,
+            modality,
+            folder,
+        }
     }
 }
 

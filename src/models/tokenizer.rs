@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokenizers::{ModelWrapper, PostProcessor as _, TruncationParams};
+use tokenizers::{ModelWrapper, PostProcessor as _, TruncationParams, TruncationStrategy};
 
 use super::{Network, folder, weights};
 use crate::error::{Context, Error, Result, contained};
@@ -14,11 +16,51 @@ use crate::error::{Context, Error, Result, contained};
 pub struct Encoded {
     /// The ids, at most as many as asked for and at least one.
     pub ids: Vec<u32>,
+    /// The type of each, which tells a pair's second text from its first.
+    pub types: Vec<u32>,
     /// Whether the text was longer.
     pub truncated: bool,
     /// Whether the text has no token, as an empty one where no special tokens are added: the id is that of the padding
     /// token then, because a network needs something to look at.
     pub is_empty: bool,
+}
+
+/// Which text of a pair is cut where both together are too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Truncation {
+    /// Token by token the longer one.
+    #[default]
+    LongestFirst,
+    /// The first one alone.
+    OnlyFirst,
+    /// The second one alone.
+    OnlySecond,
+}
+
+impl Truncation {
+    /// The one that settings call `name`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn find(name: &str) -> Result<Self> {
+        match name {
+            "longest_first" => Ok(Self::LongestFirst),
+            "only_first" => Ok(Self::OnlyFirst),
+            "only_second" => Ok(Self::OnlySecond),
+            _ => Err(Error::stage(format!(
+                "the model was tuned with the truncation `{name}`, which refire does not know"
+            ))),
+        }
+    }
+
+    fn strategy(self) -> TruncationStrategy {
+        match self {
+            Self::LongestFirst => TruncationStrategy::LongestFirst,
+            Self::OnlyFirst => TruncationStrategy::OnlyFirst,
+            Self::OnlySecond => TruncationStrategy::OnlySecond,
+        }
+    }
 }
 
 /// The tokenizer of a model.
@@ -96,16 +138,23 @@ impl Tokenizer {
         )
     }
 
-    /// Encodes `texts` on all threads; the result does not depend on how many there are. `max_length` counts special
-    /// tokens too, which are never cut off.
+    /// Encodes texts, or the pairs that they are with `second`, on all threads; the result does not depend on how many there are.
+    /// `max_length` counts special tokens too, which are never cut off.
     ///
     /// # Errors
-    /// A `max_length` that leaves no room for a word beside the special tokens.
-    pub fn encode(&self, texts: &[String], max_length: usize) -> Result<Vec<Encoded>> {
+    /// A `max_length` that leaves no room for a word beside the special tokens; a pair of which the text that is to be cut is too
+    /// short for it.
+    pub fn encode(
+        &self,
+        texts: &[String],
+        second: Option<&[String]>,
+        max_length: usize,
+        truncation: Truncation,
+    ) -> Result<Vec<Encoded>> {
         let what = || format!("`{}` cannot encode", self.path.display());
         let special = tokenizers(what, || {
             let processor = self.inner.get_post_processor();
-            Ok(processor.map_or(0, |processor| processor.added_tokens(false)))
+            Ok(processor.map_or(0, |processor| processor.added_tokens(second.is_some())))
         })?;
         if max_length <= special {
             return Err(Error::stage(format!(
@@ -115,6 +164,7 @@ impl Tokenizer {
         let mut inner = self.inner.clone();
         let truncation = TruncationParams {
             max_length,
+            strategy: truncation.strategy(),
             ..TruncationParams::default()
         };
         tokenizers(
@@ -129,7 +179,10 @@ impl Tokenizer {
                     let path = self.path.display();
                     format!("`{path}` cannot encode the text in row {}", row + 1)
                 };
-                let encoding = tokenizers(cannot, || inner.encode_fast(text.as_str(), true))?;
+                let encoding = tokenizers(cannot, || match second {
+                    None => inner.encode_fast(text.as_str(), true),
+                    Some(second) => self.encode_pair(&inner, text, &second[row]),
+                })?;
                 let is_empty = encoding.get_ids().is_empty();
                 Ok(Encoded {
                     ids: if is_empty {
@@ -137,11 +190,30 @@ impl Tokenizer {
                     } else {
                         encoding.get_ids().to_vec()
                     },
+                    types: if is_empty {
+                        vec![0]
+                    } else {
+                        encoding.get_type_ids().to_vec()
+                    },
                     truncated: !encoding.get_overflowing().is_empty(),
                     is_empty,
                 })
             })
             .collect()
+    }
+
+    /// A pair of texts, cut as `cutting` says. Each is encoded as a whole first: a tokenizer that is to cut cuts the two to one length
+    /// before it compares them, and then another of them gives way than in transformers.
+    fn encode_pair(
+        &self,
+        cutting: &tokenizers::Tokenizer,
+        first: &str,
+        second: &str,
+    ) -> tokenizers::Result<tokenizers::Encoding> {
+        let first = self.inner.encode_fast(first, false)?;
+        let mut second = self.inner.encode_fast(second, false)?;
+        second.set_type_ids(vec![1; second.len()]);
+        cutting.post_process(first, Some(second), true)
     }
 
     /// One more than the highest id that it can give.

@@ -310,7 +310,7 @@ impl Blocks for Vit {
             Family::Vit => "ViTForImageClassification",
             Family::Deit => "DeiTForImageClassification",
         };
-        let config = folder::classifier_config(&self.json, class, &card.labels);
+        let config = folder::classifier_config(&self.json, class, card);
         folder::write_config(to.folder, &config)?;
         vision::write(self, self.config.naming(), to)
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::config::{Limits, Pipeline, StageTable, Table};
-use crate::error::{Error, Result, Span};
+use crate::error::{Error, Kind, Result, Span};
 use crate::fingerprint::stage_seed;
 use crate::stages::{Output, Stage, StageKind, find, kinds};
 
@@ -75,9 +75,28 @@ impl Plan {
         let mut nodes = nodes.into_iter().collect::<Result<Vec<_>>>()?;
         edges::connect(&mut nodes)?;
         let order = graph::order(&nodes)?;
-        Ok(Self {
+        let plan = Self {
             nodes: graph::reorder(nodes, &order),
-        })
+        };
+        plan.check_tasks()?;
+        Ok(plan)
+    }
+
+    /// Refuses stages that do not suit the models that they are given, as far as their tasks are known.
+    fn check_tasks(&self) -> Result<()> {
+        let mut tasks = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let upstream = |port: &str| {
+                let edge = node.inputs.iter().find(|edge| edge.port == port)?;
+                tasks.get(edge.from).copied().flatten()
+            };
+            node.stage
+                .suits(&upstream)
+                .map_err(|error| error.of_kind(Kind::Usage).or_at(&node.span, ""))?;
+            let task = node.stage.task(&upstream);
+            tasks.push(task);
+        }
+        Ok(())
     }
 
     /// One stage for itself, without edges: what it is made of can be asked, and nothing else.

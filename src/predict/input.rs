@@ -2,14 +2,17 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::model::Model;
-use super::{Options, Watch, Written};
+use super::{Options, Written};
 use crate::data::csv::{Dialect, Names};
 use crate::data::images::{self, Content, ENDINGS, Images};
 use crate::data::scan::Scan;
 use crate::data::{Format, Table, table, text};
 use crate::error::{Error, Result};
+use crate::event::Observer;
+use crate::inputs::texts::{Columns, Sentences};
 
 /// Photos of a folder that are a piece.
 const PHOTOS: usize = 256;
@@ -20,14 +23,14 @@ const TRUE_LABEL: &str = "true_label";
 /// What is to be labelled.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// The column of a table that holds texts.
-    Texts(Scan, String),
+    /// The columns of a table that hold texts.
+    Texts(Scan, Columns),
     /// The column of a table that holds photos, or their paths within a folder.
     Table(Scan, String, PathBuf),
     /// Photos by their paths within a folder.
     Photos(PathBuf, Vec<String>),
     /// Squares, ready for a network.
-    Squares(Images),
+    Squares(Arc<Images>),
 }
 
 /// Some rows.
@@ -42,11 +45,11 @@ pub(super) struct Piece<'a> {
 /// The samples of a piece.
 #[derive(Debug)]
 pub(super) enum Samples<'a> {
-    Texts(Vec<String>),
+    Texts(Sentences),
     /// Photos and what they are called.
     Photos(Vec<(String, Content)>),
     /// Some of the squares of an artifact.
-    Squares(&'a Images, Range<usize>),
+    Squares(&'a Arc<Images>, Range<usize>),
 }
 
 type Pieces<'a> = Box<dyn Iterator<Item = Result<Piece<'a>>> + 'a>;
@@ -57,7 +60,7 @@ impl Input {
         path: &Path,
         model: &Model,
         options: &Options,
-        watch: &dyn Watch,
+        observer: &dyn Observer,
     ) -> Result<Self> {
         if path.is_dir() && options.written != Written::default() {
             return Err(Error::usage(format!(
@@ -69,8 +72,8 @@ impl Input {
         }
         if path.join(images::FILE).is_file() {
             let images = Images::open(path)?;
-            model.check_squares(&images, watch)?;
-            return Ok(Self::Squares(images));
+            model.check_squares(&images, observer)?;
+            return Ok(Self::Squares(Arc::new(images)));
         }
         if path.join(table::FILE).is_file() {
             let scan = Scan::open(&path.join(table::FILE), Format::Parquet)?;
@@ -83,7 +86,7 @@ impl Input {
                 other_photos,
             } = images::find(path)?;
             if !other_photos.is_empty() {
-                watch.notice(format!(
+                observer.notice(format!(
                     "{} photos are left out because of their ending: {}",
                     other_photos.len(),
                     images::endings(&other_photos)
@@ -104,18 +107,31 @@ impl Input {
 
     fn table(scan: Scan, folder: &Path, model: &Model, options: &Options) -> Result<Self> {
         let has = |name: &str| scan.columns().contains(&name);
-        if let Some(tuned_on) = model.text_column() {
-            let name = options.text_column.clone().unwrap_or(tuned_on);
-            if !has(&name) {
+        if let Some(tuned_on) = model.columns() {
+            let first = options.text_column.as_ref().unwrap_or(&tuned_on.first);
+            let second = options.text_pair_column.as_ref();
+            let columns = Columns {
+                first: first.clone(),
+                second: second.or(tuned_on.second.as_ref()).cloned(),
+            };
+            if !has(&columns.first) {
                 return Err(column_is_missing(
                     &scan,
-                    &name,
+                    &columns.first,
                     "say which column it is: `text_column`",
                     &["text_column"],
                 ));
             }
-            let scan = scan.with_text(|column| column == name);
-            return Ok(Self::Texts(scan, name));
+            if let Some(second) = columns.second.as_ref().filter(|second| !has(second)) {
+                return Err(column_is_missing(
+                    &scan,
+                    second,
+                    "say which column it is: `text_pair_column`",
+                    &["text_pair_column"],
+                ));
+            }
+            let scan = scan.with_text(|column| columns.names().any(|name| name == column));
+            return Ok(Self::Texts(scan, columns));
         }
         let usual = || if has("image") { "image" } else { "path" }.to_owned();
         let name = options.image_column.clone().unwrap_or_else(usual);
@@ -161,11 +177,17 @@ impl Input {
     pub(super) fn pieces(&self) -> Result<Pieces<'_>> {
         let mut first = 0;
         match self {
-            Self::Texts(scan, column) => Ok(Box::new(scan.tables()?.map(move |table| {
+            Self::Texts(scan, columns) => Ok(Box::new(scan.tables()?.map(move |table| {
                 let table = table?;
-                let texts = values(&table, column, first)?;
+                let second = columns.second.as_ref();
+                let sentences = Sentences {
+                    first: values(&table, &columns.first, first)?,
+                    second: second
+                        .map(|column| values(&table, column, first))
+                        .transpose()?,
+                };
                 first += table.rows();
-                let samples = Samples::Texts(texts);
+                let samples = Samples::Texts(sentences);
                 Ok(Piece { table, samples })
             }))),
             Self::Table(scan, column, root) => Ok(Box::new(scan.tables()?.map(move |table| {
@@ -209,7 +231,7 @@ fn photos(table: Table, column: &str, root: &Path, rows: Range<usize>) -> Result
 }
 
 /// Some squares of an artifact, with what it says about them.
-fn squares(images: &Images, rows: Range<usize>) -> Result<Piece<'_>> {
+fn squares(images: &Arc<Images>, rows: Range<usize>) -> Result<Piece<'_>> {
     let paths: Vec<String> = rows.clone().map(|row| images.path(row).into()).collect();
     let labels: Vec<&str> = rows.clone().map(|row| images.label(row)).collect();
     Ok(Piece {

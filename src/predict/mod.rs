@@ -1,4 +1,4 @@
-//! A tuned model's labels for new data: texts of a table, or photos. Read, labelled and written piece by piece, so that memory does
+//! What a tuned model makes of new data: texts of a table, or photos. Read, labelled and written piece by piece, so that memory does
 //! not grow with the data, and seen under its name only when it is whole.
 
 mod input;
@@ -16,7 +16,8 @@ use self::model::{Labelled, Model};
 use crate::data::Table;
 use crate::data::scan::Sink;
 use crate::error::{Error, Result};
-use crate::train::metrics::probabilities;
+use crate::event::Observer;
+use crate::tasks::{Naming, Values};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Options {
     pub written: Written,
     /// The column with the texts; none for the one that the model was tuned on.
     pub text_column: Option<String>,
+    /// The column with the second texts of pairs; none for the one that the model was tuned on.
+    pub text_pair_column: Option<String>,
     /// The column with the photos, as bytes or as paths; none for `image`, else `path`.
     pub image_column: Option<String>,
     /// What the names of the new columns begin with.
@@ -61,6 +64,7 @@ impl Default for Options {
         Self {
             written: Written::default(),
             text_column: None,
+            text_pair_column: None,
             image_column: None,
             prefix: String::new(),
             logits: false,
@@ -84,21 +88,6 @@ pub struct Written {
     pub no_header: bool,
 }
 
-/// Watches the work, and may stop it.
-pub trait Watch: Sync {
-    /// So many of so many samples are labelled.
-    fn progress(&self, done: usize, total: usize);
-
-    /// Something that the user may not expect, in a sentence.
-    fn notice(&self, text: String);
-
-    /// Called now and then.
-    ///
-    /// # Errors
-    /// If the work is to stop.
-    fn check_cancelled(&self) -> Result<()>;
-}
-
 /// What was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Done {
@@ -108,26 +97,47 @@ pub struct Done {
     pub left_out: Vec<String>,
     /// Texts without a token, each of which counts as one padding token.
     pub empty: usize,
+    /// Texts that were cut.
+    pub cut: usize,
 }
 
-/// Labels the input: its columns, then `label` with the most likely label, and `probability_LABEL` for each label.
+impl Done {
+    /// What the user is to be told of the texts, in sentences.
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        let (rows, mut told) = (self.rows, Vec::new());
+        if self.empty > 0 {
+            let empty = self.empty;
+            told.push(format!(
+                "{empty} of {rows} texts have no token: each counts as one padding token"
+            ));
+        }
+        if self.cut > 0 {
+            let cut = self.cut;
+            told.push(format!(
+                "{cut} of {rows} texts are longer than what the model was tuned on, and are cut"
+            ));
+        }
+        told
+    }
+}
+
+/// Says what the model makes of the input: its columns, then those that the model's task adds.
 ///
 /// # Errors
 /// A model that cannot be loaded or is not tuned, an input that does not suit it, a text that is missing, a photo that cannot be
 /// read, a column that is there already; those of the disk, and that the user asked to stop.
-pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
+pub fn predict(request: &Request<'_>, observer: &dyn Observer) -> Result<Done> {
     let options = &request.options;
     let model = Model::open(request.model, request.device)?;
     if let Some(notice) = model.notice() {
-        watch.notice(notice.into());
+        observer.notice(notice.into());
     }
-    let input = Input::open(request.input, &model, options, watch)?;
-    let columns = Columns::new(&model, &input, options)?;
-    let input = match request.format {
-        // Fields stay as they are written.
-        Format::Csv | Format::Tsv => input.with_text(),
-        Format::Ndjson | Format::Parquet => input,
-    };
+    let input = Input::open(request.input, &model, options, observer)?;
+    let columns = columns(&model, &input, options)?;
+    // Fields stay as they are written, and a list is text.
+    let as_text = matches!(request.format, Format::Csv | Format::Tsv);
+    let input = if as_text { input.with_text() } else { input };
     let mut sink = Sink::create(request.output, request.format)?;
     let mut done = Done::default();
     let mut seen = 0;
@@ -135,11 +145,13 @@ pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
         let piece = piece?;
         let rows = piece.table.rows();
         let Labelled {
-            logits,
+            outputs,
             broken,
             empty,
-        } = model.label(&piece, options, watch)?;
+            cut,
+        } = model.label(&piece, options, observer)?;
         done.empty += empty;
+        done.cut += cut;
         let Piece { table, .. } = piece;
         let table = if broken.is_empty() {
             table
@@ -151,11 +163,12 @@ pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
         let broken = broken.into_iter().map(|(_, why)| why);
         done.left_out.extend(broken);
         if table.rows() > 0 {
-            sink.write(columns.add(table, &logits)?)?;
+            let values = model.outputs().values(&outputs, options.logits)?;
+            sink.write(add(table, &columns, values, as_text)?)?;
         }
         seen += rows;
-        watch.progress(seen, input.rows());
-        watch.check_cancelled()?;
+        observer.progress("predict", seen as u64, input.rows() as u64, "samples");
+        observer.check_cancelled()?;
     }
     if done.rows == 0 {
         return Err(Error::stage("not one photo can be read"));
@@ -164,71 +177,39 @@ pub fn predict(request: &Request<'_>, watch: &dyn Watch) -> Result<Done> {
     Ok(done)
 }
 
-/// The columns that a model adds.
-#[derive(Debug)]
-struct Columns {
-    labels: Vec<String>,
-    label: String,
-    scores: Vec<String>,
-    logits: bool,
+/// The names of the columns that a model adds to an input.
+fn columns(model: &Model, input: &Input, options: &Options) -> Result<Vec<String>> {
+    let columns = model.outputs().columns(&Naming {
+        prefix: &options.prefix,
+        raw: options.logits,
+    });
+    let there = input.columns();
+    match columns.iter().find(|name| there.contains(&name.as_str())) {
+        None => Ok(columns),
+        Some(name) => Err(Error::stage(format!(
+            "the input has a column `{name}` already, which the predictions are to be called"
+        ))
+        .help("give the new columns other names, for example with `prefix = \"predicted_\"`")
+        .naming(&["prefix = \"predicted_\""])),
+    }
 }
 
-impl Columns {
-    /// The names of the columns that a model adds to an input.
-    fn new(model: &Model, input: &Input, options: &Options) -> Result<Self> {
-        let prefix = &options.prefix;
-        let labels = model.labels().to_vec();
-        let what = if options.logits {
-            "logit"
-        } else {
-            "probability"
-        };
-        let score = |label: &String| format!("{prefix}{what}_{label}");
-        let columns = Self {
-            label: format!("{prefix}label"),
-            scores: labels.iter().map(score).collect(),
-            labels,
-            logits: options.logits,
-        };
-        let mut new = std::iter::once(&columns.label).chain(&columns.scores);
-        let there = input.columns();
-        match new.find(|name| there.contains(&name.as_str())) {
-            None => Ok(columns),
-            Some(name) => Err(Error::stage(format!(
-                "the input has a column `{name}` already, which the predictions are to be called"
-            ))
-            .help("give the new columns other names, for example with `prefix = \"predicted_\"`")
-            .naming(&["prefix = \"predicted_\""])),
-        }
-    }
-
-    /// Adds the columns to rows with these logits, row by row.
-    fn add(&self, table: Table, logits: &[f32]) -> Result<Table> {
-        let classes = self.labels.len();
-        // They say also which logits are no numbers.
-        let probabilities = probabilities(logits, classes)?;
-        let rows = logits.chunks_exact(classes);
-        let labels: Vec<&str> = rows.map(|row| self.most_likely(row)).collect();
-        let mut table = table.with_text(&self.label, &labels)?;
-        for (class, name) in self.scores.iter().enumerate() {
-            let of_class = |row: usize| row * classes + class;
-            #[expect(clippy::cast_possible_truncation, reason = "logits are f32, too")]
-            let score = |row| {
-                if self.logits {
-                    logits[of_class(row)]
-                } else {
-                    probabilities[of_class(row)] as f32
-                }
-            };
-            let scores: Vec<f32> = (0..labels.len()).map(score).collect();
-            table = table.with_numbers(name, &scores)?;
-        }
-        Ok(table)
-    }
-
-    /// The most likely label; of equally likely ones the first.
-    fn most_likely(&self, row: &[f32]) -> &str {
-        let better = |best, class| if row[class] > row[best] { class } else { best };
-        &self.labels[(0..row.len()).fold(0, better)]
-    }
+/// Adds columns of these names; a list is one text with what stands between, if it has to be.
+fn add(table: Table, names: &[String], values: Vec<Values>, as_text: bool) -> Result<Table> {
+    names
+        .iter()
+        .zip(values)
+        .try_fold(table, |table, (name, values)| match values {
+            Values::Words(words) => {
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                table.with_text(name, &words)
+            }
+            Values::Lists(lists, between) if as_text => {
+                let joined: Vec<String> = lists.iter().map(|list| list.join(&between)).collect();
+                let joined: Vec<&str> = joined.iter().map(String::as_str).collect();
+                table.with_text(name, &joined)
+            }
+            Values::Lists(lists, _) => table.with_lists(name, &lists),
+            Values::Numbers(numbers) => table.with_numbers(name, &numbers),
+        })
 }

@@ -2,35 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use rayon::prelude::*;
 
+use super::Options;
 use super::input::{Piece, Samples};
-use super::{Options, Watch};
 use crate::data::images::{Broken, Content, Images, OnError};
 use crate::error::{Error, Result};
-use crate::inputs;
-use crate::models::{
-    self, Activations, Card, Encoded, ImageInput, Loaded, Network, Task, TokenBatch, Tokenizer,
-};
-use crate::train;
+use crate::event::Observer;
+use crate::inputs::texts::{Columns, Encoder};
+use crate::inputs::{self, Changes, squares};
+use crate::models::{self, ImageInput, Loaded, Modality, Network};
+use crate::tasks::{self, Outputs};
+use crate::train::{self, Feed, Inputs, Prefix, Targets};
 
 /// A tuned model.
 pub(super) struct Model {
     folder: PathBuf,
     network: Network,
-    labels: Vec<String>,
-    device: Device,
+    outputs: Box<dyn Outputs>,
+    device: String,
     takes: Takes,
 }
 
 /// What a model takes, and how that becomes numbers.
 enum Takes {
     Texts {
-        tokenizer: Box<Tokenizer>,
-        max_length: usize,
-        /// The column that it was tuned on.
-        column: String,
+        encoder: Box<Encoder>,
+        /// The columns that it was tuned on.
+        columns: Columns,
     },
     Photos(ImageInput),
 }
@@ -54,43 +53,45 @@ impl Takes {
         }
     }
 
-    fn texts(folder: &Path, network: &Network, card: &Card) -> Result<Self> {
-        let tokenizer = Box::new(Tokenizer::of(network, folder)?);
-        let most = network.max_tokens().unwrap_or(usize::MAX);
-        let settings = card.training.get("settings");
-        let column = settings.and_then(|settings| settings.get("text_column")?.as_str());
+    fn texts(folder: &Path, loaded: &Loaded) -> Result<Self> {
+        let columns = Columns::of_tuned(&loaded.card).unwrap_or_else(|| Columns {
+            first: "text".into(),
+            second: None,
+        });
         Ok(Self::Texts {
-            tokenizer,
-            max_length: card.max_length.unwrap_or(most).min(most),
-            column: column.unwrap_or("text").to_owned(),
+            encoder: Box::new(Encoder::of_tuned(folder, loaded)?),
+            columns,
         })
     }
 }
 
 /// What a model says about the samples of a piece.
+#[derive(Default)]
 pub(super) struct Labelled {
-    /// The logit of each label, for one sample after the other, those left out that are broken.
-    pub(super) logits: Vec<f32>,
+    /// What the network gives, for one sample after the other, those left out that are broken.
+    pub(super) outputs: Vec<f32>,
     /// The rows of samples that cannot be read, with what is wrong with them.
     pub(super) broken: Vec<(usize, String)>,
     /// How many are texts without a token.
     pub(super) empty: usize,
+    /// How many are texts that were cut.
+    pub(super) cut: usize,
 }
 
 impl Model {
     /// Loads the model in `folder`.
     pub(super) fn open(folder: &Path, device: &str) -> Result<Self> {
-        let device = models::device(device)?;
-        let Loaded { network, card, .. } = Network::open(folder, &device)?;
-        let takes = match card.task {
-            Some(Task::ImageClassification) => Takes::photos(folder, &network)?,
-            Some(Task::TextClassification) | None => Takes::texts(folder, &network, &card)?,
+        let loaded = Network::open(folder, &models::device(device)?)?;
+        let task = tasks::of(&loaded.card, loaded.modality)?;
+        let takes = match task.modality {
+            Modality::Images => Takes::photos(folder, &loaded.network)?,
+            Modality::Texts => Takes::texts(folder, &loaded)?,
         };
         Ok(Self {
             folder: folder.into(),
-            network,
-            labels: card.labels,
-            device,
+            outputs: task.targets.open(&loaded.card, task.modality, None)?,
+            network: loaded.network,
+            device: device.into(),
             takes,
         })
     }
@@ -98,20 +99,20 @@ impl Model {
     /// What the user should know of it.
     pub(super) fn notice(&self) -> Option<&'static str> {
         match &self.takes {
-            Takes::Texts { tokenizer, .. } => tokenizer.notice(),
+            Takes::Texts { encoder, .. } => encoder.notice(),
             Takes::Photos(_) => None,
         }
     }
 
-    /// Its labels, in the order of its outputs.
-    pub(super) fn labels(&self) -> &[String] {
-        &self.labels
+    /// What its outputs mean.
+    pub(super) fn outputs(&self) -> &dyn Outputs {
+        &*self.outputs
     }
 
-    /// The column with texts that it was tuned on; none if it takes photos.
-    pub(super) fn text_column(&self) -> Option<String> {
+    /// The columns with texts that it was tuned on; none if it takes photos.
+    pub(super) fn columns(&self) -> Option<&Columns> {
         match &self.takes {
-            Takes::Texts { column, .. } => Some(column.clone()),
+            Takes::Texts { columns, .. } => Some(columns),
             Takes::Photos(_) => None,
         }
     }
@@ -130,23 +131,14 @@ impl Model {
     }
 
     /// Refuses squares that it cannot take, and tells of those that were cut in another way than it asks for.
-    pub(super) fn check_squares(&self, images: &Images, watch: &dyn Watch) -> Result<()> {
+    pub(super) fn check_squares(&self, images: &Images, observer: &dyn Observer) -> Result<()> {
         let Takes::Photos(asked) = &self.takes else {
             return Err(Error::usage("the model labels texts, not images"));
         };
         if let Some(difference) = inputs::photos::difference(images, asked) {
-            watch.notice(difference);
+            observer.notice(difference);
         }
-        let (height, width) = (images.height(), images.width());
-        match self.network.image_size() {
-            Some(size) if (height, width) != (size, size) => Err(Error::stage(format!(
-                "the images are {height}×{width} pixels, but the network takes {size}×{size}"
-            ))
-            .help(format!(
-                "set size = {size} in the stage that makes the images"
-            ))),
-            _ => Ok(()),
-        }
+        squares::check_size(images, &self.network)
     }
 
     /// What it says about the samples of `piece`.
@@ -154,40 +146,33 @@ impl Model {
         &self,
         piece: &Piece<'_>,
         options: &Options,
-        watch: &dyn Watch,
+        observer: &dyn Observer,
     ) -> Result<Labelled> {
-        let whole = |logits| Labelled {
-            logits,
-            broken: Vec::new(),
-            empty: 0,
-        };
         match (&piece.samples, &self.takes) {
-            (
-                Samples::Texts(texts),
-                Takes::Texts {
-                    tokenizer,
-                    max_length,
-                    ..
-                },
-            ) => {
-                let texts = tokenizer.encode(texts, *max_length)?;
-                let logits = self.run_texts(&texts, tokenizer.pad_id(), options, watch)?;
+            (Samples::Texts(sentences), Takes::Texts { encoder, .. }) => {
+                let tokens = encoder.encode(sentences)?;
+                let (empty, cut) = (tokens.empty, tokens.cut);
                 Ok(Labelled {
-                    empty: texts.iter().filter(|text| text.is_empty).count(),
-                    ..whole(logits)
+                    outputs: self.run(tokens.into(), sentences.len(), options, observer)?,
+                    empty,
+                    cut,
+                    ..Labelled::default()
                 })
             }
             (Samples::Squares(images, rows), Takes::Photos(input)) => {
-                let squares: Vec<_> = rows.clone().map(|row| images.pixels(row)).collect();
-                let size = [images.height(), images.width()];
-                self.run_squares(&squares, *input, size, options, watch)
-                    .map(whole)
+                let changes = Changes::default();
+                let squares =
+                    squares::of_artifact(images, rows.clone(), &self.network, *input, changes)?;
+                Ok(Labelled {
+                    outputs: self.run(squares, rows.len(), options, observer)?,
+                    ..Labelled::default()
+                })
             }
             (Samples::Photos(photos), Takes::Photos(input)) => {
-                let mut labelled = whole(Vec::new());
+                let mut labelled = Labelled::default();
                 for (index, group) in photos.chunks(GROUP).enumerate() {
-                    let found = self.label_photos(group, *input, options, watch)?;
-                    labelled.logits.extend(found.logits);
+                    let found = self.label_photos(group, *input, options, observer)?;
+                    labelled.outputs.extend(found.outputs);
                     let broken = found.broken.into_iter();
                     let broken = broken.map(|(row, why)| (index * GROUP + row, why));
                     labelled.broken.extend(broken);
@@ -204,71 +189,47 @@ impl Model {
         photos: &[(String, Content)],
         input: ImageInput,
         options: &Options,
-        watch: &dyn Watch,
+        observer: &dyn Observer,
     ) -> Result<Labelled> {
-        watch.check_cancelled()?;
+        observer.check_cancelled()?;
         // One photo at a time: they differ too much in size to be dealt out in advance.
         let decoded = photos.par_iter().with_max_len(1);
         let decoded = decoded.map(|(_, content)| square(content, input, options.max_pixels));
         let decoded: Vec<_> = decoded.collect();
-        let (mut squares, mut broken) = (Vec::new(), Vec::new());
+        let (mut whole, mut broken) = (Vec::new(), Vec::new());
         for (row, (decoded, (name, _))) in decoded.into_iter().zip(photos).enumerate() {
             match (decoded, options.on_error) {
-                (Ok(square), _) => squares.push(square),
+                (Ok(square), _) => whole.push(square),
                 (Err(why), OnError::Skip) => broken.push((row, format!("`{name}`: {why}"))),
                 (Err(why), OnError::Error) => return Err(refusal(name, &why)),
             }
         }
-        let squares: Vec<_> = squares.iter().map(Vec::as_slice).collect();
-        let size = [input.size; 2];
+        let count = whole.len();
+        let squares = squares::in_memory(whole, [input.size; 2], input);
         Ok(Labelled {
-            logits: self.run_squares(&squares, input, size, options, watch)?,
+            outputs: self.run(squares, count, options, observer)?,
             broken,
-            empty: 0,
-        })
-    }
-
-    fn run_texts(
-        &self,
-        texts: &[Encoded],
-        pad_id: u32,
-        options: &Options,
-        watch: &dyn Watch,
-    ) -> Result<Vec<f32>> {
-        let lengths = texts.iter().map(|text| u32::try_from(text.ids.len()));
-        let lengths: Vec<_> = lengths.map(|length| length.unwrap_or(u32::MAX)).collect();
-        self.run(&lengths, options, watch, |batch| {
-            let batch: Vec<_> = batch.iter().map(|text| &texts[*text].ids[..]).collect();
-            Activations::Tokens(TokenBatch::new(&batch, pad_id, &self.device))
-        })
-    }
-
-    fn run_squares(
-        &self,
-        squares: &[&[u8]],
-        input: ImageInput,
-        size: [usize; 2],
-        options: &Options,
-        watch: &dyn Watch,
-    ) -> Result<Vec<f32>> {
-        let lengths = vec![1; squares.len()];
-        self.run(&lengths, options, watch, |batch| {
-            let batch: Vec<_> = batch.iter().map(|square| squares[*square]).collect();
-            Activations::Images(input.normalise(&batch, size, &self.device))
+            ..Labelled::default()
         })
     }
 
     fn run(
         &self,
-        lengths: &[u32],
+        inputs: Inputs,
+        samples: usize,
         options: &Options,
-        watch: &dyn Watch,
-        batch: impl Fn(&[usize]) -> Activations + Sync,
+        observer: &dyn Observer,
     ) -> Result<Vec<f32>> {
-        let check = || watch.check_cancelled();
+        let samples = train::Samples {
+            inputs,
+            targets: Targets::Unknown(samples),
+        };
+        let prefix = Prefix::new(self.network.clone(), 0, &self.device)?;
+        let feed = Feed::without_features(&samples, prefix);
+        let width = self.outputs.names().len();
         let size = options.batch_size.get();
-        let classes = self.labels.len();
-        train::logits(&self.network, classes, lengths, size, &check, batch)
+        let mut check = |_| observer.check_cancelled();
+        train::run(&self.network, &feed, width, size, &mut check)
     }
 }
 

@@ -7,8 +7,8 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::path::cannot_write;
-use super::transfer::Observer;
 use crate::error::{Context, Error, Result, closest, suggestion};
+use crate::event::Observer;
 use crate::names;
 
 /// What help texts say about formats.
@@ -354,7 +354,7 @@ fn write(content: &mut Content<'_>, dest: &Path, observer: &dyn Observer) -> Res
         file.write_all(&piece[..read])
             .map_err(|error| cannot_write(dest, &error))?;
         done += read as u64;
-        observer.progress(&format!("unpack {name}"), done, content.size);
+        observer.progress(&format!("unpack {name}"), done, content.size, "bytes");
     }
     if done != content.size {
         return Err(Error::stage(format!(

@@ -178,7 +178,7 @@ impl Download<'_> {
             if shown.is_none_or(|at| at.elapsed() >= Duration::from_millis(100)) {
                 transfer
                     .observer
-                    .progress(&activity, got, total.unwrap_or(0));
+                    .progress(&activity, got, total.unwrap_or(0), "bytes");
                 shown = Some(Instant::now());
             }
             match answer.next_piece(transfer) {
@@ -189,7 +189,7 @@ impl Download<'_> {
                     partial.add(&piece)?;
                 }
                 Ok(None) if total.is_none_or(|total| got == total) => {
-                    transfer.observer.progress(&activity, got, got);
+                    transfer.observer.progress(&activity, got, got, "bytes");
                     return Ok(());
                 }
                 Ok(None) => return Err(Failure::Again(self.cut(got, total), None)),

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use archive::Archive;
 pub use checksum::Sha256;
 pub use environment::{Environment, Token};
-pub use transfer::{Observer, Transfer};
+pub use transfer::Transfer;
 
 use crate::error::{Context, Error, Result, Span};
 

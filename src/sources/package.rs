@@ -228,7 +228,7 @@ fn run(
             }
             Ok(None) => {}
         }
-        transfer.observer.progress(activity, 0, 0);
+        transfer.observer.progress(activity, 0, 0, "bytes");
         if let Err(error) = transfer.pause(Duration::from_millis(100)) {
             processes::kill_group(&mut child);
             // There is nothing more to be done if this fails.

@@ -8,21 +8,7 @@ use std::time::{Duration, Instant};
 use super::archive::Archive;
 use super::environment::Environment;
 use crate::error::{Context, Error, Result};
-
-/// Watches a fetch, and may stop it.
-pub trait Observer {
-    /// `done` of `total` bytes of `activity` (`download config.json`) are there; `total` is 0 when unknown.
-    fn progress(&self, activity: &str, done: u64, total: u64);
-
-    /// Tells the user something that is not an error.
-    fn notice(&self, text: String);
-
-    /// Called several times a second.
-    ///
-    /// # Errors
-    /// If the fetch is to stop.
-    fn check_cancelled(&self) -> Result<()>;
-}
+use crate::event::Observer;
 
 /// Fetches that belong together, such as those of one stage: a package that several files are taken from is
 /// downloaded once, and a host that cannot be reached is tried once.

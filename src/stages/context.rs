@@ -1,11 +1,12 @@
 //! What a running stage may touch: its inputs, its outputs, its scratch folder, its memos, and the screen by events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Sink};
-use crate::sources::{Environment, Observer, Transfer};
+use crate::event::{Event, Observer, Sink};
+use crate::sources::{Environment, Transfer};
 use crate::store::{Store, memo, recall};
 use crate::train::Host;
 
@@ -41,6 +42,8 @@ pub struct StageContext<'a> {
     events: &'a dyn Sink,
     cancelled: &'a (dyn Fn() -> bool + Sync),
     metrics: BTreeMap<String, f64>,
+    /// What is told once however often it comes up.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl<'a> StageContext<'a> {
@@ -58,6 +61,7 @@ impl<'a> StageContext<'a> {
             events,
             cancelled,
             metrics: BTreeMap::new(),
+            told: Mutex::default(),
         }
     }
 
@@ -164,6 +168,16 @@ impl<'a> StageContext<'a> {
         });
     }
 
+    /// The same, unless it has told just that before.
+    pub fn notice_once(&self, text: impl Into<String>) {
+        let text = text.into();
+        let told = self.told.lock();
+        let is_new = told.is_ok_and(|mut told| told.insert(text.clone()));
+        if is_new {
+            self.notice(text);
+        }
+    }
+
     /// Shows lines to be put into the pipeline file, whole and each on a line of its own, and keeps them in the stage's log.
     /// `text` says what they are and where they belong.
     pub fn paste(&self, text: impl Into<String>, lines: Vec<String>) {
@@ -254,20 +268,6 @@ impl<'a> StageContext<'a> {
 }
 
 impl Observer for StageContext<'_> {
-    fn progress(&self, activity: &str, done: u64, total: u64) {
-        StageContext::progress(self, activity, done, total, "bytes");
-    }
-
-    fn notice(&self, text: String) {
-        StageContext::notice(self, text);
-    }
-
-    fn check_cancelled(&self) -> Result<()> {
-        StageContext::check_cancelled(self)
-    }
-}
-
-impl Host for StageContext<'_> {
     fn progress(&self, activity: &str, done: u64, total: u64, unit: &str) {
         Self::progress(self, activity, done, total, unit);
     }
@@ -276,12 +276,14 @@ impl Host for StageContext<'_> {
         Self::notice(self, text);
     }
 
-    fn measured(&self, at: String, figures: BTreeMap<String, f64>) {
-        Self::measured(self, at, figures);
-    }
-
     fn check_cancelled(&self) -> Result<()> {
         Self::check_cancelled(self)
+    }
+}
+
+impl Host for StageContext<'_> {
+    fn measured(&self, at: String, figures: BTreeMap<String, f64>) {
+        Self::measured(self, at, figures);
     }
 
     fn memo(

@@ -1,4 +1,4 @@
-//! `evaluate`: measures a tuned model on a table of texts or on images.
+//! `evaluate`: measures a tuned model on a table of texts or on images, by the figures of its task.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -7,18 +7,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::finetune::{encode, report_missing_labels, report_positions, tokenizer};
+use super::samples::{AtPort, artifacts};
 use super::{
     ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, feature_cache, photos,
 };
 use crate::config::{Spanned, Table, from_table};
-use crate::data::text::read_examples;
 use crate::error::{Context, Error, Result};
 use crate::fingerprint::{Manifest, describe};
-use crate::models::{self, Card, Loaded, Network, Task};
+use crate::inputs::Changes;
+use crate::inputs::texts::{Columns, Encoder};
+use crate::models::{self, Loaded, Modality, Network};
 use crate::store::write_atomic;
-use crate::train::metrics::{self, METRICS, Report};
-use crate::train::{Feed, Prefix, Samples, predict};
+use crate::tasks::{self, Outputs, Report, Task};
+use crate::train::{Feed, Prefix, Samples, outputs};
 
 /// The kind `evaluate`.
 pub(super) struct EvaluateKind;
@@ -38,11 +39,14 @@ struct Settings {
     images: Option<Port>,
     /// The column with the texts. Default: the one that the model was tuned on.
     text_column: Option<Spanned<String>>,
-    /// The column with the labels of texts. Default: the one that the model was tuned on.
+    /// The column with the second texts of pairs. Default: the one that the model was tuned on.
+    text_pair_column: Option<Spanned<String>>,
+    /// The column with the labels, or the number, of texts. Default: the one that the model was tuned on.
     target_column: Option<Spanned<String>>,
-    /// The figures to record. Default: all of them.
-    #[serde(default = "all")]
-    metrics: Vec<Spanned<String>>,
+    /// The columns with the targets, where there are several. Default: those that the model was tuned on.
+    target_columns: Option<Vec<Spanned<String>>>,
+    /// The figures to record. Default: all that the model's task has.
+    metrics: Option<Vec<Spanned<String>>>,
     /// Conditions that must hold for what depends on this stage to run, such as `{ accuracy = ">= 0.75" }`. They are checked against
     /// the recorded figures on every run.
     #[serde(default)]
@@ -53,11 +57,6 @@ struct Settings {
     /// The most room that what the frozen layers give may take, such as "500MiB"; beyond it, it is not kept. Default: what the model
     /// was tuned with.
     feature_cache_max: Option<Spanned<String>>,
-}
-
-fn all() -> Vec<Spanned<String>> {
-    let names = METRICS.iter().map(|metric| metric.name.to_string());
-    names.map(Spanned::from).collect()
 }
 
 fn batch_size() -> NonZeroUsize {
@@ -73,11 +72,9 @@ impl StageKind for EvaluateKind {
         "measures a tuned model on texts or images, and stops what depends on it unless the gates pass"
     }
 
-    /// 2: booleans and numbers are the labels of the same value, and what a
-    /// `preprocessor_config.json` says about colours is honoured; images
-    /// keep every token of their features.
+    /// 3: `metrics` that are not set are those of the model's task.
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
@@ -86,8 +83,8 @@ impl StageKind for EvaluateKind {
             .samples()
             .map_err(|error| error.or_at(&table.span, ""))?;
         feature_cache::most_bytes(settings.feature_cache_max.as_ref())?;
-        for name in &settings.metrics {
-            metrics::find(&name.value).map_err(|error| name.blame(error, ""))?;
+        for name in settings.metrics.iter().flatten() {
+            tasks::check_metric(&name.value).map_err(|error| name.blame(error, ""))?;
         }
         let gates = settings
             .gate
@@ -106,11 +103,14 @@ impl Settings {
     /// The port of the samples, what it takes, and where they come from.
     fn samples(&self) -> Result<(&'static str, &'static [ArtifactType], &Port)> {
         match (&self.table, &self.images) {
-            (Some(table), None) => Ok((TABLE, &[ArtifactType::Table], table)),
+            (Some(table), None) => Ok((TABLE, artifacts(Modality::Texts), table)),
             (None, Some(images)) => {
+                let several = self.target_columns.as_ref();
                 let columns = [
-                    ("text_column", &self.text_column),
-                    ("target_column", &self.target_column),
+                    ("text_column", self.text_column.as_ref()),
+                    ("text_pair_column", self.text_pair_column.as_ref()),
+                    ("target_column", self.target_column.as_ref()),
+                    ("target_columns", several.and_then(|all| all.first())),
                 ];
                 for (name, column) in columns {
                     if let Some(column) = column {
@@ -118,7 +118,7 @@ impl Settings {
                         return Err(column.blame(error, ""));
                     }
                 }
-                Ok((IMAGES, &[ArtifactType::Images], images))
+                Ok((IMAGES, artifacts(Modality::Images), images))
             }
             (Some(Port(table)), Some(Port(images))) => Err(images.blame_also(
                 table,
@@ -137,8 +137,9 @@ fn gate(
     condition: &Spanned<String>,
     table: &Table,
 ) -> Result<Gate> {
-    metrics::find(metric).map_err(|error| condition.blame(error, ""))?;
-    if !settings.metrics.iter().any(|name| name.value == metric) {
+    tasks::check_metric(metric).map_err(|error| condition.blame(error, ""))?;
+    let wanted = settings.metrics.as_ref();
+    if wanted.is_some_and(|wanted| !wanted.iter().any(|name| name.value == metric)) {
         let error = Error::usage(format!("the gate on `{metric}` needs it among `metrics`"));
         return Err(condition.blame(error.help(format!("add \"{metric}\" to `metrics`")), ""));
     }
@@ -182,10 +183,27 @@ impl Stage for Evaluate {
         &self.gates
     }
 
+    fn suits(&self, upstream: &dyn Fn(&str) -> Option<&'static Task>) -> Result<()> {
+        let Some(task) = upstream("model") else {
+            return Ok(());
+        };
+        self.check_metrics(task)?;
+        let (port, ..) = self.settings.samples()?;
+        match (task.modality, port) {
+            (Modality::Texts, IMAGES) | (Modality::Images, TABLE) => Err(wrong_port(task)),
+            _ => Ok(()),
+        }
+    }
+
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
         let loaded = Network::open(cx.input("model"), &models::device(cx.device())?)?;
-        let samples = self.read(&loaded, cx)?;
         let card = &loaded.card;
+        let task = tasks::of(card, loaded.modality)?;
+        self.check_metrics(task)?;
+        let found = task
+            .targets
+            .open(card, task.modality, self.target_columns())?;
+        let samples = self.read(task, &*found, &loaded, cx)?;
         let plan = loaded
             .network
             .resolve(&card.freeze.clone().unwrap_or_default())?;
@@ -194,89 +212,114 @@ impl Stage for Evaluate {
         let most_bytes = feature_cache::most_bytes_or_tuned(setting, card)?;
         let feed = Feed::new(&samples, prefix, most_bytes, cx)?;
         let batch_size = self.settings.batch_size.get();
-        let predictions = predict(
-            &loaded.network,
-            &feed,
-            card.labels.len(),
-            batch_size,
-            "evaluation",
-            cx,
-        )?;
-        self.publish(Report::new(&predictions, &card.labels), cx)
+        let width = found.names().len();
+        let numbers = outputs(&loaded.network, &feed, width, batch_size, "evaluation", cx)?;
+        self.publish(found.score(&numbers, &samples.targets)?, cx)
+    }
+}
+
+/// The error for samples of another modality than the model's.
+fn wrong_port(task: &Task) -> Error {
+    match task.modality {
+        Modality::Images => Error::stage("the model is for images, and `table` has none")
+            .help("name images to measure it on: images = \"…\""),
+        Modality::Texts => Error::stage("the model is for texts, and `images` has none")
+            .help("name a table to measure it on: table = \"…\""),
     }
 }
 
 impl Evaluate {
+    /// Refuses metrics and gates that the task does not have.
+    fn check_metrics(&self, task: &Task) -> Result<()> {
+        for name in self.settings.metrics.iter().flatten() {
+            task.metric(&name.value)
+                .map_err(|error| name.blame(error, ""))?;
+        }
+        for gate in &self.gates {
+            task.metric(&gate.metric)
+                .map_err(|error| error.or_at(&gate.span, "the gate"))?;
+        }
+        Ok(())
+    }
+
+    /// The columns with targets that the settings name.
+    fn target_columns(&self) -> Option<Vec<String>> {
+        let settings = &self.settings;
+        let one = settings.target_column.iter();
+        let named = one.chain(settings.target_columns.iter().flatten());
+        let named: Vec<_> = named.map(|column| column.value.clone()).collect();
+        (!named.is_empty()).then_some(named)
+    }
+
     /// The samples as the model takes them.
-    fn read(&self, loaded: &Loaded, cx: &StageContext<'_>) -> Result<Samples> {
+    fn read(
+        &self,
+        task: &Task,
+        found: &dyn Outputs,
+        loaded: &Loaded,
+        cx: &StageContext<'_>,
+    ) -> Result<Samples> {
         let (port, ..) = self.settings.samples()?;
-        let samples = match (loaded.card.task, port) {
-            (Some(Task::ImageClassification), IMAGES) => {
-                let asked = photos::asked("model", &loaded.network, cx)?;
-                photos::seen(port, asked, cx)?;
-                photos::samples(
-                    port,
-                    &loaded.card.labels,
-                    &loaded.network,
-                    asked,
-                    photos::Changes::default(),
-                    cx,
-                )?
-            }
-            (Some(Task::ImageClassification), _) => {
-                return Err(
-                    Error::stage("the model is for images, and `table` has none")
-                        .help("name images to measure it on: images = \"…\""),
-                );
-            }
-            (_, IMAGES) => {
-                return Err(
-                    Error::stage("the model is for texts, and `images` has none")
-                        .help("name a table to measure it on: table = \"…\""),
-                );
-            }
-            _ => self.read_texts(loaded, cx)?,
-        };
-        if samples.is_empty() {
+        let is_for_images = task.modality == Modality::Images;
+        if is_for_images != (port == IMAGES) {
+            return Err(wrong_port(task));
+        }
+        let samples = AtPort::open(port, task.modality, cx)?;
+        if samples.len() == 0 {
             return Err(Error::stage(match port {
                 IMAGES => "there is no image to measure the model on",
                 _ => "the table has no row to measure the model on",
             }));
         }
-        report_missing_labels(port, &loaded.card.labels, &samples, cx)?;
-        Ok(samples)
+        let targets = samples
+            .targets(found, cx)
+            .map_err(|error| error.note("`labels` are those that the model was tuned on"))?;
+        let inputs = match task.modality {
+            Modality::Images => {
+                let asked = photos::asked("model", &loaded.network, cx)?;
+                samples.seen(asked, cx);
+                samples.images(&loaded.network, asked, Changes::default())?
+            }
+            Modality::Texts => {
+                let columns = self.columns(loaded)?;
+                let encoder = Encoder::of_tuned(cx.input("model"), loaded)?;
+                encoder
+                    .notice()
+                    .into_iter()
+                    .for_each(|told| cx.notice(told));
+                samples.tokens(&samples.sentences(&columns)?, &encoder, cx)?
+            }
+        };
+        Ok(Samples { inputs, targets })
     }
 
-    fn read_texts(&self, loaded: &Loaded, cx: &StageContext<'_>) -> Result<Samples> {
-        let card = &loaded.card;
-        let text_column = column(self.settings.text_column.as_ref(), "text_column", card)?;
-        let target_column = column(self.settings.target_column.as_ref(), "target_column", card)?;
-        let examples =
-            read_examples(cx.input(TABLE), &text_column, &target_column, &card.labels)
-                .map_err(|error| error.note("`labels` are those that the model was tuned on"))?;
-        report_positions([Some(&examples)], cx);
-        let tokenizer = tokenizer(cx)?;
-        let most = loaded.network.max_tokens().unwrap_or(usize::MAX);
-        let max_length = card.max_length.unwrap_or(most).min(most);
-        encode(&tokenizer, TABLE, examples, max_length, cx)
+    /// The columns of texts: those that the settings name, or those that the model was tuned on.
+    fn columns(&self, loaded: &Loaded) -> Result<Columns> {
+        let tuned = Columns::of_tuned(&loaded.card);
+        let named =
+            |column: &Option<Spanned<String>>| column.as_ref().map(|name| name.value.clone());
+        let first = named(&self.settings.text_column)
+            .or_else(|| tuned.as_ref().map(|tuned| tuned.first.clone()));
+        Ok(Columns {
+            first: first.ok_or_else(|| tasks::unknown_column("text_column"))?,
+            second: named(&self.settings.text_pair_column)
+                .or_else(|| tuned.and_then(|tuned| tuned.second)),
+        })
     }
 
     /// Writes `metrics.json`, the table by label to the log, and the figures to the record.
     fn publish(&self, mut report: Report, cx: &mut StageContext<'_>) -> Result<()> {
-        let wanted = |name: &str| {
-            self.settings
-                .metrics
-                .iter()
-                .any(|metric| metric.value == name)
-        };
-        report.figures.retain(|name, _| wanted(name));
-        report.undefined.retain(|name| wanted(name));
+        if let Some(metrics) = &self.settings.metrics {
+            let wanted = |name: &str| metrics.iter().any(|metric| metric.value == name);
+            report.figures.retain(|name, _| wanted(name));
+            report.undefined.retain(|name| wanted(name));
+        }
         for name in &report.undefined {
             cx.notice(format!(
                 "`{name}` is undefined on these samples: a label has none"
             ));
         }
-        for line in report.table() {
+        for line in &report.table {
             cx.log(line);
         }
         let mut json =
@@ -286,19 +329,4 @@ impl Evaluate {
         cx.set_metrics(report.figures);
         Ok(())
     }
-}
-
-/// The column that the settings name, or the one that the model was tuned on.
-fn column(setting: Option<&Spanned<String>>, name: &str, card: &Card) -> Result<String> {
-    let tuned_on = || card.training.get("settings")?.get(name)?.as_str();
-    setting
-        .map(|setting| setting.value.as_str())
-        .or_else(tuned_on)
-        .map(String::from)
-        .ok_or_else(|| {
-            Error::stage(format!(
-                "the model does not say which `{name}` it was tuned on"
-            ))
-            .help(format!("set `{name}` in this stage"))
-        })
 }

@@ -23,9 +23,7 @@ pub(super) fn most_bytes(setting: Option<&Spanned<String>>) -> Result<u64> {
 /// # Errors
 /// As [`most_bytes`].
 pub(super) fn most_bytes_or_tuned(setting: Option<&Spanned<String>>, card: &Card) -> Result<u64> {
-    let tuned = || {
-        let setting = card.training.get("settings")?.get(SETTING)?;
-        Some(setting.as_str()?.to_string().into())
-    };
+    let tuned = card.tuned_by();
+    let tuned = || Some(tuned.word(SETTING)?.to_string().into());
     most_bytes(setting.cloned().or_else(tuned).as_ref())
 }

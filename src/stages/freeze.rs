@@ -13,6 +13,7 @@ use crate::config::{Spanned, Table, from_table};
 use crate::error::{Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
 use crate::models::{self, Anatomy, FreezePlan, Frozen, Network, Parameter, Pattern};
+use crate::tasks::Task;
 
 /// The kind `freeze`.
 pub(super) struct FreezeKind;
@@ -174,6 +175,10 @@ impl Stage for Freeze {
 
     fn outputs(&self) -> Vec<Output> {
         vec![Output::new(MODEL, ArtifactType::Model)]
+    }
+
+    fn task(&self, upstream: &dyn Fn(&str) -> Option<&'static Task>) -> Option<&'static Task> {
+        upstream("model")
     }
 
     fn describe(&self, key: &mut dyn Manifest) {

@@ -10,7 +10,7 @@ use settings::{Layout, Settings};
 use super::{ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind};
 use crate::config::{self, from_table};
 use crate::data::images::{
-    Broken, Embedded, Item, Listing, OnError, Transform, Watch, Writer, batch_len, endings, list,
+    Broken, Embedded, Item, Listing, OnError, Transform, Writer, batch_len, endings, list,
     list_table,
 };
 use crate::data::{self, Table};
@@ -271,12 +271,7 @@ impl Images {
         let size = transform.size as usize;
         let preparation = self.settings.preparation(transform);
         let writer = Writer::create(cx.output(IMAGES), size, size, Some(transform))?;
-        let watch = Progress {
-            cx,
-            total: listing.entries.len() as u64,
-        };
-        let prepared = preparation.run(batches, writer, &watch)?;
-        watch.progress(listing.entries.len());
+        let prepared = preparation.run(batches, listing.entries.len(), writer, cx)?;
         for (path, why) in &prepared.broken {
             cx.log(format!("`{path}` cannot be read: {why}"));
         }
@@ -300,22 +295,6 @@ impl Images {
             cx.log(format!("{label}: {count} images"));
         }
         Ok(())
-    }
-}
-
-struct Progress<'a, 'c> {
-    cx: &'a StageContext<'c>,
-    total: u64,
-}
-
-impl Watch for Progress<'_, '_> {
-    fn progress(&self, done: usize) {
-        self.cx
-            .progress("decode", done as u64, self.total, "images");
-    }
-
-    fn check_cancelled(&self) -> Result<()> {
-        self.cx.check_cancelled()
     }
 }
 

@@ -20,6 +20,7 @@ mod port;
 mod predict;
 mod preprocess;
 mod pretrained;
+mod samples;
 mod schema;
 mod split;
 mod variables;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Table;
 use crate::error::{Error, Kind, Result, Span};
 use crate::fingerprint::Manifest;
+use crate::tasks::Task;
 
 /// Every stage kind of refire, in the order in which they are documented.
 pub const KINDS: &[&dyn StageKind] = &[
@@ -134,6 +136,19 @@ pub trait Stage: Send + Sync {
     /// # Errors
     /// The first thing that is wrong.
     fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The task of the model that it makes, if that is known; `upstream` says it of a model at an input port.
+    fn task(&self, _upstream: &dyn Fn(&str) -> Option<&'static Task>) -> Option<&'static Task> {
+        None
+    }
+
+    /// Whether it suits the models that it is given, as far as their tasks are known before anything runs.
+    ///
+    /// # Errors
+    /// What it asks of a model that a model of that task does not have.
+    fn suits(&self, _upstream: &dyn Fn(&str) -> Option<&'static Task>) -> Result<()> {
         Ok(())
     }
 

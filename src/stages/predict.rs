@@ -10,7 +10,9 @@ use crate::config::{Table, from_table};
 use crate::data::table::FILE;
 use crate::error::{Error, Result};
 use crate::fingerprint::{Manifest, describe};
-use crate::predict::{Format, OnError, Options, Request, Watch, predict};
+use crate::models::Modality;
+use crate::predict::{Format, OnError, Options, Request, predict};
+use crate::tasks::Task;
 
 /// The kind `predict`.
 pub(super) struct PredictKind;
@@ -19,8 +21,9 @@ const MODEL: &str = "model";
 const TABLE: &str = "table";
 const IMAGES: &str = "images";
 
-/// Labels rows or images with a tuned model: a table with their columns, then `label`, the most likely label, and a column
-/// `probability_LABEL` for each label. Of images these are `path` and `true_label`, the label that they have.
+/// Says of rows or images what a tuned model makes of them: a table with their columns, then, for one label a sample, `label`, the most
+/// likely one; for several, `labels`, those above their thresholds; and a column `probability_LABEL` for each label; for numbers
+/// `prediction`, or `prediction_NAME` for each of several. Of images the columns are `path` and `true_label`, the label that they have.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -32,6 +35,9 @@ struct Settings {
     images: Option<Port>,
     /// The column of the table with the texts. Default: the one that the model was tuned on.
     text_column: Option<String>,
+    /// The column of the table with the second texts of pairs. Default: the one that the model was tuned on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_pair_column: Option<String>,
     /// The column of the table with photos as bytes, or structs with a field `bytes`. Default: `image`.
     image_column: Option<String>,
     /// What the names of the new columns begin with, for a table that has a column `label` already: `predicted_`.
@@ -110,6 +116,19 @@ impl Stage for Predict {
             .collect()
     }
 
+    fn suits(&self, upstream: &dyn Fn(&str) -> Option<&'static Task>) -> Result<()> {
+        match (upstream(MODEL), &self.settings.images) {
+            (Some(task), Some(Port(images))) if task.modality == Modality::Texts => {
+                let error = Error::usage(format!(
+                    "the model does {}, which takes no images",
+                    task.name
+                ));
+                Err(images.blame(error, "").help("name a `table`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn outputs(&self) -> Vec<Output> {
         vec![Output::new(TABLE, ArtifactType::Table)]
     }
@@ -131,6 +150,7 @@ impl Stage for Predict {
             device: cx.device(),
             options: Options {
                 text_column: settings.text_column,
+                text_pair_column: settings.text_pair_column,
                 image_column: settings.image_column,
                 prefix: settings.prefix,
                 logits: settings.logits,
@@ -142,41 +162,18 @@ impl Stage for Predict {
                 ..usual
             },
         };
-        let done = predict(&request, &Progress(cx))?;
+        let done = predict(&request, cx)?;
         if !done.left_out.is_empty() {
             cx.notice(format!(
                 "{} photos are left out because they cannot be read",
                 done.left_out.len()
             ));
         }
-        if done.empty > 0 {
-            cx.notice(format!(
-                "{} of {} texts have no token: each counts as one padding token",
-                done.empty, done.rows
-            ));
-        }
+        done.told().into_iter().for_each(|told| cx.notice(told));
         for why in &done.left_out {
             cx.log(format!("left out: {why}"));
         }
         cx.log(format!("{} rows", done.rows));
         Ok(())
-    }
-}
-
-/// Tells the stage's own run how far it is.
-struct Progress<'a, 'c>(&'a StageContext<'c>);
-
-impl Watch for Progress<'_, '_> {
-    fn progress(&self, done: usize, total: usize) {
-        self.0
-            .progress("predict", done as u64, total as u64, "samples");
-    }
-
-    fn notice(&self, text: String) {
-        self.0.notice(text);
-    }
-
-    fn check_cancelled(&self) -> Result<()> {
-        self.0.check_cancelled()
     }
 }

@@ -1,7 +1,7 @@
 //! The JSON Schema of pipeline files, put together from the registry of stage kinds.
 
 use schemars::generate::SchemaSettings;
-use schemars::{Schema, SchemaGenerator};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{StageKind, kinds};
@@ -122,6 +122,33 @@ fn inline(schema: Schema, generator: &mut SchemaGenerator) -> Value {
         .and_then(|reference| reference.strip_prefix(DEFINITIONS));
     let taken = name.and_then(|name| generator.definitions_mut().remove(name));
     taken.unwrap_or_else(|| schema.to_value())
+}
+
+/// The schema of a table whose settings fall into `parts`, described by `about`. Parts may come more than once; of two settings of one
+/// name the first describes it.
+pub(super) fn merged(about: &str, parts: Vec<Schema>, generator: &mut SchemaGenerator) -> Schema {
+    let mut properties = Map::new();
+    let mut required: Vec<Value> = Vec::new();
+    let mut seen = Vec::new();
+    for part in parts {
+        if seen.contains(&part) {
+            continue;
+        }
+        seen.push(part.clone());
+        let (own, mut schema) = split(inline(part, generator));
+        for (name, setting) in own {
+            properties.entry(name).or_insert(setting);
+        }
+        if let Some(Value::Array(own)) = schema.remove("required") {
+            required.extend(own);
+        }
+    }
+    json_schema!({
+        "type": "object",
+        "description": about,
+        "properties": properties,
+        "required": required,
+    })
 }
 
 /// Lets every setting inside `schema` also be a `"${…}"`, unless it takes any string anyway.

@@ -16,9 +16,8 @@ use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use super::course::{Course, EpochFigures, Position};
-use super::optimizer::Moments;
 use super::training::State;
-use super::{AdamW, AdamWSettings, Host};
+use super::{Host, Optimizer};
 use crate::models::{Network, Saved};
 
 /// Raised by every change of what is in the file.
@@ -96,11 +95,12 @@ impl<'a> Checkpoint<'a> {
             tensors.extend(self.changed("best", best));
         }
         let mut steps = BTreeMap::new();
-        for (id, moments) in state.optimizer.moments() {
+        let roles = state.optimizer.rows();
+        for (id, kept) in state.optimizer.state() {
             let Some(name) = names.get(&id) else { continue };
-            steps.insert(name.clone(), moments.steps);
-            for (role, numbers) in [("first", &moments.first), ("second", &moments.second)] {
-                let data = TensorData::new(numbers.clone(), [numbers.len()]);
+            steps.insert(name.clone(), kept.steps);
+            for (role, numbers) in roles.iter().zip(kept.rows) {
+                let data = TensorData::new(numbers.to_vec(), [numbers.len()]);
                 tensors.push((format!("{role}/{name}"), Saved::new(data)));
             }
         }
@@ -148,10 +148,10 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Where an interrupted training was, if one was kept. Its network is on the plain device.
-    pub(super) fn find(&self, settings: &AdamWSettings) -> Option<(State, Course)> {
+    pub(super) fn find(&self, optimizer: &dyn Optimizer) -> Option<(State, Course)> {
         let file = self.file?;
         let bytes = std::fs::read(file).ok()?;
-        match self.read(&bytes, &name_of(file), settings) {
+        match self.read(&bytes, &name_of(file), optimizer) {
             Ok(found) => Some(found),
             Err(what) => {
                 self.host.notice(format!(
@@ -167,7 +167,7 @@ impl<'a> Checkpoint<'a> {
         &self,
         bytes: &[u8],
         key: &str,
-        settings: &AdamWSettings,
+        optimizer: &dyn Optimizer,
     ) -> Result<(State, Course), &'static str> {
         let (bytes, digest) = bytes.split_last_chunk::<32>().ok_or("it is too short")?;
         if blake3::Hasher::new().update_rayon(bytes).finalize() != *digest {
@@ -188,18 +188,13 @@ impl<'a> Checkpoint<'a> {
             let data = roles.get_mut(role)?.remove(name)?;
             data.try_into_vec::<f32>().ok()
         };
-        let mut moments = BTreeMap::new();
+        let mut states = BTreeMap::new();
         for (id, name) in names(&network) {
             if let Some(steps) = words.steps.get(&name) {
-                let first = numbers("first", &name).zip(numbers("second", &name));
-                let (first, second) = first.ok_or("moments are missing")?;
-                let steps = *steps;
-                let state = Moments {
-                    first,
-                    second,
-                    steps,
-                };
-                moments.insert(id, state);
+                let rows = optimizer.rows().iter().map(|role| numbers(role, &name));
+                let rows: Option<Vec<Vec<f32>>> = rows.collect();
+                let rows = rows.ok_or("what the optimizer knew is missing")?;
+                states.insert(id, (*steps, rows));
             }
         }
         let course = Course {
@@ -207,7 +202,8 @@ impl<'a> Checkpoint<'a> {
             best,
             position: words.position,
         };
-        let optimizer = AdamW::with_moments(settings.clone(), moments);
+        let mut optimizer = optimizer.fresh();
+        optimizer.restore(states);
         Ok((State { network, optimizer }, course))
     }
 

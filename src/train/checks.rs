@@ -4,7 +4,7 @@ use burn::module::{Module, ParamId};
 
 use super::prefix::Weights;
 use super::training::{State, Step};
-use super::{AdamW, Feed, Phase, Training, seeds};
+use super::{Feed, Phase, Training, seeds};
 use crate::error::{Error, Result};
 use crate::models::Network;
 
@@ -28,7 +28,7 @@ fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Res
         batches: vec![looks.clone()],
     };
     let feed = Feed::without_features(training.train, training.prefix.cut(phase.plan.prefix));
-    let optimizer = AdamW::new(training.recipe.optimizer.clone(), Vec::new());
+    let optimizer = training.recipe.optimizer.fresh();
     let state = State {
         network: network.clone(),
         optimizer,

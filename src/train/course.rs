@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::Metric;
-use super::{Phase, Recipe};
+use super::{Metric, Phase, Recipe};
 use crate::models::Network;
 
 /// The figures of one epoch.
@@ -78,7 +77,7 @@ impl Course {
         let epoch = figures.epoch;
         let best = self.best.as_ref();
         let best = match best {
-            Some((best, _)) if !figures.is_better(&self.history[best - 1], recipe.metric) => *best,
+            Some((best, _)) if !figures.is_better(&self.history[best - 1], recipe) => *best,
             _ => {
                 self.best = Some((epoch, network));
                 epoch
@@ -93,29 +92,29 @@ impl Course {
 }
 
 impl EpochFigures {
-    /// The figures that say most: the training loss, and on the validation samples `metric` and the log loss.
+    /// The figures that say most: the training loss, and `metrics` on the validation samples.
     #[must_use]
-    pub fn headline(&self, metric: &Metric) -> BTreeMap<String, f64> {
+    pub fn headline(&self, metrics: [&Metric; 2]) -> BTreeMap<String, f64> {
         let mut figures = BTreeMap::from([("train_loss".to_string(), self.train_loss)]);
-        for name in [metric.name, "log_loss"] {
-            if let Some(figure) = self.validation.get(name) {
+        for Metric { name, .. } in metrics {
+            if let Some(figure) = self.validation.get(*name) {
                 figures.insert(format!("validation_{name}"), *figure);
             }
         }
         figures
     }
 
-    /// Whether it is better than the best one before it: by `metric`, then by the log loss. Without validation samples the latest epoch
-    /// is the best.
-    fn is_better(&self, best: &Self, metric: &Metric) -> bool {
-        let gain = |name: &str, higher_is_better: bool| {
-            let figures = self.validation.get(name).zip(best.validation.get(name));
-            let gain = figures.map(|(new, old)| new - old);
-            gain.map(|gain| if higher_is_better { gain } else { -gain })
+    /// Whether it is better than the best one before it: by the metric, then by the tie-breaker. Without validation samples the latest
+    /// epoch is the best.
+    fn is_better(&self, best: &Self, recipe: &Recipe) -> bool {
+        let gain = |metric: &Metric| {
+            let figure = |figures: &Self| figures.validation.get(metric.name).copied();
+            let gain = figure(self).zip(figure(best)).map(|(new, old)| new - old);
+            gain.map(|gain| if metric.higher_is_better { gain } else { -gain })
         };
-        match gain(metric.name, metric.higher_is_better) {
+        match gain(recipe.metric) {
             Some(gain) if gain != 0.0 => gain > 0.0,
-            _ => gain("log_loss", false).is_none_or(|gain| gain > 0.0),
+            _ => gain(recipe.tie_breaker).is_none_or(|gain| gain > 0.0),
         }
     }
 }

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::features::Features;
 use super::samples::Batch;
-use super::{Host, Inputs, Looks, Prefix, Samples};
+use super::{Host, Inputs, Looks, Prefix, Samples, Targets};
 use crate::error::Result;
 use crate::models::Activations;
 
@@ -76,7 +76,7 @@ impl<'a> Feed<'a> {
         };
         Batch {
             input,
-            labels: self.labels(looks),
+            targets: self.targets(looks.iter().copied()),
             share,
         }
     }
@@ -96,14 +96,15 @@ impl<'a> Feed<'a> {
         self.prefix.device()
     }
 
-    /// The labels of a batch of looks.
-    pub(super) fn labels(&self, looks: &[usize]) -> Vec<u32> {
-        looks.iter().map(|look| self.samples.label(*look)).collect()
+    /// The targets of looks.
+    pub(super) fn targets(&self, looks: impl IntoIterator<Item = usize>) -> Targets {
+        self.samples.targets(looks)
     }
 
-    /// The labels of all samples.
-    pub(super) fn all_labels(&self) -> &[u32] {
-        &self.samples.labels
+    /// The targets of all samples.
+    #[must_use]
+    pub fn all_targets(&self) -> &Targets {
+        &self.samples.targets
     }
 
     /// The lengths of all samples, to make batches by: all alike if a batch needs no padding.

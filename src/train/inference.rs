@@ -4,64 +4,55 @@ use burn::tensor::TensorData;
 use rayon::prelude::*;
 
 use super::gradients::numbers;
-use super::metrics::Predictions;
 use super::{Feed, Host, Progress, batches};
 use crate::error::Result;
-use crate::models::{Activations, Network};
+use crate::models::Network;
 
-/// Runs `network`, which is on the plain device, on all samples of `feed`.
+/// What `network`, which is on the plain device, gives for all samples of `feed`: `[samples × width]`, row by row.
 ///
 /// # Errors
-/// A network whose output is not a number; that the user asked to stop.
-pub fn predict(
+/// That the user asked to stop.
+pub fn outputs(
     network: &Network,
     feed: &Feed<'_>,
-    classes: usize,
+    width: usize,
     batch_size: usize,
     activity: &str,
     host: &dyn Host,
-) -> Result<Predictions> {
-    let truth = feed.all_labels();
-    let mut progress = Progress::new(host, activity, truth.len(), "samples");
-    let blocks = feed.blocks()..network.blocks().len();
-    let batches = batches::by_length(feed.lengths(), batch_size);
-    let found = run_batches(&batches, &mut |done| progress.at(done), |batch| {
-        let logits = network.forward(blocks.clone(), feed.activations(batch));
-        logits.into_logits().into_data()
-    })?;
-    let logits = in_order(&batches, &found, classes);
-    Predictions::from_logits(&logits, truth, classes)
+) -> Result<Vec<f32>> {
+    let mut progress = Progress::new(host, activity, feed.all_targets().len(), "samples");
+    run(network, feed, width, batch_size, &mut |done| {
+        progress.at(done)
+    })
 }
 
-/// The logits of all labels, [samples × `classes`], row by row, that `network`, which is on the plain device, gives to
-/// samples of these `lengths`. `input` makes a batch of some of them.
+/// The same where `check` is called now and then, and may stop it.
 ///
 /// # Errors
-/// What `check` returns, which is called now and then.
-pub fn logits(
+/// Those of `check`.
+pub fn run(
     network: &Network,
-    classes: usize,
-    lengths: &[u32],
+    feed: &Feed<'_>,
+    width: usize,
     batch_size: usize,
-    check: &dyn Fn() -> Result<()>,
-    input: impl Fn(&[usize]) -> Activations + Sync,
+    check: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<f32>> {
-    let blocks = 0..network.blocks().len();
-    let batches = batches::by_length(lengths, batch_size);
-    let found = run_batches(&batches, &mut |_| check(), |batch| {
-        let logits = network.forward(blocks.clone(), input(batch));
-        logits.into_logits().into_data()
+    let blocks = feed.blocks()..network.blocks().len();
+    let batches = batches::by_length(feed.lengths(), batch_size);
+    let found = run_batches(&batches, check, |batch| {
+        let outputs = network.forward(blocks.clone(), feed.activations(batch));
+        outputs.into_logits().into_data()
     })?;
-    Ok(in_order(&batches, &found, classes))
+    Ok(in_order(&batches, &found, width))
 }
 
 /// The rows of all batches in the order of the samples.
-fn in_order(batches: &[Vec<usize>], found: &[TensorData], classes: usize) -> Vec<f32> {
+fn in_order(batches: &[Vec<usize>], found: &[TensorData], width: usize) -> Vec<f32> {
     let samples = batches.iter().map(Vec::len).sum::<usize>();
-    let mut rows = vec![0.0; samples * classes];
+    let mut rows = vec![0.0; samples * width];
     for (batch, found) in batches.iter().zip(found) {
-        for (sample, row) in batch.iter().zip(numbers(found).chunks_exact(classes)) {
-            rows[sample * classes..][..classes].copy_from_slice(row);
+        for (sample, row) in batch.iter().zip(numbers(found).chunks_exact(width)) {
+            rows[sample * width..][..width].copy_from_slice(row);
         }
     }
     rows

@@ -1,8 +1,8 @@
 //! Training: the loop and its parts. It knows no pipeline, no stage and no cache; what it needs of them comes by [`Host`].
 //!
-//! In reading order: [`Samples`] are labelled texts or images; the frozen [`Prefix`] of a network turns them into features, once;
-//! a [`Feed`] gives batches of either; [`Phase`]s say what trains when; [`Training`] makes epochs of steps; [`metrics`] say how good
-//! the result is.
+//! In reading order: [`Samples`] are texts or images with their targets; the frozen [`Prefix`] of a network turns them into features, once;
+//! a [`Feed`] gives batches of either; [`Phase`]s say what trains when; [`Training`] makes epochs of steps. What a
+//! sample is to come to ([`Targets`]), the [`Loss`] and the figures are the task's.
 
 mod ahead;
 mod batches;
@@ -15,9 +15,9 @@ mod feed;
 mod gradients;
 mod inference;
 mod layer_decay;
-pub mod metrics;
+mod loss;
+mod metric;
 mod mixing;
-mod objective;
 mod optimizer;
 mod phases;
 mod prefix;
@@ -25,6 +25,7 @@ mod recipe;
 mod samples;
 mod schedule;
 pub mod seeds;
+mod targets;
 mod training;
 
 use std::collections::BTreeMap;
@@ -36,36 +37,27 @@ pub use checks::check_step;
 pub use course::EpochFigures;
 pub use feed::Feed;
 pub use gradients::Gradients;
-pub use inference::{logits, predict};
+pub use inference::{outputs, run};
 pub use layer_decay::layer_decay;
+pub use loss::{Loss, mixed};
+pub use metric::Metric;
 pub use mixing::Mixing;
-pub use objective::Objective;
-pub use optimizer::{AdamW, AdamWSettings, Trained};
+pub use optimizer::{AdamW, AdamWSettings, Kept, Optimizer, Trained};
 pub use phases::{Depth, Phase, Unfreezing};
 pub use prefix::Prefix;
 pub use recipe::{Recipe, Warmup};
 pub use samples::{Images, Inputs, Looks, Samples, Texts};
 pub use schedule::{Schedule, Shape};
-pub use training::{Outcome, Training};
+pub use targets::{Rows, Targets};
+pub use training::{Outcome, Score, Training};
 
 use crate::error::Result;
+use crate::event::Observer;
 
 /// What a training needs of the stage that it is run by.
-pub trait Host {
-    /// Shows how far the current activity is.
-    fn progress(&self, activity: &str, done: u64, total: u64, unit: &str);
-
-    /// Tells the user something that is not an error.
-    fn notice(&self, text: String);
-
+pub trait Host: Observer {
     /// Shows figures measured on the way.
     fn measured(&self, at: String, figures: BTreeMap<String, f64>);
-
-    /// Fails if the user asked to stop.
-    ///
-    /// # Errors
-    /// That the user asked to stop.
-    fn check_cancelled(&self) -> Result<()>;
 
     /// A result that is kept under a key of its own: the folder that `make` filled, now or in an earlier run. `name` and `fields`
     /// must hold everything that can change what `make` writes.

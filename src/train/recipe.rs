@@ -1,7 +1,8 @@
 //! The settings of a training.
 
-use super::metrics::Metric;
-use super::{AdamWSettings, Objective, Schedule, Shape};
+use std::sync::Arc;
+
+use super::{Loss, Metric, Optimizer, Schedule, Shape};
 
 /// The settings of a training.
 #[derive(Clone, Debug)]
@@ -18,12 +19,14 @@ pub struct Recipe {
     pub shape: Shape,
     /// How long it rises at the start.
     pub warmup: Warmup,
-    /// The optimizer's.
-    pub optimizer: AdamWSettings,
+    /// The optimizer, which has not begun.
+    pub optimizer: Arc<dyn Optimizer>,
     /// What is made small.
-    pub objective: Objective,
+    pub loss: Arc<dyn Loss>,
     /// The figure that decides which epoch is the best.
     pub metric: &'static Metric,
+    /// The figure that decides between epochs of which that one is the same.
+    pub tie_breaker: &'static Metric,
     /// Whether the best epoch's weights are the result, and not the last one's.
     pub load_best_model_at_end: bool,
     /// Epochs without a better figure after which training stops.
@@ -44,6 +47,12 @@ pub enum Warmup {
 }
 
 impl Recipe {
+    /// The metrics by which epochs are compared.
+    #[must_use]
+    pub fn headline(&self) -> [&'static Metric; 2] {
+        [self.metric, self.tie_breaker]
+    }
+
     /// The learning rates of all steps, so many in each epoch.
     pub(super) fn schedule(&self, steps_per_epoch: usize) -> Schedule {
         let total = steps_per_epoch.saturating_mul(self.epochs) as u64;

@@ -1,4 +1,4 @@
-//! Labelled samples as a network takes them: texts as token ids, or images.
+//! Samples as a network takes them, texts as token ids or images, with their targets.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -6,10 +6,11 @@ use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::Targets;
 use super::mixing::{Mix, Mixing};
 use crate::models::{Activations, TokenBatch};
 
-/// Samples with the index of the label of each.
+/// Samples with their targets.
 ///
 /// A sample that is changed at random has several *looks*. Those of `n` samples have numbers of their own: look `l` of sample `s` is
 /// `l * n + s`, so that samples which always look the same are their own looks.
@@ -17,8 +18,8 @@ use crate::models::{Activations, TokenBatch};
 pub struct Samples {
     /// What the network sees.
     pub inputs: Inputs,
-    /// The label of each sample.
-    pub labels: Vec<u32>,
+    /// What each is to come to.
+    pub targets: Targets,
 }
 
 /// How often a sample looks different.
@@ -41,11 +42,13 @@ pub enum Inputs {
     Images(Box<dyn Images>),
 }
 
-/// Texts as token ids, special tokens included and padding not.
+/// Texts, or pairs of texts, as token ids, special tokens included and padding not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
-    /// The token ids of each text.
+    /// The token ids of each sample.
     pub tokens: Vec<Vec<u32>>,
+    /// The types of the tokens of each sample, which tell a pair's second text from its first; none if there are no pairs.
+    pub types: Option<Vec<Vec<u32>>>,
     /// The token that fills shorter texts of a batch.
     pub pad_id: u32,
 }
@@ -85,9 +88,9 @@ pub trait Images: Debug + Send + Sync {
 pub(super) struct Batch {
     /// What the first block after the prefix takes.
     pub(super) input: Activations,
-    /// The label of each.
-    pub(super) labels: Vec<u32>,
-    /// How much of each is itself; the rest is its partner, which is as far from the end as it is from the beginning.
+    /// What each is to come to.
+    pub(super) targets: Targets,
+    /// How much of each is itself: sample i of n is mixed with sample n − 1 − i.
     pub(super) share: f32,
 }
 
@@ -95,26 +98,13 @@ impl Samples {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.targets.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// How many samples have each of `classes` labels.
-    ///
-    /// # Panics
-    /// If a label is not below `classes`.
-    #[must_use]
-    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
-        let mut counts = vec![0; classes];
-        for label in &self.labels {
-            counts[*label as usize] += 1;
-        }
-        counts
+        self.targets.is_empty()
     }
 
     /// How many of them have the content of one of `others`.
@@ -153,9 +143,10 @@ impl Samples {
         }
     }
 
-    /// The label of a look.
-    pub(super) fn label(&self, look: usize) -> u32 {
-        self.labels[look % self.len()]
+    /// The targets of looks.
+    pub(super) fn targets(&self, looks: impl IntoIterator<Item = usize>) -> Targets {
+        let samples = looks.into_iter().map(|look| look % self.len());
+        self.targets.take(samples)
     }
 
     /// The length of a look, by which batches are made: its tokens, or 1 for an image.
@@ -187,8 +178,11 @@ impl Samples {
     pub(super) fn digest(&self, look: usize) -> [u8; 32] {
         match &self.inputs {
             Inputs::Texts(texts) => {
-                let ids = texts.tokens[look].iter();
-                let bytes = ids.flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>();
+                let types = texts.types.as_ref().map(|types| types[look].as_slice());
+                let numbers = texts.tokens[look].iter().chain(types.unwrap_or_default());
+                let bytes = numbers
+                    .flat_map(|number| number.to_le_bytes())
+                    .collect::<Vec<_>>();
                 *blake3::hash(&bytes).as_bytes()
             }
             Inputs::Images(images) => images.digest(look),
@@ -198,18 +192,26 @@ impl Samples {
     /// Everything but the samples' content that decides what [`batch`](Self::batch) makes of them, in words.
     pub(super) fn signature(&self) -> String {
         match &self.inputs {
-            Inputs::Texts(texts) => format!("padding {}", texts.pad_id),
+            Inputs::Texts(texts) => match texts.types {
+                None => format!("padding {}", texts.pad_id),
+                Some(_) => format!("padding {}, pairs", texts.pad_id),
+            },
             Inputs::Images(images) => images.signature(),
         }
     }
 
     /// A batch of looks as the first block of a network takes it.
-    pub(super) fn batch(&self, looks: &[usize], device: &Device) -> Activations {
+    pub(super) fn batch<'s>(&'s self, looks: &[usize], device: &Device) -> Activations {
         match &self.inputs {
             Inputs::Texts(texts) => {
-                let batch = looks.iter().map(|look| &texts.tokens[*look][..]);
-                let batch: Vec<_> = batch.collect();
-                Activations::Tokens(TokenBatch::new(&batch, texts.pad_id, device))
+                let of_looks = |rows: &'s [Vec<u32>]| -> Vec<&'s [u32]> {
+                    looks.iter().map(|look| &rows[*look][..]).collect()
+                };
+                let batch = TokenBatch::new(&of_looks(&texts.tokens), texts.pad_id, device);
+                Activations::Tokens(match &texts.types {
+                    None => batch,
+                    Some(types) => batch.with_types(&of_looks(types), device),
+                })
             }
             Inputs::Images(images) => render(&**images, looks, Mix::None, device),
         }

@@ -13,11 +13,10 @@ use super::checkpoint::Checkpoint;
 use super::course::{Course, Position};
 use super::diverged::Failed;
 use super::features::Features;
-use super::metrics::Report;
 use super::samples::Batch;
 use super::{
-    AdamW, EpochFigures, Feed, Gradients, Host, Looks, Phase, Prefix, Progress, Recipe, Samples,
-    Trained,
+    EpochFigures, Feed, Gradients, Host, Looks, Optimizer, Phase, Prefix, Progress, Recipe,
+    Samples, Targets, Trained, mixed,
 };
 use super::{batches, inference, seeds};
 use crate::error::{Kind, Result};
@@ -27,8 +26,10 @@ use crate::models::{Activations, Network, reseed};
 pub struct Training<'a> {
     /// The settings.
     pub recipe: &'a Recipe,
-    /// The labels, in the order of the network's outputs.
-    pub labels: &'a [String],
+    /// How many numbers the network gives for a sample.
+    pub width: usize,
+    /// The figures of what the network gives for samples with these targets, by name.
+    pub score: &'a Score<'a>,
     /// What trains in which epochs.
     pub phases: &'a [Phase],
     /// For each parameter what the learning rate is multiplied by.
@@ -43,6 +44,9 @@ pub struct Training<'a> {
     pub host: &'a dyn Host,
 }
 
+/// The figures of outputs, `[samples × width]`, for samples with these targets, by name.
+pub type Score<'a> = dyn Fn(&[f32], &Targets) -> Result<BTreeMap<String, f64>> + 'a;
+
 /// The samples as a phase takes them.
 struct Feeds<'a> {
     train: Feed<'a>,
@@ -50,11 +54,11 @@ struct Feeds<'a> {
 }
 
 /// What is carried from step to step.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct State {
     /// The network on the autodiff device.
     pub(super) network: Network,
-    pub(super) optimizer: AdamW,
+    pub(super) optimizer: Box<dyn Optimizer>,
 }
 
 /// One step of the optimizer.
@@ -119,7 +123,7 @@ impl Training<'_> {
 
     /// Where training begins: from `network`, or where an interrupted training was.
     fn begin(&self, network: &Network, checkpoint: &Checkpoint<'_>) -> (State, Course) {
-        if let Some((state, course)) = checkpoint.find(&self.recipe.optimizer) {
+        if let Some((state, course)) = checkpoint.find(&*self.recipe.optimizer) {
             let Position { epoch, step, .. } = course.position;
             self.host.notice(format!(
                 "goes on where it was interrupted: after step {step} of epoch {epoch}"
@@ -128,7 +132,7 @@ impl Training<'_> {
         }
         let state = State {
             network: network.clone(),
-            optimizer: AdamW::new(self.recipe.optimizer.clone(), Vec::new()),
+            optimizer: self.recipe.optimizer.fresh(),
         };
         (state, Course::default())
     }
@@ -164,7 +168,8 @@ impl Training<'_> {
                 validation,
             };
             let at = format!("epoch {epoch}/{}", self.recipe.epochs);
-            self.host.measured(at, figures.headline(self.recipe.metric));
+            self.host
+                .measured(at, figures.headline(self.recipe.headline()));
             if let Some(reason) = course.add(figures, network, phase, self.recipe) {
                 self.host.notice(reason);
                 return Ok((state, false));
@@ -318,7 +323,7 @@ impl Training<'_> {
         next: &mut dyn FnMut() -> Batch,
         rate: f64,
     ) -> Result<(State, f64)> {
-        let untrained = state.optimizer.moments().next().is_none();
+        let untrained = !state.optimizer.has_begun();
         let failed = |what, network: &Network| {
             let failed = Failed {
                 what,
@@ -350,9 +355,8 @@ impl Training<'_> {
         next: &mut dyn FnMut() -> Batch,
     ) -> (f64, Gradients) {
         reseed(feed.device(), step.seed);
-        let objective = &self.recipe.objective;
-        let labels = step.batches.iter().flat_map(|batch| feed.labels(batch));
-        let total = objective.weight(labels);
+        let loss = &*self.recipe.loss;
+        let total = loss.weight(&feed.targets(step.batches.iter().flatten().copied()));
         let blocks = feed.blocks()..network.blocks().len();
         let mut sum = 0.0;
         let mut gradients = Gradients::default();
@@ -360,7 +364,7 @@ impl Training<'_> {
             let batch = next();
             let input = autodiff(batch.input);
             let logits = network.forward(blocks.clone(), input).into_logits();
-            let loss = objective.mixed_loss(logits, &batch.labels, batch.share, total);
+            let loss = mixed(loss, logits, &batch.targets, batch.share, total);
             sum += f64::from(loss.clone().into_scalar::<f32>());
             gradients.add(Gradients::new(network, loss.backward()));
         }
@@ -378,15 +382,15 @@ impl Training<'_> {
             return Ok(BTreeMap::new());
         };
         let activity = format!("validation after epoch {epoch}");
-        let predictions = inference::predict(
+        let outputs = inference::outputs(
             network,
             feed,
-            self.labels.len(),
+            self.width,
             self.recipe.batch_size,
             &activity,
             self.host,
         )?;
-        Ok(Report::new(&predictions, self.labels).figures)
+        (self.score)(&outputs, feed.all_targets())
     }
 }
 

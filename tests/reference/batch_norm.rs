@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use refire::models::{Activations, FreezePlan, Network};
-use refire::train::{AdamW, AdamWSettings, Gradients, Objective, Trained};
+use refire::tasks::CrossEntropy;
+use refire::train::{AdamW, AdamWSettings, Gradients, Loss as _, Targets, Trained};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -72,7 +73,7 @@ fn losses_and_running_statistics_are_those_of_pytorch() {
         ..AdamWSettings::default()
     };
     let mut optimizer = AdamW::new(settings, trained.collect());
-    let objective = Objective::new(vec![1.0; reference.classes], 0.0);
+    let objective = CrossEntropy::new(vec![1.0; reference.classes], 0.0);
 
     network = network.freeze(&plan).train();
     let mut worst = 0.0_f64;
@@ -83,13 +84,12 @@ fn losses_and_running_statistics_are_those_of_pytorch() {
             [size, 3, reference.side, reference.side],
         );
         let labels = (0..size).map(|index| (step + index) % reference.classes);
-        let labels: Vec<u32> = labels
-            .map(|label| u32::try_from(label).expect("few classes"))
-            .collect();
+        let labels = labels.map(|label| u32::try_from(label).expect("few classes"));
+        let targets = Targets::Classes(labels.collect());
         let images = Activations::Images(Tensor::from_inner(images));
         let logits = network.forward(0..network.blocks().len(), images);
-        let total = objective.weight(labels.iter().copied());
-        let loss = objective.loss(logits.into_logits(), &labels, total);
+        let total = objective.weight(&targets);
+        let loss = objective.sum(logits.into_logits(), &targets, total);
         let value = f64::from(loss.clone().into_scalar::<f32>());
         worst = worst.max((value - expected).abs() / expected);
         let gradients = Gradients::new(&network, loss.backward());

@@ -1,7 +1,7 @@
 //! BERT against PyTorch and transformers, by `make_bert.py`: last hidden states, and the losses of AdamW's first steps.
 
 use burn::module::Module;
-use refire::models::{self, Activations, Network, Tokenizer};
+use refire::models::{self, Activations, Network, Tokenizer, Truncation};
 use refire::train::{AdamW, AdamWSettings, Trained};
 
 use crate::lessons::{Lessons, batch, folder, head, minilm, reference, report};
@@ -14,7 +14,7 @@ fn token_ids_and_last_hidden_states_are_those_of_transformers() {
     let device = models::device("cpu").expect("every build has a CPU");
     let tokenizer = Tokenizer::load(&model).expect("the tokenizer loads");
     let encoded = tokenizer
-        .encode(&reference.sentences, 512)
+        .encode(&reference.sentences, None, 512, Truncation::default())
         .expect("the sentences encode");
     let ids: Vec<Vec<u32>> = encoded.iter().map(|text| text.ids.clone()).collect();
     assert_eq!(ids, reference.ids);

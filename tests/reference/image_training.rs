@@ -4,7 +4,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use refire::models::Activations;
-use refire::train::{AdamW, AdamWSettings, Gradients, Objective, Trained};
+use refire::tasks::CrossEntropy;
+use refire::train::{AdamW, AdamWSettings, Gradients, Loss as _, Targets, Trained};
 use serde::Deserialize;
 
 use crate::vision::{Made, folder, named_images, open, report};
@@ -44,8 +45,9 @@ fn losses_of_steps_on_mixed_images_are_those_of_pytorch() {
         ..AdamWSettings::default()
     };
     let mut optimizer = AdamW::new(settings, trained.collect());
-    let objective = Objective::new(vec![1.0; 7], steps.label_smoothing);
-    let total = objective.weight(steps.labels.iter().copied());
+    let objective = CrossEntropy::new(vec![1.0; 7], steps.label_smoothing);
+    let targets = Targets::Classes(steps.labels.clone());
+    let total = objective.weight(&targets);
     let pure: Tensor<4> = Tensor::from_inner(named_images("images", made.shape));
 
     let mut worst = 0.0_f64;
@@ -53,7 +55,7 @@ fn losses_of_steps_on_mixed_images_are_those_of_pytorch() {
         let mixed = pure.clone() * *share + pure.clone().flip([0]) * (1.0 - share);
         let blocks = 0..network.blocks().len();
         let logits = network.forward(blocks, Activations::Images(mixed));
-        let loss = objective.mixed_loss(logits.into_logits(), &steps.labels, *share, total);
+        let loss = refire::train::mixed(&objective, logits.into_logits(), &targets, *share, total);
         let found = f64::from(loss.clone().into_scalar::<f32>());
         report(&format!("{share}: {found} {expected}"));
         worst = worst.max((found - expected).abs() / expected);

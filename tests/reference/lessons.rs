@@ -7,9 +7,11 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use polars::prelude::*;
 use refire::models::{
-    self, Activations, Encoded, Head, Network, Pooling, Task, TokenBatch, Tokenizer,
+    self, Activations, Encoded, Head, Modality, Network, Pooling, Problem, TokenBatch, Tokenizer,
+    Truncation,
 };
-use refire::train::{Gradients, Objective};
+use refire::tasks::CrossEntropy;
+use refire::train::{Gradients, Loss as _, Targets};
 use serde::Deserialize;
 
 use crate::wheels;
@@ -61,7 +63,8 @@ pub(crate) fn reviews() -> PathBuf {
 
 pub(crate) fn head() -> Head {
     Head {
-        task: Task::TextClassification,
+        modality: Modality::Texts,
+        problem: Problem::default(),
         labels: vec!["negative".into(), "positive".into()],
         pooling: Some(Pooling::Mean),
         dropout: Some(0.0),
@@ -84,6 +87,7 @@ pub(crate) fn batch(encoded: &[Encoded], pad: u32, device: &Device) -> TokenBatc
     TokenBatch {
         ids: Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device),
         mask: Tensor::from_data(TensorData::new(mask, shape), device),
+        types: None,
     }
 }
 
@@ -130,17 +134,17 @@ impl Lessons {
         let texts: Vec<String> = rows.iter().map(|row| self.texts[*row].clone()).collect();
         let encoded = self
             .tokenizer
-            .encode(&texts, max_length)
+            .encode(&texts, None, max_length, Truncation::default())
             .expect("the texts encode");
         let seen = encoded.iter().map(|text| text.ids.len()).sum();
-        let targets: Vec<u32> = rows.iter().map(|row| self.labels[*row]).collect();
+        let targets = Targets::Classes(rows.iter().map(|row| self.labels[*row]).collect());
         let tokens = batch(&encoded, self.tokenizer.pad_id(), &self.device);
         let logits = network
             .forward(0..network.blocks().len(), Activations::Tokens(tokens))
             .into_logits();
-        let objective = Objective::new(vec![1.0; 2], 0.0);
-        let total = objective.weight(targets.iter().copied());
-        let loss = objective.loss(logits, &targets, total);
+        let objective = CrossEntropy::new(vec![1.0; 2], 0.0);
+        let total = objective.weight(&targets);
+        let loss = objective.sum(logits, &targets, total);
         let value = f64::from(loss.clone().into_scalar::<f32>());
         (value, Gradients::new(network, loss.backward()), seen)
     }

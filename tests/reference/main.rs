@@ -7,6 +7,7 @@ mod imagenet;
 mod lessons;
 mod preparation;
 mod rates;
+mod tasks;
 mod vision;
 mod wheels;
 

@@ -84,18 +84,23 @@ def drawn(name, samples, classes, skill, seed, decimals=3):
     return case(name, truth, logits)
 
 
-warnings.filterwarnings("ignore")
-cases = [
-    drawn("two labels", 60, 2, 1.0, seed=1),
-    drawn("two labels, many ties", 60, 2, 1.0, seed=2, decimals=0),
-    drawn("four labels", 80, 4, 1.2, seed=3),
-    drawn("four labels, many ties", 80, 4, 1.2, seed=4, decimals=0),
-    drawn("very sure of itself", 40, 3, 60.0, seed=5),
-    case("one label in the truth", [1, 1, 1, 1], [[0, 1], [1, 0], [0, 2], [0, 3]]),
-    case("one label in the predictions", [0, 1, 0, 1], [[0, 1], [0, 2], [0, 3], [0, 0.5]]),
-    case("a label that never occurs", [0, 1, 1, 0], [[2, 1, 0], [0, 1, 0], [3, 1, 0], [2, 1, -1]]),
-    case("sure and wrong", [0, 1], [[-90, 90], [90, -90]]),
-]
-path = pathlib.Path(__file__).with_name("metrics.json")
-lines = ",\n".join(json.dumps(case) for case in cases)
-path.write_text(f'{{"scikit-learn": "{sklearn.__version__}", "cases": [\n{lines}\n]}}\n')
+def main():
+    warnings.filterwarnings("ignore")
+    cases = [
+        drawn("two labels", 60, 2, 1.0, seed=1),
+        drawn("two labels, many ties", 60, 2, 1.0, seed=2, decimals=0),
+        drawn("four labels", 80, 4, 1.2, seed=3),
+        drawn("four labels, many ties", 80, 4, 1.2, seed=4, decimals=0),
+        drawn("very sure of itself", 40, 3, 60.0, seed=5),
+        case("one label in the truth", [1, 1, 1, 1], [[0, 1], [1, 0], [0, 2], [0, 3]]),
+        case("one label in the predictions", [0, 1, 0, 1], [[0, 1], [0, 2], [0, 3], [0, 0.5]]),
+        case("a label that never occurs", [0, 1, 1, 0], [[2, 1, 0], [0, 1, 0], [3, 1, 0], [2, 1, -1]]),
+        case("sure and wrong", [0, 1], [[-90, 90], [90, -90]]),
+    ]
+    path = pathlib.Path(__file__).with_name("metrics.json")
+    lines = ",\n".join(json.dumps(case) for case in cases)
+    path.write_text(f'{{"scikit-learn": "{sklearn.__version__}", "cases": [\n{lines}\n]}}\n')
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use refire::models::{self, Activations, Head, Loaded, Network, Resolved, Task};
+use refire::models::{self, Activations, Head, Loaded, Modality, Network, Problem, Resolved};
 use serde::Deserialize;
 
 use crate::{needs, wheels};
@@ -171,7 +171,8 @@ fn logits_of_weights_by_formula_are_those_of_the_libraries() {
 
         // Where gradients are kept, the same numbers come from Burn's operations.
         let head = Head {
-            task: Task::ImageClassification,
+            modality: Modality::Images,
+            problem: Problem::default(),
             labels: loaded.card.labels,
             pooling: None,
             dropout: Some(0.0),

@@ -1,6 +1,6 @@
 //! Texts of no tokens: an answer in training, evaluation and prediction, for every network that takes texts.
 
-use refire::models::{ARCHITECTURES, Task};
+use refire::models::{ARCHITECTURES, Modality};
 use serde_json::Value;
 
 use crate::support::Project;
@@ -70,7 +70,7 @@ fn project(model: &str, adds_special_tokens: bool) -> Project {
 #[test]
 fn every_text_network_answers_to_texts_without_tokens() {
     for architecture in ARCHITECTURES {
-        if architecture.task != Task::TextClassification {
+        if architecture.modality != Modality::Texts {
             continue;
         }
         let model = MODELS.iter().find(|(name, _)| *name == architecture.name);

@@ -48,6 +48,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
         "stages",
         &[
             "predict",
+            "tasks",
             "inputs",
             "train",
             "models",
@@ -58,8 +59,9 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("predict", &["inputs", "train", "models", "data"]),
-    ("inputs", &["models", "data"]),
+    ("predict", &["tasks", "inputs", "train", "models", "data"]),
+    ("tasks", &["train", "models", "data", "config"]),
+    ("inputs", &["train", "models", "data"]),
     ("train", &["models"]),
 ];
 
@@ -95,23 +97,60 @@ fn module(path: &Path) -> String {
     first.to_string_lossy().trim_end_matches(".rs").to_string()
 }
 
-/// The modules that a text names after `crate::` or `refire::`.
+/// The modules that a text names after `crate::` or `refire::`, one by one or in braces.
 fn imports(text: &str) -> BTreeSet<&str> {
-    let code = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    code.flat_map(|line| {
-        line.split("crate::")
-            .skip(1)
-            .chain(line.split("refire::").skip(1))
-    })
-    .map(|rest| {
-        rest.split(|c: char| !c.is_alphanumeric() && c != '_')
-            .next()
-            .unwrap_or_default()
-    })
-    .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
-    .collect()
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let lines = text.split_inclusive('\n').filter(is_code);
+    let starts = lines.flat_map(|line| {
+        let start = line.as_ptr().addr() - text.as_ptr().addr();
+        let after = |root: &'static str| {
+            let found = line.match_indices(root);
+            found.map(move |(place, _)| start + place + root.len())
+        };
+        after("crate::")
+            .chain(after("refire::"))
+            .collect::<Vec<_>>()
+    });
+    let names = starts.flat_map(|start| match text[start..].strip_prefix('{') {
+        Some(group) => members(group),
+        None => vec![&text[start..]],
+    });
+    names
+        .map(|rest| {
+            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+                .unwrap_or_default()
+        })
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect()
+}
+
+/// What stands in braces, up to the one that closes them: `a::b, c::{d, e}` are `a::b` and `c::{d, e}`.
+fn members(group: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut members) = (0, 0, Vec::new());
+    for (place, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                members.push(group[start..place].trim());
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                members.push(group[start..place].trim());
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    members
+}
+
+#[test]
+fn imports_in_braces_are_seen() {
+    let text = "use crate::data::Table;\nuse crate::{\n    models::{self, Card},\n    train,\n};\n// crate::cli\nrefire::run::go();";
+    let found: Vec<&str> = imports(text).into_iter().collect();
+    assert_eq!(found, ["data", "models", "run", "train"]);
 }
 
 /// A test may use anything.
@@ -333,4 +372,32 @@ fn the_schema_in_the_repository_is_the_one_that_refire_prints() {
         committed == printed,
         "schemas/pipeline.schema.json is out of date: run `just schema`"
     );
+}
+
+/// `finetune`, `evaluate` and `predict` know no task: nothing outside `tasks` names one.
+#[test]
+fn no_code_outside_tasks_names_a_task() {
+    let names: Vec<String> = refire::tasks::TASKS
+        .iter()
+        .map(|task| format!("\"{}\"", task.name))
+        .collect();
+    assert!(names.len() >= 6, "{names:?}");
+    for (path, text) in code() {
+        if path.starts_with("src/tasks") {
+            continue;
+        }
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for (number, line) in lines.enumerate() {
+            let named = names.iter().find(|name| line.contains(name.as_str()));
+            assert!(
+                named.is_none(),
+                "{}: line {} of its code names the task {}",
+                path.display(),
+                number + 1,
+                named.map_or("", |name| name)
+            );
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub use embedded::{Embedded, contents};
 pub use listing::{
     ENDINGS, Entry, Exclude, Labelling, Listing, Photos, Wanted, endings, find, list, list_table,
 };
-pub use prepare::{Content, Item, OnError, Preparation, Prepared, Watch};
+pub use prepare::{Content, Item, OnError, Preparation, Prepared};
 pub use store::{FILE, Images, Writer, batch_len};
 pub use table::CONTENT;
 pub use transform::{CropMargin, Interpolation, ResizeMode, Transform};

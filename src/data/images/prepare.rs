@@ -14,6 +14,7 @@ use super::listing::Entry;
 use super::store::Writer;
 use super::transform::Transform;
 use crate::error::{Result, contained};
+use crate::event::Observer;
 
 /// Larger files are not read: no photo is, and memory is finite.
 const MOST_BYTES: u64 = 1 << 30;
@@ -73,18 +74,6 @@ pub enum OnError {
     Skip,
 }
 
-/// Watches the work, and may stop it. Called by many threads.
-pub trait Watch: Sync {
-    /// So many images are done.
-    fn progress(&self, done: usize);
-
-    /// Called for every image.
-    ///
-    /// # Errors
-    /// If the work is to stop.
-    fn check_cancelled(&self) -> Result<()>;
-}
-
 /// How images are made ready.
 #[derive(Clone, Copy, Debug)]
 pub struct Preparation {
@@ -106,23 +95,28 @@ pub struct Prepared {
 }
 
 impl Preparation {
-    /// Writes all images of `batches` that can be read into `writer`, whose images have the transform's size. Once one cannot be read
+    /// Writes all of `total` images in `batches` that can be read into `writer`, whose images have the transform's size. Once one cannot be read
     /// and none may be missing, the others are only looked at.
     ///
     /// # Errors
-    /// Those of `batches`, of the disk and of `watch`.
+    /// Those of `batches` and of the disk; that the work is to stop.
     pub fn run(
         &self,
         batches: impl Iterator<Item = Result<Vec<Item>>>,
+        total: usize,
         mut writer: Writer,
-        watch: &dyn Watch,
+        observer: &(dyn Observer + Sync),
     ) -> Result<Prepared> {
         let mut prepared = Prepared::default();
         let done = AtomicUsize::new(0);
+        let progress = |done: usize| {
+            observer.progress("decode", done as u64, total as u64, "images");
+            observer.check_cancelled()
+        };
         for batch in batches {
             let batch = batch?;
             let mut pixels = vec![0; batch.len() * self.transform.bytes()];
-            let broken = self.transform_all(&batch, &mut pixels, &done, watch)?;
+            let broken = self.transform_all(&batch, &mut pixels, &done, observer, &progress)?;
             self.close_gaps(&broken, &mut pixels);
             let (mut labels, mut paths) = (Vec::new(), Vec::new());
             for (item, broken) in batch.iter().zip(broken) {
@@ -139,6 +133,7 @@ impl Preparation {
                 writer.write(pixels, &labels, &paths)?;
             }
         }
+        progress(total)?;
         writer.finish()?;
         Ok(prepared)
     }
@@ -149,18 +144,19 @@ impl Preparation {
         batch: &[Item],
         pixels: &mut [u8],
         done: &AtomicUsize,
-        watch: &dyn Watch,
+        observer: &(dyn Observer + Sync),
+        progress: &(dyn Fn(usize) -> Result<()> + Sync),
     ) -> Result<Vec<Option<Broken>>> {
         let places = pixels.par_chunks_exact_mut(self.transform.bytes());
         let work = batch.par_iter().zip(places).map(|(item, place)| {
-            watch.check_cancelled()?;
+            observer.check_cancelled()?;
             let decoded = item.content.decode(self.max_pixels);
             let broken = decoded
                 .map(|image| self.transform.apply(&image, place))
                 .err();
             let count = done.fetch_add(1, Ordering::Relaxed) + 1;
             if count.is_multiple_of(STEP) {
-                watch.progress(count);
+                progress(count)?;
             }
             Ok(broken)
         });

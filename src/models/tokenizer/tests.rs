@@ -47,7 +47,9 @@ fn no_token_is_drawn() {
     };
     let ids = |tokenizer: &Tokenizer| {
         let texts = vec!["ababababab abab".to_string(); 40];
-        let encoded = tokenizer.encode(&texts, 32).expect("encoded");
+        let encoded = tokenizer
+            .encode(&texts, None, 32, Truncation::default())
+            .expect("encoded");
         encoded.into_iter().map(|text| text.ids).collect::<Vec<_>>()
     };
     let without = tokenizer(&bpe(Value::Null));
@@ -56,7 +58,10 @@ fn no_token_is_drawn() {
     let drawing = written(&bpe(0.5.into()));
     let with = Tokenizer::load(drawing.path()).expect("a tokenizer");
     assert_eq!(ids(&with), ids(&without));
-    assert!(with.notice().is_some_and(|text| text.contains("switched off")));
+    assert!(
+        with.notice()
+            .is_some_and(|text| text.contains("switched off"))
+    );
 
     // Whoever loads the copy gets these tokens as well; what draws none is copied to the byte.
     let copied = |from: &Path| {
@@ -86,7 +91,9 @@ fn a_text_without_tokens_is_one_padding_token_whatever_the_tokenizer() {
         }),
     ] {
         let texts = ["", "  ", "a b"].map(String::from);
-        let encoded = tokenizer(&model).encode(&texts, 8).expect("encoded");
+        let encoded = tokenizer(&model)
+            .encode(&texts, None, 8, Truncation::default())
+            .expect("encoded");
         let ids: Vec<_> = encoded.iter().map(|text| &text.ids[..]).collect();
         assert_eq!(ids, [&[2][..], &[2], &[0, 1]], "{model}");
         let empty: Vec<_> = encoded.iter().map(|text| text.is_empty).collect();
@@ -221,7 +228,7 @@ fn what_is_malformed_is_an_error_and_no_panic() {
         json[part] = serde_json::from_str(value).expect("JSON");
         let done = contained(|| {
             let tokenizer = read(&json)?;
-            let encoded = tokenizer.encode(&texts, 8)?;
+            let encoded = tokenizer.encode(&texts, None, 8, Truncation::default())?;
             let ids = encoded.iter().flat_map(|text| &text.ids);
             // Whatever it gives fits an embedding that it is said to fit.
             let highest = ids.copied().max().expect("at least padding");

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::models::small::{Made, all_made};
 use crate::models::{
-    self, Activations, FreezePlan, Loaded, Network, Resolved, Task, bare_config, write_config,
+    self, Activations, FreezePlan, Loaded, Modality, Network, Problem, Resolved, bare_config,
+    write_config,
 };
 
 fn made(name: &str) -> Made {
@@ -63,7 +64,8 @@ fn open(folder: &TempDir) -> Loaded {
 
 fn load(folder: &TempDir, labels: &[&str]) -> Result<Loaded> {
     let head = Head {
-        task: Task::ImageClassification,
+        modality: Modality::Images,
+        problem: Problem::default(),
         labels: labels.iter().map(ToString::to_string).collect(),
         pooling: None,
         dropout: None,
@@ -127,7 +129,8 @@ fn a_deeper_network_is_not_taken_for_a_shallower_one() {
 #[test]
 fn a_text_is_not_classified_by_an_image_network() {
     let head = Head {
-        task: Task::TextClassification,
+        modality: Modality::Texts,
+        problem: Problem::default(),
         labels: vec!["cat".into(), "dog".into()],
         pooling: None,
         dropout: None,

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Environment, Fetched, Observer, Sha256, Source, Transfer, parse};
+use super::{Environment, Fetched, Sha256, Source, Transfer, parse};
 use crate::error::{Error, Kind, Result};
+use crate::event::Observer;
 
 /// A place to fetch to, with what the fetches say.
 struct Bench {
@@ -29,7 +30,7 @@ struct Bench {
 }
 
 impl Observer for Bench {
-    fn progress(&self, activity: &str, done: u64, total: u64) {
+    fn progress(&self, activity: &str, done: u64, total: u64, _: &str) {
         self.progress
             .borrow_mut()
             .push((activity.into(), done, total));

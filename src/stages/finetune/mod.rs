@@ -1,32 +1,31 @@
-//! `finetune`: trains a pretrained model on labelled texts or images.
+//! `finetune`: trains a pretrained model on texts or images.
 //!
 //! It reads as a story: load, check, compute features, train, write.
 
 mod checks;
-mod images;
-mod labels;
+mod data;
 mod plan;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod texts;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(super) use checks::report_missing_labels;
+use data::Data;
 use plan::Plan;
-use serde_json::{Value, json};
+use serde_json::json;
 use settings::Settings;
-pub(super) use texts::{encode, report_positions, tokenizer};
 
-use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
-use crate::config::{Table, from_table};
+use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind, samples};
+use crate::config::Table;
 use crate::error::Result;
 use crate::fingerprint::{Manifest, describe};
-use crate::models::{self, Card, Head, ImageInput, Loaded, Network, Task};
-use crate::train::metrics::Metric;
-use crate::train::{Outcome, Prefix, Samples, Training, check_step, resumes_at};
+use crate::models::{self, Card, Head, Loaded, Network};
+use crate::tasks::{Outputs, Task};
+use crate::train::{
+    Feed, Metric, Outcome, Prefix, Targets, Training, check_step, outputs, resumes_at,
+};
 
 /// The kind `finetune`.
 pub(super) struct FinetuneKind;
@@ -37,7 +36,7 @@ impl StageKind for FinetuneKind {
     }
 
     fn about(&self) -> &'static str {
-        "trains a pretrained model on labelled texts or images"
+        "trains a pretrained model on texts or images"
     }
 
     /// 2: booleans and numbers are the labels of the same value, the folder
@@ -49,23 +48,17 @@ impl StageKind for FinetuneKind {
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
-        let mut settings: Settings = from_table(table)?;
-        settings
-            .complete()
-            .map_err(|error| error.or_at(&table.span, ""))?;
-        let labels = labels::file(&settings, &table.span);
-        Ok(Box::new(Finetune { settings, labels }))
+        let settings = Settings::parse(table).map_err(|error| error.or_at(&table.span, ""))?;
+        Ok(Box::new(Finetune { settings }))
     }
 
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        generator.subschema_for::<Settings>()
+        Settings::schema(generator)
     }
 }
 
 struct Finetune {
     settings: Settings,
-    /// The file that lists the labels.
-    labels: Option<LocalFile>,
 }
 
 impl Stage for Finetune {
@@ -75,16 +68,13 @@ impl Stage for Finetune {
             accepts,
             from: from.clone(),
         };
-        let settings = &self.settings;
-        let samples: &[_] = match settings.task {
-            Task::TextClassification => &[ArtifactType::Table],
-            Task::ImageClassification => &[ArtifactType::Images],
-        };
+        let ports = &self.settings.ports;
+        let samples = samples::artifacts(self.settings.task().modality);
         let mut inputs = vec![
-            input("model", &[ArtifactType::Model], &settings.model),
-            input("train", samples, &settings.train),
+            input("model", &[ArtifactType::Model], &ports.model),
+            input("train", samples, &ports.train),
         ];
-        if let Some(validation) = &settings.validation {
+        if let Some(validation) = &ports.validation {
             inputs.push(input("validation", samples, validation));
         }
         inputs
@@ -94,16 +84,26 @@ impl Stage for Finetune {
         vec![Output::new("model", ArtifactType::Model)]
     }
 
+    fn task(&self, _: &dyn Fn(&str) -> Option<&'static Task>) -> Option<&'static Task> {
+        Some(self.settings.task())
+    }
+
     fn files(&self) -> Vec<LocalFile> {
-        self.labels.iter().cloned().collect()
+        let file = self.settings.reading.file().into_iter();
+        file.map(|(role, path, span)| LocalFile {
+            role: role.into(),
+            path,
+            span,
+        })
+        .collect()
     }
 
     fn describe(&self, key: &mut dyn Manifest) {
-        let skipped: &[_] = match self.labels {
+        let skipped: &[_] = match self.settings.reading.file() {
             Some(_) => &[("labels_file", "the file enters by its content")],
             None => &[],
         };
-        describe(key, &self.settings, skipped);
+        describe(key, &self.settings.all(), skipped);
         key.seed();
         key.device();
     }
@@ -113,9 +113,7 @@ impl Stage for Finetune {
     }
 
     fn check(&self) -> Result<()> {
-        let labels = self.labels.as_ref();
-        let labels = labels.map(|file| labels::read(&self.settings, file));
-        labels.transpose().map(drop)
+        self.settings.reading.check()
     }
 
     fn resumes(&self, checkpoint: &Path) -> Option<String> {
@@ -124,61 +122,43 @@ impl Stage for Finetune {
     }
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
-        let labels = labels::decide(&self.settings, self.labels.as_ref(), cx)?;
-        let loaded = self.load(&labels, cx)?;
-        let plan = Plan::new(&self.settings, &loaded.network, &loaded.card, cx)?;
-        let data = self.data(&labels, &loaded, cx)?;
-        let outcome = self.train(&loaded.network, &plan, &labels, &data, cx)?;
-        let card = self.card(loaded.card, labels, &data, &outcome, cx.seed());
+        let settings = &self.settings;
+        let ports = data::open(settings, cx)?;
+        let outputs = data::decide(settings, &ports, cx)?;
+        let loaded = self.load(&*outputs, cx)?;
+        let plan = Plan::new(settings, &loaded.network, &loaded.card, cx)?;
+        let data = Data::new(settings, &ports, &*outputs, &loaded, cx)?;
+        let outcome = self.train(&loaded.network, &plan, &*outputs, &data, cx)?;
+        let outputs = self.settle(outputs, &outcome.network, &data, cx)?;
+        let card = self.card(loaded.card, &*outputs, &data, &outcome, cx.seed());
         let (base, folder) = (cx.input("model"), cx.output("model"));
         outcome.network.save_beside(base, folder, &card)?;
-        data.extra.write(cx)?;
-        cx.set_metrics(figures(&outcome, self.settings.metric()?));
+        data.write(cx)?;
+        cx.set_metrics(figures(&outcome, self.headline()?));
         Ok(())
     }
 }
 
-/// The samples as the network takes them.
-struct Data {
-    train: Samples,
-    validation: Option<Samples>,
-    extra: Extra,
-}
-
-/// What the tuned model's folder says beside its weights about how samples become its input.
-enum Extra {
-    Texts {
-        /// The most tokens of a text that count.
-        max_length: usize,
-    },
-    Images {
-        /// Size and colours.
-        input: ImageInput,
-    },
-}
-
-impl Extra {
-    fn write(&self, cx: &StageContext<'_>) -> Result<()> {
-        let (from, to) = (cx.input("model"), cx.output("model"));
-        match self {
-            Self::Texts { .. } => models::copy_tokenizer(from, to),
-            Self::Images { input } => {
-                models::copy_companions(from, to)?;
-                input.write(to)
-            }
-        }
-    }
-}
-
 impl Finetune {
-    /// The model with a head for our labels on it, every tensor accounted for.
-    fn load(&self, labels: &[String], cx: &StageContext<'_>) -> Result<Loaded> {
-        let dropout = self.settings.classifier_dropout.as_ref();
+    /// The figures by which epochs are compared.
+    fn headline(&self) -> Result<[&'static Metric; 2]> {
+        let task = self.settings.task();
+        Ok([self.settings.best.metric(task)?, task.targets.tie_breaker()])
+    }
+
+    /// The model with a head for our outputs on it, every tensor accounted for.
+    fn load(&self, outputs: &dyn Outputs, cx: &StageContext<'_>) -> Result<Loaded> {
+        let input = &self.settings.input;
+        let task = self.settings.task();
         let head = Head {
-            task: self.settings.task,
-            labels: labels.to_vec(),
-            pooling: self.settings.pooling.as_ref().map(|pooling| pooling.value),
-            dropout: dropout.map(|dropout| dropout.value),
+            modality: task.modality,
+            problem: task.targets.problem(),
+            labels: outputs.names().to_vec(),
+            pooling: input.pooling.as_ref().map(|pooling| pooling.value),
+            dropout: input
+                .classifier_dropout
+                .as_ref()
+                .map(|dropout| dropout.value),
             seed: cx.seed(),
         };
         let loaded = Network::load(cx.input("model"), &head, &models::device(cx.device())?)?;
@@ -186,40 +166,23 @@ impl Finetune {
         Ok(loaded)
     }
 
-    /// Reads the samples and checks their labels.
-    fn data(&self, labels: &[String], loaded: &Loaded, cx: &StageContext<'_>) -> Result<Data> {
-        let settings = &self.settings;
-        let data = match settings.task {
-            Task::TextClassification => texts::data(settings, labels, loaded, cx)?,
-            Task::ImageClassification => images::data(settings, labels, &loaded.network, cx)?,
-        };
-        cx.log(format!("train: {}", checks::counted(labels, &data.train)));
-        checks::report_missing_labels("train", labels, &data.train, cx)?;
-        if let Some(validation) = &data.validation {
-            checks::report_missing_labels("validation", labels, validation, cx)?;
-            cx.log(format!(
-                "validation: {}",
-                checks::counted(labels, validation)
-            ));
-            checks::metric_is_defined(self.settings.metric()?, labels, validation)?;
-        }
-        Ok(data)
-    }
-
     /// Checks one step, computes the features of the frozen layers, and trains.
     fn train(
         &self,
         network: &Network,
         plan: &Plan,
-        labels: &[String],
+        outputs: &dyn Outputs,
         data: &Data,
         cx: &StageContext<'_>,
     ) -> Result<Outcome> {
-        let counts = data.train.class_counts(labels.len());
-        let recipe = self.settings.recipe(labels, &counts, cx.seed())?;
+        let names = outputs.names();
+        let loss = self.settings.reading.loss(names, &data.train.targets)?;
+        let recipe = self.settings.recipe(loss, cx.seed())?;
+        let score = |found: &[f32], targets: &Targets| Ok(outputs.score(found, targets)?.figures);
         let training = Training {
             recipe: &recipe,
-            labels,
+            width: names.len(),
+            score: &score,
             phases: &plan.phases,
             rate_scales: &plan.rate_scales,
             train: &data.train,
@@ -231,44 +194,60 @@ impl Finetune {
         training.run(network)
     }
 
+    /// What the outputs mean after training: what is chosen by what the best network gives for the samples to measure on.
+    fn settle(
+        &self,
+        found: Box<dyn Outputs>,
+        network: &Network,
+        data: &Data,
+        cx: &StageContext<'_>,
+    ) -> Result<Box<dyn Outputs>> {
+        let reading = &self.settings.reading;
+        let (Some(_), Some(validation)) = (reading.needs_validation(), &data.validation) else {
+            return Ok(found);
+        };
+        let feed =
+            Feed::without_features(validation, Prefix::new(network.clone(), 0, cx.device())?);
+        let (width, batch_size) = (found.names().len(), self.settings.steps.batch_size.get());
+        let numbers = outputs(network, &feed, width, batch_size, "thresholds", cx)?;
+        let decided = reading.settle(found, Some((&numbers, &validation.targets)))?;
+        decided.told.into_iter().for_each(|told| cx.notice(told));
+        Ok(decided.outputs)
+    }
+
     /// What the tuned model's folder says about it.
     fn card(
         &self,
         old: Card,
-        labels: Vec<String>,
+        outputs: &dyn Outputs,
         data: &Data,
         outcome: &Outcome,
         seed: u64,
     ) -> Card {
-        let mut settings = serde_json::to_value(&self.settings).unwrap_or_default();
-        if let Value::Object(settings) = &mut settings {
-            settings.retain(|_, value| !value.is_null());
-            settings.insert("seed".into(), json!(seed));
-        }
-        let mut training = BTreeMap::from([
-            ("settings".into(), settings),
-            ("best_epoch".into(), json!(outcome.best_epoch)),
-            ("history".into(), json!(outcome.history)),
-        ]);
-        if let Some(plan) = &old.freeze {
-            training.insert(plan::FREEZE.into(), json!(plan));
-        }
-        Card {
-            task: Some(self.settings.task),
-            labels,
-            max_length: match data.extra {
-                Extra::Texts { max_length } => Some(max_length),
-                Extra::Images { .. } => None,
-            },
-            training,
+        let mut settings = self.settings.all();
+        settings.retain(|_, value| !value.is_null());
+        settings.insert("seed".into(), json!(seed));
+        let history = outcome.history.iter().map(|epoch| json!(epoch));
+        let training = models::Training {
+            best_epoch: outcome.best_epoch,
+            freeze: old.freeze.clone(),
+            history: history.collect(),
+            settings: settings.into(),
+        };
+        let mut card = Card {
+            task: Some(self.settings.task().name.into()),
+            max_length: data.max_length(),
+            training: Some(training),
             ..old
-        }
+        };
+        outputs.write(&mut card);
+        card
     }
 }
 
 /// The headline of the best epoch, for the record and the lock.
-fn figures(outcome: &Outcome, metric: &Metric) -> BTreeMap<String, f64> {
-    let mut figures = outcome.history[outcome.best_epoch - 1].headline(metric);
+fn figures(outcome: &Outcome, metrics: [&Metric; 2]) -> BTreeMap<String, f64> {
+    let mut figures = outcome.history[outcome.best_epoch - 1].headline(metrics);
     #[expect(clippy::cast_precision_loss, reason = "numbers of epochs are small")]
     figures.insert("best_epoch".into(), outcome.best_epoch as f64);
     figures

@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use super::settings::Settings;
 use crate::config::Spanned;
 use crate::error::{Error, Result};
 use crate::models::{Anatomy, Card, Network, Parameter, Pattern, Resolved};
 use crate::stages::StageContext;
 use crate::train::{Phase, Unfreezing, layer_decay};
-
-/// What the card of a tuned model calls the plan by which it was trained.
-pub(super) const FREEZE: &str = "freeze";
 
 /// What trains in which epochs and at which rates.
 pub(super) struct Plan {
@@ -36,16 +31,21 @@ impl Plan {
     ) -> Result<Self> {
         let anatomy = network.anatomy();
         let frozen = card.freeze.clone().unwrap_or_default();
-        if !frozen.is_empty() && card.training.get(FREEZE) == Some(&json!(frozen)) {
+        let tuned = card
+            .training
+            .as_ref()
+            .and_then(|tuned| tuned.freeze.as_ref());
+        if !frozen.is_empty() && tuned == Some(&frozen) {
             cx.notice(format!(
                 "what was frozen when the model was tuned stays so: {frozen}; a `freeze` stage before this one changes that"
             ));
         }
         let frozen = frozen.resolve(&anatomy)?;
         let phases = settings
+            .unfreezing
             .unfreezing()
-            .phases(&frozen, &anatomy, settings.epochs.get())
-            .map_err(|error| settings.blame_unfreezing(error))?;
+            .phases(&frozen, &anatomy, settings.steps.epochs.get())
+            .map_err(|error| settings.unfreezing.blame(error))?;
         let plan = Self {
             phases,
             rate_scales: rate_scales(settings, &frozen, &anatomy)?,
@@ -80,15 +80,15 @@ impl Plan {
             ));
         }
         let unreached = |last: &&Phase| {
-            settings.unfreezing() == Unfreezing::LayerByLayer && last.plan != *frozen
+            settings.unfreezing.unfreezing() == Unfreezing::LayerByLayer && last.plan != *frozen
         };
         if let Some(last) = self.phases.last().filter(unreached) {
             cx.notice(format!(
                 "{} epochs are too few to unfreeze all that may train: the first {} of {blocks} blocks stay as they are",
-                settings.epochs, last.plan.prefix
+                settings.steps.epochs, last.plan.prefix
             ));
         }
-        self.report_rates(settings.learning_rate.value, anatomy, cx);
+        self.report_rates(settings.rates.learning_rate.value, anatomy, cx);
     }
 
     fn report_rates(&self, learning_rate: f64, anatomy: &Anatomy, cx: &StageContext<'_>) {
@@ -117,13 +117,11 @@ impl Plan {
 
 /// For each parameter what `learning_rate` is multiplied by: what `learning_rates` says, else `layer_decay`, else 1.
 fn rate_scales(settings: &Settings, frozen: &Resolved, anatomy: &Anatomy) -> Result<Vec<f64>> {
-    let decay = settings
-        .layer_decay
-        .as_ref()
-        .map_or(1.0, |decay| decay.value);
+    let rates = &settings.rates;
+    let decay = rates.layer_decay.as_ref().map_or(1.0, |decay| decay.value);
     let mut scales = layer_decay(decay, anatomy);
     let mut said: BTreeMap<usize, (&String, &Spanned<f64>)> = BTreeMap::new();
-    for (pattern, rate) in settings.learning_rates.iter().flatten() {
+    for (pattern, rate) in rates.learning_rates.iter().flatten() {
         let matching = Pattern::parse(pattern)
             .and_then(|pattern| pattern.matching(&anatomy.parameters))
             .map_err(|error| rate.blame(error, ""))?;
@@ -145,7 +143,7 @@ fn rate_scales(settings: &Settings, frozen: &Resolved, anatomy: &Anatomy) -> Res
                     .blame_also(rate, error)
                     .help("write patterns that do not overlap"));
             }
-            scales[index] = rate.value / settings.learning_rate.value;
+            scales[index] = rate.value / rates.learning_rate.value;
         }
     }
     Ok(scales)

@@ -1,301 +1,258 @@
-//! The settings of `finetune` as they are written.
+//! The settings of `finetune` as they are written: a flat table that falls into parts, each of which checks itself.
 
 mod changes;
-mod checks;
-mod class_weights;
+mod course;
+mod input;
 mod unfreezing;
 
-use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::sync::Arc;
 
-pub(super) use checks::check_labels;
-use class_weights::ClassWeights;
-use schemars::JsonSchema;
+pub(super) use changes::ImageChanges;
+pub(super) use course::{Best, Kept, OptimizerSettings, Rates, ScheduleSettings, Steps};
+pub(super) use input::{Columns, Input};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
-use unfreezing::GradualUnfreezing;
+use serde_json::{Map, Value};
+pub(super) use unfreezing::UnfreezingSettings;
 
-use crate::config::Spanned;
-use crate::error::Result;
-use crate::models::{Pooling, Task};
-use crate::stages::{Port, feature_cache};
-use crate::train::metrics::{self, Metric};
-use crate::train::{AdamWSettings, Looks, Objective, Recipe, Shape, Warmup};
+use crate::config::{Parts, Spanned, Table};
+use crate::error::{Error, Result};
+use crate::models::Modality;
+use crate::stages::Port;
+use crate::stages::schema::merged;
+use crate::tasks::{self, Reading, TASKS, Task, TaskName};
+use crate::train::{AdamW, AdamWSettings, Looks, Loss, Recipe};
 
-/// Trains a pretrained model on labelled texts or images.
-///
-/// Names and defaults are those of Hugging Face's `TrainingArguments` where it has them.
+/// Where the stage gets its model and its samples, and what is to be learnt.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Settings {
+pub(in crate::stages::finetune) struct Ports {
     /// The model to start from: what a `pretrained`, `freeze` or `finetune` stage made. Without a `freeze` stage before it, every
     /// weight trains; what was frozen when a model was tuned stays so until a `freeze` stage says otherwise.
-    pub(super) model: Port,
+    pub(in crate::stages::finetune) model: Port,
     /// What to train on: a table of texts, or images.
-    pub(super) train: Port,
+    pub(in crate::stages::finetune) train: Port,
     /// What to measure every epoch on. It decides which epoch is the best.
     #[serde(default)]
-    pub(super) validation: Option<Port>,
+    pub(in crate::stages::finetune) validation: Option<Port>,
     /// What the model is to do.
-    pub(super) task: Task,
-    /// The column with the texts. Default: `text`.
-    pub(super) text_column: Option<Spanned<String>>,
-    /// The column with the labels of texts. Default: `label`.
-    pub(super) target_column: Option<Spanned<String>>,
-    /// The labels, in the order of the model's outputs; of two labels the second is the positive one. Default: those of the samples
-    /// to train on and of `validation`, in the order of the model's own if it has the same, else in alphabetical order. A head that
-    /// the model has for the same labels in the same order learns on; for other labels a new one takes its place.
-    pub(super) labels: Option<Vec<Spanned<String>>>,
-    /// Instead of `labels`: a text file with one label a line, relative to this one.
-    pub(super) labels_file: Option<Spanned<String>>,
-    /// How the states of a text's tokens become one vector. Default: what the model's folder says, else the checkpoint's pooler; a
-    /// sentence encoder whose folder lacks what says it (`1_Pooling/config.json`) is refused.
-    #[serde(default)]
-    pub(super) pooling: Option<Spanned<Pooling>>,
-    /// Dropout before the classifier. Default: what the model's `config.json` says.
-    #[serde(default)]
-    pub(super) classifier_dropout: Option<Spanned<f64>>,
-    /// The most tokens of a text that count, special ones included; longer texts are cut. Default: what the model was tuned with before,
-    /// else 256, or fewer if the model takes fewer.
-    #[serde(default)]
-    pub(super) max_length: Option<Spanned<NonZeroUsize>>,
-    /// The probability of swapping left and right in an image.
-    #[schemars(range(min = 0, max = 1))]
-    pub(super) hflip: Option<Spanned<f64>>,
-    /// The probability of turning an image upside down.
-    #[schemars(range(min = 0, max = 1))]
-    pub(super) vflip: Option<Spanned<f64>>,
-    /// Cut a random rectangle with an area between these shares of the image out of it, and resize it to the image's size:
-    /// `[0.08, 1.0]` is usual.
-    pub(super) scale: Option<Spanned<[f64; 2]>>,
-    /// With `scale`: the least and the greatest ratio of the rectangle's width to its height. Default: `[0.75, 1.3333]`.
-    pub(super) ratio: Option<Spanned<[f64; 2]>>,
-    /// How far the brightness, the contrast and the saturation of an image may go up and down: 0.4 draws factors from 0.6 to 1.4.
-    #[schemars(range(min = 0, max = 1))]
-    pub(super) color_jitter: Option<Spanned<f64>>,
-    /// The probability of erasing a random rectangle of an image (to the mean colour).
-    #[schemars(range(min = 0, max = 1))]
-    pub(super) reprob: Option<Spanned<f64>>,
-    /// Blend pairs of images, and their labels, by a share from Beta(mixup, mixup).
-    #[schemars(range(min = 0))]
-    pub(super) mixup: Option<Spanned<f64>>,
-    /// Exchange a rectangle within pairs of images; the share that stays is from Beta(cutmix, cutmix). With `mixup` as well, each
-    /// batch is mixed by one of the two.
-    #[schemars(range(min = 0))]
-    pub(super) cutmix: Option<Spanned<f64>>,
-    /// Train on so many fixed random looks of each image, which take turns from epoch to epoch, so that what the frozen layers make of
-    /// them is computed once. Default: every epoch has looks of its own.
-    pub(super) cached_views: Option<Spanned<NonZeroUsize>>,
-    /// How often every sample is trained on.
-    #[serde(default = "epochs")]
-    pub(super) epochs: NonZeroUsize,
-    /// Samples in a batch.
-    #[serde(default = "batch_size")]
-    pub(super) batch_size: NonZeroUsize,
-    /// Batches in a step of the optimizer.
-    #[serde(default = "one")]
-    pub(super) gradient_accumulation_steps: NonZeroUsize,
-    /// The highest learning rate: near 3e-5 when the whole model trains, near 1e-3 when only the head does.
-    #[serde(default = "learning_rate")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub(super) learning_rate: Spanned<f64>,
-    /// What the learning rate is multiplied by from each layer to the one below it, as in timm: 0.65 to 0.95 is usual. The head learns
-    /// at `learning_rate` itself, what else comes after the layers as the last of them. Default: 1.
-    #[serde(default)]
-    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
-    pub(super) layer_decay: Option<Spanned<f64>>,
-    /// Learning rates of parameters by name, instead of `learning_rate` and `layer_decay`, such as `{ "classifier.*" = 1e-3 }`. The
-    /// names are patterns as those of a `freeze` stage; they must not overlap. Warm-up and decay are the same for all.
-    #[serde(default)]
-    pub(super) learning_rates: Option<BTreeMap<String, Spanned<f64>>>,
-    /// When layers begin to train. `true`: the head alone in the first epoch, and one layer more in each that follows, from the last
-    /// layer to the first (arXiv:1801.06146). A table says from which epochs on how many of the last layers train, such as
-    /// `{ 1 = 0, 3 = 2, 5 = "all" }`. What a `freeze` stage freezes stays frozen.
-    #[serde(default)]
-    pub(super) gradual_unfreezing: Option<Spanned<GradualUnfreezing>>,
-    /// The first so many of `epochs` train the head alone, the others the rest too. Not together with `gradual_unfreezing`.
-    #[serde(default)]
-    pub(super) freeze_epochs: Option<Spanned<usize>>,
-    /// The most room that what the frozen layers give may take, such as "500MiB"; beyond it they run again in every epoch. Default:
-    /// "2GiB".
-    #[serde(default)]
-    pub(super) feature_cache_max: Option<Spanned<String>>,
-    /// How the learning rate moves after the warm-up.
-    #[serde(default)]
-    pub(super) lr_scheduler_type: Spanned<Shape>,
-    /// Share of all steps over which the learning rate rises from 0; give this or `warmup_steps`.
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 1))]
-    pub(super) warmup_ratio: Option<Spanned<f64>>,
-    /// Steps over which the learning rate rises from 0.
-    #[serde(default)]
-    pub(super) warmup_steps: Option<Spanned<u64>>,
-    /// How fast weights shrink, apart from biases and norms.
-    #[serde(default = "weight_decay")]
-    #[schemars(range(min = 0))]
-    pub(super) weight_decay: Spanned<f64>,
-    /// Decay of AdamW's mean of gradients.
-    #[serde(default = "beta1")]
-    #[schemars(range(min = 0, max = 1))]
-    pub(super) adam_beta1: Spanned<f64>,
-    /// Decay of AdamW's mean of squared gradients.
-    #[serde(default = "beta2")]
-    #[schemars(range(min = 0, max = 1))]
-    pub(super) adam_beta2: Spanned<f64>,
-    /// What AdamW adds to the root of the mean of squared gradients.
-    #[serde(default = "epsilon")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub(super) adam_epsilon: Spanned<f64>,
-    /// The longest that the gradient of a step may be, all weights together; 0 for no limit.
-    #[serde(default = "max_grad_norm")]
-    #[schemars(range(min = 0))]
-    pub(super) max_grad_norm: Spanned<f64>,
-    /// Share of each target that is spread evenly over all labels.
-    #[serde(default = "zero")]
-    #[schemars(range(min = 0, max = 1))]
-    pub(super) label_smoothing_factor: Spanned<f64>,
-    /// How much the samples of each label count: "balanced" gives every label the same share, a table a weight to each. Default: 1.
-    #[serde(default)]
-    pub(super) class_weights: Option<Spanned<ClassWeights>>,
-    /// The figure on the validation table by which the best epoch is chosen; of equals the one with the lower log loss.
-    #[serde(default = "accuracy")]
-    pub(super) metric_for_best_model: Spanned<String>,
-    /// Whether the best epoch's weights are the result, and not the last one's.
-    #[serde(default = "yes")]
-    pub(super) load_best_model_at_end: bool,
-    /// Stop after so many epochs without a better figure; layers that begin to train begin the count anew.
-    #[serde(default)]
-    pub(super) early_stopping_patience: Option<Spanned<NonZeroUsize>>,
+    pub(in crate::stages::finetune) task: TaskName,
 }
 
-fn epochs() -> NonZeroUsize {
-    NonZeroUsize::MIN.saturating_add(2)
-}
+/// What the kind does, for the schema.
+const ABOUT: &str = "Trains a pretrained model on texts or images.\n\nNames and defaults are those of Hugging Face's `TrainingArguments` where it has them.";
 
-fn batch_size() -> NonZeroUsize {
-    NonZeroUsize::MIN.saturating_add(31)
-}
-
-fn one() -> NonZeroUsize {
-    NonZeroUsize::MIN
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn learning_rate() -> Spanned<f64> {
-    5e-5.into()
-}
-
-fn weight_decay() -> Spanned<f64> {
-    AdamWSettings::default().weight_decay.into()
-}
-
-fn beta1() -> Spanned<f64> {
-    AdamWSettings::default().beta1.into()
-}
-
-fn beta2() -> Spanned<f64> {
-    AdamWSettings::default().beta2.into()
-}
-
-fn epsilon() -> Spanned<f64> {
-    AdamWSettings::default().epsilon.into()
-}
-
-fn max_grad_norm() -> Spanned<f64> {
-    1.0.into()
-}
-
-fn zero() -> Spanned<f64> {
-    0.0.into()
-}
-
-fn accuracy() -> Spanned<String> {
-    "accuracy".to_string().into()
+/// All settings.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) ports: Ports,
+    pub(super) columns: Columns,
+    /// The task's own.
+    pub(super) reading: Box<dyn Reading>,
+    pub(super) input: Input,
+    pub(super) changes: ImageChanges,
+    pub(super) steps: Steps,
+    pub(super) rates: Rates,
+    pub(super) unfreezing: UnfreezingSettings,
+    pub(super) kept: Kept,
+    pub(super) schedule: ScheduleSettings,
+    pub(super) optimizer: OptimizerSettings,
+    pub(super) best: Best,
 }
 
 impl Settings {
-    fn warmup(&self) -> Warmup {
-        match (&self.warmup_ratio, &self.warmup_steps) {
-            (Some(ratio), _) => Warmup::Ratio(ratio.value),
-            (None, steps) => Warmup::Steps(steps.as_ref().map_or(0, |steps| steps.value)),
+    /// Reads the parts, fills in defaults that depend on the task, and refuses what cannot be meant.
+    pub(super) fn parse(table: &Table) -> Result<Self> {
+        let mut parts = Parts::new(table);
+        let ports: Ports = parts.read()?;
+        let task = ports.task.0;
+        let mut settings = Self {
+            columns: parts.read()?,
+            reading: task.targets.parse(&mut parts, task.modality)?,
+            input: parts.read()?,
+            changes: parts.read()?,
+            steps: parts.read()?,
+            rates: parts.read()?,
+            unfreezing: parts.read()?,
+            kept: parts.read()?,
+            schedule: parts.read()?,
+            optimizer: parts.read()?,
+            best: parts.read()?,
+            ports,
+        };
+        parts.finish(|key| tasks::stray(task, key))?;
+        settings.complete()?;
+        Ok(settings)
+    }
+
+    fn complete(&mut self) -> Result<()> {
+        match self.task().modality {
+            Modality::Texts => {
+                self.columns.complete();
+                self.changes.refuse_all()?;
+                self.input.check(&self.columns)?;
+            }
+            Modality::Images => {
+                self.columns.refuse_all()?;
+                self.input.refuse_for_texts()?;
+                self.input.check(&self.columns)?;
+                self.changes.check()?;
+            }
+        }
+        self.schedule.check()?;
+        self.optimizer.check()?;
+        self.rates.check()?;
+        self.unfreezing.check(self.steps.epochs.get())?;
+        self.kept.most_bytes()?;
+        let task = self.task();
+        self.best.complete(task)?;
+        if self.ports.validation.is_some() {
+            return Ok(());
+        }
+        if let Some(patience) = &self.best.early_stopping_patience {
+            let error =
+                Error::usage("`early_stopping_patience` needs `validation` to measure epochs on");
+            return Err(patience.blame(error, ""));
+        }
+        match self.reading.needs_validation() {
+            Some((setting, span)) => {
+                let error = Error::usage(format!(
+                    "`{setting}` is chosen on `validation`, which is missing"
+                ));
+                Err(match span {
+                    Some(span) => error.at(&span, ""),
+                    None => error,
+                })
+            }
+            None => Ok(()),
         }
     }
 
-    /// The labels that are written, in the order of the outputs.
-    pub(super) fn label_names(&self) -> Option<Vec<String>> {
-        let labels = self.labels.as_ref()?.iter();
-        Some(labels.map(|label| label.value.clone()).collect())
+    /// What the model is to do.
+    pub(super) fn task(&self) -> &'static Task {
+        self.ports.task.0
+    }
+
+    /// All of them by name, in the order of documentation, with nulls for what is not set.
+    pub(super) fn all(&self) -> Map<String, Value> {
+        let [read, loss] = self.reading.settings();
+        let mut all = Map::new();
+        for part in [
+            object(&self.ports),
+            object(&self.columns),
+            read,
+            object(&self.input),
+            object(&self.changes),
+            object(&self.steps),
+            object(&self.rates),
+            object(&self.unfreezing),
+            object(&self.kept),
+            object(&self.schedule),
+            object(&self.optimizer),
+            loss,
+            object(&self.best),
+        ] {
+            all.extend(part);
+        }
+        all
+    }
+
+    /// The schema of all of them, whatever the task.
+    pub(super) fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut parts = vec![
+            generator.subschema_for::<Ports>(),
+            generator.subschema_for::<Columns>(),
+        ];
+        for task in TASKS {
+            parts.extend(task.targets.schemas(generator));
+        }
+        parts.extend([
+            generator.subschema_for::<Input>(),
+            generator.subschema_for::<ImageChanges>(),
+            generator.subschema_for::<Steps>(),
+            generator.subschema_for::<Rates>(),
+            generator.subschema_for::<UnfreezingSettings>(),
+            generator.subschema_for::<Kept>(),
+            generator.subschema_for::<ScheduleSettings>(),
+            generator.subschema_for::<OptimizerSettings>(),
+            generator.subschema_for::<Best>(),
+        ]);
+        merged(ABOUT, parts, generator)
     }
 
     /// Why what the frozen layers give will not be kept, as far as the settings say.
     pub(super) fn notes(&self) -> Vec<String> {
-        let changes = self.changes(0).looks() == Looks::Endless;
+        let changes = self.changes.changes(0).looks() == Looks::Endless;
         let changes = changes.then_some("images change at random before them");
-        let no_room = feature_cache::most_bytes(self.feature_cache_max.as_ref());
-        let no_room = matches!(no_room, Ok(0)).then_some("`feature_cache_max` leaves no room");
+        let no_room = matches!(self.kept.most_bytes(), Ok(0));
+        let no_room = no_room.then_some("`feature_cache_max` leaves no room");
         let why = changes.or(no_room);
         why.map(|why| format!("frozen layers run again in every epoch, because {why}"))
             .into_iter()
             .collect()
     }
 
-    /// The figure that decides which epoch is the best.
-    pub(super) fn metric(&self) -> Result<&'static Metric> {
-        metrics::find(&self.metric_for_best_model.value)
-    }
-
-    /// The settings of the training loop for so many samples of each of `labels` to train on.
+    /// The settings of the training loop, which makes `loss` small.
     ///
     /// # Errors
     /// An unknown metric.
-    pub(super) fn recipe(
-        &self,
-        labels: &[String],
-        class_counts: &[usize],
-        seed: u64,
-    ) -> Result<Recipe> {
+    pub(super) fn recipe(&self, loss: Arc<dyn Loss>, seed: u64) -> Result<Recipe> {
+        let OptimizerSettings {
+            weight_decay,
+            adam_beta1,
+            adam_beta2,
+            adam_epsilon,
+            max_grad_norm,
+        } = &self.optimizer;
+        let optimizer = AdamWSettings {
+            beta1: adam_beta1.value,
+            beta2: adam_beta2.value,
+            epsilon: adam_epsilon.value,
+            weight_decay: weight_decay.value,
+            max_grad_norm: Some(max_grad_norm.value).filter(|norm| *norm > 0.0),
+        };
+        let patience = self.best.early_stopping_patience.as_ref();
         Ok(Recipe {
-            epochs: self.epochs.get(),
-            batch_size: self.batch_size.get(),
-            gradient_accumulation_steps: self.gradient_accumulation_steps.get(),
-            learning_rate: self.learning_rate.value,
-            shape: self.lr_scheduler_type.value,
-            warmup: self.warmup(),
-            optimizer: AdamWSettings {
-                beta1: self.adam_beta1.value,
-                beta2: self.adam_beta2.value,
-                epsilon: self.adam_epsilon.value,
-                weight_decay: self.weight_decay.value,
-                max_grad_norm: Some(self.max_grad_norm.value).filter(|norm| *norm > 0.0),
-            },
-            objective: Objective::new(self.weights(labels, class_counts), self.smoothing()),
-            metric: self.metric()?,
-            load_best_model_at_end: self.load_best_model_at_end,
-            early_stopping_patience: self
-                .early_stopping_patience
-                .as_ref()
-                .map(|patience| patience.value.get()),
-            feature_cache_max: feature_cache::most_bytes(self.feature_cache_max.as_ref())?,
+            epochs: self.steps.epochs.get(),
+            batch_size: self.steps.batch_size.get(),
+            gradient_accumulation_steps: self.steps.gradient_accumulation_steps.get(),
+            learning_rate: self.rates.learning_rate.value,
+            shape: self.schedule.lr_scheduler_type.value,
+            warmup: self.schedule.warmup(),
+            optimizer: Arc::new(AdamW::new(optimizer, Vec::new())),
+            loss,
+            metric: self.best.metric(self.task())?,
+            tie_breaker: self.task().targets.tie_breaker(),
+            load_best_model_at_end: self.best.load_best_model_at_end,
+            early_stopping_patience: patience.map(|patience| patience.value.get()),
+            feature_cache_max: self.kept.most_bytes()?,
             seed,
         })
     }
+}
 
-    #[expect(clippy::cast_possible_truncation, reason = "losses are 32-bit floats")]
-    fn smoothing(&self) -> f32 {
-        self.label_smoothing_factor.value as f32
+fn object(part: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(part) {
+        Ok(Value::Object(fields)) => fields,
+        _ => panic!("a part of the settings must be a struct with string keys"),
     }
+}
 
-    #[expect(clippy::cast_possible_truncation, reason = "losses are 32-bit floats")]
-    fn weights(&self, labels: &[String], class_counts: &[usize]) -> Vec<f32> {
-        match self.class_weights.as_ref().map(|weights| &weights.value) {
-            None => vec![1.0; class_counts.len()],
-            Some(ClassWeights::Balanced) => Objective::balanced(class_counts),
-            Some(ClassWeights::Table(table)) => {
-                let weight = |label: &String| table.get(label).map_or(1.0, |weight| *weight as f32);
-                labels.iter().map(weight).collect()
-            }
-        }
+/// The error for a setting that is there and should not be.
+fn refused<T>(name: &str, setting: Option<&Spanned<T>>, why: &str) -> Option<Error> {
+    let error = Error::usage(format!("`{name}` {why}"));
+    setting.map(|setting| setting.blame(error, ""))
+}
+
+/// Refuses a number that is not `good`.
+fn number(
+    name: &str,
+    value: &Spanned<f64>,
+    good: impl Fn(f64) -> bool,
+    must_be: &str,
+) -> Result<()> {
+    if value.value.is_finite() && good(value.value) {
+        return Ok(());
     }
+    let error = Error::usage(format!("`{name}` is {}; it must be {must_be}", value.value));
+    Err(value.blame(error, ""))
 }

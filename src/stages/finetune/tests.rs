@@ -5,6 +5,7 @@ mod interruption;
 mod labels;
 mod overflow;
 mod registry;
+mod tasks;
 mod unfreezing;
 
 use std::collections::BTreeMap;

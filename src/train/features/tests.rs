@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::models::{self, Head, Network, Task};
-use crate::train::{Inputs, Texts};
+use crate::event::Observer;
+use crate::models::{self, Head, Modality, Network, Problem};
+use crate::train::{Inputs, Targets, Texts};
 
 /// Keeps memos in a folder, and says which were made.
 struct Shelf {
@@ -28,16 +29,18 @@ impl Shelf {
     }
 }
 
-impl Host for Shelf {
+impl Observer for Shelf {
     fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
 
     fn notice(&self, _: String) {}
 
-    fn measured(&self, _: String, _: BTreeMap<String, f64>) {}
-
     fn check_cancelled(&self) -> Result<()> {
         Ok(())
     }
+}
+
+impl Host for Shelf {
+    fn measured(&self, _: String, _: BTreeMap<String, f64>) {}
 
     fn memo(
         &self,
@@ -62,7 +65,8 @@ impl Host for Shelf {
 fn prefix() -> Prefix {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert");
     let head = Head {
-        task: Task::TextClassification,
+        modality: Modality::Texts,
+        problem: Problem::default(),
         labels: vec!["a".into(), "b".into()],
         pooling: None,
         dropout: None,
@@ -80,9 +84,10 @@ fn samples() -> Samples {
     Samples {
         inputs: Inputs::Texts(Texts {
             tokens: tokens.collect(),
+            types: None,
             pad_id: 0,
         }),
-        labels: vec![0; 70],
+        targets: Targets::Classes(vec![0; 70]),
     }
 }
 

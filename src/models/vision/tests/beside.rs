@@ -29,7 +29,7 @@ fn it_is_the_same_network_whatever_the_architecture() {
         let base = folder(&made, &made.config);
         let loaded = load(&base, &["cat", "dog"]).expect("it loads");
         let card = Card {
-            task: Some(Task::ImageClassification),
+            task: Some("image-classification".into()),
             labels: vec!["cat".into(), "dog".into()],
             ..Card::default()
         };

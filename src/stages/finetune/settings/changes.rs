@@ -1,17 +1,53 @@
 //! The settings that change images at random, in timm's words.
 
-use super::Settings;
-use super::checks::refused;
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::refused;
 use crate::config::Spanned;
 use crate::data::images::augment::Augmentation;
 use crate::error::{Error, Result};
-use crate::stages::photos::Changes;
+use crate::inputs::Changes;
 use crate::train::Mixing;
 
 /// The most looks of an image: what is made of all of them is made at once.
 const MOST_VIEWS: usize = 10_000;
 
-impl Settings {
+/// How images change at random.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+pub(in crate::stages::finetune) struct ImageChanges {
+    /// The probability of swapping left and right in an image.
+    #[schemars(range(min = 0, max = 1))]
+    pub(in crate::stages::finetune) hflip: Option<Spanned<f64>>,
+    /// The probability of turning an image upside down.
+    #[schemars(range(min = 0, max = 1))]
+    pub(in crate::stages::finetune) vflip: Option<Spanned<f64>>,
+    /// Cut a random rectangle with an area between these shares of the image out of it, and resize it to the image's size:
+    /// `[0.08, 1.0]` is usual.
+    pub(in crate::stages::finetune) scale: Option<Spanned<[f64; 2]>>,
+    /// With `scale`: the least and the greatest ratio of the rectangle's width to its height. Default: `[0.75, 1.3333]`.
+    pub(in crate::stages::finetune) ratio: Option<Spanned<[f64; 2]>>,
+    /// How far the brightness, the contrast and the saturation of an image may go up and down: 0.4 draws factors from 0.6 to 1.4.
+    #[schemars(range(min = 0, max = 1))]
+    pub(in crate::stages::finetune) color_jitter: Option<Spanned<f64>>,
+    /// The probability of erasing a random rectangle of an image (to the mean colour).
+    #[schemars(range(min = 0, max = 1))]
+    pub(in crate::stages::finetune) reprob: Option<Spanned<f64>>,
+    /// Blend pairs of images, and their labels, by a share from Beta(mixup, mixup).
+    #[schemars(range(min = 0))]
+    pub(in crate::stages::finetune) mixup: Option<Spanned<f64>>,
+    /// Exchange a rectangle within pairs of images; the share that stays is from Beta(cutmix, cutmix). With `mixup` as well, each
+    /// batch is mixed by one of the two.
+    #[schemars(range(min = 0))]
+    pub(in crate::stages::finetune) cutmix: Option<Spanned<f64>>,
+    /// Train on so many fixed random looks of each image, which take turns from epoch to epoch, so that what the frozen layers make of
+    /// them is computed once. Default: every epoch has looks of its own.
+    pub(in crate::stages::finetune) cached_views: Option<Spanned<NonZeroUsize>>,
+}
+
+impl ImageChanges {
     /// What happens to images to train on.
     pub(in crate::stages::finetune) fn changes(&self, seed: u64) -> Changes {
         Changes {
@@ -38,7 +74,7 @@ impl Settings {
     }
 
     /// Refuses numbers that cannot be meant and settings that contradict each other.
-    pub(super) fn check_changes(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if let Some((name, must_be)) = self.augmentation().mistake() {
             return Err(self.refuse(name, &format!("must be {must_be}")));
         }
@@ -78,7 +114,7 @@ impl Settings {
     }
 
     /// Refuses all of them, where there are no images.
-    pub(super) fn refuse_changes(&self) -> Result<()> {
+    pub(super) fn refuse_all(&self) -> Result<()> {
         let mut written = self.refusals("is for images, not for texts").into_iter();
         written.next().map_or(Ok(()), |(_, error)| Err(error))
     }

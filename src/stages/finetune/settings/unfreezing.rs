@@ -7,7 +7,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Settings;
 use crate::config::Spanned;
 use crate::error::{Error, Result};
 use crate::train::{Depth, Unfreezing};
@@ -29,10 +28,22 @@ pub(in crate::stages::finetune) struct Epoch(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::stages::finetune) struct Layers(Depth);
 
-impl Settings {
+/// When layers begin to train.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+pub(in crate::stages::finetune) struct UnfreezingSettings {
+    /// When layers begin to train. `true`: the head alone in the first epoch, and one layer more in each that follows, from the last
+    /// layer to the first (arXiv:1801.06146). A table says from which epochs on how many of the last layers train, such as
+    /// `{ 1 = 0, 3 = 2, 5 = "all" }`. What a `freeze` stage freezes stays frozen.
+    #[serde(default)]
+    pub(in crate::stages::finetune) gradual_unfreezing: Option<Spanned<GradualUnfreezing>>,
+    /// The first so many of `epochs` train the head alone, the others the rest too. Not together with `gradual_unfreezing`.
+    #[serde(default)]
+    pub(in crate::stages::finetune) freeze_epochs: Option<Spanned<usize>>,
+}
+
+impl UnfreezingSettings {
     /// Refuses settings that contradict each other, and epochs that never come.
-    pub(super) fn check_unfreezing(&self) -> Result<()> {
-        let epochs = self.epochs.get();
+    pub(super) fn check(&self, epochs: usize) -> Result<()> {
         if let (Some(gradual), Some(freeze)) = (&self.gradual_unfreezing, &self.freeze_epochs) {
             let error = Error::usage(
                 "`gradual_unfreezing` and `freeze_epochs` both say when layers begin to train",
@@ -77,7 +88,7 @@ impl Settings {
     }
 
     /// Adds the place of what [`unfreezing`](Self::unfreezing) comes from.
-    pub(in crate::stages::finetune) fn blame_unfreezing(&self, error: Error) -> Error {
+    pub(in crate::stages::finetune) fn blame(&self, error: Error) -> Error {
         match (&self.gradual_unfreezing, &self.freeze_epochs) {
             (Some(gradual), _) => gradual.blame(error, ""),
             (None, Some(epochs)) => epochs.blame(error, ""),

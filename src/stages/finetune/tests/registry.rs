@@ -9,8 +9,9 @@ use super::*;
 use crate::data::Table;
 use crate::data::images::Writer;
 use crate::models::small::{SmallModel, small_models};
-use crate::models::{Anatomy, Network, Task};
-use crate::train::metrics::{Predictions, Report};
+use crate::models::{Anatomy, Card, Modality, Network};
+use crate::tasks;
+use crate::train::Targets;
 
 /// Samples to train on, to choose the best epoch by, and to measure on.
 const PARTS: [(&str, usize); 3] = [("train", 8), (VALIDATION, 1), ("test", 5)];
@@ -24,7 +25,7 @@ const NOTHING_KEPT: &str = "feature_cache_max = \"0B\"\n";
 struct Subject {
     bench: Bench,
     name: String,
-    task: Task,
+    modality: Modality,
     /// Height and width of its images.
     side: usize,
     anatomy: Anatomy,
@@ -36,7 +37,7 @@ impl Subject {
         let subject = Self {
             bench: Bench::of(model.path()),
             name: model.name.clone(),
-            task: model.task,
+            modality: model.modality,
             side: network.image_size().unwrap_or(16),
             anatomy: network.anatomy(),
         };
@@ -50,9 +51,9 @@ impl Subject {
     fn write(&self, part: &str, samples: usize, first: usize) {
         let labels = (0..samples).map(|sample| ["good", "bad"][(sample + first) % 2]);
         let labels: Vec<&str> = labels.collect();
-        match self.task {
-            Task::TextClassification => self.texts(part, &labels),
-            Task::ImageClassification => self.images(part, &labels),
+        match self.modality {
+            Modality::Texts => self.texts(part, &labels),
+            Modality::Images => self.images(part, &labels),
         }
     }
 
@@ -107,7 +108,10 @@ impl Subject {
     }
 
     fn tuning(&self, settings: &str) -> Box<dyn Stage> {
-        let task = self.task.name();
+        let task = match self.modality {
+            Modality::Texts => "text-classification",
+            Modality::Images => "image-classification",
+        };
         let text = format!(
             "model = \"encoder\"\ntrain = \"train\"\nvalidation = \"validation\"\ntask = \"{task}\"\n\
              labels = [\"bad\", \"good\"]\nbatch_size = 4\nclassifier_dropout = 0.0\n{settings}"
@@ -144,14 +148,23 @@ impl Subject {
         let truth: Vec<u32> = (0..table.rows())
             .map(|row| u32::from(row % 2 == 0))
             .collect();
-        let predictions = Predictions::from_logits(&logits, &truth, 2).expect("finite");
-        Report::new(&predictions, &["bad".into(), "good".into()]).figures
+        let card = Card {
+            labels: vec!["bad".into(), "good".into()],
+            ..Card::default()
+        };
+        let task = tasks::of(&card, self.modality).expect("a task");
+        let outputs = task
+            .targets
+            .open(&card, self.modality, None)
+            .expect("a card");
+        let report = outputs.score(&logits, &Targets::Classes(truth));
+        report.expect("finite").figures
     }
 
     fn port(&self) -> &'static str {
-        match self.task {
-            Task::TextClassification => "table",
-            Task::ImageClassification => "images",
+        match self.modality {
+            Modality::Texts => "table",
+            Modality::Images => "images",
         }
     }
 
@@ -226,7 +239,7 @@ fn what_is_remembered_of_frozen_layers_changes_nothing() {
                 &subject.predict("kept"),
                 &format!("{what}, `predict`"),
             );
-            if subject.task == Task::ImageClassification {
+            if subject.modality == Modality::Images {
                 let views = format!(
                     "{settings}epochs = 2\nhflip = 0.5\ncolor_jitter = 0.3\ncached_views = 2\n"
                 );

@@ -10,7 +10,9 @@ use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::gradients::{Gradients, PIECE, numbers_mut};
+use super::{Kept, Optimizer, Trained};
+use crate::models::Network;
+use crate::train::gradients::{Gradients, PIECE, numbers_mut};
 
 /// The settings of [`AdamW`]; the defaults are `torch.optim.AdamW`'s.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,26 +50,13 @@ pub struct AdamW {
     moments: BTreeMap<ParamId, Moments>,
 }
 
-/// A parameter that the optimizer may change.
-#[derive(Clone, Debug)]
-pub struct Trained {
-    /// Burn's name for it.
-    pub id: ParamId,
-    /// Its name in the checkpoint.
-    pub name: String,
-    /// Whether it shrinks by weight decay: matrices do; biases and the weights of norms, which are vectors, do not.
-    pub decays: bool,
-    /// What the learning rate is multiplied by for it (`lr_scale` in timm).
-    pub rate_scale: f64,
-}
-
 /// The state of a parameter: the running means of its gradient and of its square, since it began to train.
 #[derive(Clone, Debug)]
-pub(super) struct Moments {
-    pub(super) first: Vec<f32>,
-    pub(super) second: Vec<f32>,
+struct Moments {
+    first: Vec<f32>,
+    second: Vec<f32>,
     /// Steps made.
-    pub(super) steps: i32,
+    steps: i32,
 }
 
 /// What one step needs to know beside the numbers.
@@ -99,23 +88,6 @@ impl AdamW {
         }
     }
 
-    /// An optimizer that goes on from `moments`; its parameters are still to be set.
-    pub(super) fn with_moments(
-        settings: AdamWSettings,
-        moments: BTreeMap<ParamId, Moments>,
-    ) -> Self {
-        Self {
-            settings,
-            parameters: Vec::new(),
-            moments,
-        }
-    }
-
-    /// Its state.
-    pub(super) fn moments(&self) -> impl Iterator<Item = (ParamId, &Moments)> {
-        self.moments.iter().map(|(id, moments)| (*id, moments))
-    }
-
     /// Trains these parameters from now on. Those that trained before keep their state; the state of others begins with their first
     /// step, as in torch.
     pub fn set_parameters(&mut self, parameters: Vec<Trained>) {
@@ -141,6 +113,50 @@ impl AdamW {
             moments: &mut self.moments,
         });
         (network, norm)
+    }
+}
+
+impl Optimizer for AdamW {
+    fn fresh(&self) -> Box<dyn Optimizer> {
+        Box::new(Self::new(self.settings.clone(), Vec::new()))
+    }
+
+    fn set_parameters(&mut self, parameters: Vec<Trained>) {
+        Self::set_parameters(self, parameters);
+    }
+
+    fn step(&mut self, network: Network, gradients: &Gradients, rate: f64) -> (Network, f64) {
+        Self::step(self, network, gradients, rate)
+    }
+
+    fn rows(&self) -> &'static [&'static str] {
+        &["first", "second"]
+    }
+
+    fn has_begun(&self) -> bool {
+        !self.moments.is_empty()
+    }
+
+    fn state(&self) -> BTreeMap<ParamId, Kept<'_>> {
+        let of_parameters = self.moments.iter().map(|(id, moments)| {
+            let rows = vec![&moments.first[..], &moments.second[..]];
+            let steps = moments.steps;
+            (*id, Kept { steps, rows })
+        });
+        of_parameters.collect()
+    }
+
+    fn restore(&mut self, state: BTreeMap<ParamId, (i32, Vec<Vec<f32>>)>) {
+        let of_parameters = state.into_iter().filter_map(|(id, (steps, rows))| {
+            let [first, second] = <[Vec<f32>; 2]>::try_from(rows).ok()?;
+            let moments = Moments {
+                first,
+                second,
+                steps,
+            };
+            Some((id, moments))
+        });
+        self.moments = of_parameters.collect();
     }
 }
 

@@ -1,18 +1,20 @@
-//! What training makes small: cross-entropy with class weights and label smoothing, as `torch.nn.CrossEntropyLoss`.
+//! The loss of a classifier: cross-entropy with class weights and label smoothing, as `torch.nn.CrossEntropyLoss`.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::train::{Loss, Targets};
+
 /// The loss of a classifier.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Objective {
+pub struct CrossEntropy {
     /// The weight of each class.
     weights: Vec<f32>,
     /// Share of the target that is spread evenly over all classes.
     smoothing: f32,
 }
 
-impl Objective {
+impl CrossEntropy {
     /// A loss with a weight for each class and label smoothing (Szegedy et al. 2016, arXiv:1512.00567).
     #[must_use]
     pub fn new(weights: Vec<f32>, smoothing: f32) -> Self {
@@ -26,7 +28,7 @@ impl Objective {
         clippy::cast_precision_loss,
         reason = "counts of samples stay far below 2^24"
     )]
-    pub fn balanced(counts: &[usize]) -> Vec<f32> {
+    pub(super) fn balanced(counts: &[usize]) -> Vec<f32> {
         let samples = counts.iter().sum::<usize>() as f32;
         let share = samples / counts.len() as f32;
         counts
@@ -39,47 +41,6 @@ impl Objective {
                 }
             })
             .collect()
-    }
-
-    /// How much the samples with these labels weigh together: what their losses are divided by.
-    #[must_use]
-    pub fn weight(&self, labels: impl IntoIterator<Item = u32>) -> f32 {
-        labels
-            .into_iter()
-            .map(|label| self.weights[label as usize])
-            .sum()
-    }
-
-    /// The loss of `logits` [batch, classes] for `labels`, as a part of a step whose samples weigh `total` together: the sum over the
-    /// batches of a step is the mean over the step, however it was cut into batches.
-    ///
-    /// # Panics
-    /// If a label is not below the number of classes.
-    #[must_use]
-    pub fn loss(&self, logits: Tensor<2>, labels: &[u32], total: f32) -> Tensor<1> {
-        let targets = self.targets(labels, total, &logits.device());
-        -(log_softmax(logits, 1) * targets).sum()
-    }
-
-    /// The same for samples of which only `share` is themselves, and the rest the sample that is as far from the end of the batch as
-    /// they are from its beginning. What the batch weighs is not changed by that.
-    ///
-    /// # Panics
-    /// If a label is not below the number of classes.
-    #[must_use]
-    pub fn mixed_loss(
-        &self,
-        logits: Tensor<2>,
-        labels: &[u32],
-        share: f32,
-        total: f32,
-    ) -> Tensor<1> {
-        let own = self.loss(logits.clone(), labels, total);
-        if share >= 1.0 {
-            return own;
-        }
-        let partners = labels.iter().rev().copied().collect::<Vec<_>>();
-        own * share + self.loss(logits, &partners, total) * (1.0 - share)
     }
 
     /// What the log-probabilities of each sample are multiplied by, `[batch, classes]`.
@@ -105,6 +66,18 @@ impl Objective {
     }
 }
 
+impl Loss for CrossEntropy {
+    fn weight(&self, targets: &Targets) -> f32 {
+        let classes = targets.classes().iter();
+        classes.map(|class| self.weights[*class as usize]).sum()
+    }
+
+    fn sum(&self, outputs: Tensor<2>, targets: &Targets, total: f32) -> Tensor<1> {
+        let targets = self.targets(targets.classes(), total, &outputs.device());
+        -(log_softmax(outputs, 1) * targets).sum()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,10 +90,9 @@ mod tests {
     }
 
     fn loss(weights: [f32; 3], smoothing: f32) -> f32 {
-        let objective = Objective::new(weights.to_vec(), smoothing);
-        let labels = [0, 2, 1];
-        objective
-            .loss(logits(), &labels, objective.weight(labels))
+        let loss = CrossEntropy::new(weights.to_vec(), smoothing);
+        let targets = Targets::Classes(vec![0, 2, 1]);
+        loss.sum(logits(), &targets, loss.weight(&targets))
             .into_scalar()
     }
 
@@ -144,34 +116,22 @@ mod tests {
 
     #[test]
     fn a_step_cut_into_batches_has_the_same_loss() {
-        let objective = Objective::new(vec![0.5, 2.0, 1.0], 0.1);
-        let labels = [0, 2, 1];
-        let total = objective.weight(labels);
-        let whole: f32 = objective.loss(logits(), &labels, total).into_scalar();
-        let first: f32 = objective
-            .loss(logits().slice(0..1), &labels[..1], total)
-            .into_scalar();
-        let second: f32 = objective
-            .loss(logits().slice(1..3), &labels[1..], total)
-            .into_scalar();
-        assert!((whole - first - second).abs() < 1e-6);
-    }
-
-    #[test]
-    fn mixed_samples_have_mixed_targets() {
-        let objective = Objective::new(vec![1.0; 3], 0.0);
-        let found: f32 = objective
-            .mixed_loss(logits(), &[0, 2, 1], 0.75, 3.0)
-            .into_scalar();
-        let logs = log_softmax(logits(), 1).into_data();
-        let logs = logs.as_slice::<f32>().expect("floats");
-        let expected = [[0.75_f32, 0.25, 0.0], [0.0, 0.0, 1.0], [0.25, 0.75, 0.0]].concat();
-        let expected = expected.iter().zip(logs).map(|(target, log)| -target * log);
-        assert!((found - expected.sum::<f32>() / 3.0).abs() < 1e-6);
+        let loss = CrossEntropy::new(vec![0.5, 2.0, 1.0], 0.1);
+        let targets = Targets::Classes(vec![0, 2, 1]);
+        let total = loss.weight(&targets);
+        let part = |rows: std::ops::Range<usize>| -> f32 {
+            let targets = targets.take(rows.clone());
+            loss.sum(logits().slice(rows), &targets, total)
+                .into_scalar()
+        };
+        assert!((part(0..3) - part(0..1) - part(1..3)).abs() < 1e-6);
     }
 
     #[test]
     fn balanced_weights_give_every_class_the_same_share() {
-        assert_eq!(Objective::balanced(&[1, 3, 0]), [4.0 / 3.0, 4.0 / 9.0, 1.0]);
+        assert_eq!(
+            CrossEntropy::balanced(&[1, 3, 0]),
+            [4.0 / 3.0, 4.0 / 9.0, 1.0]
+        );
     }
 }

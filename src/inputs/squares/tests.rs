@@ -5,7 +5,7 @@ use crate::data::images::Writer;
 use crate::train::Images as _;
 
 /// Two squares of 4 × 4 pixels, in an artifact of their own.
-fn photos(changes: Changes) -> Photos {
+fn photos(changes: Changes) -> Squares {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut writer = Writer::create(folder.path(), 4, 4, None).expect("created");
     let pixels = (0..96).map(|byte| byte * 2).collect();
@@ -14,17 +14,15 @@ fn photos(changes: Changes) -> Photos {
         .expect("written");
     writer.finish().expect("finished");
     let images = Images::open(folder.path()).expect("opened");
-    Photos {
-        digests: (0..2)
-            .map(|index| *blake3::hash(images.pixels(index)).as_bytes())
-            .collect(),
-        images,
+    Squares {
+        pixels: Pixels::Artifact(Arc::new(images), 0..2),
+        digests: OnceLock::new(),
         input: ImageInput::default(),
         changes,
     }
 }
 
-fn rendered(photos: &Photos, look: usize) -> Vec<f32> {
+fn rendered(photos: &Squares, look: usize) -> Vec<f32> {
     let mut planes = vec![0.0; 48];
     photos.render(look, &mut planes);
     planes

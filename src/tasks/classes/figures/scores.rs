@@ -1,6 +1,7 @@
 //! Figures that need the probabilities: ranking, calibration and likelihood.
 
 use super::{Predictions, most_likely};
+use crate::tasks::rank::area_under_roc;
 
 /// Area under the ROC curve by the rank-sum statistic, equal scores sharing their middle rank (Fawcett 2006, "An introduction to
 /// ROC analysis"). For more than two classes the mean of one class against the rest (Provost and Domingos 2000, without weights).
@@ -8,7 +9,7 @@ use super::{Predictions, most_likely};
 /// Undefined unless every class has a sample.
 pub(super) fn auroc(predictions: &Predictions) -> Option<f64> {
     let area = |class: usize| {
-        one_against_rest(
+        area_under_roc(
             predictions
                 .rows()
                 .map(|(truth, row)| (row[class], truth == class))
@@ -22,25 +23,6 @@ pub(super) fn auroc(predictions: &Predictions) -> Option<f64> {
         .map(area)
         .collect::<Option<Vec<_>>>()?;
     Some(areas.iter().sum::<f64>() / as_float(areas.len()))
-}
-
-fn one_against_rest(mut scored: Vec<(f64, bool)>) -> Option<f64> {
-    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let positives = scored.iter().filter(|(_, positive)| *positive).count();
-    let negatives = scored.len() - positives;
-    if positives == 0 || negatives == 0 {
-        return None;
-    }
-    let mut below = 0;
-    // The sum over positives of 2 × (negatives below + half of the negatives beside): whole numbers, so exact.
-    let mut twice_won = 0;
-    for tied in scored.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
-        let tied_positives = tied.iter().filter(|(_, positive)| *positive).count();
-        let tied_negatives = tied.len() - tied_positives;
-        twice_won += tied_positives * (2 * below + tied_negatives);
-        below += tied_negatives;
-    }
-    Some(as_float(twice_won) / (2.0 * as_float(positives) * as_float(negatives)))
 }
 
 /// Expected calibration error of the most likely label, in `bins` of equal width that are open below (Guo et al. 2017, "On

@@ -7,13 +7,50 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::error::{Error, Result};
+
 /// How much the samples of each label count.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::stages::finetune) enum ClassWeights {
+pub(super) enum ClassWeights {
     /// Every label has the same share.
     Balanced,
     /// By label.
     Table(BTreeMap<String, f64>),
+}
+
+impl ClassWeights {
+    /// Refuses a table that is not for exactly `labels`. `setting` is its name, and `blame` adds its place to an error.
+    pub(super) fn check(
+        &self,
+        setting: &str,
+        labels: &[String],
+        blame: impl Fn(Error) -> Error,
+    ) -> Result<()> {
+        let Self::Table(table) = self else {
+            return Ok(());
+        };
+        let labels = || labels.iter().map(String::as_str);
+        for (label, weight) in table {
+            if !labels().any(|known| known == label) {
+                let error = Error::usage(format!(
+                    "`{setting}` has the label `{label}`, which is not one of the labels"
+                ));
+                return Err(blame(error.did_you_mean(label, labels())));
+            }
+            if !(weight.is_finite() && *weight > 0.0) {
+                let name = setting.trim_end_matches('s').replace('_', " ");
+                return Err(blame(Error::usage(format!(
+                    "the {name} of `{label}` is {weight}; it must be above 0"
+                ))));
+            }
+        }
+        match labels().find(|label| !table.contains_key(*label)) {
+            Some(label) => Err(blame(Error::usage(format!(
+                "`{setting}` has no weight for the label `{label}`"
+            )))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for ClassWeights {

@@ -1,12 +1,12 @@
 //! Figures that need only which label was predicted: everything from the confusion matrix.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Predictions;
 
 /// The figures of one label.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClassFigures {
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct ClassFigures {
     /// The label.
     pub label: String,
     /// Of the samples that were given this label, the share that has it.

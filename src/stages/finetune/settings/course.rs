@@ -1,0 +1,263 @@
+//! The settings of the training loop: how long, how fast, by which optimizer, and which epoch is the result.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::number;
+use crate::config::Spanned;
+use crate::error::{Error, Result};
+use crate::models::Pattern;
+use crate::stages::feature_cache;
+use crate::tasks::Task;
+use crate::train::{AdamWSettings, Metric, Shape, Warmup};
+
+/// How often samples are trained on, and how many at a time.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+pub(in crate::stages::finetune) struct Steps {
+    /// How often every sample is trained on.
+    #[serde(default = "epochs")]
+    pub(in crate::stages::finetune) epochs: NonZeroUsize,
+    /// Samples in a batch.
+    #[serde(default = "batch_size")]
+    pub(in crate::stages::finetune) batch_size: NonZeroUsize,
+    /// Batches in a step of the optimizer.
+    #[serde(default = "one")]
+    pub(in crate::stages::finetune) gradient_accumulation_steps: NonZeroUsize,
+}
+
+/// How fast what learns.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+pub(in crate::stages::finetune) struct Rates {
+    /// The highest learning rate: near 3e-5 when the whole model trains, near 1e-3 when only the head does.
+    #[serde(default = "learning_rate")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub(in crate::stages::finetune) learning_rate: Spanned<f64>,
+    /// What the learning rate is multiplied by from each layer to the one below it, as in timm: 0.65 to 0.95 is usual. The head learns
+    /// at `learning_rate` itself, what else comes after the layers as the last of them. Default: 1.
+    #[serde(default)]
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
+    pub(in crate::stages::finetune) layer_decay: Option<Spanned<f64>>,
+    /// Learning rates of parameters by name, instead of `learning_rate` and `layer_decay`, such as `{ "classifier.*" = 1e-3 }`. The
+    /// names are patterns as those of a `freeze` stage; they must not overlap. Warm-up and decay are the same for all.
+    #[serde(default)]
+    pub(in crate::stages::finetune) learning_rates: Option<BTreeMap<String, Spanned<f64>>>,
+}
+
+/// What is kept of frozen layers.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+pub(in crate::stages::finetune) struct Kept {
+    /// The most room that what the frozen layers give may take, such as "500MiB"; beyond it they run again in every epoch. Default:
+    /// "2GiB".
+    #[serde(default)]
+    pub(in crate::stages::finetune) feature_cache_max: Option<Spanned<String>>,
+}
+
+/// How the learning rate moves.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+pub(in crate::stages::finetune) struct ScheduleSettings {
+    /// How the learning rate moves after the warm-up.
+    #[serde(default)]
+    pub(in crate::stages::finetune) lr_scheduler_type: Spanned<Shape>,
+    /// Share of all steps over which the learning rate rises from 0; give this or `warmup_steps`.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1))]
+    pub(in crate::stages::finetune) warmup_ratio: Option<Spanned<f64>>,
+    /// Steps over which the learning rate rises from 0.
+    #[serde(default)]
+    pub(in crate::stages::finetune) warmup_steps: Option<Spanned<u64>>,
+}
+
+/// The optimizer's own numbers.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+pub(in crate::stages::finetune) struct OptimizerSettings {
+    /// How fast weights shrink, apart from biases and norms.
+    #[serde(default = "weight_decay")]
+    #[schemars(range(min = 0))]
+    pub(in crate::stages::finetune) weight_decay: Spanned<f64>,
+    /// Decay of AdamW's mean of gradients.
+    #[serde(default = "beta1")]
+    #[schemars(range(min = 0, max = 1))]
+    pub(in crate::stages::finetune) adam_beta1: Spanned<f64>,
+    /// Decay of AdamW's mean of squared gradients.
+    #[serde(default = "beta2")]
+    #[schemars(range(min = 0, max = 1))]
+    pub(in crate::stages::finetune) adam_beta2: Spanned<f64>,
+    /// What AdamW adds to the root of the mean of squared gradients.
+    #[serde(default = "epsilon")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub(in crate::stages::finetune) adam_epsilon: Spanned<f64>,
+    /// The longest that the gradient of a step may be, all weights together; 0 for no limit.
+    #[serde(default = "max_grad_norm")]
+    #[schemars(range(min = 0))]
+    pub(in crate::stages::finetune) max_grad_norm: Spanned<f64>,
+}
+
+/// Which epoch is the result.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+pub(in crate::stages::finetune) struct Best {
+    /// The figure on `validation` by which the best epoch is chosen; of equals the one with the lower log loss, or the lower squared
+    /// error. Default: the task's first figure.
+    pub(in crate::stages::finetune) metric_for_best_model: Option<Spanned<String>>,
+    /// Whether the best epoch's weights are the result, and not the last one's.
+    #[serde(default = "yes")]
+    pub(in crate::stages::finetune) load_best_model_at_end: bool,
+    /// Stop after so many epochs without a better figure; layers that begin to train begin the count anew.
+    #[serde(default)]
+    pub(in crate::stages::finetune) early_stopping_patience: Option<Spanned<NonZeroUsize>>,
+}
+
+fn epochs() -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(2)
+}
+
+fn batch_size() -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(31)
+}
+
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn learning_rate() -> Spanned<f64> {
+    5e-5.into()
+}
+
+fn weight_decay() -> Spanned<f64> {
+    AdamWSettings::default().weight_decay.into()
+}
+
+fn beta1() -> Spanned<f64> {
+    AdamWSettings::default().beta1.into()
+}
+
+fn beta2() -> Spanned<f64> {
+    AdamWSettings::default().beta2.into()
+}
+
+fn epsilon() -> Spanned<f64> {
+    AdamWSettings::default().epsilon.into()
+}
+
+fn max_grad_norm() -> Spanned<f64> {
+    1.0.into()
+}
+
+const BELOW_ONE: &str = "at least 0 and below 1";
+
+fn above_zero(number: f64) -> bool {
+    number > 0.0
+}
+
+fn not_negative(number: f64) -> bool {
+    number >= 0.0
+}
+
+fn below_one(number: f64) -> bool {
+    (0.0..1.0).contains(&number)
+}
+
+impl Rates {
+    /// Refuses rates that cannot be meant.
+    pub(super) fn check(&self) -> Result<()> {
+        number("learning_rate", &self.learning_rate, above_zero, "above 0")?;
+        if let Some(decay) = &self.layer_decay {
+            let good = |decay| decay > 0.0 && decay <= 1.0;
+            number("layer_decay", decay, good, "above 0 and at most 1")?;
+        }
+        for (pattern, rate) in self.learning_rates.iter().flatten() {
+            Pattern::parse(pattern).map_err(|error| rate.blame(error, ""))?;
+            let name = format!("learning_rates.{pattern}");
+            let must_be = "above 0; a `freeze` stage says what does not train";
+            number(&name, rate, above_zero, must_be)?;
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// The most bytes that features may take.
+    pub(in crate::stages::finetune) fn most_bytes(&self) -> Result<u64> {
+        feature_cache::most_bytes(self.feature_cache_max.as_ref())
+    }
+}
+
+impl ScheduleSettings {
+    /// How long the learning rate rises.
+    pub(super) fn warmup(&self) -> Warmup {
+        match (&self.warmup_ratio, &self.warmup_steps) {
+            (Some(ratio), _) => Warmup::Ratio(ratio.value),
+            (None, steps) => Warmup::Steps(steps.as_ref().map_or(0, |steps| steps.value)),
+        }
+    }
+
+    /// Refuses what cannot be meant.
+    pub(super) fn check(&self) -> Result<()> {
+        if let Some(ratio) = &self.warmup_ratio {
+            let share = |number| (0.0..=1.0).contains(&number);
+            number("warmup_ratio", ratio, share, "between 0 and 1")?;
+        }
+        if let (Some(_), Some(steps)) = (&self.warmup_ratio, &self.warmup_steps) {
+            let error = Error::usage("`warmup_ratio` and `warmup_steps` say the same thing twice");
+            return Err(steps.blame(error.help("keep one of them"), ""));
+        }
+        let warms_up = match self.warmup() {
+            Warmup::Steps(steps) => steps > 0,
+            Warmup::Ratio(ratio) => ratio > 0.0,
+        };
+        let shape = &self.lr_scheduler_type;
+        if warms_up && shape.value == Shape::Constant {
+            let error = Error::usage("the schedule \"constant\" has no warm-up")
+                .help("set lr_scheduler_type = \"constant_with_warmup\"");
+            return Err(shape.blame(error, ""));
+        }
+        Ok(())
+    }
+}
+
+impl OptimizerSettings {
+    /// Refuses what cannot be meant.
+    pub(super) fn check(&self) -> Result<()> {
+        number(
+            "weight_decay",
+            &self.weight_decay,
+            not_negative,
+            "at least 0",
+        )?;
+        number("adam_beta1", &self.adam_beta1, below_one, BELOW_ONE)?;
+        number("adam_beta2", &self.adam_beta2, below_one, BELOW_ONE)?;
+        number("adam_epsilon", &self.adam_epsilon, above_zero, "above 0")?;
+        number(
+            "max_grad_norm",
+            &self.max_grad_norm,
+            not_negative,
+            "at least 0",
+        )
+    }
+}
+
+impl Best {
+    /// Fills in the task's first figure, and refuses one that it does not have.
+    pub(super) fn complete(&mut self, task: &Task) -> Result<()> {
+        let first = task.targets.metrics()[0].name;
+        self.metric_for_best_model
+            .get_or_insert_with(|| first.to_string().into());
+        self.metric(task).map(drop)
+    }
+
+    /// The figure that decides which epoch is the best.
+    pub(in crate::stages::finetune) fn metric(&self, task: &Task) -> Result<&'static Metric> {
+        match &self.metric_for_best_model {
+            None => Ok(task.targets.metrics()[0]),
+            Some(name) => task
+                .metric(&name.value)
+                .map_err(|error| name.blame(error, "")),
+        }
+    }
+}

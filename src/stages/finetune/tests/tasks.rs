@@ -1,0 +1,470 @@
+//! Every task of the registry, on one text a sample, on pairs, and on images: it learns, `evaluate` measures what `predict` says, and a
+//! training that is interrupted ends as one that is left alone.
+
+use polars::prelude::{
+    Column, DataFrame, ListBuilderTrait, ListStringChunkedBuilder, NamedFrom, Series,
+};
+
+use super::interruption::card_and_weights;
+use super::*;
+use crate::data::Table;
+use crate::data::images::{Images, Writer};
+use crate::models::small::{SmallModel, small_models};
+use crate::models::{Card, Modality, Network, Problem};
+use crate::tasks::{self, Naming, TASKS, Task};
+
+const PARTS: [(&str, usize); 3] = [("train", 24), ("validation", 8), ("test", 9)];
+
+/// A task with samples for it.
+struct Subject {
+    task: &'static Task,
+    pairs: bool,
+    bench: Bench,
+}
+
+impl Subject {
+    /// A task on texts, or on pairs of texts.
+    fn of_texts(task: &'static Task, pairs: bool) -> Self {
+        let bench = Bench::of(smallest(Modality::Texts).path());
+        for (part, rows) in PARTS {
+            let folder = bench.path(part);
+            std::fs::create_dir_all(&folder).expect("a folder");
+            write(texts(rows, part.len()), &folder);
+        }
+        Self { task, pairs, bench }
+    }
+
+    /// A task on images, with the smallest network.
+    fn of_images(task: &'static Task) -> Self {
+        let models = small_models();
+        let model = models
+            .iter()
+            .find(|model| model.modality == Modality::Images);
+        let model = model.expect("there are image networks");
+        let network = Network::outline(model.path()).expect("an outline").network;
+        let side = network.image_size().unwrap_or(16);
+        let bench = Bench::of(model.path());
+        for (part, images) in PARTS {
+            let labels: Vec<String> = (0..images)
+                .map(|image| match task.targets.problem() {
+                    Problem::SingleLabelClassification => word(image).into(),
+                    Problem::MultiLabelClassification => labels(image).join("|"),
+                    Problem::Regression => format!("{:.1}", score(image)),
+                })
+                .collect();
+            squares(&bench.path(part), side, &labels);
+        }
+        Self {
+            task,
+            pairs: false,
+            bench,
+        }
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        let of_task = |task: &&'static Task| match task.modality {
+            Modality::Texts => vec![Self::of_texts(task, false), Self::of_texts(task, true)],
+            Modality::Images => vec![Self::of_images(task)],
+        };
+        TASKS.iter().flat_map(of_task)
+    }
+
+    fn name(&self) -> String {
+        let pairs = if self.pairs { " of pairs" } else { "" };
+        format!("{}{pairs}", self.task.name)
+    }
+
+    fn tune(&self, settings: &str, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<PathBuf> {
+        let own = match (self.task.targets.problem(), self.task.modality) {
+            (Problem::MultiLabelClassification, Modality::Images) => "label_separator = \"|\"\n",
+            (Problem::Regression, Modality::Texts) => "target_column = \"score\"\n",
+            _ => "",
+        };
+        let pairs = match self.pairs {
+            true => "text_pair_column = \"second\"\n",
+            false => "",
+        };
+        let text = format!(
+            "model = \"encoder\"\ntrain = \"train\"\nvalidation = \"validation\"\ntask = \"{}\"\nbatch_size = 4\n\
+             classifier_dropout = 0.0\n{own}{pairs}{settings}",
+            self.task.name
+        );
+        let stage =
+            parse("finetune", &text).unwrap_or_else(|error| panic!("{}: {error}", self.name()));
+        Ok(self.bench.run(&*stage, "tuned", cancelled)?.0)
+    }
+
+    fn port(&self) -> &'static str {
+        match self.task.modality {
+            Modality::Texts => "table",
+            Modality::Images => "images",
+        }
+    }
+
+    /// The figures of the tuned model by `evaluate`, and of what `predict` says.
+    fn measure(&self) -> [BTreeMap<String, f64>; 2] {
+        let port = self.port();
+        let run = |kind: &str, text: String, out: &str| {
+            let stage = parse(kind, &text).expect("it parses");
+            let made = self.bench.run(&*stage, out, &|| false);
+            made.unwrap_or_else(|error| panic!("{}: {error}", self.name()))
+        };
+        let ports = format!("model = \"tuned\"\n{port} = \"test\"\n");
+        let (_, measured) = run("evaluate", ports.clone(), "measured");
+        let (said, _) = run(
+            "predict",
+            format!("{ports}logits = true\nprefix = \"said_\""),
+            "said",
+        );
+        let card = Card::read(&self.bench.path("tuned")).expect("a card");
+        let task = tasks::of(&card, self.task.modality).expect("a task");
+        assert_eq!(task.name, self.task.name);
+        let outputs = task
+            .targets
+            .open(&card, task.modality, None)
+            .expect("a card");
+        let columns = outputs.columns(&Naming {
+            prefix: "said_",
+            raw: true,
+        });
+        let said = Table::read(&said).expect("a table");
+        let numbers = &columns[columns.len() - outputs.names().len()..];
+        let columns: Vec<Vec<f32>> = numbers
+            .iter()
+            .map(|column| {
+                let column = said.values(column).expect("a column");
+                column
+                    .iter()
+                    .map(|text| text.parse().expect("a number"))
+                    .collect()
+            })
+            .collect();
+        let found = (0..said.rows()).flat_map(|row| columns.iter().map(move |column| column[row]));
+        let found: Vec<f32> = found.collect();
+        let test = self.bench.path("test");
+        let table = match self.task.modality {
+            Modality::Texts => Table::read(&test),
+            Modality::Images => Images::open(&test).and_then(|images| images.names()),
+        };
+        let truth = outputs.read(&table.expect("a table")).expect("targets");
+        let report = outputs.score(&found, &truth.targets).expect("finite");
+        [measured, report.figures]
+    }
+}
+
+/// The smallest network that takes a modality, without dropout.
+fn smallest(modality: Modality) -> SmallModel {
+    let mut models = small_models().into_iter();
+    let model = models.find(|model| model.modality == modality);
+    model.expect("there are networks for it")
+}
+
+/// Every other sample is good.
+fn word(sample: usize) -> &'static str {
+    if sample.is_multiple_of(2) {
+        "good"
+    } else {
+        "bad"
+    }
+}
+
+fn labels(sample: usize) -> Vec<&'static str> {
+    let warm = sample.is_multiple_of(3).then_some("warm");
+    sample
+        .is_multiple_of(2)
+        .then_some("good")
+        .into_iter()
+        .chain(warm)
+        .collect()
+}
+
+fn score(sample: usize) -> f64 {
+    [4.5, 0.5, 3.5, 1.0][sample % 4]
+}
+
+/// Texts, second texts, and a target of each kind.
+fn texts(rows: usize, salt: usize) -> DataFrame {
+    let words = |row: usize| if row.is_multiple_of(2) { GOOD } else { BAD };
+    let text = |row: usize| {
+        let very = "very ".repeat((row * 5 + salt) % 7);
+        let warm = if row.is_multiple_of(3) { "warm " } else { "" };
+        format!("{very}{warm}{} {}", words(row)[row % 6], THINGS[row % 5])
+    };
+    let second = |row: usize| {
+        format!(
+            "the {} is {}",
+            THINGS[(row + salt) % 5],
+            words(row)[row % 5]
+        )
+    };
+    let mut lists = ListStringChunkedBuilder::new("labels".into(), rows, rows);
+    for row in 0..rows {
+        let list = Series::new("".into(), labels(row));
+        lists.append_series(&list).expect("a list of text");
+    }
+    let strings = |of: &dyn Fn(usize) -> String| (0..rows).map(of).collect::<Vec<_>>();
+    let columns = vec![
+        Column::new("text".into(), strings(&text)),
+        Column::new("second".into(), strings(&second)),
+        Column::new("label".into(), strings(&|row| word(row).into())),
+        Column::from(Series::from(lists.finish())),
+        Column::new("score".into(), (0..rows).map(score).collect::<Vec<_>>()),
+    ];
+    DataFrame::new_infer_height(columns).expect("a frame")
+}
+
+/// Squares of noise with these labels, every other with more red.
+fn squares(folder: &Path, side: usize, labels: &[String]) {
+    std::fs::create_dir_all(folder).expect("a folder");
+    let byte = |image: usize, place: usize| {
+        let noise = blake3::hash(format!("{image} {place}").as_bytes()).as_bytes()[0];
+        let is_red = place.is_multiple_of(3) && image.is_multiple_of(2);
+        noise / 4 * 3 + if is_red { 60 } else { 0 }
+    };
+    let pixels = (0..labels.len())
+        .flat_map(|image| (0..3 * side * side).map(move |place| byte(image, place)));
+    let paths: Vec<String> = (0..labels.len())
+        .map(|image| format!("{image}.png"))
+        .collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let mut writer = Writer::create(folder, side, side, None).expect("created");
+    writer
+        .write(pixels.collect(), &labels, &paths)
+        .expect("written");
+    writer.finish().expect("finished");
+}
+
+const FROZEN_BELOW: &str = "epochs = 4\nlearning_rate = 0.01\n";
+
+const ALL_TRAIN: &str = "epochs = 3\nlearning_rate = 0.001\n";
+
+#[test]
+fn every_task_is_measured_as_it_predicts() {
+    for subject in Subject::all() {
+        for (freeze, settings) in [
+            (r#"{"freeze": {"trainable_layers": 0}}"#, FROZEN_BELOW),
+            ("{}", ALL_TRAIN),
+        ] {
+            if subject.task.modality == Modality::Texts {
+                subject.bench.freeze(freeze);
+            }
+            let name = subject.name();
+            let tuned = subject.tune(settings, &|| false);
+            tuned.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let [measured, said] = subject.measure();
+            assert_eq!(measured.len(), said.len(), "{name}: {measured:?}, {said:?}");
+            for (metric, figure) in &measured {
+                let apart = (figure - said[metric]).abs();
+                assert!(
+                    apart <= 1e-5 * figure.abs().max(1.0),
+                    "{name}: {metric} is {figure} and {}",
+                    said[metric]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_task_goes_on_where_it_was_interrupted() {
+    for subject in Subject::all() {
+        let name = subject.name();
+        let undisturbed = subject.tune(ALL_TRAIN, &|| false).expect("it ends");
+        let undisturbed = card_and_weights(&undisturbed);
+        std::fs::remove_file(subject.bench.path("checkpoint")).ok();
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 20;
+        let error = subject.tune(ALL_TRAIN, &stop).expect_err("it is stopped");
+        assert_eq!(error.kind(), Kind::Interrupted, "{name}: {error}");
+        subject.bench.events();
+        let again = subject.tune(ALL_TRAIN, &|| false).expect("it ends");
+        let notices = subject.bench.notices();
+        assert!(notices.contains("goes on where"), "{name}: {notices}");
+        assert!(
+            card_and_weights(&again) == undisturbed,
+            "{name}: other bits"
+        );
+    }
+}
+
+#[test]
+fn thresholds_are_chosen_and_kept() {
+    let task = tasks::find("text-multi-label").expect("a task");
+    let subject = Subject::of_texts(task, false);
+    for by in ["f1", "micro_f1"] {
+        let settings = format!("{ALL_TRAIN}threshold = \"{by}\"\npos_weight = \"balanced\"\n");
+        let tuned = subject.tune(&settings, &|| false).expect("it trains");
+        let card = Card::read(&tuned).expect("a card");
+        assert_eq!(card.thresholds.len(), 2, "{by}");
+        let notices = subject.bench.notices();
+        assert!(notices.contains("thresholds, chosen on"), "{notices}");
+        let [measured, said] = subject.measure();
+        assert_eq!(measured["macro_f1"], said["macro_f1"], "{by}");
+    }
+}
+
+/// A table of one text, with this column for its target.
+fn one(bench: &Bench, part: &str, target: Column) {
+    let rows = target.len();
+    let texts: Vec<String> = (0..rows).map(|row| format!("good food in {row}")).collect();
+    let columns = vec![Column::new("text".into(), texts), target];
+    let frame = DataFrame::new_infer_height(columns).expect("a frame");
+    std::fs::create_dir_all(bench.path(part)).expect("a folder");
+    write(frame, &bench.path(part));
+}
+
+#[test]
+fn targets_that_are_none_are_refused_with_their_row() {
+    let ports = "model = \"encoder\"\ntrain = \"train\"\nepochs = 1\n";
+    let numbers = |numbers: [&str; 2]| Column::new("label".into(), numbers.to_vec());
+    let cases = [
+        (
+            "text-regression",
+            "",
+            numbers(["1.5", "x"]),
+            "row 2 has `x` in column `label`, which is no finite number",
+        ),
+        (
+            "text-regression",
+            "",
+            numbers(["1.5", "inf"]),
+            "row 2 has `inf`",
+        ),
+        (
+            "text-regression",
+            "target_column = \"stars\"",
+            numbers(["1", "2"]),
+            "no column `stars`",
+        ),
+        (
+            "text-multi-label",
+            "target_columns = [\"label\"]",
+            numbers(["0", "2"]),
+            "row 2 has `2` in column `label`, which is neither 0 nor 1",
+        ),
+        (
+            "text-multi-label",
+            "target_column = \"label\"",
+            numbers(["a", "b"]),
+            "nothing says what stands between two labels",
+        ),
+        (
+            "text-multi-label",
+            "target_column = \"label\"\nlabel_separator = \",\"\nlabels = [\"a\", \"b\"]",
+            numbers(["a", "b, c"]),
+            "row 2 has the label `c`",
+        ),
+        (
+            "text-classification",
+            "text_pair_column = \"second\"",
+            numbers(["a", "b"]),
+            "no column `second`",
+        ),
+    ];
+    for (task, settings, target, word) in cases {
+        let bench = Bench::new("{}");
+        one(&bench, "train", target);
+        let text = format!("{ports}task = \"{task}\"\n{settings}");
+        let stage = parse("finetune", &text).expect("it parses");
+        let error = failure(bench.run(&*stage, "tuned", &|| false));
+        assert!(
+            error.message().contains(word),
+            "{task}, {settings}: {error}"
+        );
+    }
+}
+
+#[test]
+fn settings_of_a_task_are_refused_where_they_are_wrong() {
+    let ports = "model = \"encoder\"\ntrain = \"train\"\n";
+    let cases = [
+        (
+            "text-multi-label",
+            "label_separator = \",\"\nlabels = [\"a,b\", \"c\"]",
+            "holds the separator",
+        ),
+        ("text-multi-label", "label_separator = \"\"", "is empty"),
+        ("text-multi-label", "threshold = 1.5", "between 0 and 1"),
+        (
+            "text-multi-label",
+            "threshold = \"f1\"",
+            "`validation`, which is missing",
+        ),
+        (
+            "text-multi-label",
+            "target_columns = [\"a\", \"b\"]\nlabels = [\"a\"]",
+            "name them again",
+        ),
+        (
+            "text-multi-label",
+            "labels = [\"a\", \"b\"]\npos_weight = { a = 2.0 }",
+            "no weight for the label `b`",
+        ),
+        (
+            "text-multi-label",
+            "class_weights = \"balanced\"",
+            "`class_weights` is no setting of text-multi-label",
+        ),
+        (
+            "text-regression",
+            "labels = [\"a\", \"b\"]",
+            "`labels` is no setting of text-regression",
+        ),
+        ("text-regression", "huber_delta = 2.0", "is for loss"),
+        (
+            "text-regression",
+            "target_columns = [\"a\", \"a\"]",
+            "comes twice",
+        ),
+        (
+            "text-regression",
+            "metric_for_best_model = \"accuracy\"",
+            "has no metric `accuracy`",
+        ),
+        (
+            "text-classification",
+            "truncation = \"only_first\"",
+            "no `text_pair_column`",
+        ),
+        ("image-multi-label", "target_column = \"x\"", "is for texts"),
+        (
+            "image-regression",
+            "text_pair_column = \"x\"",
+            "is for texts",
+        ),
+        ("text-clasification", "", "did you mean"),
+    ];
+    for (task, settings, word) in cases {
+        let text = format!("{ports}task = \"{task}\"\n{settings}");
+        let error = refusal(parse("finetune", &text));
+        let said = format!(
+            "{} {}",
+            error.message(),
+            error.help_text().unwrap_or_default()
+        );
+        assert!(said.contains(word), "{task}, {settings}: {said}");
+        assert_eq!(error.kind(), Kind::Usage, "{task}, {settings}");
+        assert!(!error.labels().is_empty(), "{task}, {settings}: no place");
+    }
+}
+
+#[test]
+fn a_head_for_another_task_is_exchanged_and_that_is_told() {
+    let task = tasks::find("text-classification").expect("a task");
+    let subject = Subject::of_texts(task, false);
+    subject.tune(ALL_TRAIN, &|| false).expect("it trains");
+    let text = "model = \"tuned\"\ntrain = \"train\"\ntask = \"text-multi-label\"\nlabels = [\"good\", \"warm\"]\nepochs = 1\n";
+    let stage = parse("finetune", text).expect("it parses");
+    subject.bench.events();
+    subject
+        .bench
+        .run(&*stage, "again", &|| false)
+        .expect("it trains");
+    let notices = subject.bench.notices();
+    assert!(
+        notices.contains("a new head is drawn for good, warm"),
+        "{notices}"
+    );
+    assert!(notices.contains("one label a sample"), "{notices}");
+}

@@ -1,0 +1,444 @@
+//! What networks are tuned to do: the registry of tasks. `finetune`, `evaluate` and `predict` know no task; they call it.
+//!
+//! A task is one file here and two lines below, its `mod` and its row: what it takes, and what kind of targets its samples have. A
+//! [`TargetKind`] (one label, several labels, numbers) reads targets, and has the loss, the figures, and what `predict` adds; that also
+//! is one module here.
+
+mod class_weights;
+mod classes;
+mod image_classification;
+mod image_multi_label;
+mod image_regression;
+mod labels;
+mod numbers;
+mod rank;
+mod report;
+mod sets;
+mod text_classification;
+mod text_multi_label;
+mod text_regression;
+#[cfg(test)]
+mod toy;
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use classes::CrossEntropy;
+pub use report::Report;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::config::{Parts, fields_of as fields};
+use crate::data::Table;
+use crate::error::{Error, Result, Span};
+use crate::models::{Card, Modality, Problem};
+use crate::train::{Loss, Metric, Targets};
+
+/// Every task, in the order of documentation.
+pub const TASKS: &[&Task] = &[
+    &text_classification::TASK,
+    &text_multi_label::TASK,
+    &text_regression::TASK,
+    &image_classification::TASK,
+    &image_multi_label::TASK,
+    &image_regression::TASK,
+    #[cfg(test)]
+    &toy::TASK,
+];
+
+/// What a network is tuned to do.
+pub struct Task {
+    /// The word after `task =`.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// What a sample is.
+    pub modality: Modality,
+    /// What a sample comes to.
+    pub targets: &'static dyn TargetKind,
+}
+
+/// A kind of targets: what they are read from, what training makes small, which figures say how good it went.
+pub trait TargetKind: Sync {
+    /// What the outputs of a network mean, in transformers' words.
+    fn problem(&self) -> Problem;
+
+    /// The figures that can be asked for, in the order of documentation; the first chooses the best epoch unless the settings say
+    /// otherwise.
+    fn metrics(&self) -> Vec<&'static Metric>;
+
+    /// The figure that decides between epochs that are equally good.
+    fn tie_breaker(&self) -> &'static Metric;
+
+    /// The names of the settings of [`parse`](Self::parse).
+    fn keys(&self, modality: Modality) -> Vec<&'static str>;
+
+    /// Reads its settings, and completes them.
+    ///
+    /// # Errors
+    /// Wrong types and values that cannot be meant, with their places.
+    fn parse(&self, parts: &mut Parts<'_>, modality: Modality) -> Result<Box<dyn Reading>>;
+
+    /// The JSON Schemas of its settings.
+    fn schemas(&self, generator: &mut SchemaGenerator) -> Vec<Schema>;
+
+    /// What the outputs of a tuned model mean; `columns` hold the targets, where that is not as when it was tuned.
+    ///
+    /// # Errors
+    /// A card that does not say it.
+    fn open(
+        &self,
+        card: &Card,
+        modality: Modality,
+        columns: Option<Vec<String>>,
+    ) -> Result<Box<dyn Outputs>>;
+}
+
+/// How targets are read, and what they count: the settings of a task as they are written.
+pub trait Reading: Debug + Send + Sync {
+    /// The settings about what is read, and those about the loss, in the order of documentation and with nulls for what is not set.
+    fn settings(&self) -> [Map<String, Value>; 2];
+
+    /// The file beside the pipeline that it reads: what it is, where, and where the pipeline names it.
+    fn file(&self) -> Option<(&'static str, PathBuf, Span)> {
+        None
+    }
+
+    /// What can be checked without a sample.
+    ///
+    /// # Errors
+    /// A file that cannot be read or does not fit the settings.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The setting for which samples to measure on are needed, and where it is written; none if it goes without.
+    fn needs_validation(&self) -> Option<(&'static str, Option<Span>)> {
+        None
+    }
+
+    /// What the outputs mean, given the targets of all samples to train and measure on by port, and what the outputs of the model mean
+    /// that it starts from.
+    ///
+    /// # Errors
+    /// Targets that nothing can be learnt from.
+    fn outputs(&self, samples: &[(&str, Table)], own: &[String]) -> Result<Decided>;
+
+    /// What training makes small.
+    ///
+    /// # Errors
+    /// Settings that do not fit the outputs.
+    fn loss(&self, names: &[String], train: &Targets) -> Result<Arc<dyn Loss>>;
+
+    /// What the outputs mean after training, given what the best network gives for the samples to measure on.
+    ///
+    /// # Errors
+    /// Outputs that are no numbers.
+    fn settle(
+        &self,
+        outputs: Box<dyn Outputs>,
+        _validation: Option<(&[f32], &Targets)>,
+    ) -> Result<Decided> {
+        Ok(outputs.into())
+    }
+}
+
+/// What outputs mean, and what the user is to be told of how that was decided.
+#[derive(Debug)]
+pub struct Decided {
+    /// What they mean.
+    pub outputs: Box<dyn Outputs>,
+    /// What was decided, in sentences.
+    pub told: Vec<String>,
+}
+
+impl From<Box<dyn Outputs>> for Decided {
+    fn from(outputs: Box<dyn Outputs>) -> Self {
+        Self {
+            outputs,
+            told: Vec::new(),
+        }
+    }
+}
+
+/// What the outputs of a network mean.
+pub trait Outputs: Debug + Send + Sync {
+    /// What they are called, in their order.
+    fn names(&self) -> &[String];
+
+    /// Writes down what [`TargetKind::open`] reads.
+    fn write(&self, card: &mut Card);
+
+    /// The targets of the samples in `table`.
+    ///
+    /// # Errors
+    /// A column that is not there, a value that is missing or no target, with its row.
+    fn read(&self, table: &Table) -> Result<Read>;
+
+    /// Looks at the targets of the samples at `port`, which are `sample`s: what is to be told, and what to be logged.
+    ///
+    /// # Errors
+    /// Samples to train on that nothing can be learnt from.
+    fn look(&self, port: &str, sample: &str, targets: &Targets) -> Result<Look>;
+
+    /// The figures of what a network gives for samples with these targets, `[samples × outputs]`, row by row.
+    ///
+    /// # Errors
+    /// Outputs that are no numbers.
+    fn score(&self, outputs: &[f32], targets: &Targets) -> Result<Report>;
+
+    /// The columns that `predict` adds, of these names.
+    fn columns(&self, names: &Naming<'_>) -> Vec<String>;
+
+    /// Their values, column by column.
+    ///
+    /// # Errors
+    /// Outputs that are no numbers.
+    fn values(&self, outputs: &[f32], raw: bool) -> Result<Vec<Values>>;
+}
+
+/// Targets that were read, and what is to be told of how.
+#[derive(Debug)]
+pub struct Read {
+    /// The targets, in the order of the samples.
+    pub targets: Targets,
+    /// What was decided, in sentences.
+    pub told: Vec<String>,
+}
+
+/// What there is to say about some targets.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// What the user may not expect.
+    pub told: Vec<String>,
+    /// How many there are of what, in a few words.
+    pub counted: String,
+}
+
+/// How columns that `predict` adds are called.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming<'n> {
+    /// What they begin with.
+    pub prefix: &'n str,
+    /// Whether they hold what the network gives, and not what that means.
+    pub raw: bool,
+}
+
+impl Naming<'_> {
+    /// The name of the column for what the network says about `label`.
+    fn score(&self, label: &str) -> String {
+        let what = if self.raw { "logit" } else { "probability" };
+        format!("{}{what}_{label}", self.prefix)
+    }
+}
+
+/// A column that `predict` adds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Words.
+    Words(Vec<String>),
+    /// Lists of words, and what stands between two where a list has to be text.
+    Lists(Vec<Vec<String>>, String),
+    /// Numbers.
+    Numbers(Vec<f32>),
+}
+
+impl Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Task {
+    /// The metric called `name`.
+    ///
+    /// # Errors
+    /// If it has none of that name, with the names that it has.
+    pub fn metric(&self, name: &str) -> Result<&'static Metric> {
+        let metrics = self.targets.metrics();
+        let found = metrics.iter().find(|metric| metric.name == name);
+        found.copied().ok_or_else(|| {
+            let known: Vec<_> = metrics.iter().map(|metric| metric.name).collect();
+            let elsewhere = with_metric(name);
+            let error = if elsewhere.is_empty() {
+                Error::usage(format!("unknown metric `{name}`"))
+            } else {
+                Error::usage(format!("{} has no metric `{name}`", self.name))
+            };
+            error
+                .note(format!("known metrics: {}", known.join(", ")))
+                .did_you_mean(name, known)
+        })
+    }
+
+    /// Refuses samples of another modality.
+    ///
+    /// # Errors
+    /// Such samples.
+    pub fn check_takes(&self, modality: Modality) -> Result<()> {
+        if self.modality == modality {
+            return Ok(());
+        }
+        Err(Error::stage(format!(
+            "the model is for {}, not for {}",
+            self.modality.name(),
+            modality.name()
+        )))
+    }
+}
+
+/// The error for a tuned model that does not say what was in which column.
+pub(crate) fn unknown_column(setting: &str) -> Error {
+    Error::stage(format!(
+        "the model does not say which `{setting}` it was tuned on"
+    ))
+    .help(format!("set `{setting}` in this stage"))
+}
+
+/// Refuses what a network gives for samples, `[samples × width]`, unless all of it is finite.
+fn check_finite(outputs: &[f32], width: usize) -> Result<()> {
+    match outputs.iter().position(|output| !output.is_finite()) {
+        None => Ok(()),
+        Some(position) => Err(Error::stage(format!(
+            "the model's output for sample {} is not a finite number",
+            position / width.max(1) + 1
+        ))
+        .note("its weights are finite, but overflow")
+        .help("if a training of yours made them, set a lower `learning_rate`; else take config.json and the weights from the same model")),
+    }
+}
+
+/// A part of the settings as JSON.
+fn object(part: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(part) {
+        Ok(Value::Object(fields)) => fields,
+        _ => panic!("a part of the settings must be a struct with string keys"),
+    }
+}
+
+/// The tasks that have a metric called `name`.
+fn with_metric(name: &str) -> Vec<&'static str> {
+    let has = |task: &&&Task| {
+        let mut metrics = task.targets.metrics().into_iter();
+        metrics.any(|metric| metric.name == name)
+    };
+    TASKS.iter().filter(has).map(|task| task.name).collect()
+}
+
+/// Refuses a metric that no task has.
+///
+/// # Errors
+/// A name that none has, with those that there are.
+pub fn check_metric(name: &str) -> Result<()> {
+    if !with_metric(name).is_empty() {
+        return Ok(());
+    }
+    let metrics = TASKS.iter().flat_map(|task| task.targets.metrics());
+    let mut seen = BTreeSet::new();
+    let known: Vec<_> = metrics
+        .map(|metric| metric.name)
+        .filter(|name| seen.insert(*name))
+        .collect();
+    Err(Error::usage(format!("unknown metric `{name}`"))
+        .note(format!("known metrics: {}", known.join(", ")))
+        .did_you_mean(name, known))
+}
+
+/// The word for why a task does not know the setting `key`: that others do.
+#[must_use]
+pub fn stray(task: &Task, key: &str) -> Option<Error> {
+    let knows = |other: &&&Task| other.targets.keys(other.modality).contains(&key);
+    let others: Vec<_> = TASKS.iter().filter(knows).map(|other| other.name).collect();
+    (!others.is_empty()).then(|| {
+        Error::usage(format!("`{key}` is no setting of {}", task.name))
+            .note(format!("it is one of {}", others.join(", ")))
+    })
+}
+
+/// The task of a tuned model that takes `modality`: what its card says, else what transformers' classes do.
+///
+/// # Errors
+/// A task that refire does not know.
+pub fn of(card: &Card, modality: Modality) -> Result<&'static Task> {
+    let mut tasks = TASKS.iter().copied();
+    if let Some(name) = &card.task {
+        return find(name).map_err(|error| {
+            error
+                .of_kind(crate::error::Kind::Stage)
+                .note("it is what the model's refire.json says")
+        });
+    }
+    let fits = |task: &&Task| task.modality == modality && task.targets.problem() == card.problem;
+    tasks.find(fits).ok_or_else(|| {
+        Error::stage(format!(
+            "no task is for {} with a head for {}",
+            modality.name(),
+            card.problem.name()
+        ))
+    })
+}
+
+/// The task called `name`.
+///
+/// # Errors
+/// If there is none, with those that there are.
+pub fn find(name: &str) -> Result<&'static Task> {
+    let names = || TASKS.iter().map(|task| task.name);
+    let found = TASKS.iter().find(|task| task.name == name);
+    found.copied().ok_or_else(|| {
+        let known: Vec<_> = names().map(|name| format!("\"{name}\"")).collect();
+        Error::usage(format!(
+            "expected one of {}, found \"{name}\"",
+            known.join(", ")
+        ))
+        .did_you_mean(name, names())
+    })
+}
+
+/// A task as a setting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TaskName(pub &'static Task);
+
+impl<'de> Deserialize<'de> for TaskName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let found = TASKS.iter().find(|task| task.name == name);
+        found.map(|task| Self(task)).ok_or_else(|| {
+            static NAMES: std::sync::LazyLock<Vec<&'static str>> =
+                std::sync::LazyLock::new(|| TASKS.iter().map(|task| task.name).collect());
+            serde::de::Error::unknown_variant(&name, &NAMES)
+        })
+    }
+}
+
+impl Serialize for TaskName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name)
+    }
+}
+
+impl JsonSchema for TaskName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Task".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let tasks = TASKS
+            .iter()
+            .map(|task| serde_json::json!({ "const": task.name, "description": task.about }));
+        json_schema!({ "oneOf": tasks.collect::<Vec<_>>() })
+    }
+}

@@ -1,0 +1,34 @@
+//! What training makes small.
+
+use std::fmt::Debug;
+
+use burn::tensor::Tensor;
+
+use super::Targets;
+
+/// A loss. A step may be cut into batches: the sum of what [`sum`](Self::sum) gives for them is the loss of the step, however it was
+/// cut.
+pub trait Loss: Debug + Send + Sync {
+    /// How much samples with these targets weigh together: what the sum of their losses is divided by.
+    fn weight(&self, targets: &Targets) -> f32;
+
+    /// The losses of `outputs`, `[batch, outputs]`, for `targets`, added up, as a part of a step whose samples weigh `total` together.
+    fn sum(&self, outputs: Tensor<2>, targets: &Targets, total: f32) -> Tensor<1>;
+}
+
+/// The same for samples that were mixed (arXiv:1710.09412): of sample i of n, `share` is itself and the rest is sample n − 1 − i. What
+/// the batch weighs is not changed by that.
+#[must_use]
+pub fn mixed(
+    loss: &dyn Loss,
+    outputs: Tensor<2>,
+    targets: &Targets,
+    share: f32,
+    total: f32,
+) -> Tensor<1> {
+    let own = loss.sum(outputs.clone(), targets, total);
+    if share >= 1.0 {
+        return own;
+    }
+    own * share + loss.sum(outputs, &targets.reversed(), total) * (1.0 - share)
+}
