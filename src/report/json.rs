@@ -117,7 +117,7 @@ mod tests {
             text: "\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\r\n".into(),
         };
         let lines = lines(std::slice::from_ref(&log));
-        assert!(lines[0].is_ascii() && !lines[0].contains(|c: char| c.is_control()));
+        assert!(lines[0].is_ascii() && !lines[0].contains(char::is_control));
         assert_eq!(serde_json::from_str::<Event>(&lines[0]).expect("JSON"), log);
     }
 

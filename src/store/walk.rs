@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::claim;
-use super::disk::{OnDisk, disk_error, open};
+use super::disk::{OnDisk, disk_error, is_folder, open};
 use crate::error::{Error, Result};
 use crate::names;
 
@@ -68,15 +68,27 @@ pub fn refuse_outside(path: &Path, home: &Path) -> Result<()> {
 /// that is being written. All of it changes without the user's doing.
 #[must_use]
 pub fn is_own(path: &Path) -> bool {
+    is_own_as(path, is_folder(path))
+}
+
+fn is_own_as(path: &Path, is_folder: bool) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    let is_lock = || {
-        let mut first = [0; LOCK_MARK.len()];
-        path.extension().is_some_and(|ending| ending == "lock")
-            && path.is_file()
-            && open(path).is_ok_and(|mut file| file.read_exact(&mut first).is_ok())
-            && first == LOCK_MARK.as_bytes()
-    };
-    name.is_some_and(names::is_passed_over) || claim::is_cache(path) || is_lock()
+    let is_known = name.is_some_and(names::is_passed_over);
+    is_known
+        || if is_folder {
+            claim::is_cache(path)
+        } else {
+            is_lock(path)
+        }
+}
+
+/// Whether there is a lock, and not one of another tool.
+fn is_lock(path: &Path) -> bool {
+    let mut first = [0; LOCK_MARK.len()];
+    path.extension().is_some_and(|ending| ending == "lock")
+        && path.is_file()
+        && open(path).is_ok_and(|mut file| file.read_exact(&mut first).is_ok())
+        && first == LOCK_MARK.as_bytes()
 }
 
 /// All files under `root`, in no particular order.
@@ -147,7 +159,8 @@ impl Walk<'_> {
                 Error::stage(format!("the name of `{}` is not UTF-8", path.display()))
                     .help("rename it: other systems could not hold it")
             })?;
-            if self.walked == Walked::Users && is_own(&path) {
+            let kind = item.file_type().doing("read", &path)?;
+            if self.walked == Walked::Users && is_own_as(&path, kind.is_dir()) {
                 continue;
             }
             let relative = if prefix.is_empty() {
@@ -155,7 +168,6 @@ impl Walk<'_> {
             } else {
                 format!("{prefix}/{name}")
             };
-            let kind = item.file_type().doing("read", &path)?;
             if kind.is_symlink() {
                 self.link(&path, relative)?;
             } else {
