@@ -1,7 +1,7 @@
 //! Photos: what a model's folder asks for, what was done to those of an artifact, and how the two differ.
 
-use crate::data::images::{self, Images, Transform};
-use crate::models::{self, ImageInput};
+use crate::data::images::{Images, Transform};
+use crate::models::ImageInput;
 
 /// What is to be done to a photo for a network that expects `input`.
 #[must_use]
@@ -10,46 +10,28 @@ pub fn transform(input: &ImageInput) -> Transform {
     Transform {
         size: side(input.size),
         resize: side(input.resize),
-        mode: match input.mode {
-            models::ResizeMode::Shorter => images::ResizeMode::Shorter,
-            models::ResizeMode::Squash => images::ResizeMode::Squash,
-        },
-        margin: match input.margin {
-            models::CropMargin::Even => images::CropMargin::Even,
-            models::CropMargin::Down => images::CropMargin::Down,
-        },
-        interpolation: interpolation(input),
-    }
-}
-
-/// How photos are resized for a network that expects `input`.
-#[must_use]
-pub fn interpolation(input: &ImageInput) -> images::Interpolation {
-    match input.interpolation {
-        models::Interpolation::Bilinear => images::Interpolation::Bilinear,
-        models::Interpolation::Bicubic => images::Interpolation::Bicubic,
+        mode: input.mode,
+        margin: input.margin,
+        interpolation: input.interpolation,
     }
 }
 
 /// The input of a network that takes photos as `transform` makes them, with the colours of `input`.
 #[must_use]
 pub fn made(transform: Transform, input: ImageInput) -> ImageInput {
-    let Transform { size, resize, .. } = transform;
+    let Transform {
+        size,
+        resize,
+        mode,
+        margin,
+        interpolation,
+    } = transform;
     ImageInput {
         size: size as usize,
         resize: resize as usize,
-        mode: match transform.mode {
-            images::ResizeMode::Shorter => models::ResizeMode::Shorter,
-            images::ResizeMode::Squash => models::ResizeMode::Squash,
-        },
-        margin: match transform.margin {
-            images::CropMargin::Even => models::CropMargin::Even,
-            images::CropMargin::Down => models::CropMargin::Down,
-        },
-        interpolation: match transform.interpolation {
-            images::Interpolation::Bilinear => models::Interpolation::Bilinear,
-            images::Interpolation::Bicubic => models::Interpolation::Bicubic,
-        },
+        mode,
+        margin,
+        interpolation,
         ..input
     }
     .canonical()

@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use super::photos;
 use crate::data::images::Images;
 use crate::data::images::augment::{Augmentation, Moment};
 use crate::error::{Error, Result};
@@ -200,8 +199,7 @@ impl train::Images for Squares {
             .augmentation
             .variant((height, width), height, moment);
         let mut square = vec![0; pixels.len()];
-        let interpolation = photos::interpolation(&self.input);
-        variant.render(pixels, interpolation, &mut square);
+        variant.render(pixels, self.input.interpolation, &mut square);
         self.input.planes(&square, planes);
         variant.erase(planes);
     }

@@ -12,13 +12,14 @@ use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, Padding, global_mean, torch_name};
 use super::export::Library;
 use super::folder::ModelFolder;
-use super::image_input::{IMAGENET, ImageInput, Interpolation, Variant};
+use super::image_input::{IMAGENET, ImageInput, Variant};
 use super::kernels::Activation;
 use super::mobilenet::{InvertedResidual, InvertedResidualConfig};
 use super::operations::dropout;
 use super::vision::{self, Naming};
 use super::weights::{Account, Reading, Shapes, Target};
 use super::{Activations, Card, Head, Parameter};
+use crate::data::images::Interpolation;
 use crate::error::Result;
 
 // ------------------------------------------------------------------------------------------------------------ config

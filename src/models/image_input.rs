@@ -9,13 +9,13 @@ mod timm;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::processor::Processor;
 use self::timm::Timm;
 use super::ARCHITECTURES;
 use super::folder::{self, ModelFolder};
+use crate::data::images::{CropMargin, Interpolation, ResizeMode};
 use crate::error::{Context, Error, Result};
 
 /// The input that a network expects.
@@ -35,38 +35,6 @@ pub struct ImageInput {
     pub mean: [f32; 3],
     /// What they are divided by after that.
     pub std: [f32; 3],
-}
-
-/// Which sides of a photo are resized to the length that is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ResizeMode {
-    /// The shorter one; the other keeps the proportions.
-    #[default]
-    Shorter,
-    /// Both, whatever that does to the proportions.
-    Squash,
-}
-
-/// How half a pixel of margin is rounded when the centre is cut out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CropMargin {
-    /// To the even number, as torchvision does it.
-    #[default]
-    Even,
-    /// Down, as transformers does it.
-    Down,
-}
-
-/// How pixels between pixels are made. All are antialiased when a photo becomes smaller, as Pillow does it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Interpolation {
-    /// A triangle over the nearest pixels.
-    #[default]
-    Bilinear,
-    /// A cubic curve over the nearest pixels.
-    Bicubic,
 }
 
 /// What torchvision's ImageNet weights expect.

@@ -42,9 +42,7 @@ pub use export::export;
 pub use folder::{copy_companions, copy_folder, labels, write_config};
 pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
 pub use head::{Head, Modality, Pooling, Problem};
-pub use image_input::{
-    CropMargin, ImageInput, Interpolation, ResizeMode, architectures, bare_config,
-};
+pub use image_input::{ImageInput, architectures, bare_config};
 pub use network::{Loaded, Network, Parameter};
 pub use tokenizer::{Encoded, Tokenizer, Truncation, copy_tokenizer};
 pub use weights::Saved;

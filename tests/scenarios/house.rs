@@ -63,6 +63,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tasks", &["train", "models", "data", "config"]),
     ("inputs", &["train", "models", "data"]),
     ("train", &["models"]),
+    ("models", &["data"]),
 ];
 
 /// A file of more lines than this does too much.

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::Library;
-use crate::models::{Card, CropMargin, ImageInput, Network, ResizeMode};
+use crate::data::images::{CropMargin, ResizeMode};
+use crate::models::{Card, ImageInput, Network};
 
 /// The text. `how` is the Python that loads the folder, `photos` what [`photos`] says of a model of images.
 pub(super) fn text(

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{CropMargin, ImageInput, Interpolation, ResizeMode, shortest};
+use super::{ImageInput, shortest};
+use crate::data::images::{CropMargin, Interpolation, ResizeMode};
 use crate::error::{Context, Error, Result};
 use crate::models::weights;
 

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CropMargin, ImageInput, Interpolation, ResizeMode, shortest};
+use super::{ImageInput, shortest};
+use crate::data::images::{CropMargin, Interpolation, ResizeMode};
 use crate::error::{Error, Result};
 
 /// timm's `pretrained_cfg`.
