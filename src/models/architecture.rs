@@ -1,21 +1,19 @@
-//! The architectures: what each has to give, and how to find the right one.
+//! What an architecture has to give, and how to find the right one.
 
 use burn::tensor::Device;
+use serde_json::{Map, Value};
 
-use super::bert::{self, Bert};
-use super::efficientnet::{self, EfficientNetLite};
+use super::backbones::Backbone;
 use super::export::Library;
 use super::folder::ModelFolder;
+use super::heads::HeadKind;
 use super::image_input::Variant;
-use super::mobilenet::{self, MobileNetV2};
-use super::resnet::{self, ResNet};
-use super::resnet_cifar::{self, CifarResNet};
-use super::vit::{self, Vit};
-use super::weights::{Account, Checkpoint, Reading, Shapes, Target};
-use super::{Activations, Card, Head, Modality, Network, Parameter};
+use super::naming::Naming;
+use super::weights::{Checkpoint, Reading, Shapes};
+use super::{ARCHITECTURES, Activations, Head, Modality, Pooling};
 use crate::error::{Error, Result};
 
-/// A kind of network, and how to recognise and load it.
+/// A kind of network, and how to recognise and build it.
 #[derive(Debug)]
 pub struct Architecture {
     /// Its name.
@@ -26,85 +24,72 @@ pub struct Architecture {
     pub modality: Modality,
     /// Its public checkpoints, each a value of `architecture` in `config.json`.
     pub(super) variants: &'static [Variant],
-    pub(super) load: Load,
+    /// What its tensors are called.
+    pub(super) naming: Naming,
+    /// The heads that it has in its library.
+    pub(super) heads: &'static [LibraryHead],
+    /// Builds its backbone, with nothing in its weights yet.
+    pub(super) build: fn(&Source<'_>) -> Result<Built>,
     /// The name under which weights with these names and shapes are known, if they are those of this architecture.
-    recognise: fn(&Shapes<'_>) -> Option<&'static str>,
+    pub(super) recognise: fn(&Shapes<'_>) -> Option<&'static str>,
 }
 
-/// Builds a network, and fills it with a checkpoint.
-type Load = fn(&ModelFolder, &Head, Reading, &Device) -> Result<(Network, Account)>;
+/// A head as the library of an architecture has it.
+#[derive(Debug)]
+pub(super) struct LibraryHead {
+    /// What it computes.
+    pub(super) kind: HeadKind,
+    /// The name of its block.
+    pub(super) block: &'static str,
+    /// Its layers, as [`HeadKind`] calls them, and as the library does: `linear`, `classifier.1`.
+    pub(super) layers: &'static [(&'static str, &'static str)],
+    /// What loads a network with it in Python.
+    pub(super) library: Library,
+    /// What the library calls the backbone → its class of that backbone with this head: `bert`, `BertForSequenceClassification`.
+    /// Empty if the class does not stand in `config.json`.
+    pub(super) classes: &'static [(&'static str, &'static str)],
+}
 
-/// Every architecture.
-pub const ARCHITECTURES: &[Architecture] = &[
-    Architecture {
-        name: "BERT",
-        model_types: &["bert", "refire-bert"],
-        modality: Modality::Texts,
-        variants: &[],
-        load: |folder, head, reading, device| {
-            Bert::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::Bert(network), account))
-        },
-        recognise: bert::recognise,
-    },
-    Architecture {
-        name: "MobileNetV2",
-        model_types: &[],
-        modality: Modality::Images,
-        variants: mobilenet::VARIANTS,
-        load: |folder, head, reading, device| {
-            MobileNetV2::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::MobileNetV2(network), account))
-        },
-        recognise: mobilenet::recognise,
-    },
-    Architecture {
-        name: "EfficientNet-Lite",
-        model_types: &[],
-        modality: Modality::Images,
-        variants: efficientnet::VARIANTS,
-        load: |folder, head, reading, device| {
-            EfficientNetLite::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::EfficientNetLite(network), account))
-        },
-        recognise: efficientnet::recognise,
-    },
-    Architecture {
-        name: "ResNet",
-        model_types: &[],
-        modality: Modality::Images,
-        variants: resnet::VARIANTS,
-        load: |folder, head, reading, device| {
-            ResNet::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::ResNet(network), account))
-        },
-        recognise: resnet::recognise,
-    },
-    Architecture {
-        name: "ResNet for CIFAR",
-        model_types: &[],
-        modality: Modality::Images,
-        variants: resnet_cifar::VARIANTS,
-        load: |folder, head, reading, device| {
-            CifarResNet::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::CifarResNet(network), account))
-        },
-        recognise: resnet_cifar::recognise,
-    },
-    Architecture {
-        name: "Vision Transformer",
-        model_types: &["vit", "deit"],
-        modality: Modality::Images,
-        variants: &[],
-        load: |folder, head, reading, device| {
-            Vit::load(folder, head, reading, device)
-                .map(|(network, account)| (Network::Vit(network), account))
-        },
-        recognise: vit::recognise,
-    },
-];
+/// What a backbone is built from.
+pub(super) struct Source<'a> {
+    /// The model's folder.
+    pub(super) folder: &'a ModelFolder,
+    /// Its tensors, by the names of [`Naming::checkpoint`].
+    pub(super) checkpoint: &'a Checkpoint,
+    /// The head that is asked for.
+    pub(super) head: &'a Head,
+    /// Whether values are read.
+    pub(super) reading: Reading,
+    /// Where the network is to be.
+    pub(super) device: &'a Device,
+}
 
-/// What the file of an architecture gives; [`Network`] passes its calls on to it.
+/// A backbone, and what a head on it is like unless something else is asked for.
+pub(super) struct Built {
+    pub(super) backbone: Backbone,
+    /// Dropout before the head.
+    pub(super) dropout: f64,
+    /// Standard deviation of a new head's weights.
+    pub(super) initializer_range: f64,
+    /// What was decided that nobody asked for, as sentences for the user.
+    pub(super) choices: Vec<String>,
+}
+
+impl Built {
+    /// A backbone that wants no dropout, and a head drawn as torchvision draws that of MobileNetV2.
+    pub(super) fn new(backbone: impl Into<Backbone>) -> Self {
+        Self {
+            backbone: backbone.into(),
+            dropout: 0.0,
+            initializer_range: 0.01,
+            choices: Vec::new(),
+        }
+    }
+}
+
+/// What the file of a backbone gives; [`Network`](super::Network) passes its calls on to it.
+///
+/// The last of its blocks gives one vector a sample, [`Activations::Pooled`].
 pub(super) trait Blocks {
     /// The names of the blocks, in order.
     fn blocks(&self) -> Vec<String>;
@@ -112,17 +97,40 @@ pub(super) trait Blocks {
     /// Runs one block.
     fn forward(&self, block: usize, x: Activations) -> Activations;
 
-    /// Its parameters in the order of their blocks.
-    fn parameters(&self) -> Vec<Parameter>;
+    /// How many numbers the vector of a sample has.
+    fn width(&self) -> usize;
 
     /// Everything but its weights that decides what its blocks compute, in words.
     fn signature(&self) -> String;
 
-    /// What loads it in Python.
-    fn library(&self) -> Library;
+    /// What its library calls it in a class with a head; nothing if its tensors have the same names there.
+    fn base(&self) -> &'static str {
+        ""
+    }
 
-    /// Writes `config.json` and the weights, and adds to the card what else is needed to load them.
-    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()>;
+    /// Whether the forward pass uses the parameter of this name.
+    fn uses(&self, _name: &str) -> bool {
+        true
+    }
+
+    /// What loads it with `head` in Python.
+    fn library(&self, head: &LibraryHead) -> Library {
+        head.library
+    }
+
+    /// Changes what is to be written as `config.json`.
+    fn complete(&self, _config: &mut Map<String, Value>) {}
+
+    /// How the states of tokens become one vector; none for networks that have one way only.
+    fn pooling(&self) -> Option<Pooling> {
+        None
+    }
+
+    /// How many blocks come before the pooling: the last of them gives the last hidden state of every token of a text,
+    /// [`Activations::Hidden`], for heads that want more than one vector a sample. None for networks that take no texts.
+    fn hidden_blocks(&self) -> Option<usize> {
+        None
+    }
 
     /// The most tokens that a text may have.
     fn max_tokens(&self) -> Option<usize> {
@@ -137,6 +145,40 @@ pub(super) trait Blocks {
     /// The only height and width that it takes.
     fn image_size(&self) -> Option<usize> {
         None
+    }
+}
+
+impl Architecture {
+    /// Its head of this kind.
+    ///
+    /// # Errors
+    /// An architecture whose library has no such head.
+    pub(super) fn head(&self, kind: HeadKind) -> Result<&'static LibraryHead> {
+        let found = self.heads.iter().find(|head| head.kind == kind);
+        found.ok_or_else(|| {
+            Error::stage(format!(
+                "{} has no head for {}",
+                self.name,
+                kind.description()
+            ))
+        })
+    }
+}
+
+impl LibraryHead {
+    /// The library's name for the parameter at `path` in the head.
+    pub(super) fn name(&self, path: &str) -> String {
+        let named = self.layers.iter().find_map(|(layer, name)| {
+            let field = path.strip_prefix(layer)?.strip_prefix('.')?;
+            Some(format!("{name}.{field}"))
+        });
+        named.unwrap_or_else(|| path.to_string())
+    }
+
+    /// The library's class of a backbone that it calls `base` with this head, if that stands in `config.json`.
+    pub(super) fn class(&self, base: &str) -> Option<&'static str> {
+        let mut classes = self.classes.iter();
+        classes.find_map(|(of, class)| (*of == base).then_some(*class))
     }
 }
 
@@ -176,4 +218,29 @@ pub(super) fn recognise(folder: &ModelFolder) -> Option<&'static str> {
     ARCHITECTURES
         .iter()
         .find_map(|known| (known.recognise)(&shapes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_architecture_without_a_head_of_a_kind_says_so() {
+        for known in ARCHITECTURES {
+            assert!(known.head(HeadKind::Pooled).is_ok(), "{}", known.name);
+        }
+        let bare = Architecture {
+            heads: &[],
+            naming: Naming {
+                parameter: str::to_string,
+                checkpoint: str::to_string,
+                constant: |_| false,
+                spare: |_| false,
+                beside: &[],
+            },
+            ..ARCHITECTURES[0]
+        };
+        let error = bare.head(HeadKind::Pooled).expect_err("it has none");
+        assert!(error.message().contains("has no head for"), "{error}");
+    }
 }

@@ -17,7 +17,7 @@ use crate::error::{Context, Error, Result};
 pub(super) use sentence::{GUARD, elsewhere, has_own_class};
 
 /// What a folder is loaded by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Library {
     /// transformers' `Auto…` class of this name.
     Transformers(&'static str),

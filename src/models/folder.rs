@@ -194,6 +194,14 @@ pub(super) fn classifier_config(
     config
 }
 
+/// What `config.json` says of a classifier for `labels` as timm writes it, on top of what it says already.
+pub(super) fn timm_config(config: &Map<String, Value>, labels: &[String]) -> Map<String, Value> {
+    let mut config = config.clone();
+    config.insert("num_classes".into(), labels.len().into());
+    config.insert("label_names".into(), labels.into());
+    config
+}
+
 /// Writes `config` as the `config.json` of the model in `folder`, as Hugging Face does: indented by two, a newline at the end.
 ///
 /// # Errors

@@ -1,41 +1,34 @@
 //! Networks and what belongs to them: architectures, weights, tokenizers, freezing, devices. It knows no stage and no
 //! training loop.
 //!
-//! A new architecture is one file here, a variant of [`Network`] and a row of [`ARCHITECTURES`].
+//! A network is a backbone and a head on it. A new architecture is one file in `backbones/`, and two lines in its `mod.rs`.
 
 mod activations;
 mod architecture;
-mod batch_norm;
-mod bert;
+mod backbones;
 mod card;
-mod convolution;
 mod device;
-mod efficientnet;
 mod export;
 mod folder;
 mod freeze;
 mod head;
 #[cfg(test)]
 mod hostile;
+mod heads;
 mod image_input;
 mod kernels;
-mod mobilenet;
+mod naming;
 mod network;
 mod operations;
 mod own_head;
-mod pooling;
-mod resnet;
-mod resnet_cifar;
 #[cfg(test)]
 pub(crate) mod small;
 mod tokenizer;
-mod transformer;
-mod vision;
-mod vit;
 mod weights;
 
 pub use activations::{Activations, TokenBatch};
-pub use architecture::{ARCHITECTURES, Architecture};
+pub use architecture::Architecture;
+pub use backbones::ARCHITECTURES;
 pub use card::{CARD_FILE, Card, Frozen, Training, TunedBy};
 pub use device::{DEVICES, DeviceKind, device, device_class, reseed};
 pub use export::export;

@@ -2,42 +2,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::{Module, ParamGroup, ParamId};
-use burn::tensor::{Device, TensorData};
+use burn::tensor::TensorData;
 
-use super::architecture::{Blocks, architecture, recognise};
-use super::bert::Bert;
-use super::efficientnet::EfficientNetLite;
+use serde_json::{Map, Value};
+
+use super::architecture::Blocks;
+use super::backbones::Backbone;
 use super::export::Library;
-use super::folder::ModelFolder;
-use super::mobilenet::MobileNetV2;
-use super::resnet::ResNet;
-use super::resnet_cifar::CifarResNet;
-use super::vit::Vit;
-use super::weights::{self, Reading, Target};
-use super::{Activations, Anatomy, Card, FreezePlan, Head, Modality, Resolved};
+use super::heads::PredictionHead;
+use super::naming::Names;
+use super::weights::{self, Target};
+use super::{Activations, Anatomy, Card, FreezePlan, Resolved, folder};
 use crate::error::{Error, Result};
 
-/// A network of any architecture.
+mod load;
+#[cfg(test)]
+mod tests;
+
+pub use load::Loaded;
+
+/// A network of any architecture: a backbone, whose blocks end with one vector a sample, and a head, the last block.
 ///
 /// It is loaded on a plain device. `Module::train` gives a copy on the autodiff device, where dropout is active;
 /// `Module::valid` gives back a plain one.
 #[derive(Module, Debug)]
-pub enum Network {
-    /// BERT and its descendants.
-    Bert(Bert),
-    /// MobileNetV2.
-    MobileNetV2(MobileNetV2),
-    /// EfficientNet-Lite0.
-    EfficientNetLite(EfficientNetLite),
-    /// ResNet-18, -34 and -50.
-    ResNet(ResNet),
-    /// The ResNets for CIFAR-10.
-    CifarResNet(CifarResNet),
-    /// ViT and DeiT.
-    Vit(Vit),
+pub struct Network {
+    backbone: Backbone,
+    head: PredictionHead,
+    #[module(skip)]
+    names: Names,
+    /// The `config.json` that it was loaded with.
+    #[module(skip)]
+    config: Map<String, Value>,
 }
 
 /// One parameter of a network.
@@ -67,92 +66,55 @@ impl Parameter {
     }
 }
 
-/// A loaded network, and the account of its checkpoint.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The network.
-    pub network: Network,
-    /// What it takes.
-    pub modality: Modality,
-    /// What `refire.json` says.
-    pub card: Card,
-    /// Tensors of the network that the checkpoint did not have, so that they are new: the head's, or none.
-    pub missing: Vec<String>,
-    /// Tensors of the checkpoint that the network has no place for, such as the heads of other tasks.
-    pub unused: Vec<String>,
-    /// What loading decided that neither the caller nor refire.json said, as sentences for the user.
-    pub choices: Vec<String>,
-    /// The checkpoint's file.
-    pub file: PathBuf,
-}
-
 impl Network {
-    /// Loads the model in `folder` and puts `head` on it. A head that the checkpoint already has is kept if its labels
-    /// are the same, in the same order; for other labels a new one is drawn from the head's seed.
-    ///
-    /// # Errors
-    /// A folder that is not a model that refire knows, a damaged checkpoint, missing tensors, wrong shapes, a setting
-    /// that does not suit the architecture, a head for the same labels in another order.
-    pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
-        read(ModelFolder::open(folder)?, head, Reading::Values, device)
-    }
-
-    /// Loads a tuned model from `folder`, with its own head.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load); also a model without labels or without a classifier.
-    pub fn open(folder: &Path, device: &Device) -> Result<Loaded> {
-        let folder = ModelFolder::open(folder)?;
-        let head = own_head(&folder)?;
-        let untuned = Error::stage(format!(
-            "the model in `{}` has no classifier yet",
-            folder.path.display()
-        ))
-        .help("tune it first: a stage of kind `finetune`");
-        if head.labels.is_empty() {
-            return Err(untuned);
-        }
-        let mut loaded = read(folder, &head, Reading::Values, device)?;
-        if !loaded.missing.is_empty() {
-            return Err(untuned);
-        }
-        loaded.card.problem = head.problem;
-        loaded.card.labels = head.labels;
-        Ok(loaded)
-    }
-
-    /// The network in `folder` without the values of its weights, for looking at its blocks and parameters. Its head is
-    /// the one that it has, or one without labels.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load), except for what only reading the values would show.
-    pub fn outline(folder: &Path) -> Result<Loaded> {
-        let folder = ModelFolder::open(folder)?;
-        let head = own_head(&folder)?;
-        read(folder, &head, Reading::Headers, &Device::flex())
-    }
-
-    fn architecture(&self) -> &dyn Blocks {
-        match self {
-            Self::Bert(network) => network,
-            Self::MobileNetV2(network) => network,
-            Self::EfficientNetLite(network) => network,
-            Self::ResNet(network) => network,
-            Self::CifarResNet(network) => network,
-            Self::Vit(network) => network,
-        }
+    fn backbone(&self) -> &dyn Blocks {
+        self.backbone.inner()
     }
 
     /// The names of its blocks, in order: `embeddings`, `encoder.layer.0`, …, `pooler`, `classifier`.
     #[must_use]
     pub fn blocks(&self) -> Vec<String> {
-        self.architecture().blocks()
+        let mut blocks = self.backbone().blocks();
+        blocks.push(self.names.head.block.into());
+        blocks
     }
 
     /// Its parameters in the order of their blocks.
+    ///
+    /// # Panics
+    /// Never: loading refuses a network with a parameter in no block.
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
-        self.architecture().parameters()
+        self.placed().expect("loading has placed every parameter")
+    }
+
+    /// Its parameters, each with its block.
+    ///
+    /// # Errors
+    /// A parameter that belongs to none.
+    fn placed(&self) -> Result<Vec<Parameter>> {
+        let blocks = self.blocks();
+        let parameters = weights::parameters(self).into_iter().map(|seen| {
+            let (name, head) = self.names.of(&seen.path);
+            let block = self.names.block(&name, &blocks).ok_or_else(|| {
+                Error::stage(format!(
+                    "the parameter `{name}` belongs to no block of {}",
+                    self.names.architecture.name
+                ))
+                .note(format!("its blocks: {}", blocks.join(", ")))
+                .help("this is a mistake in refire: its names of this architecture need mending")
+            })?;
+            Ok(Parameter {
+                full_name: self.names.full(&seen.path),
+                shape: seen.shape,
+                block,
+                head,
+                used: self.backbone().uses(&name),
+                id: seen.id,
+                name,
+            })
+        });
+        parameters.collect()
     }
 
     /// What a freeze plan is applied to.
@@ -253,37 +215,51 @@ impl Network {
     /// If the activations are not of the kind that the first block takes.
     #[must_use]
     pub fn forward(&self, blocks: Range<usize>, x: Activations) -> Activations {
-        let network = self.architecture();
-        blocks.fold(x, |x, block| network.forward(block, x))
+        let backbone = self.backbone();
+        let depth = backbone.blocks().len();
+        blocks.fold(x, |x, block| {
+            if block < depth {
+                backbone.forward(block, x)
+            } else {
+                self.head.forward(x)
+            }
+        })
+    }
+
+    /// How many of its first blocks give the last hidden states of a text's tokens, a vector each; none for networks that take no
+    /// texts.
+    #[must_use]
+    pub fn hidden_blocks(&self) -> Option<usize> {
+        self.backbone().hidden_blocks()
     }
 
     /// What loads it in Python.
     pub(super) fn library(&self) -> Library {
-        self.architecture().library()
+        self.backbone().library(self.names.head)
     }
 
     /// Everything but its weights that decides what its blocks compute, in words.
     #[must_use]
     pub fn signature(&self) -> String {
-        self.architecture().signature()
+        self.backbone().signature()
     }
 
     /// The most tokens that a text may have; none for networks without such a limit.
     #[must_use]
     pub fn max_tokens(&self) -> Option<usize> {
-        self.architecture().max_tokens()
+        self.backbone().max_tokens()
     }
 
     /// How many different token ids it knows; none for networks that take no tokens.
     #[must_use]
     pub fn vocabulary(&self) -> Option<usize> {
-        self.architecture().vocabulary()
+        self.backbone().vocabulary()
     }
 
     /// The only height and width that its images may have, in pixels; none for networks that take any.
     #[must_use]
     pub fn image_size(&self) -> Option<usize> {
-        self.architecture().image_size()
+        self.backbone().image_size()
     }
 
     /// Writes `config.json`, `model.safetensors` and `refire.json` into `folder`. The same weights and card give the
@@ -307,50 +283,15 @@ impl Network {
 
     fn save_to(&self, to: Target<'_>, card: &Card) -> Result<()> {
         let mut card = card.clone();
-        self.architecture().save(to, &mut card)?;
+        card.pooling = self.backbone().pooling().or(card.pooling);
+        let mut config = match self.names.class() {
+            Some(class) => folder::classifier_config(&self.config, class, &card),
+            None => folder::timm_config(&self.config, &card.labels),
+        };
+        self.backbone().complete(&mut config);
+        folder::write_config(to.folder, &config)?;
+        let name_of = |path: &str| self.names.full(path);
+        weights::write(self, to, name_of, self.names.architecture.naming.checkpoint)?;
         card.write(to.folder)
     }
-}
-
-/// The head that the model in `folder` has.
-fn own_head(folder: &ModelFolder) -> Result<Head> {
-    Ok(Head {
-        modality: architecture(folder)?.modality,
-        problem: folder.problem()?,
-        labels: folder.labels()?,
-        pooling: None,
-        dropout: None,
-        seed: 0,
-    })
-}
-
-fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> Result<Loaded> {
-    let architecture = architecture(&folder)?;
-    if architecture.modality != head.modality {
-        return Err(Error::stage(format!(
-            "the model in `{}` is a {}, which takes {}, not {}",
-            folder.path.display(),
-            architecture.name,
-            architecture.modality.name(),
-            head.modality.name(),
-        )));
-    }
-    let loaded = (architecture.load)(&folder, head, reading, device);
-    let (network, account) = loaded.map_err(|error| match recognise(&folder) {
-        Some(name)
-            if ![folder.word("architecture"), Some(architecture.name)].contains(&Some(name)) =>
-        {
-            error.note(format!("these weights look like {name}"))
-        }
-        _ => error,
-    })?;
-    Ok(Loaded {
-        modality: architecture.modality,
-        network,
-        card: folder.card,
-        missing: account.missing,
-        unused: account.unused,
-        choices: account.choices,
-        file: account.file,
-    })
 }

@@ -105,7 +105,7 @@ impl Checkpoint {
     pub(super) fn fill<M: Module>(
         self,
         module: M,
-        name_of: fn(&str) -> String,
+        name_of: impl Fn(&str) -> String,
         may_miss: impl Fn(&str) -> bool,
         reading: Reading,
     ) -> Result<(M, Account)> {
@@ -210,9 +210,9 @@ pub(super) fn list(names: &[String]) -> String {
     }
 }
 
-struct Filler {
+struct Filler<F> {
     place: Place,
-    name_of: fn(&str) -> String,
+    name_of: F,
     checkpoint: Checkpoint,
     reading: Reading,
     missing: Vec<String>,
@@ -221,7 +221,7 @@ struct Filler {
     error: Option<Error>,
 }
 
-impl Filler {
+impl<F: Fn(&str) -> String> Filler<F> {
     /// The data for the parameter here, which has `shape` in Burn's order.
     fn data(&mut self, shape: &[usize]) -> Result<Option<TensorData>> {
         let name = (self.name_of)(&self.place.path());
@@ -261,7 +261,7 @@ impl Filler {
     }
 }
 
-impl ModuleMapper for Filler {
+impl<F: Fn(&str) -> String> ModuleMapper for Filler<F> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.place.enter(name, container);
     }

@@ -273,6 +273,48 @@ fn every_file_says_what_it_owns_and_is_short() {
     }
 }
 
+/// The lines of code that hold `word`, outside of comments and strings.
+fn lines_with<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
+    let holds = |line: &&str| {
+        let code = line.split("//").next().unwrap_or_default();
+        let mut outside = code.split('"').step_by(2);
+        outside.any(|code| {
+            let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+            words.any(|known| known == word)
+        })
+    };
+    text.lines().filter(holds).collect()
+}
+
+#[test]
+fn a_model_is_one_file_and_two_lines() {
+    let files = code();
+    let folder = Path::new("src/models/backbones");
+    let list = folder.join("mod.rs");
+    let rows = files[&list].split("\nbackbones! {\n").nth(1);
+    let rows = rows.and_then(|rows| rows.split('}').next());
+    let rows = rows.expect("the list of backbones").lines();
+    let mut listed = Vec::new();
+    for row in rows {
+        let row = row.trim().trim_end_matches(',');
+        let (network, file) = row.split_once(" in ").expect("TYPE in FILE");
+        let own = folder.join(file).with_extension("rs");
+        for (path, text) in files.iter().filter(|(path, _)| **path != own) {
+            let allowed = usize::from(*path == list);
+            let found = lines_with(text, network);
+            assert!(found.len() == allowed, "{}: {found:?}", path.display());
+        }
+        let lines = lines_with(&files[&list], file);
+        assert_eq!(lines.len(), 2, "a `mod` and a line of the list: {lines:?}");
+        listed.push(own);
+    }
+    let with_rows = files.iter().filter(|(path, text)| {
+        path.starts_with("src/models") && text.contains("const ARCHITECTURE: Architecture")
+    });
+    let with_rows: BTreeSet<&PathBuf> = with_rows.map(|(path, _)| path).collect();
+    assert_eq!(with_rows, listed.iter().collect());
+}
+
 #[test]
 fn only_report_and_the_worker_s_protocol_write_to_the_terminal() {
     for (path, text) in code() {

@@ -1,5 +1,5 @@
 //! BERT (Devlin et al., arXiv:1810.04805) and what is built like it, such as MiniLM: an encoder of post-norm transformer
-//! layers, with names and numbers of Hugging Face's `BertForSequenceClassification`.
+//! layers, with names and numbers of Hugging Face's `BertModel`.
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
 
@@ -13,39 +13,40 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::architecture::Blocks;
-use super::export::{self, Library};
-use super::folder::{self, ModelFolder};
-use super::operations::dropout;
-use super::own_head::OwnHead;
-use super::transformer::{self, Act, SelfAttention, wrong};
-use super::weights::{self, Account, Checkpoint, Reading, Shapes, Target};
-use super::{Activations, Card, Head, Parameter, Pooling, TokenBatch, head, pooling};
+use super::pooling::{self, Choice};
+use super::transformer::{self, Act, SelfAttention, default_layer_norm_eps, wrong};
 use crate::error::Result;
+use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
+use crate::models::export::{self, Library};
+use crate::models::heads::HeadKind;
+use crate::models::naming::Naming;
+use crate::models::operations::dropout;
+use crate::models::weights::Shapes;
+use crate::models::{Activations, Modality, Pooling, TokenBatch};
 
 // ------------------------------------------------------------------------------------------------------------ config
 
 /// The part of `config.json` that decides what the network is.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct BertConfig {
+struct BertConfig {
     vocab_size: usize,
     hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
     intermediate_size: usize,
     max_position_embeddings: usize,
-    #[serde(default = "two")]
+    #[serde(default = "default_type_vocab_size")]
     type_vocab_size: usize,
     #[serde(default)]
     hidden_act: Act,
-    #[serde(default = "tenth")]
+    #[serde(default = "default_dropout")]
     hidden_dropout_prob: f64,
-    #[serde(default = "tenth")]
+    #[serde(default = "default_dropout")]
     attention_probs_dropout_prob: f64,
     classifier_dropout: Option<f64>,
-    #[serde(default = "tiny")]
+    #[serde(default = "default_layer_norm_eps")]
     layer_norm_eps: f64,
-    #[serde(default = "fiftieth")]
+    #[serde(default = "default_initializer_range")]
     initializer_range: f64,
     #[serde(default)]
     #[expect(
@@ -64,25 +65,21 @@ enum PositionEmbedding {
     Absolute,
 }
 
-fn two() -> usize {
+fn default_type_vocab_size() -> usize {
     2
 }
 
-fn tenth() -> f64 {
+fn default_dropout() -> f64 {
     0.1
 }
 
-fn fiftieth() -> f64 {
+fn default_initializer_range() -> f64 {
     0.02
-}
-
-fn tiny() -> f64 {
-    1e-12
 }
 
 impl BertConfig {
     /// Checks what the types cannot say.
-    pub(super) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         if self.is_decoder {
             return wrong("`is_decoder` is true, and refire has BERT as an encoder only");
         }
@@ -111,20 +108,16 @@ impl BertConfig {
 
 // ------------------------------------------------------------------------------------------------------------ blocks
 
-/// The network. Its fields are named as Hugging Face's, so that their paths are the names of the weights.
+/// The network below the head. Its fields are named as Hugging Face's, so that their paths are the names of the weights.
 #[derive(Module, Debug)]
-pub struct Bert {
+pub(in crate::models) struct Bert {
     embeddings: Embeddings,
     encoder: Encoder,
     pooler: Option<Pooler>,
-    dropout: Dropout,
-    classifier: Linear,
     #[module(skip)]
     pooling: Pooling,
     #[module(skip)]
     config: BertConfig,
-    #[module(skip)]
-    json: Map<String, Value>,
 }
 
 #[derive(Module, Debug)]
@@ -179,14 +172,8 @@ struct Pooler {
 }
 
 impl Bert {
-    /// The network with nothing in its weights yet, and with `classifier` on top. `pooler` says whether it has one.
-    fn new(
-        config: BertConfig,
-        pooler: bool,
-        pooling: Pooling,
-        labels: usize,
-        device: &Device,
-    ) -> Self {
+    /// The network with nothing in its weights yet. `pooler` says whether it has one.
+    fn new(config: BertConfig, pooler: bool, pooling: Pooling, device: &Device) -> Self {
         let width = config.hidden_size;
         let layer = |_| Layer {
             attention: Attention {
@@ -213,16 +200,8 @@ impl Bert {
             pooler: pooler.then(|| Pooler {
                 dense: linear(width, width, device),
             }),
-            dropout: DropoutConfig::new(
-                config
-                    .classifier_dropout
-                    .unwrap_or(config.hidden_dropout_prob),
-            )
-            .init(),
-            classifier: linear(width, labels, device),
             pooling,
             config,
-            json: Map::new(),
         }
     }
 }
@@ -270,12 +249,12 @@ fn norm(config: &BertConfig, device: &Device) -> LayerNorm {
 // ----------------------------------------------------------------------------------------------------------- forward
 
 impl Blocks for Bert {
-    /// `embeddings`, `encoder.layer.0` …, `pooler` (whatever the pooling is), `classifier`.
+    /// `embeddings`, `encoder.layer.0` …, `pooler` (whatever the pooling is).
     fn blocks(&self) -> Vec<String> {
         let layers = (0..self.encoder.layer.len()).map(|index| format!("encoder.layer.{index}"));
         std::iter::once("embeddings".to_string())
             .chain(layers)
-            .chain(["pooler".to_string(), "classifier".to_string()])
+            .chain(["pooler".to_string()])
             .collect()
     }
 
@@ -295,34 +274,15 @@ impl Blocks for Bert {
             (block, Activations::Hidden { states, mask }) if block == layers + 1 => {
                 Activations::Pooled(self.pool(states, mask))
             }
-            (block, Activations::Pooled(pooled)) if block == layers + 2 => {
-                Activations::Logits(self.classifier.forward(dropout(&self.dropout, pooled)))
-            }
             (block, x) => panic!("block {block} of a BERT cannot take {x:?}"),
         }
     }
 
-    fn parameters(&self) -> Vec<Parameter> {
-        let blocks = self.blocks();
-        weights::parameters(self)
-            .into_iter()
-            .map(|seen| {
-                let name = parameter_name(&seen.path);
-                let is_in = |block: &String| name.starts_with(&format!("{block}."));
-                Parameter {
-                    full_name: full_name(&name),
-                    shape: seen.shape,
-                    block: blocks.iter().position(is_in).unwrap_or_default(),
-                    head: is_head(&name),
-                    used: self.pooling == Pooling::Pooler || !name.starts_with("pooler."),
-                    id: seen.id,
-                    name,
-                }
-            })
-            .collect()
+    fn width(&self) -> usize {
+        self.config.hidden_size
     }
 
-    /// Dropout, which is for training, and labels do not enter.
+    /// Dropout, which is for training, does not enter.
     fn signature(&self) -> String {
         let config = &self.config;
         format!(
@@ -331,30 +291,43 @@ impl Blocks for Bert {
         )
     }
 
-    /// transformers' own class pools by the checkpoint's pooler alone.
-    fn library(&self) -> Library {
-        let class = "AutoModelForSequenceClassification";
-        match self.pooling {
-            Pooling::Pooler if self.pooler.is_some() => Library::Transformers(class),
-            Pooling::Mean => Library::OwnClass(class, Pooling::Mean),
-            Pooling::Cls | Pooling::Pooler => Library::OwnClass(class, Pooling::Cls),
+    fn base(&self) -> &'static str {
+        BASE
+    }
+
+    fn uses(&self, name: &str) -> bool {
+        self.pooling == Pooling::Pooler || !name.starts_with("pooler.")
+    }
+
+    /// transformers' own classes pool by the checkpoint's pooler alone.
+    fn library(&self, head: &LibraryHead) -> Library {
+        match (head.library, self.pooling) {
+            (library, Pooling::Pooler) if self.pooler.is_some() => library,
+            (Library::Transformers(class), Pooling::Mean) => {
+                Library::OwnClass(class, Pooling::Mean)
+            }
+            (Library::Transformers(class), _) => Library::OwnClass(class, Pooling::Cls),
+            (library, _) => library,
         }
     }
 
-    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
-        card.pooling = Some(self.pooling);
-        let mut config = folder::classifier_config(&self.json, CLASS, card);
+    fn complete(&self, config: &mut Map<String, Value>) {
         // What an export says about the class that came with it.
-        config.insert("model_type".into(), "bert".into());
+        config.insert("model_type".into(), BASE.into());
         for key in ["auto_map", "pooling"] {
             config.shift_remove(key);
         }
         if let Some(dropout) = self.config.classifier_dropout {
             config.insert("classifier_dropout".into(), dropout.into());
         }
-        folder::write_config(to.folder, &config)?;
-        let name_of = |path: &str| full_name(&parameter_name(path));
-        weights::write(self, to, name_of, checkpoint_name)
+    }
+
+    fn pooling(&self) -> Option<Pooling> {
+        Some(self.pooling)
+    }
+
+    fn hidden_blocks(&self) -> Option<usize> {
+        Some(self.encoder.layer.len() + 1)
     }
 
     fn max_tokens(&self) -> Option<usize> {
@@ -421,15 +394,6 @@ fn parameter_name(path: &str) -> String {
         .replace("layer_norm.beta", "LayerNorm.bias")
 }
 
-/// The name of a parameter in [`CLASS`].
-fn full_name(name: &str) -> String {
-    if is_head(name) {
-        name.to_string()
-    } else {
-        format!("{BASE}.{name}")
-    }
-}
-
 /// A name in a checkpoint → the form of [`parameter_name`]. Checkpoints converted from TensorFlow call a norm's tensors
 /// gamma and beta.
 fn checkpoint_name(name: &str) -> String {
@@ -438,10 +402,6 @@ fn checkpoint_name(name: &str) -> String {
         .unwrap_or(name)
         .replace("LayerNorm.gamma", "LayerNorm.weight")
         .replace("LayerNorm.beta", "LayerNorm.bias")
-}
-
-fn is_head(name: &str) -> bool {
-    name.starts_with("classifier.")
 }
 
 /// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
@@ -461,53 +421,60 @@ fn is_spare(name: &str) -> bool {
     !parts.iter().any(|part| name.starts_with(part))
 }
 
-/// What Hugging Face's class calls the network below the head.
+/// What Hugging Face's classes call the network below the head.
 const BASE: &str = "bert";
 
-/// Hugging Face's class.
-const CLASS: &str = "BertForSequenceClassification";
+// -------------------------------------------------------------------------------------------------------------- row
 
-impl Bert {
-    /// Builds the network that `folder` describes, fills it with `reading` its checkpoint, and puts `head` on it.
-    pub(super) fn load(
-        folder: &ModelFolder,
-        head: &Head,
-        reading: Reading,
-        device: &Device,
-    ) -> Result<(Self, Account)> {
-        let mut config: BertConfig = folder.config_as()?;
-        config.classifier_dropout = head.dropout.or(config.classifier_dropout);
-        config.check()?;
-        let exported = export::has_own_class(folder);
-        let name_of = |name: &str| {
-            if exported {
-                checkpoint_name(&export::elsewhere(name))
-            } else {
-                checkpoint_name(name)
-            }
-        };
-        let mut checkpoint = Checkpoint::open(&folder.path, name_of)?;
-        checkpoint.remove(is_constant);
-        checkpoint.refuse_layers(config.num_hidden_layers)?;
-        let pooler = checkpoint.has("pooler.dense.weight");
-        let file = &checkpoint.file;
-        let pooling::Choice { pooling, told } =
-            pooling::choose(head.pooling, folder, file, pooler, reading)?;
-        let own_head = OwnHead::settle(head, folder, &mut checkpoint, is_head)?;
-        let mut network = Self::new(config, pooler, pooling, head.labels.len(), device);
-        network.json.clone_from(&folder.config);
-        let std = network.config.initializer_range;
-        network.classifier = head::classifier(network.classifier, std, head.seed, device);
-        let (network, mut account) = checkpoint.fill(network, parameter_name, is_head, reading)?;
-        account.refuse_left_over(is_spare)?;
-        account.choices = told;
-        own_head.report(head, &mut account);
-        Ok((network, account))
-    }
+/// BERT's row in the registry.
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "BERT",
+    model_types: &["bert", "refire-bert"],
+    modality: Modality::Texts,
+    variants: &[],
+    naming: Naming {
+        parameter: parameter_name,
+        checkpoint: checkpoint_name,
+        constant: is_constant,
+        spare: is_spare,
+        beside: &[],
+    },
+    heads: &[LibraryHead {
+        kind: HeadKind::Pooled,
+        block: "classifier",
+        layers: &[("linear", "classifier")],
+        library: Library::Transformers("AutoModelForSequenceClassification"),
+        classes: &[(BASE, "BertForSequenceClassification")],
+    }],
+    build,
+    recognise,
+};
+
+/// Builds the network that the folder describes, with the pooling that is asked for or that the folder says.
+fn build(source: &Source<'_>) -> Result<Built> {
+    let mut config: BertConfig = source.folder.config_as()?;
+    config.classifier_dropout = source.head.dropout.or(config.classifier_dropout);
+    config.check()?;
+    let Source {
+        folder, checkpoint, ..
+    } = source;
+    checkpoint.refuse_layers(config.num_hidden_layers)?;
+    let pooler = checkpoint.has("pooler.dense.weight");
+    let wanted = source.head.pooling;
+    let Choice { pooling, told } =
+        pooling::choose(wanted, folder, &checkpoint.file, pooler, source.reading)?;
+    Ok(Built {
+        dropout: config
+            .classifier_dropout
+            .unwrap_or(config.hidden_dropout_prob),
+        initializer_range: config.initializer_range,
+        choices: told,
+        ..Built::new(Bert::new(config, pooler, pooling, source.device))
+    })
 }
 
 /// Whether weights are those of a BERT.
-pub(super) fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
+fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
     let mark = "encoder.layer.0.attention.self.query.weight";
     shapes
         .keys()

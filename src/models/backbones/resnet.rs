@@ -4,28 +4,24 @@
 //! It reads top to bottom: config, blocks, forward, weight names.
 
 use burn::module::Module;
+use burn::nn::PaddingConfig2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{Dropout, DropoutConfig, Linear, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use serde_json::{Map, Value};
 
-use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, global_mean, torch_name};
-use super::export::Library;
-use super::folder::ModelFolder;
-use super::image_input::{IMAGENET, Variant};
-use super::kernels::Activation;
-use super::operations::dropout;
-use super::vision::{self, Naming};
-use super::weights::{Account, Reading, Shapes, Target};
-use super::{Activations, Card, Head, Parameter};
-use crate::error::Result;
+use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::export::Library;
+use crate::models::heads::HeadKind;
+use crate::models::image_input::{IMAGENET, Variant};
+use crate::models::kernels::Activation;
+use crate::models::naming::{self, Naming, is_count};
+use crate::models::{Activations, Modality};
 
 // ------------------------------------------------------------------------------------------------------------ config
 
 /// The checkpoints that have these names and sizes; a deeper one holds all tensors of a shallower one of its kind.
-pub(super) const VARIANTS: &[Variant] = &[
+const VARIANTS: &[Variant] = &[
     imagenet("resnet18"),
     imagenet("resnet34"),
     imagenet("resnet50"),
@@ -69,18 +65,14 @@ const FIRST: usize = 64;
 
 // ------------------------------------------------------------------------------------------------------------ blocks
 
-/// The network.
+/// The network below the head.
 #[derive(Module, Debug)]
-pub struct ResNet {
+pub(in crate::models) struct ResNet {
     stem: ConvNorm,
     pool: MaxPool2d,
     layers: Vec<Vec<Block>>,
-    dropout: Dropout,
-    fc: Linear,
     #[module(skip)]
     config: ResNetConfig,
-    #[module(skip)]
-    json: Map<String, Value>,
 }
 
 /// Convolutions, and a shortcut around them.
@@ -127,8 +119,8 @@ impl Block {
 }
 
 impl ResNet {
-    /// The network with nothing in its weights yet, and `fc` on top.
-    fn new(config: ResNetConfig, fc: Linear, dropout: f64, device: &Device) -> Self {
+    /// The network with nothing in its weights yet.
+    fn new(config: ResNetConfig, device: &Device) -> Self {
         let stem = ConvNormConfig {
             kernel: 7,
             stride: 2,
@@ -153,10 +145,7 @@ impl ResNet {
                 .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
                 .init(),
             layers,
-            dropout: DropoutConfig::new(dropout).init(),
-            fc,
             config,
-            json: Map::new(),
         }
     }
 }
@@ -179,13 +168,12 @@ impl Block {
 }
 
 impl Blocks for ResNet {
-    /// `conv1`, `layer1.0` …, `fc`.
+    /// `conv1`, `layer1.0` ….
     fn blocks(&self) -> Vec<String> {
         let layers = self.layers.iter().enumerate().flat_map(|(layer, blocks)| {
             (0..blocks.len()).map(move |index| format!("layer{}.{index}", layer + 1))
         });
-        let layers: Vec<String> = layers.collect();
-        [vec!["conv1".into()], layers, vec!["fc".into()]].concat()
+        std::iter::once("conv1".into()).chain(layers).collect()
     }
 
     /// `conv1` ends with the pooling after it, the last of the layers with the mean over the map.
@@ -203,39 +191,27 @@ impl Blocks for ResNet {
                     None => unreachable!("the layers have {blocks} blocks"),
                 }
             }
-            (block, Activations::Pooled(x)) if block == blocks + 1 => {
-                Activations::Logits(self.fc.forward(dropout(&self.dropout, x)))
-            }
             (block, x) => panic!("block {block} of a ResNet cannot take {x:?}"),
         }
+    }
+
+    fn width(&self) -> usize {
+        self.config.outputs()
     }
 
     fn signature(&self) -> String {
         format!("{:?}", self.config)
     }
-
-    fn parameters(&self) -> Vec<Parameter> {
-        vision::parameters(self, &NAMING, &self.blocks())
-    }
-
-    fn library(&self) -> Library {
-        Library::Torchvision
-    }
-
-    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
-        vision::save(self, &NAMING, to, &self.json, &card.labels)
-    }
 }
 
 // ------------------------------------------------------------------------------------------------------ weight names
 
-static NAMING: Naming = Naming {
+const NAMING: Naming = Naming {
     parameter: parameter_name,
     checkpoint: str::to_string,
-    block: block_name,
+    constant: is_count,
     spare: |_| false,
-    head: "fc",
-    base: "",
+    beside: BESIDE,
 };
 
 /// A module's path → torchvision's name.
@@ -264,47 +240,37 @@ fn parameter_name(path: &str) -> String {
     }
 }
 
+/// The normalisation after the first convolution belongs to its block.
+pub(super) const BESIDE: &[(&str, &str)] = &[("bn1", "conv1")];
+
 /// torchvision's word for a part of a convolution with batch normalisation.
 pub(super) fn short(part: &str) -> &str {
     if part == "norm" { "bn" } else { part }
 }
 
-/// `conv1` (with `bn1`), `layer1.0` or `fc`.
-pub(super) fn block_name(name: &str) -> &str {
-    if name.starts_with("bn1.") {
-        return "conv1";
-    }
-    let parts = if name.starts_with("layer") { 2 } else { 1 };
-    vision::first(name, parts)
-}
+// -------------------------------------------------------------------------------------------------------------- row
 
-impl ResNet {
-    /// Builds the network that `folder` names, fills it with `reading` its checkpoint, and puts `head` on it.
-    pub(super) fn load(
-        folder: &ModelFolder,
-        head: &Head,
-        reading: Reading,
-        device: &Device,
-    ) -> Result<(Self, Account)> {
-        let config = ResNetConfig::of(folder.word("architecture").unwrap_or_default());
-        let fc = vision::new_head(config.outputs(), head, device);
-        let mut network = Self::new(config, fc, head.dropout.unwrap_or(0.0), device);
-        network.json.clone_from(&folder.config);
-        vision::fill(network, &NAMING, folder, head, reading)
-    }
-}
-
-/// Which ResNet weights are those of.
-pub(super) fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
-    let device = Device::flex();
-    let outline = |variant: &Variant| {
-        let config = ResNetConfig::of(variant.name);
-        ResNet::new(
-            config,
-            vision::no_head(config.outputs(), &device),
-            0.0,
-            &device,
-        )
-    };
-    vision::recognise(VARIANTS, outline, &NAMING, shapes)
-}
+/// ResNet's row in the registry.
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "ResNet",
+    model_types: &[],
+    modality: Modality::Images,
+    variants: VARIANTS,
+    naming: NAMING,
+    heads: &[LibraryHead {
+        kind: HeadKind::Pooled,
+        block: "fc",
+        layers: &[("linear", "fc")],
+        library: Library::Torchvision,
+        classes: &[],
+    }],
+    build: |source| {
+        let config = ResNetConfig::of(source.folder.word("architecture").unwrap_or_default());
+        Ok(Built::new(ResNet::new(config, source.device)))
+    },
+    recognise: |shapes| {
+        let outline =
+            |variant: &Variant| ResNet::new(ResNetConfig::of(variant.name), &Device::flex());
+        naming::recognise(VARIANTS, outline, &NAMING, shapes)
+    },
+};

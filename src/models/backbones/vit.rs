@@ -8,18 +8,17 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use super::architecture::Blocks;
 use super::convolution::torch_name;
-use super::export::Library;
-use super::folder::{self, ModelFolder};
-use super::operations::dropout;
-use super::transformer::{self, Act, SelfAttention, wrong};
-use super::vision::{self, Naming};
-use super::weights::{Account, Reading, Shapes, Target};
-use super::{Activations, Card, Head, Parameter};
+use super::transformer::{self, Act, SelfAttention, default_layer_norm_eps, wrong};
 use crate::error::Result;
+use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::export::Library;
+use crate::models::heads::HeadKind;
+use crate::models::naming::{Naming, is_count, is_in};
+use crate::models::operations::dropout;
+use crate::models::weights::Shapes;
+use crate::models::{Activations, Modality};
 
 // ------------------------------------------------------------------------------------------------------------ config
 
@@ -37,15 +36,15 @@ struct VitConfig {
     hidden_dropout_prob: f64,
     #[serde(default)]
     attention_probs_dropout_prob: f64,
-    #[serde(default = "tiny")]
+    #[serde(default = "default_layer_norm_eps")]
     layer_norm_eps: f64,
-    #[serde(default = "ordinary_image")]
+    #[serde(default = "default_image_size")]
     image_size: usize,
-    #[serde(default = "ordinary_patch")]
+    #[serde(default = "default_patch_size")]
     patch_size: usize,
-    #[serde(default = "colours")]
+    #[serde(default = "default_num_channels")]
     num_channels: usize,
-    #[serde(default = "yes")]
+    #[serde(default = "default_qkv_bias")]
     qkv_bias: bool,
 }
 
@@ -58,23 +57,19 @@ enum Family {
     Deit,
 }
 
-fn tiny() -> f64 {
-    1e-12
-}
-
-fn ordinary_image() -> usize {
+fn default_image_size() -> usize {
     224
 }
 
-fn ordinary_patch() -> usize {
+fn default_patch_size() -> usize {
     16
 }
 
-fn colours() -> usize {
+fn default_num_channels() -> usize {
     3
 }
 
-fn yes() -> bool {
+fn default_qkv_bias() -> bool {
     true
 }
 
@@ -130,18 +125,14 @@ impl VitConfig {
 
 // ------------------------------------------------------------------------------------------------------------ blocks
 
-/// The network.
+/// The network below the head.
 #[derive(Module, Debug)]
-pub struct Vit {
+pub(in crate::models) struct Vit {
     embeddings: Embeddings,
     layers: Vec<Layer>,
     norm: LayerNorm,
-    dropout: Dropout,
-    classifier: Linear,
     #[module(skip)]
     config: VitConfig,
-    #[module(skip)]
-    json: Map<String, Value>,
 }
 
 #[derive(Module, Debug)]
@@ -176,18 +167,15 @@ struct Layer {
 }
 
 impl Vit {
-    /// The network with nothing in its weights yet, and `classifier` on top.
-    fn new(config: VitConfig, classifier: Linear, dropout: f64, device: &Device) -> Self {
+    /// The network with nothing in its weights yet.
+    fn new(config: VitConfig, device: &Device) -> Self {
         Self {
             embeddings: Embeddings::new(&config, device),
             layers: (0..config.num_hidden_layers)
                 .map(|_| Layer::new(&config, device))
                 .collect(),
             norm: norm(&config, device),
-            dropout: DropoutConfig::new(dropout).init(),
-            classifier,
             config,
-            json: Map::new(),
         }
     }
 }
@@ -245,12 +233,12 @@ fn norm(config: &VitConfig, device: &Device) -> LayerNorm {
 // ----------------------------------------------------------------------------------------------------------- forward
 
 impl Blocks for Vit {
-    /// `embeddings`, `encoder.layer.0` …, `layernorm`, `classifier`.
+    /// `embeddings`, `encoder.layer.0` …, `layernorm`.
     fn blocks(&self) -> Vec<String> {
         let layers = (0..self.layers.len()).map(|index| format!("encoder.layer.{index}"));
         std::iter::once("embeddings".to_string())
             .chain(layers)
-            .chain(["layernorm".to_string(), "classifier".to_string()])
+            .chain(["layernorm".to_string()])
             .collect()
     }
 
@@ -277,14 +265,15 @@ impl Blocks for Vit {
                 let first = states.slice([0..batch, 0..1]).reshape([batch, width]);
                 Activations::Pooled(self.norm.forward(first))
             }
-            (block, Activations::Pooled(x)) if block == layers + 2 => {
-                Activations::Logits(self.classifier.forward(dropout(&self.dropout, x)))
-            }
             (block, x) => panic!("block {block} of a Vision Transformer cannot take {x:?}"),
         }
     }
 
-    /// Dropout, which is for training, and labels do not enter.
+    fn width(&self) -> usize {
+        self.config.hidden_size
+    }
+
+    /// Dropout, which is for training, does not enter.
     fn signature(&self) -> String {
         let config = &self.config;
         format!(
@@ -297,22 +286,11 @@ impl Blocks for Vit {
         )
     }
 
-    fn parameters(&self) -> Vec<Parameter> {
-        vision::parameters(self, self.config.naming(), &self.blocks())
-    }
-
-    fn library(&self) -> Library {
-        Library::Transformers("AutoModelForImageClassification")
-    }
-
-    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
-        let class = match self.config.model_type {
-            Family::Vit => "ViTForImageClassification",
-            Family::Deit => "DeiTForImageClassification",
-        };
-        let config = folder::classifier_config(&self.json, class, card);
-        folder::write_config(to.folder, &config)?;
-        vision::write(self, self.config.naming(), to)
+    fn base(&self) -> &'static str {
+        match self.config.model_type {
+            Family::Vit => "vit",
+            Family::Deit => "deit",
+        }
     }
 
     fn image_size(&self) -> Option<usize> {
@@ -364,19 +342,13 @@ impl Layer {
 
 // ------------------------------------------------------------------------------------------------------ weight names
 
-static VIT: Naming = naming("vit");
-static DEIT: Naming = naming("deit");
-
-const fn naming(base: &'static str) -> Naming {
-    Naming {
-        parameter: parameter_name,
-        checkpoint: checkpoint_name,
-        block: block_name,
-        spare: is_spare,
-        head: "classifier",
-        base,
-    }
-}
+const NAMING: Naming = Naming {
+    parameter: parameter_name,
+    checkpoint: checkpoint_name,
+    constant: is_count,
+    spare: is_spare,
+    beside: &[],
+};
 
 /// A module's path → its Hugging Face name without the base model's.
 fn parameter_name(path: &str) -> String {
@@ -416,7 +388,6 @@ fn checkpoint_name(name: &str) -> String {
 /// Whether a tensor is for another task: the pooler of the bare model, the token for masked patches, the heads that follow a
 /// teacher, a decoder.
 fn is_spare(name: &str) -> bool {
-    let first = vision::first(name, 1);
     name == "embeddings.mask_token"
         || [
             "pooler",
@@ -424,46 +395,40 @@ fn is_spare(name: &str) -> bool {
             "distillation_classifier",
             "decoder",
         ]
-        .contains(&first)
+        .iter()
+        .any(|part| is_in(name, part))
 }
 
-/// `embeddings`, `encoder.layer.3`, `layernorm` or `classifier`.
-fn block_name(name: &str) -> &str {
-    let parts = if name.starts_with("encoder.") { 3 } else { 1 };
-    vision::first(name, parts)
-}
+// -------------------------------------------------------------------------------------------------------------- row
 
-impl VitConfig {
-    fn naming(&self) -> &'static Naming {
-        match self.model_type {
-            Family::Vit => &VIT,
-            Family::Deit => &DEIT,
-        }
-    }
-}
-
-impl Vit {
-    /// Builds the network that `folder` describes, fills it with `reading` its checkpoint, and puts `head` on it.
-    pub(super) fn load(
-        folder: &ModelFolder,
-        head: &Head,
-        reading: Reading,
-        device: &Device,
-    ) -> Result<(Self, Account)> {
-        let config: VitConfig = folder.config_as()?;
+/// The Vision Transformer's row in the registry.
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "Vision Transformer",
+    model_types: &["vit", "deit"],
+    modality: Modality::Images,
+    variants: &[],
+    naming: NAMING,
+    heads: &[LibraryHead {
+        kind: HeadKind::Pooled,
+        block: "classifier",
+        layers: &[("linear", "classifier")],
+        library: Library::Transformers("AutoModelForImageClassification"),
+        classes: &[
+            ("vit", "ViTForImageClassification"),
+            ("deit", "DeiTForImageClassification"),
+        ],
+    }],
+    build: |source| {
+        let config: VitConfig = source.folder.config_as()?;
         config.check()?;
-        let naming = config.naming();
-        let checkpoint = vision::open(naming, folder)?;
-        checkpoint.refuse_layers(config.num_hidden_layers)?;
-        let classifier = vision::new_head(config.hidden_size, head, device);
-        let mut network = Self::new(config, classifier, head.dropout.unwrap_or(0.0), device);
-        network.json.clone_from(&folder.config);
-        vision::fill_from(checkpoint, network, naming, folder, head, reading)
-    }
-}
+        source.checkpoint.refuse_layers(config.num_hidden_layers)?;
+        Ok(Built::new(Vit::new(config, source.device)))
+    },
+    recognise,
+};
 
 /// Whether weights are those of a Vision Transformer.
-pub(super) fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
+fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
     let has = |mark: &str| shapes.keys().any(|name| name.ends_with(mark));
     let is_vit = has("encoder.layer.0.attention.attention.query.weight");
     match (is_vit, has("embeddings.distillation_token")) {

@@ -6,14 +6,16 @@ mod nan;
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
 use super::*;
-use crate::models::small::{Made, all_made};
+use crate::models::architecture::Architecture;
+use crate::models::naming::Naming;
+use crate::models::small::{Made, all_made, small_models};
 use crate::models::{
-    self, Activations, FreezePlan, Loaded, Modality, Network, Problem, Resolved, bare_config,
+    self, Activations, FreezePlan, Head, Loaded, Modality, Network, Problem, Resolved, bare_config,
     write_config,
 };
 
@@ -260,6 +262,43 @@ fn every_parameter_belongs_to_the_block_that_it_is_named_after() {
             );
         }
     }
+}
+
+#[test]
+fn every_parameter_of_every_architecture_has_its_block() {
+    for model in small_models() {
+        let network = Network::outline(model.path()).expect("an outline").network;
+        let blocks = network.blocks();
+        let of_blocks = network.parameters().into_iter().map(|known| known.block);
+        let of_blocks: Vec<usize> = of_blocks.collect();
+        let all: Vec<usize> = (0..blocks.len()).collect();
+        let mut seen = of_blocks.clone();
+        seen.dedup();
+        assert_eq!(seen, all, "{}: each block in its turn", model.name);
+        for parameter in network.parameters() {
+            assert_eq!(parameter.head, parameter.block + 1 == blocks.len());
+        }
+    }
+}
+
+#[test]
+fn a_parameter_that_belongs_to_no_block_is_an_error_and_not_in_the_first() {
+    let mut network = open(&small()).network;
+    assert!(network.placed().is_ok());
+    let known = network.names.architecture;
+    network.names.architecture = Box::leak(Box::new(Architecture {
+        naming: Naming {
+            beside: &[],
+            ..known.naming
+        },
+        ..*known
+    }));
+    let error = network.placed().expect_err("it is in no block");
+    let error = format!("{error:?}");
+    assert!(
+        error.contains("`bn1.weight` belongs to no block of ResNet for CIFAR"),
+        "{error}"
+    );
 }
 
 /// The numbers of every parameter and statistic.

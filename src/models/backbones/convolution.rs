@@ -10,7 +10,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::batch_norm::BatchNorm;
-use super::kernels::{self, Activation, Shape, Weights};
+use crate::models::kernels::{self, Activation, Shape, Weights};
 
 /// The zeros around the input of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

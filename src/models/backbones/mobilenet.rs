@@ -3,26 +3,21 @@
 //! It reads top to bottom: config, blocks, forward, weight names.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use serde_json::{Map, Value};
 
-use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, Padding, global_mean, torch_name};
-use super::export::Library;
-use super::folder::ModelFolder;
-use super::image_input::{IMAGENET, Variant};
-use super::kernels::Activation;
-use super::operations::dropout;
-use super::vision::{self, Naming};
-use super::weights::{Account, Reading, Shapes, Target};
-use super::{Activations, Card, Head, Parameter};
-use crate::error::Result;
+use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::export::Library;
+use crate::models::heads::HeadKind;
+use crate::models::image_input::{IMAGENET, Variant};
+use crate::models::kernels::Activation;
+use crate::models::naming::{self, Naming, is_count};
+use crate::models::{Activations, Modality};
 
 // ------------------------------------------------------------------------------------------------------------ config
 
 /// The checkpoints that have these names and sizes.
-pub(super) const VARIANTS: &[Variant] = &[Variant {
+const VARIANTS: &[Variant] = &[Variant {
     name: "mobilenet_v2",
     classes: 1000,
     labels: &[],
@@ -45,16 +40,12 @@ const DROPOUT: f64 = 0.2;
 
 // ------------------------------------------------------------------------------------------------------------ blocks
 
-/// The network.
+/// The network below the head.
 #[derive(Module, Debug)]
-pub struct MobileNetV2 {
+pub(in crate::models) struct MobileNetV2 {
     stem: ConvNorm,
     blocks: Vec<InvertedResidual>,
     last: ConvNorm,
-    dropout: Dropout,
-    classifier: Linear,
-    #[module(skip)]
-    json: Map<String, Value>,
 }
 
 /// A block that expands its input, filters every channel on its own, and projects the result onto few channels; where the
@@ -109,8 +100,8 @@ impl InvertedResidualConfig {
 }
 
 impl MobileNetV2 {
-    /// The network with nothing in its weights yet, and `classifier` on top.
-    fn new(classifier: Linear, dropout: f64, device: &Device) -> Self {
+    /// The network with nothing in its weights yet.
+    fn new(device: &Device) -> Self {
         let stem = ConvNormConfig {
             kernel: 3,
             stride: 2,
@@ -142,9 +133,6 @@ impl MobileNetV2 {
             stem: stem.init(device),
             blocks,
             last: last.init(device),
-            dropout: DropoutConfig::new(dropout).init(),
-            classifier,
-            json: Map::new(),
         }
     }
 }
@@ -168,10 +156,10 @@ impl InvertedResidual {
 }
 
 impl Blocks for MobileNetV2 {
-    /// `features.0` … `features.18`, `classifier`.
+    /// `features.0` … `features.18`.
     fn blocks(&self) -> Vec<String> {
         let features = (0..self.blocks.len() + 2).map(|index| format!("features.{index}"));
-        features.chain(["classifier".to_string()]).collect()
+        features.collect()
     }
 
     /// The last of the features ends with the mean over the map.
@@ -185,39 +173,27 @@ impl Blocks for MobileNetV2 {
             (block, Activations::Map(x)) if block == depth + 1 => {
                 Activations::Pooled(global_mean(self.last.forward(x)))
             }
-            (block, Activations::Pooled(x)) if block == depth + 2 => {
-                Activations::Logits(self.classifier.forward(dropout(&self.dropout, x)))
-            }
             (block, x) => panic!("block {block} of a MobileNetV2 cannot take {x:?}"),
         }
+    }
+
+    fn width(&self) -> usize {
+        LAST
     }
 
     fn signature(&self) -> String {
         "MobileNetV2".into()
     }
-
-    fn parameters(&self) -> Vec<Parameter> {
-        vision::parameters(self, &NAMING, &self.blocks())
-    }
-
-    fn library(&self) -> Library {
-        Library::Torchvision
-    }
-
-    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
-        vision::save(self, &NAMING, to, &self.json, &card.labels)
-    }
 }
 
 // ------------------------------------------------------------------------------------------------------ weight names
 
-static NAMING: Naming = Naming {
+const NAMING: Naming = Naming {
     parameter: parameter_name,
     checkpoint: str::to_string,
-    block: block_name,
+    constant: is_count,
     spare: |_| false,
-    head: "classifier",
-    base: "",
+    beside: &[],
 };
 
 /// A module's path → torchvision's name. There a block is a sequence, whose numbers depend on whether it expands.
@@ -237,35 +213,34 @@ fn parameter_name(path: &str) -> String {
             };
             format!("features.{block}.conv.{place}.{}", torch_name(field))
         }
-        ["classifier", field] => format!("classifier.1.{field}"),
         _ => path.to_string(),
     }
 }
 
-/// `features.3` or `classifier`.
-fn block_name(name: &str) -> &str {
-    let parts = if name.starts_with("features.") { 2 } else { 1 };
-    vision::first(name, parts)
-}
+// -------------------------------------------------------------------------------------------------------------- row
 
-impl MobileNetV2 {
-    /// Builds the network, fills it with `reading` the checkpoint in `folder`, and puts `head` on it.
-    pub(super) fn load(
-        folder: &ModelFolder,
-        head: &Head,
-        reading: Reading,
-        device: &Device,
-    ) -> Result<(Self, Account)> {
-        let classifier = vision::new_head(LAST, head, device);
-        let mut network = Self::new(classifier, head.dropout.unwrap_or(DROPOUT), device);
-        network.json.clone_from(&folder.config);
-        vision::fill(network, &NAMING, folder, head, reading)
-    }
-}
-
-/// Whether weights are those of a MobileNetV2.
-pub(super) fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
-    let device = Device::flex();
-    let outline = |_: &Variant| MobileNetV2::new(vision::no_head(LAST, &device), DROPOUT, &device);
-    vision::recognise(VARIANTS, outline, &NAMING, shapes)
-}
+/// MobileNetV2's row in the registry.
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "MobileNetV2",
+    model_types: &[],
+    modality: Modality::Images,
+    variants: VARIANTS,
+    naming: NAMING,
+    heads: &[LibraryHead {
+        kind: HeadKind::Pooled,
+        block: "classifier",
+        layers: &[("linear", "classifier.1")],
+        library: Library::Torchvision,
+        classes: &[],
+    }],
+    build: |source| {
+        Ok(Built {
+            dropout: DROPOUT,
+            ..Built::new(MobileNetV2::new(source.device))
+        })
+    },
+    recognise: |shapes| {
+        let outline = |_: &Variant| MobileNetV2::new(&Device::flex());
+        naming::recognise(VARIANTS, outline, &NAMING, shapes)
+    },
+};

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::Pooling;
-use super::folder::{ModelFolder, optional};
-use super::weights::Reading;
 use crate::error::{Context, Error, Result};
+use crate::models::Pooling;
+use crate::models::folder::{ModelFolder, optional};
+use crate::models::weights::Reading;
 
 /// A pooling, and what is to be told about it.
 pub(super) struct Choice {
@@ -344,7 +344,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let find = |bytes: &[u8]| {
             let file = folder.path().join("weights");
-            super::super::weights::write_new(&file, bytes).expect("written");
+            crate::models::weights::write_new(&file, bytes).expect("written");
             let found = Known::find(&known, &file).expect("readable");
             found.map(|known| known.name)
         };

@@ -4,29 +4,24 @@
 //! It reads top to bottom: config, blocks, forward, weight names.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, s};
-use serde_json::{Map, Value};
 
-use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, global_mean, torch_name};
-use super::export::Library;
-use super::folder::ModelFolder;
-use super::image_input::{IMAGENET, ImageInput, Variant};
-use super::kernels::Activation;
-use super::operations::dropout;
-use super::resnet::{block_name, short};
-use super::vision::{self, Naming};
-use super::weights::{Account, Reading, Shapes, Target};
-use super::{Activations, Card, Head, Parameter};
-use crate::error::Result;
+use super::resnet::{BESIDE, short};
+use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::export::Library;
+use crate::models::heads::HeadKind;
+use crate::models::image_input::{IMAGENET, ImageInput, Variant};
+use crate::models::kernels::Activation;
+use crate::models::naming::{self, Naming, is_count};
+use crate::models::{Activations, Modality};
 
 // ------------------------------------------------------------------------------------------------------------ config
 
 /// The checkpoints that have these names and sizes; a deeper one holds all tensors of a shallower one.
-pub(super) const VARIANTS: &[Variant] = &[
+const VARIANTS: &[Variant] = &[
     cifar10("resnet20"),
     cifar10("resnet32"),
     cifar10("resnet44"),
@@ -77,16 +72,12 @@ fn depth(architecture: &str) -> usize {
 
 // ------------------------------------------------------------------------------------------------------------ blocks
 
-/// The network.
+/// The network below the head.
 #[derive(Module, Debug)]
-pub struct CifarResNet {
+pub(in crate::models) struct CifarResNet {
     stem: ConvNorm,
     layers: Vec<Vec<Block>>,
-    dropout: Dropout,
-    linear: Linear,
     depth: usize,
-    #[module(skip)]
-    json: Map<String, Value>,
 }
 
 /// Two convolutions, and a shortcut around them that leaves out places and adds empty channels where the sizes ask for it.
@@ -118,8 +109,8 @@ impl Block {
 }
 
 impl CifarResNet {
-    /// The network with nothing in its weights yet, and `linear` on top.
-    fn new(depth: usize, linear: Linear, dropout: f64, device: &Device) -> Self {
+    /// The network with nothing in its weights yet.
+    fn new(depth: usize, device: &Device) -> Self {
         let stem = ConvNormConfig {
             kernel: 3,
             ..ConvNormConfig::new(3, WIDTHS[0])
@@ -138,10 +129,7 @@ impl CifarResNet {
         Self {
             stem: stem.init(device),
             layers,
-            dropout: DropoutConfig::new(dropout).init(),
-            linear,
             depth,
-            json: Map::new(),
         }
     }
 }
@@ -171,12 +159,11 @@ impl Block {
 }
 
 impl Blocks for CifarResNet {
-    /// `conv1`, `layer1.0` …, `linear`.
+    /// `conv1`, `layer1.0` ….
     fn blocks(&self) -> Vec<String> {
         let layers = (1..=WIDTHS.len())
             .flat_map(|layer| (0..self.depth).map(move |index| format!("layer{layer}.{index}")));
-        let layers: Vec<String> = layers.collect();
-        [vec!["conv1".into()], layers, vec!["linear".into()]].concat()
+        std::iter::once("conv1".into()).chain(layers).collect()
     }
 
     /// The last of the layers ends with the mean over the map.
@@ -193,39 +180,27 @@ impl Blocks for CifarResNet {
                     Activations::Map(x)
                 }
             }
-            (block, Activations::Pooled(x)) if block == blocks + 1 => {
-                Activations::Logits(self.linear.forward(dropout(&self.dropout, x)))
-            }
             (block, x) => panic!("block {block} of a ResNet for CIFAR cannot take {x:?}"),
         }
+    }
+
+    fn width(&self) -> usize {
+        WIDTHS[2]
     }
 
     fn signature(&self) -> String {
         format!("ResNet for CIFAR, {} blocks a layer", self.depth)
     }
-
-    fn parameters(&self) -> Vec<Parameter> {
-        vision::parameters(self, &NAMING, &self.blocks())
-    }
-
-    fn library(&self) -> Library {
-        Library::Repository("akamaster/pytorch_resnet_cifar10")
-    }
-
-    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
-        vision::save(self, &NAMING, to, &self.json, &card.labels)
-    }
 }
 
 // ------------------------------------------------------------------------------------------------------ weight names
 
-static NAMING: Naming = Naming {
+const NAMING: Naming = Naming {
     parameter: parameter_name,
     checkpoint: str::to_string,
-    block: block_name,
+    constant: is_count,
     spare: |_| false,
-    head: "linear",
-    base: "",
+    beside: BESIDE,
 };
 
 /// A module's path → akamaster's name.
@@ -246,28 +221,28 @@ fn parameter_name(path: &str) -> String {
     }
 }
 
-impl CifarResNet {
-    /// Builds the network that `folder` names, fills it with `reading` its checkpoint, and puts `head` on it.
-    pub(super) fn load(
-        folder: &ModelFolder,
-        head: &Head,
-        reading: Reading,
-        device: &Device,
-    ) -> Result<(Self, Account)> {
-        let depth = depth(folder.word("architecture").unwrap_or_default());
-        let linear = vision::new_head(WIDTHS[2], head, device);
-        let mut network = Self::new(depth, linear, head.dropout.unwrap_or(0.0), device);
-        network.json.clone_from(&folder.config);
-        vision::fill(network, &NAMING, folder, head, reading)
-    }
-}
+// -------------------------------------------------------------------------------------------------------------- row
 
-/// Which ResNet for CIFAR weights are those of.
-pub(super) fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
-    let device = Device::flex();
-    let outline = |variant: &Variant| {
-        let linear = vision::no_head(WIDTHS[2], &device);
-        CifarResNet::new(depth(variant.name), linear, 0.0, &device)
-    };
-    vision::recognise(VARIANTS, outline, &NAMING, shapes)
-}
+/// ResNet for CIFAR's row in the registry.
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "ResNet for CIFAR",
+    model_types: &[],
+    modality: Modality::Images,
+    variants: VARIANTS,
+    naming: NAMING,
+    heads: &[LibraryHead {
+        kind: HeadKind::Pooled,
+        block: "linear",
+        layers: &[("linear", "linear")],
+        library: Library::Repository("akamaster/pytorch_resnet_cifar10"),
+        classes: &[],
+    }],
+    build: |source| {
+        let depth = depth(source.folder.word("architecture").unwrap_or_default());
+        Ok(Built::new(CifarResNet::new(depth, source.device)))
+    },
+    recognise: |shapes| {
+        let outline = |variant: &Variant| CifarResNet::new(depth(variant.name), &Device::flex());
+        naming::recognise(VARIANTS, outline, &NAMING, shapes)
+    },
+};

@@ -4,28 +4,23 @@
 //! It reads top to bottom: config, blocks, forward, weight names.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::Device;
-use serde_json::{Map, Value};
 
-use super::architecture::Blocks;
 use super::convolution::{ConvNorm, ConvNormConfig, Padding, global_mean, torch_name};
-use super::export::Library;
-use super::folder::ModelFolder;
-use super::image_input::{IMAGENET, ImageInput, Variant};
-use super::kernels::Activation;
 use super::mobilenet::{InvertedResidual, InvertedResidualConfig};
-use super::operations::dropout;
-use super::vision::{self, Naming};
-use super::weights::{Account, Reading, Shapes, Target};
-use super::{Activations, Card, Head, Parameter};
 use crate::data::images::Interpolation;
-use crate::error::Result;
+use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::export::Library;
+use crate::models::heads::HeadKind;
+use crate::models::image_input::{IMAGENET, ImageInput, Variant};
+use crate::models::kernels::Activation;
+use crate::models::naming::{self, Naming, is_count};
+use crate::models::{Activations, Modality};
 
 // ------------------------------------------------------------------------------------------------------------ config
 
 /// The checkpoints that have these names and sizes. Tensors do not tell one from the other.
-pub(super) const VARIANTS: &[Variant] = &[
+const VARIANTS: &[Variant] = &[
     Variant {
         name: "efficientnet_lite0",
         classes: 1000,
@@ -99,23 +94,19 @@ impl Style {
 
 // ------------------------------------------------------------------------------------------------------------ blocks
 
-/// The network.
+/// The network below the head.
 #[derive(Module, Debug)]
-pub struct EfficientNetLite {
+pub(in crate::models) struct EfficientNetLite {
     stem: ConvNorm,
     blocks: Vec<Vec<InvertedResidual>>,
     last: ConvNorm,
-    dropout: Dropout,
-    classifier: Linear,
     #[module(skip)]
     style: Style,
-    #[module(skip)]
-    json: Map<String, Value>,
 }
 
 impl EfficientNetLite {
-    /// The network with nothing in its weights yet, and `classifier` on top.
-    fn new(style: Style, classifier: Linear, dropout: f64, device: &Device) -> Self {
+    /// The network with nothing in its weights yet.
+    fn new(style: Style, device: &Device) -> Self {
         let stem = ConvNormConfig {
             kernel: 3,
             stride: 2,
@@ -143,10 +134,7 @@ impl EfficientNetLite {
             stem: stem.init(device),
             blocks: stages,
             last: style.layer(inputs, LAST).init(device),
-            dropout: DropoutConfig::new(dropout).init(),
-            classifier,
             style,
-            json: Map::new(),
         }
     }
 
@@ -163,15 +151,14 @@ fn depth() -> usize {
 }
 
 impl Blocks for EfficientNetLite {
-    /// `conv_stem`, `blocks.0.0` …, `conv_head`, `classifier`.
+    /// `conv_stem`, `blocks.0.0` …, `conv_head`.
     fn blocks(&self) -> Vec<String> {
         let blocks = self.blocks.iter().enumerate();
         let blocks = blocks.flat_map(|(stage, blocks)| {
             (0..blocks.len()).map(move |index| format!("blocks.{stage}.{index}"))
         });
         let blocks: Vec<String> = blocks.collect();
-        let last = vec!["conv_head".into(), "classifier".into()];
-        [vec!["conv_stem".into()], blocks, last].concat()
+        [vec!["conv_stem".into()], blocks, vec!["conv_head".into()]].concat()
     }
 
     /// `conv_head` ends with the mean over the map.
@@ -188,39 +175,27 @@ impl Blocks for EfficientNetLite {
             (block, Activations::Map(x)) if block == depth + 1 => {
                 Activations::Pooled(global_mean(self.last.forward(x)))
             }
-            (block, Activations::Pooled(x)) if block == depth + 2 => {
-                Activations::Logits(self.classifier.forward(dropout(&self.dropout, x)))
-            }
             (block, x) => panic!("block {block} of an EfficientNet cannot take {x:?}"),
         }
+    }
+
+    fn width(&self) -> usize {
+        LAST
     }
 
     fn signature(&self) -> String {
         format!("EfficientNet-Lite0, {:?}", self.style)
     }
-
-    fn parameters(&self) -> Vec<Parameter> {
-        vision::parameters(self, &NAMING, &Blocks::blocks(self))
-    }
-
-    fn library(&self) -> Library {
-        Library::Timm
-    }
-
-    fn save(&self, to: Target<'_>, card: &mut Card) -> Result<()> {
-        vision::save(self, &NAMING, to, &self.json, &card.labels)
-    }
 }
 
 // ------------------------------------------------------------------------------------------------------ weight names
 
-static NAMING: Naming = Naming {
+const NAMING: Naming = Naming {
     parameter: parameter_name,
     checkpoint: checkpoint_name,
-    block: block_name,
+    constant: is_count,
     spare: |_| false,
-    head: "classifier",
-    base: "",
+    beside: &[("bn1", "conv_stem"), ("bn2", "conv_head")],
 };
 
 /// A module's path → timm's name. Its blocks number their normalisations, and the first stage, which does not expand, calls its
@@ -284,38 +259,32 @@ fn place(number: usize) -> Option<(usize, usize)> {
         .nth(number)
 }
 
-/// `conv_stem` (with `bn1`), `blocks.2.0`, `conv_head` (with `bn2`) or `classifier`.
-fn block_name(name: &str) -> &str {
-    match vision::first(name, 1) {
-        "bn1" => "conv_stem",
-        "bn2" => "conv_head",
-        "blocks" => vision::first(name, 3),
-        other => other,
-    }
-}
+// -------------------------------------------------------------------------------------------------------------- row
 
-impl EfficientNetLite {
-    /// Builds the network that `folder` names, fills it with `reading` its checkpoint, and puts `head` on it.
-    pub(super) fn load(
-        folder: &ModelFolder,
-        head: &Head,
-        reading: Reading,
-        device: &Device,
-    ) -> Result<(Self, Account)> {
-        let style = Style::of(folder.word("architecture").unwrap_or_default());
-        let classifier = vision::new_head(LAST, head, device);
-        let mut network = Self::new(style, classifier, head.dropout.unwrap_or(DROPOUT), device);
-        network.json.clone_from(&folder.config);
-        vision::fill(network, &NAMING, folder, head, reading)
-    }
-}
-
-/// Whether weights are those of an EfficientNet-Lite0.
-pub(super) fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
-    let device = Device::flex();
-    let outline = |variant: &Variant| {
-        let style = Style::of(variant.name);
-        EfficientNetLite::new(style, vision::no_head(LAST, &device), DROPOUT, &device)
-    };
-    vision::recognise(VARIANTS, outline, &NAMING, shapes)
-}
+/// EfficientNet-Lite's row in the registry.
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "EfficientNet-Lite",
+    model_types: &[],
+    modality: Modality::Images,
+    variants: VARIANTS,
+    naming: NAMING,
+    heads: &[LibraryHead {
+        kind: HeadKind::Pooled,
+        block: "classifier",
+        layers: &[("linear", "classifier")],
+        library: Library::Timm,
+        classes: &[],
+    }],
+    build: |source| {
+        let style = Style::of(source.folder.word("architecture").unwrap_or_default());
+        Ok(Built {
+            dropout: DROPOUT,
+            ..Built::new(EfficientNetLite::new(style, source.device))
+        })
+    },
+    recognise: |shapes| {
+        let outline =
+            |variant: &Variant| EfficientNetLite::new(Style::of(variant.name), &Device::flex());
+        naming::recognise(VARIANTS, outline, &NAMING, shapes)
+    },
+};

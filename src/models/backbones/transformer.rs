@@ -7,8 +7,8 @@ use burn::tensor::activation::{gelu_approximate, relu, silu, tanh};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
-use super::operations::{attention, dropout, gelu};
 use crate::error::{Error, Result};
+use crate::models::operations::{attention, dropout, gelu};
 
 /// The function between a layer's two wide linear layers.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -94,6 +94,11 @@ impl SelfAttention {
             .swap_dims(1, 2)
             .reshape([batch, tokens, width])
     }
+}
+
+/// `layer_norm_eps` where `config.json` does not say it.
+pub(super) fn default_layer_norm_eps() -> f64 {
+    1e-12
 }
 
 /// An error in `config.json`.

@@ -1,0 +1,57 @@
+//! The backbones: the networks below the heads, one file an architecture. A new one is its file and two lines here: the `mod` and a
+//! line of the list, from which the registry follows.
+
+mod batch_norm;
+mod bert;
+mod convolution;
+mod efficientnet;
+mod mobilenet;
+mod pooling;
+mod resnet;
+mod resnet_cifar;
+mod transformer;
+mod vit;
+
+use burn::module::Module;
+
+use super::architecture::{Architecture, Blocks};
+
+/// Makes the type that holds a backbone of any architecture, and the registry of their rows: `TYPE in FILE`, where the file has a row
+/// called `ARCHITECTURE`.
+macro_rules! backbones {
+    ($($backbone:ident in $file:ident),+ $(,)?) => {
+        /// A backbone of any architecture.
+        #[derive(Module, Debug)]
+        #[expect(clippy::large_enum_variant, reason = "a network holds one")]
+        pub(super) enum Backbone {
+            $($backbone($file::$backbone)),+
+        }
+
+        $(impl From<$file::$backbone> for Backbone {
+            fn from(backbone: $file::$backbone) -> Self {
+                Self::$backbone(backbone)
+            }
+        })+
+
+        impl Backbone {
+            /// What its file gives.
+            pub(super) fn inner(&self) -> &dyn Blocks {
+                match self {
+                    $(Self::$backbone(backbone) => backbone),+
+                }
+            }
+        }
+
+        /// Every architecture.
+        pub const ARCHITECTURES: &[Architecture] = &[$($file::ARCHITECTURE),+];
+    };
+}
+
+backbones! {
+    Bert in bert,
+    MobileNetV2 in mobilenet,
+    EfficientNetLite in efficientnet,
+    ResNet in resnet,
+    CifarResNet in resnet_cifar,
+    Vit in vit,
+}

@@ -1,0 +1,64 @@
+//! What stands on a backbone, one file a kind of head. Which heads an architecture has, and what their layers are called, is said by
+//! its row ([`LibraryHead`](super::architecture::LibraryHead)).
+
+mod pooled;
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use self::pooled::Pooled;
+use super::Activations;
+
+/// The kinds of heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadKind {
+    /// Dropout and a layer `linear` over the vector of a sample: a number for each label.
+    Pooled,
+}
+
+impl HeadKind {
+    /// What it is for, in words.
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Self::Pooled => "one vector a sample",
+        }
+    }
+}
+
+/// A head of any kind.
+#[derive(Module, Debug)]
+pub(super) enum PredictionHead {
+    /// Of the kind [`HeadKind::Pooled`].
+    Pooled(Pooled),
+}
+
+/// What a new head is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadConfig {
+    /// How many numbers it takes for a sample.
+    pub(super) inputs: usize,
+    /// How many it gives.
+    pub(super) outputs: usize,
+    /// Dropout before its layers.
+    pub(super) dropout: f64,
+    /// Standard deviation of its weights.
+    pub(super) initializer_range: f64,
+    /// What they are drawn from.
+    pub(super) seed: u64,
+}
+
+impl PredictionHead {
+    /// A head with weights that are drawn anew.
+    pub(super) fn new(kind: HeadKind, config: HeadConfig, device: &Device) -> Self {
+        match kind {
+            HeadKind::Pooled => Self::Pooled(Pooled::new(config, device)),
+        }
+    }
+
+    /// What the backbone gives → a number for each output.
+    pub(super) fn forward(&self, x: Activations) -> Activations {
+        match self {
+            Self::Pooled(head) => head.forward(x),
+        }
+    }
+}

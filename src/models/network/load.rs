@@ -1,0 +1,193 @@
+//! Networks out of a model's folder: the backbone that it describes, filled with its checkpoint, and a head.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use super::Network;
+use crate::error::{Error, Result};
+use crate::models::architecture::{Architecture, Built, Source, architecture, recognise};
+use crate::models::folder::ModelFolder;
+use crate::models::heads::{HeadConfig, HeadKind, PredictionHead};
+use crate::models::naming::Names;
+use crate::models::own_head::OwnHead;
+use crate::models::weights::{Account, Checkpoint, Reading};
+use crate::models::{Card, Head, Modality, export};
+
+/// A loaded network, and the account of its checkpoint.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The network.
+    pub network: Network,
+    /// What it takes.
+    pub modality: Modality,
+    /// What `refire.json` says.
+    pub card: Card,
+    /// Tensors of the network that the checkpoint did not have, so that they are new: the head's, or none.
+    pub missing: Vec<String>,
+    /// Tensors of the checkpoint that the network has no place for, such as the heads of other tasks.
+    pub unused: Vec<String>,
+    /// What loading decided that neither the caller nor refire.json said, as sentences for the user.
+    pub choices: Vec<String>,
+    /// The checkpoint's file.
+    pub file: PathBuf,
+}
+
+impl Network {
+    /// Loads the model in `folder` and puts `head` on it. A head that the checkpoint already has is kept if its labels
+    /// are the same, in the same order; for other labels a new one is drawn from the head's seed.
+    ///
+    /// # Errors
+    /// A folder that is not a model that refire knows, a damaged checkpoint, missing tensors, wrong shapes, a setting
+    /// that does not suit the architecture, a head for the same labels in another order.
+    pub fn load(folder: &Path, head: &Head, device: &Device) -> Result<Loaded> {
+        read(ModelFolder::open(folder)?, head, Reading::Values, device)
+    }
+
+    /// Loads a tuned model from `folder`, with its own head.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); also a model without labels or without a classifier.
+    pub fn open(folder: &Path, device: &Device) -> Result<Loaded> {
+        let folder = ModelFolder::open(folder)?;
+        let head = own_head(&folder)?;
+        let untuned = Error::stage(format!(
+            "the model in `{}` has no classifier yet",
+            folder.path.display()
+        ))
+        .help("tune it first: a stage of kind `finetune`");
+        if head.labels.is_empty() {
+            return Err(untuned);
+        }
+        let mut loaded = read(folder, &head, Reading::Values, device)?;
+        if !loaded.missing.is_empty() {
+            return Err(untuned);
+        }
+        loaded.card.problem = head.problem;
+        loaded.card.labels = head.labels;
+        Ok(loaded)
+    }
+
+    /// The network in `folder` without the values of its weights, for looking at its blocks and parameters. Its head is
+    /// the one that it has, or one without labels.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), except for what only reading the values would show.
+    pub fn outline(folder: &Path) -> Result<Loaded> {
+        let folder = ModelFolder::open(folder)?;
+        let head = own_head(&folder)?;
+        read(folder, &head, Reading::Headers, &Device::flex())
+    }
+}
+
+/// The head that the model in `folder` has.
+fn own_head(folder: &ModelFolder) -> Result<Head> {
+    Ok(Head {
+        modality: architecture(folder)?.modality,
+        problem: folder.problem()?,
+        labels: folder.labels()?,
+        pooling: None,
+        dropout: None,
+        seed: 0,
+    })
+}
+
+fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> Result<Loaded> {
+    let architecture = architecture(&folder)?;
+    if architecture.modality != head.modality {
+        return Err(Error::stage(format!(
+            "the model in `{}` is a {}, which takes {}, not {}",
+            folder.path.display(),
+            architecture.name,
+            architecture.modality.name(),
+            head.modality.name(),
+        )));
+    }
+    let loaded = assemble(architecture, &folder, head, reading, device);
+    let (network, account) = loaded.map_err(|error| match recognise(&folder) {
+        Some(name)
+            if ![folder.word("architecture"), Some(architecture.name)].contains(&Some(name)) =>
+        {
+            error.note(format!("these weights look like {name}"))
+        }
+        _ => error,
+    })?;
+    Ok(Loaded {
+        modality: architecture.modality,
+        network,
+        card: folder.card,
+        missing: account.missing,
+        unused: account.unused,
+        choices: account.choices,
+        file: account.file,
+    })
+}
+
+/// Builds the network that `folder` describes, with `head` on it, and fills it with `reading` the checkpoint. The checkpoint's head is
+/// taken if it is for the labels of `head`; else it is drawn anew.
+fn assemble(
+    architecture: &'static Architecture,
+    folder: &ModelFolder,
+    head: &Head,
+    reading: Reading,
+    device: &Device,
+) -> Result<(Network, Account)> {
+    let naming = &architecture.naming;
+    let exported = export::has_own_class(folder);
+    let mut checkpoint = Checkpoint::open(&folder.path, |name| {
+        if exported {
+            (naming.checkpoint)(&export::elsewhere(name))
+        } else {
+            (naming.checkpoint)(name)
+        }
+    })?;
+    checkpoint.remove(naming.constant);
+    let built = (architecture.build)(&Source {
+        folder,
+        checkpoint: &checkpoint,
+        head,
+        reading,
+        device,
+    })?;
+    let (network, mut choices) = with_head(built, architecture, folder, head, device)?;
+    network.placed()?;
+    let names = network.names;
+    let is_head = |name: &str| names.is_head(name);
+    let own_head = OwnHead::settle(head, folder, &mut checkpoint, is_head)?;
+    let (network, mut account) =
+        checkpoint.fill(network, |path| names.of(path).0, is_head, reading)?;
+    account.refuse_left_over(naming.spare)?;
+    account.choices.append(&mut choices);
+    own_head.report(head, &mut account);
+    Ok((network, account))
+}
+
+/// The network of a backbone and a new `head`, and what was decided about it.
+fn with_head(
+    built: Built,
+    architecture: &'static Architecture,
+    folder: &ModelFolder,
+    head: &Head,
+    device: &Device,
+) -> Result<(Network, Vec<String>)> {
+    let library_head = architecture.head(HeadKind::Pooled)?;
+    let backbone = built.backbone.inner();
+    let config = HeadConfig {
+        inputs: backbone.width(),
+        outputs: head.labels.len(),
+        dropout: head.dropout.unwrap_or(built.dropout),
+        initializer_range: built.initializer_range,
+        seed: head.seed,
+    };
+    let network = Network {
+        names: Names {
+            architecture,
+            head: library_head,
+            base: backbone.base(),
+        },
+        head: PredictionHead::new(library_head.kind, config, device),
+        config: folder.config.clone(),
+        backbone: built.backbone,
+    };
+    Ok((network, built.choices))
+}
