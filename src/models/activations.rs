@@ -9,48 +9,69 @@ pub struct TokenBatch {
     pub ids: Tensor<2, Int>,
     /// 1 for a token, 0 for padding; `[batch, tokens]`.
     pub mask: Tensor<2>,
-    /// The types of the tokens, `[batch, tokens]`, which tell a pair's second text from its first; none if all are of the first.
+    /// The type of each token, `[batch, tokens]`: which text of a pair it is of. None if all are of type 0.
     pub types: Option<Tensor<2, Int>>,
 }
 
 impl TokenBatch {
-    /// Texts as token ids, special tokens included, the shorter ones filled up with `pad_id`.
+    /// Texts as token ids, special tokens included, the shorter ones filled up with `pad_id`. All tokens are of type 0.
     #[must_use]
     pub fn new(texts: &[&[u32]], pad_id: u32, device: &Device) -> Self {
         let width = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         let shape = [texts.len(), width];
-        let mut ids = vec![i64::from(pad_id); texts.len() * width];
         let mut mask = vec![0.0_f32; texts.len() * width];
         for (row, text) in texts.iter().enumerate() {
             let start = row * width;
-            for (column, id) in text.iter().enumerate() {
-                ids[start + column] = i64::from(*id);
-            }
             mask[start..start + text.len()].fill(1.0);
         }
         Self {
-            ids: Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device),
+            ids: rows(texts.iter().copied(), pad_id, shape, device),
             mask: Tensor::from_data(TensorData::new(mask, shape), device),
             types: None,
         }
     }
 
-    /// The same batch with a type for each token; what is filled up is of type 0.
+    /// The same with a type for each token: samples as token ids and their types. Padding is of type 0, and so are tokens for which
+    /// no type is given.
+    ///
+    /// # Panics
+    /// If a sample has more types than tokens.
     #[must_use]
-    pub fn with_types(self, types: &[&[u32]], device: &Device) -> Self {
-        let [batch, width] = self.ids.dims();
-        let mut filled = vec![0_i64; batch * width];
-        for (row, types) in types.iter().enumerate() {
-            for (column, of_token) in types.iter().enumerate() {
-                filled[row * width + column] = i64::from(*of_token);
-            }
-        }
-        let data = TensorData::new(filled, [batch, width]);
-        Self {
-            types: Some(Tensor::from_data(data, device)),
-            ..self
+    pub fn with_types(samples: &[(&[u32], &[u32])], pad_id: u32, device: &Device) -> Self {
+        let texts: Vec<&[u32]> = samples.iter().map(|(ids, _)| *ids).collect();
+        let batch = Self::new(&texts, pad_id, device);
+        let all = || samples.iter().map(|(_, types)| *types);
+        assert!(
+            texts
+                .iter()
+                .zip(all())
+                .all(|(ids, types)| types.len() <= ids.len()),
+            "a type for each token"
+        );
+        let types = all()
+            .flatten()
+            .any(|of_token| *of_token != 0)
+            .then(|| rows(all(), 0, batch.ids.dims(), device));
+        Self { types, ..batch }
+    }
+}
+
+/// Rows of numbers, `shape`, the shorter ones filled up with `filling`.
+fn rows<'a>(
+    numbers: impl Iterator<Item = &'a [u32]>,
+    filling: u32,
+    shape: [usize; 2],
+    device: &Device,
+) -> Tensor<2, Int> {
+    let [samples, width] = shape;
+    let mut filled = vec![i64::from(filling); samples * width];
+    for (row, numbers) in numbers.enumerate() {
+        let start = row * width;
+        for (column, number) in numbers.iter().enumerate() {
+            filled[start + column] = i64::from(*number);
         }
     }
+    Tensor::from_data(TensorData::new(filled, shape), device)
 }
 
 /// What flows from block to block.

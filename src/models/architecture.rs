@@ -142,6 +142,11 @@ pub(super) trait Blocks {
         None
     }
 
+    /// How many types of tokens it tells apart, such as those of the first and the second text of a pair.
+    fn token_types(&self) -> Option<usize> {
+        None
+    }
+
     /// The only height and width that it takes.
     fn image_size(&self) -> Option<usize> {
         None

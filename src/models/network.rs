@@ -256,6 +256,13 @@ impl Network {
         self.backbone().vocabulary()
     }
 
+    /// How many types of tokens it tells apart, such as those of the first and the second text of a pair; none for networks that take no
+    /// tokens.
+    #[must_use]
+    pub fn token_types(&self) -> Option<usize> {
+        self.backbone().token_types()
+    }
+
     /// The only height and width that its images may have, in pixels; none for networks that take any.
     #[must_use]
     pub fn image_size(&self) -> Option<usize> {

@@ -201,16 +201,20 @@ impl Samples {
     }
 
     /// A batch of looks as the first block of a network takes it.
-    pub(super) fn batch<'s>(&'s self, looks: &[usize], device: &Device) -> Activations {
+    pub(super) fn batch(&self, looks: &[usize], device: &Device) -> Activations {
         match &self.inputs {
             Inputs::Texts(texts) => {
-                let of_looks = |rows: &'s [Vec<u32>]| -> Vec<&'s [u32]> {
-                    looks.iter().map(|look| &rows[*look][..]).collect()
-                };
-                let batch = TokenBatch::new(&of_looks(&texts.tokens), texts.pad_id, device);
+                let of_look = |look: &usize| &texts.tokens[*look][..];
                 Activations::Tokens(match &texts.types {
-                    None => batch,
-                    Some(types) => batch.with_types(&of_looks(types), device),
+                    None => {
+                        let tokens: Vec<_> = looks.iter().map(of_look).collect();
+                        TokenBatch::new(&tokens, texts.pad_id, device)
+                    }
+                    Some(types) => {
+                        let pair = |look: &usize| (of_look(look), &types[*look][..]);
+                        let pairs: Vec<_> = looks.iter().map(pair).collect();
+                        TokenBatch::with_types(&pairs, texts.pad_id, device)
+                    }
                 })
             }
             Inputs::Images(images) => render(&**images, looks, Mix::None, device),

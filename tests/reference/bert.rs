@@ -22,7 +22,7 @@ fn token_ids_and_last_hidden_states_are_those_of_transformers() {
     let network = Network::load(&model, &head(), &device)
         .expect("the model loads")
         .network;
-    let body = 0..network.blocks().len() - 2;
+    let body = 0..network.hidden_blocks().expect("it takes texts");
     let tokens = batch(&encoded, tokenizer.pad_id(), &device);
     let Activations::Hidden { states, .. } = network.forward(body, Activations::Tokens(tokens))
     else {

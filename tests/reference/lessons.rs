@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use polars::prelude::*;
 use refire::models::{
     self, Activations, Encoded, Head, Modality, Network, Pooling, Problem, TokenBatch, Tokenizer,
@@ -74,21 +74,8 @@ pub(crate) fn head() -> Head {
 
 /// The texts in a batch as long as the longest of them.
 pub(crate) fn batch(encoded: &[Encoded], pad: u32, device: &Device) -> TokenBatch {
-    let longest = encoded.iter().map(|text| text.ids.len()).max().unwrap_or(0);
-    let mut ids = vec![i64::from(pad); encoded.len() * longest];
-    let mut mask = vec![0.0_f32; ids.len()];
-    for (row, text) in encoded.iter().enumerate() {
-        for (column, id) in text.ids.iter().enumerate() {
-            ids[row * longest + column] = i64::from(*id);
-            mask[row * longest + column] = 1.0;
-        }
-    }
-    let shape = [encoded.len(), longest];
-    TokenBatch {
-        ids: Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device),
-        mask: Tensor::from_data(TensorData::new(mask, shape), device),
-        types: None,
-    }
+    let texts: Vec<&[u32]> = encoded.iter().map(|text| &text.ids[..]).collect();
+    TokenBatch::new(&texts, pad, device)
 }
 
 /// What a network learns from, step by step.

@@ -280,21 +280,13 @@ fn losses_of_steps_on_texts_and_pairs_are_those_of_transformers() {
         }
         let device = models::device("cpu").expect("every build has a CPU");
         let worst = case.train(loaded.network, &*case.loss(&reference), |batch| {
-            let of = |rows: &[Vec<u32>]| -> Vec<Vec<u32>> {
-                batch.iter().map(|row| rows[*row].clone()).collect()
+            let types = types.as_ref();
+            let pair = |row: &usize| {
+                let of_row = types.map_or(&[][..], |types| &types[*row][..]);
+                (&tokens[*row][..], of_row)
             };
-            let slices = |rows: &'_ [Vec<u32>]| -> Vec<Vec<u32>> { of(rows) };
-            let ids = slices(&tokens);
-            let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-            let batch = TokenBatch::new(&ids, pad_id, &device);
-            Activations::Tokens(match &types {
-                None => batch,
-                Some(types) => {
-                    let types = of(types);
-                    let types: Vec<&[u32]> = types.iter().map(Vec::as_slice).collect();
-                    batch.with_types(&types, &device)
-                }
-            })
+            let pairs: Vec<_> = batch.iter().map(pair).collect();
+            Activations::Tokens(TokenBatch::with_types(&pairs, pad_id, &device))
         });
         assert!(worst <= 1e-4, "{}: {worst:e}", case.name);
     }

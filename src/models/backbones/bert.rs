@@ -80,6 +80,9 @@ fn default_initializer_range() -> f64 {
 impl BertConfig {
     /// Checks what the types cannot say.
     fn check(&self) -> Result<()> {
+        if self.type_vocab_size == 0 {
+            return wrong("`type_vocab_size` is 0, and every token has a type");
+        }
         if self.is_decoder {
             return wrong("`is_decoder` is true, and refire has BERT as an encoder only");
         }
@@ -261,8 +264,8 @@ impl Blocks for Bert {
     fn forward(&self, block: usize, x: Activations) -> Activations {
         let layers = self.encoder.layer.len();
         match (block, x) {
-            (0, Activations::Tokens(TokenBatch { ids, mask, .. })) => Activations::Hidden {
-                states: self.embeddings.forward(ids),
+            (0, Activations::Tokens(TokenBatch { ids, mask, types })) => Activations::Hidden {
+                states: self.embeddings.forward(ids, types),
                 mask,
             },
             (block, Activations::Hidden { states, mask }) if (1..=layers).contains(&block) => {
@@ -337,6 +340,10 @@ impl Blocks for Bert {
     fn vocabulary(&self) -> Option<usize> {
         Some(self.config.vocab_size)
     }
+
+    fn token_types(&self) -> Option<usize> {
+        Some(self.config.type_vocab_size)
+    }
 }
 
 impl Bert {
@@ -357,12 +364,18 @@ impl Bert {
 }
 
 impl Embeddings {
-    /// `[batch, tokens]` → `[batch, tokens, width]`. Every token is of type 0: there is one text a sample.
-    fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+    /// `[batch, tokens]` → `[batch, tokens, width]`. Without `types` every token is of type 0, as it is for a network that knows no
+    /// other, such as RoBERTa: its tokenizer in transformers gives both texts of a pair type 0.
+    fn forward(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3> {
         let [_, tokens] = ids.dims();
         let positions = self.position_embeddings.weight.val().slice(0..tokens);
-        let of_type = self.token_type_embeddings.weight.val().slice(0..1);
-        let states = self.word_embeddings.forward(ids) + (positions + of_type).unsqueeze::<3>();
+        let of_types = &self.token_type_embeddings;
+        let [known, _] = of_types.weight.shape().dims();
+        let around = match types.filter(|_| known > 1) {
+            Some(types) => positions.unsqueeze::<3>() + of_types.forward(types),
+            None => (positions + of_types.weight.val().slice(0..1)).unsqueeze::<3>(),
+        };
+        let states = self.word_embeddings.forward(ids) + around;
         dropout(&self.dropout, self.layer_norm.forward(states))
     }
 }

@@ -2,6 +2,7 @@
 
 mod beside;
 mod nan;
+mod types;
 
 use std::collections::BTreeMap;
 
