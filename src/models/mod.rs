@@ -12,9 +12,9 @@ mod export;
 mod folder;
 mod freeze;
 mod head;
+mod heads;
 #[cfg(test)]
 mod hostile;
-mod heads;
 mod image_input;
 mod kernels;
 mod naming;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Tensor;
-use refire::models::{self, Activations, Head, Network, Pooling, Task, TokenBatch};
+use refire::models::{self, Activations, Head, Modality, Network, Pooling, Problem, TokenBatch};
 use serde::Deserialize;
 
 use crate::lessons::{folder, report};
@@ -39,7 +39,8 @@ fn states_and_pooled_vectors_of_pairs_are_those_of_transformers() {
     let Reference { samples } = serde_json::from_slice(&json).expect("make_pairs.py wrote it");
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert");
     let head = Head {
-        task: Task::TextClassification,
+        modality: Modality::Texts,
+        problem: Problem::default(),
         labels: vec!["no".into(), "yes".into()],
         pooling: Some(Pooling::Pooler),
         dropout: None,

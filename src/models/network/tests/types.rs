@@ -13,7 +13,8 @@ fn tiny() -> std::path::PathBuf {
 
 fn text_network(folder: &Path) -> Network {
     let head = Head {
-        task: Task::TextClassification,
+        modality: Modality::Texts,
+        problem: Problem::default(),
         labels: vec!["no".into(), "yes".into()],
         pooling: None,
         dropout: None,
