@@ -24,7 +24,9 @@ pub use workspace::Workspace;
 use crate::config::{self, Overrides, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Configuration, Event, Outcome, Sink};
-use crate::exec::{Conduct, Decider, Preview, Run, Runner, Summary, Surroundings, Walked, Wish};
+use crate::exec::{
+    Cancellation, Decider, Preview, Run, RunOptions, Runner, Summary, Surroundings, Walked,
+};
 use crate::lock::{Entry, Lock};
 use crate::models;
 pub use crate::models::DEVICES;
@@ -86,7 +88,7 @@ pub fn run(
     request: &Request,
     runner: &dyn Runner,
     events: &dyn Sink,
-    wish: &dyn Wish,
+    cancellation: &dyn Cancellation,
 ) -> Result<Summary> {
     let started = Instant::now();
     let selection = project.plan.select(&request.goal)?;
@@ -108,16 +110,16 @@ pub fn run(
     let around = Surroundings {
         store: &project.store,
         events: &journal,
-        wish,
+        cancellation,
         device: &project.pipeline.device.0,
         offline: request.offline,
     };
-    let conduct = Conduct {
+    let options = RunOptions {
         force: request.force,
         keep_going: request.keep_going,
         jobs: request.jobs.max(1),
     };
-    let went = Run::new(&decider, runner, around, &selection, conduct).go();
+    let went = Run::new(&decider, runner, around, &selection, options).go();
     let mut summary = went.inspect_err(|_| project.store.run_has_ended())?;
     let moved = summary.moved(&decider);
     drop(decider);

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::cancellation::Cancellation;
 use super::machine::Share;
-use super::wish::Wish;
 use crate::error::{Context, Error, Result, panic_text};
 use crate::event::{self, Event, Sink};
 use crate::fingerprint::{Fingerprint, Role};
@@ -23,7 +23,7 @@ pub struct Surroundings<'a> {
     /// Where events go.
     pub events: &'a dyn Sink,
     /// What the user wants of the run.
-    pub wish: &'a dyn Wish,
+    pub cancellation: &'a dyn Cancellation,
     /// The pipeline's device.
     pub device: &'a str,
     /// Never touch the network.
@@ -127,7 +127,7 @@ fn make(task: &Task<'_>, around: &Surroundings<'_>) -> Result<Made, Failure> {
         let to = names::join(&home.path().join("out"), &output.port)?;
         job.outputs.insert(output.port.clone(), folder(to)?);
     }
-    let cancelled = || around.wish.stop() || around.wish.is_outdated(&node.name);
+    let cancelled = || around.cancellation.stop() || around.cancellation.is_outdated(&node.name);
     let mut context = StageContext::new(&job, around.store, around.events, &cancelled);
     let end = catch_unwind(AssertUnwindSafe(|| node.stage.run(&mut context)));
     end.unwrap_or_else(|panic| Err(panicked(&*panic)))

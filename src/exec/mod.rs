@@ -1,7 +1,7 @@
 //! A run: decides every stage as soon as its inputs are known, runs what is not cached, keeps going or stops.
 
+mod cancellation;
 mod decide;
-mod hands;
 mod job;
 #[cfg(target_os = "linux")]
 mod keeper;
@@ -15,7 +15,7 @@ mod shared;
 mod state;
 #[cfg(test)]
 mod tests;
-mod wish;
+mod thread_pool;
 mod worker;
 mod workers;
 
@@ -25,8 +25,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::Scope;
 use std::time::Instant;
 
+pub use cancellation::Cancellation;
 pub use decide::{Decider, Decision, Last, Walked};
-use hands::Hands;
 pub use job::{Failure, InProcess, Made, Runner, Surroundings, Task};
 use machine::Pool;
 pub use machine::{Machine, Share};
@@ -35,7 +35,7 @@ use queue::{Queue, Queued};
 pub use serve::serve;
 use shared::Shared;
 pub use state::{State, States};
-pub use wish::Wish;
+use thread_pool::ThreadPool;
 pub use workers::Workers;
 
 use crate::error::{Error, Kind, Result};
@@ -47,7 +47,7 @@ pub use crate::store::Record;
 
 /// How a run goes about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Conduct {
+pub struct RunOptions {
     /// Run the named stages even if they are cached.
     pub force: bool,
     /// After a failure, go on with what does not depend on it.
@@ -56,7 +56,7 @@ pub struct Conduct {
     pub jobs: usize,
 }
 
-impl Default for Conduct {
+impl Default for RunOptions {
     fn default() -> Self {
         Self {
             force: false,
@@ -105,7 +105,7 @@ impl Summary {
 pub struct Run<'a> {
     shared: Shared<'a>,
     selection: &'a Selection,
-    conduct: Conduct,
+    options: RunOptions,
     states: States,
     pool: Pool,
     /// Stages that have to run and wait for room.
@@ -134,7 +134,7 @@ impl<'a> Run<'a> {
         runner: &'a dyn Runner,
         around: Surroundings<'a>,
         selection: &'a Selection,
-        conduct: Conduct,
+        options: RunOptions,
     ) -> Self {
         let nodes = &decider.plan.nodes;
         let needs = |node: &Node| -> Vec<usize> {
@@ -146,9 +146,9 @@ impl<'a> Run<'a> {
         Self {
             shared: Shared::new(decider, runner, around),
             selection,
-            conduct,
+            options,
             states: States::new(nodes.iter().map(needs).collect(), &selection.included),
-            pool: Pool::new(Machine::here(), conduct.jobs),
+            pool: Pool::new(Machine::here(), options.jobs),
             queue: Queue::default(),
             making: BTreeMap::new(),
             started: BTreeMap::new(),
@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
         std::thread::scope(|scope| {
             let (sender, ended) = channel::<Ended>();
             let refused = sender.clone();
-            let mut hands = Hands::new();
+            let mut threads = ThreadPool::new();
             let make = move |(index, share): Order| {
                 let made = catch_unwind(AssertUnwindSafe(|| shared.make(index, &share)));
                 let end = made.unwrap_or_else(|panic| Err(job::panicked(&*panic)));
@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
                 let _ = sender.send((index, end));
             };
             loop {
-                self.hand_out(scope, &mut hands, &make, &refused);
+                self.hand_out(scope, &mut threads, &make, &refused);
                 if self.started.is_empty() {
                     break;
                 }
@@ -201,7 +201,7 @@ impl<'a> Run<'a> {
     fn hand_out<'s>(
         &mut self,
         scope: &'s Scope<'s, '_>,
-        hands: &mut Hands<Order>,
+        threads: &mut ThreadPool<Order>,
         make: &(impl Fn(Order) + Clone + Send + 's),
         refused: &Sender<Ended>,
     ) {
@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
             let busy = self.started.len();
             let at = Instant::now();
             self.started.insert(index, Queued { at, ..queued });
-            if let Err(error) = hands.give(scope, busy, (index, share), make) {
+            if let Err(error) = threads.give(scope, busy, (index, share), make) {
                 // It is taken back as one that was begun.
                 let _ = refused.send((index, Err(error)));
             }
@@ -255,7 +255,7 @@ impl<'a> Run<'a> {
         }
         self.interrupted
             || self.shared.is_draining()
-            || (!self.errors.is_empty() && !self.conduct.keep_going)
+            || (!self.errors.is_empty() && !self.options.keep_going)
     }
 
     /// Decides stage `index`, whose inputs are known: it is done, or has to wait for room to run.
@@ -263,7 +263,7 @@ impl<'a> Run<'a> {
         let at = Instant::now();
         match self
             .shared
-            .decide(index, self.conduct.force && self.selection.named[index])
+            .decide(index, self.options.force && self.selection.named[index])
         {
             Err(error) => self.fail(index, at, String::new(), error),
             Ok((Decision::Cached(record), _)) => {

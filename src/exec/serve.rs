@@ -123,7 +123,7 @@ fn obey(
     let around = Surroundings {
         store,
         events: output,
-        wish: &cancelled,
+        cancellation: &cancelled,
         device: &order.device,
         offline: order.offline,
     };

@@ -47,12 +47,12 @@ impl<'a> Shared<'a> {
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        self.around.wish.stop()
+        self.around.cancellation.stop()
     }
 
     /// Whether what runs may end but nothing more is to start.
     pub(super) fn is_draining(&self) -> bool {
-        self.around.wish.drain()
+        self.around.cancellation.drain()
     }
 
     pub(super) fn send(&self, event: &Event) {

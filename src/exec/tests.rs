@@ -65,7 +65,7 @@ impl Runner for Mock {
         self.begun.lock().expect("not poisoned").push(index);
         std::thread::yield_now();
         self.running.fetch_sub(1, Ordering::SeqCst);
-        if around.wish.stop() {
+        if around.cancellation.stop() {
             return Err(Error::new(Kind::Interrupted, "interrupted").into());
         }
         let fate = self.fates[index];
@@ -146,13 +146,13 @@ proptest! {
         let around = Surroundings {
             store: &store,
             events: &sink as &dyn Sink,
-            wish: &stop,
+            cancellation: &stop,
             device: "cpu",
             offline: true,
         };
         let selection = plan.select(&Goal::default()).expect("all");
-        let conduct = Conduct { force: false, keep_going, jobs };
-        let summary = Run::new(&decider, &mock, around, &selection, conduct).go().expect("it begins");
+        let options = RunOptions { force: false, keep_going, jobs };
+        let summary = Run::new(&decider, &mock, around, &selection, options).go().expect("it begins");
 
         let begun = mock.begun.into_inner().expect("not poisoned");
         let distinct: BTreeSet<usize> = begun.iter().copied().collect();
@@ -194,7 +194,7 @@ fn a_port_that_leads_out_becomes_no_path() {
     let around = Surroundings {
         store: &store,
         events: &|_: &Event| {},
-        wish: &|| false,
+        cancellation: &|| false,
         device: "cpu",
         offline: true,
     };

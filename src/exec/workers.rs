@@ -213,8 +213,8 @@ impl<'a> Supervision<'a> {
     }
 
     fn reason_to_stop(&self) -> Option<Error> {
-        let (stage, wish) = (&self.task.node.name, self.around.wish);
-        if wish.stop() || wish.is_outdated(stage) {
+        let (stage, cancellation) = (&self.task.node.name, self.around.cancellation);
+        if cancellation.stop() || cancellation.is_outdated(stage) {
             let text = format!("stage `{stage}` was interrupted");
             return Some(Error::new(Kind::Interrupted, text));
         }

@@ -11,7 +11,7 @@ use crate::data::images::Images;
 use crate::data::images::augment::{Augmentation, Moment};
 use crate::error::{Error, Result};
 use crate::models::{ImageInput, Network};
-use crate::train::{self, Inputs, Looks, Mixing};
+use crate::train::{self, Inputs, Mixing, Views};
 
 /// How images change at random while a network trains on them.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,7 @@ pub struct Changes {
     pub augmentation: Augmentation,
     /// What happens to those of a batch.
     pub mixing: Mixing,
-    /// How many looks each has, if their number is fixed.
+    /// How many views each has, if their number is fixed.
     pub views: Option<NonZeroUsize>,
     /// The seed of all that.
     pub seed: u64,
@@ -29,16 +29,16 @@ pub struct Changes {
 impl Changes {
     /// How often an image looks different.
     #[must_use]
-    pub fn looks(&self) -> Looks {
+    pub fn views(&self) -> Views {
         match self.views {
-            _ if self.augmentation.is_none() && self.mixing.is_none() => Looks::One,
-            Some(views) => Looks::Views(views),
-            None => Looks::Endless,
+            _ if self.augmentation.is_none() && self.mixing.is_none() => Views::One,
+            Some(views) => Views::Fixed(views),
+            None => Views::Endless,
         }
     }
 }
 
-/// Raised by every change that can change a look: part of the key of what is remembered of them.
+/// Raised by every change that can change a view: part of the key of what is remembered of them.
 const LOOKS_VERSION: u32 = 1;
 
 /// Squares, and how a network takes them.
@@ -143,8 +143,8 @@ impl train::Images for Squares {
         }
     }
 
-    fn looks(&self) -> Looks {
-        self.changes.looks()
+    fn views(&self) -> Views {
+        self.changes.views()
     }
 
     fn mixing(&self) -> Mixing {
@@ -161,11 +161,11 @@ impl train::Images for Squares {
         self.digests()[sample]
     }
 
-    fn digest(&self, look: usize) -> [u8; 32] {
-        if self.looks() == Looks::One {
-            return self.digests()[look];
+    fn digest(&self, view: usize) -> [u8; 32] {
+        if self.views() == Views::One {
+            return self.digests()[view];
         }
-        let (look, image) = (look / self.pixels.len(), look % self.pixels.len());
+        let (view, image) = (view / self.pixels.len(), view % self.pixels.len());
         let Changes {
             augmentation, seed, ..
         } = &self.changes;
@@ -173,14 +173,14 @@ impl train::Images for Squares {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.digests()[image]);
         let words = format!(
-            "version {LOOKS_VERSION}, look {look}, seed {seed}, {interpolation:?}, {augmentation:?}"
+            "version {LOOKS_VERSION}, look {view}, seed {seed}, {interpolation:?}, {augmentation:?}"
         );
         hasher.update(words.as_bytes());
         *hasher.finalize().as_bytes()
     }
 
-    fn render(&self, look: usize, planes: &mut [f32]) {
-        let (look, image) = (look / self.pixels.len(), look % self.pixels.len());
+    fn render(&self, view: usize, planes: &mut [f32]) {
+        let (view, image) = (view / self.pixels.len(), view % self.pixels.len());
         let pixels = self.pixels.of(image);
         if self.changes.augmentation.is_none() {
             return self.input.planes(pixels, planes);
@@ -190,7 +190,7 @@ impl train::Images for Squares {
         sample.copy_from_slice(&self.digests()[image][..8]);
         let moment = Moment {
             seed: self.changes.seed,
-            look: look as u64,
+            look: view as u64,
             sample: u64::from_le_bytes(sample),
         };
         let [height, width] = self.size();

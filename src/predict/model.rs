@@ -13,7 +13,7 @@ use crate::inputs::texts::{Columns, Encoder};
 use crate::inputs::{self, Changes, squares};
 use crate::models::{self, ImageInput, Loaded, Modality, Network};
 use crate::tasks::{self, Outputs};
-use crate::train::{self, Feed, Inputs, Prefix, Targets};
+use crate::train::{self, Inputs, Loader, Prefix, Targets};
 
 /// A tuned model.
 pub(super) struct Model {
@@ -225,11 +225,11 @@ impl Model {
             targets: Targets::Unknown(samples),
         };
         let prefix = Prefix::new(self.network.clone(), 0, &self.device)?;
-        let feed = Feed::without_features(&samples, prefix);
+        let loader = Loader::without_features(&samples, prefix);
         let width = self.outputs.names().len();
         let size = options.batch_size.get();
         let mut check = |_| observer.check_cancelled();
-        train::run(&self.network, &feed, width, size, &mut check)
+        train::run(&self.network, &loader, width, size, &mut check)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::inputs::texts::{Columns, Encoder};
 use crate::models::{self, Loaded, Modality, Network};
 use crate::store::write_atomic;
 use crate::tasks::{self, Outputs, Report, Task};
-use crate::train::{Feed, Prefix, Samples, outputs};
+use crate::train::{Loader, Prefix, Samples, outputs};
 
 /// The kind `evaluate`.
 pub(super) struct EvaluateKind;
@@ -210,10 +210,17 @@ impl Stage for Evaluate {
         let prefix = Prefix::new(loaded.network.clone(), plan.prefix, cx.device())?;
         let setting = self.settings.feature_cache_max.as_ref();
         let most_bytes = feature_cache::most_bytes_or_tuned(setting, card)?;
-        let feed = Feed::new(&samples, prefix, most_bytes, cx)?;
+        let loader = Loader::new(&samples, prefix, most_bytes, cx)?;
         let batch_size = self.settings.batch_size.get();
         let width = found.names().len();
-        let numbers = outputs(&loaded.network, &feed, width, batch_size, "evaluation", cx)?;
+        let numbers = outputs(
+            &loaded.network,
+            &loader,
+            width,
+            batch_size,
+            "evaluation",
+            cx,
+        )?;
         self.publish(found.score(&numbers, &samples.targets)?, cx)
     }
 }

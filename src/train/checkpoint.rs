@@ -15,7 +15,7 @@ use burn::tensor::TensorData;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use super::course::{Course, EpochFigures, Position};
+use super::trainer_state::{EpochFigures, Position, TrainerState};
 use super::training::State;
 use super::{Host, Optimizer};
 use crate::models::{Network, Saved};
@@ -70,17 +70,17 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Keeps where the training is if it has not been kept for long.
-    pub(super) fn keep_if_due(&self, state: &State, course: &Course) {
+    pub(super) fn keep_if_due(&self, state: &State, trainer: &TrainerState) {
         if Instant::now() >= self.due.get() {
-            self.keep(state, course);
+            self.keep(state, trainer);
         }
     }
 
     /// Keeps where the training is, in place of where it was. If that is not possible, it says so.
-    pub(super) fn keep(&self, state: &State, course: &Course) {
+    pub(super) fn keep(&self, state: &State, trainer: &TrainerState) {
         let Some(file) = self.file else { return };
         let started = Instant::now();
-        if let Err(error) = self.write(file, state, course) {
+        if let Err(error) = self.write(file, state, trainer) {
             self.host
                 .notice(format!("cannot keep how far the training is: {error}"));
         }
@@ -88,10 +88,10 @@ impl<'a> Checkpoint<'a> {
             .set(Instant::now() + PAUSE.max(started.elapsed() * SHARE));
     }
 
-    fn write(&self, file: &Path, state: &State, course: &Course) -> io::Result<()> {
+    fn write(&self, file: &Path, state: &State, trainer: &TrainerState) -> io::Result<()> {
         let names = names(&state.network);
         let mut tensors = self.changed("network", &state.network.valid());
-        if let Some((_, best)) = &course.best {
+        if let Some((_, best)) = &trainer.best {
             tensors.extend(self.changed("best", best));
         }
         let mut steps = BTreeMap::new();
@@ -110,9 +110,9 @@ impl<'a> Checkpoint<'a> {
             (figures.train_loss.to_bits(), validation.collect())
         };
         let words = Words {
-            position: course.position,
-            history: course.history.iter().map(bits).collect(),
-            best: course.best.as_ref().map(|(epoch, _)| *epoch),
+            position: trainer.position,
+            history: trainer.history.iter().map(bits).collect(),
+            best: trainer.best.as_ref().map(|(epoch, _)| *epoch),
             steps,
         };
         let metadata = HashMap::from([
@@ -148,7 +148,7 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Where an interrupted training was, if one was kept. Its network is on the plain device.
-    pub(super) fn find(&self, optimizer: &dyn Optimizer) -> Option<(State, Course)> {
+    pub(super) fn find(&self, optimizer: &dyn Optimizer) -> Option<(State, TrainerState)> {
         let file = self.file?;
         let bytes = std::fs::read(file).ok()?;
         match self.read(&bytes, &name_of(file), optimizer) {
@@ -168,7 +168,7 @@ impl<'a> Checkpoint<'a> {
         bytes: &[u8],
         key: &str,
         optimizer: &dyn Optimizer,
-    ) -> Result<(State, Course), &'static str> {
+    ) -> Result<(State, TrainerState), &'static str> {
         let (bytes, digest) = bytes.split_last_chunk::<32>().ok_or("it is too short")?;
         if blake3::Hasher::new().update_rayon(bytes).finalize() != *digest {
             return Err("its digest is another");
@@ -197,14 +197,14 @@ impl<'a> Checkpoint<'a> {
                 states.insert(id, (*steps, rows));
             }
         }
-        let course = Course {
+        let trainer = TrainerState {
             history: words.history.into_iter().zip(1..).map(figures).collect(),
             best,
             position: words.position,
         };
         let mut optimizer = optimizer.fresh();
         optimizer.restore(states);
-        Ok((State { network, optimizer }, course))
+        Ok((State { network, optimizer }, trainer))
     }
 
     /// The network before training with `numbers` in place of its own.

@@ -4,7 +4,7 @@ use burn::module::{Module, ParamId};
 
 use super::prefix::Weights;
 use super::training::{State, Step};
-use super::{Feed, Phase, Training, seeds};
+use super::{Loader, Phase, Training, seeds};
 use crate::error::{Error, Result};
 use crate::models::Network;
 
@@ -22,25 +22,25 @@ pub fn check_step(training: &Training<'_>, network: &Network) -> Result<()> {
 
 fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Result<()> {
     let samples = training.train.len().min(training.recipe.batch_size);
-    let looks = (0..samples).collect::<Vec<_>>();
+    let views = (0..samples).collect::<Vec<_>>();
     let step = Step {
         seed: seeds::derive(training.recipe.seed, "check", &[]),
-        batches: vec![looks.clone()],
+        batches: vec![views.clone()],
     };
-    let feed = Feed::without_features(training.train, training.prefix.cut(phase.plan.prefix));
+    let loader = Loader::without_features(training.train, training.prefix.cut(phase.plan.prefix));
     let optimizer = training.recipe.optimizer.fresh();
     let state = State {
         network: network.clone(),
         optimizer,
     };
     let state = training.enter(state, phase);
-    let mut next = || feed.batch(&looks, step.seed);
-    let (_, gradients) = training.gradients(&state.network, &feed, &step, &mut next);
+    let mut next = || loader.batch(&views, step.seed);
+    let (_, gradients) = training.gradients(&state.network, &loader, &step, &mut next);
     let with_gradient = gradients.parameters().collect::<Vec<_>>();
     let (state, _) = training
         .step(
             state,
-            &feed,
+            &loader,
             &step,
             &mut next,
             training.recipe.learning_rate,

@@ -4,24 +4,24 @@ use burn::tensor::TensorData;
 use rayon::prelude::*;
 
 use super::gradients::numbers;
-use super::{Feed, Host, Progress, batches};
+use super::{Host, Loader, Progress, batches};
 use crate::error::Result;
 use crate::models::Network;
 
-/// What `network`, which is on the plain device, gives for all samples of `feed`: `[samples × width]`, row by row.
+/// What `network`, which is on the plain device, gives for all samples of `loader`: `[samples × width]`, row by row.
 ///
 /// # Errors
 /// That the user asked to stop.
 pub fn outputs(
     network: &Network,
-    feed: &Feed<'_>,
+    loader: &Loader<'_>,
     width: usize,
     batch_size: usize,
     activity: &str,
     host: &dyn Host,
 ) -> Result<Vec<f32>> {
-    let mut progress = Progress::new(host, activity, feed.all_targets().len(), "samples");
-    run(network, feed, width, batch_size, &mut |done| {
+    let mut progress = Progress::new(host, activity, loader.all_targets().len(), "samples");
+    run(network, loader, width, batch_size, &mut |done| {
         progress.at(done)
     })
 }
@@ -32,15 +32,15 @@ pub fn outputs(
 /// Those of `check`.
 pub fn run(
     network: &Network,
-    feed: &Feed<'_>,
+    loader: &Loader<'_>,
     width: usize,
     batch_size: usize,
     check: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<f32>> {
-    let blocks = feed.blocks()..network.blocks().len();
-    let batches = batches::by_length(feed.lengths(), batch_size);
+    let blocks = loader.blocks()..network.blocks().len();
+    let batches = batches::by_length(loader.lengths(), batch_size);
     let found = run_batches(&batches, check, |batch| {
-        let outputs = network.forward(blocks.clone(), feed.activations(batch));
+        let outputs = network.forward(blocks.clone(), loader.activations(batch));
         outputs.into_logits().into_data()
     })?;
     Ok(in_order(&batches, &found, width))

@@ -1,20 +1,19 @@
 //! Training: the loop and its parts. It knows no pipeline, no stage and no cache; what it needs of them comes by [`Host`].
 //!
 //! In reading order: [`Samples`] are texts or images with their targets; the frozen [`Prefix`] of a network turns them into features, once;
-//! a [`Feed`] gives batches of either; [`Phase`]s say what trains when; [`Training`] makes epochs of steps. What a
+//! a [`Loader`] gives batches of either; [`Phase`]s say what trains when; [`Training`] makes epochs of steps. What a
 //! sample is to come to ([`Targets`]), the [`Loss`] and the figures are the task's.
 
 mod ahead;
 mod batches;
 mod checkpoint;
 mod checks;
-mod course;
 mod diverged;
 mod features;
-mod feed;
 mod gradients;
 mod inference;
 mod layer_decay;
+mod loader;
 mod loss;
 mod metric;
 mod mixing;
@@ -26,6 +25,7 @@ mod samples;
 mod schedule;
 pub mod seeds;
 mod targets;
+mod trainer_state;
 mod training;
 
 use std::collections::BTreeMap;
@@ -34,11 +34,10 @@ use std::time::{Duration, Instant};
 
 pub use checkpoint::resumes_at;
 pub use checks::check_step;
-pub use course::EpochFigures;
-pub use feed::Feed;
 pub use gradients::Gradients;
 pub use inference::{outputs, run};
 pub use layer_decay::layer_decay;
+pub use loader::Loader;
 pub use loss::{Loss, mixed};
 pub use metric::Metric;
 pub use mixing::Mixing;
@@ -46,9 +45,10 @@ pub use optimizer::{AdamW, AdamWSettings, Kept, Optimizer, Trained};
 pub use phases::{Depth, Phase, Unfreezing};
 pub use prefix::Prefix;
 pub use recipe::{Recipe, Warmup};
-pub use samples::{Images, Inputs, Looks, Samples, Texts};
+pub use samples::{Images, Inputs, Samples, Texts, Views};
 pub use schedule::{Schedule, Shape};
 pub use targets::{Rows, Targets};
+pub use trainer_state::EpochFigures;
 pub use training::{Outcome, Score, Training};
 
 use crate::error::Result;

@@ -12,8 +12,8 @@ use crate::models::{Activations, TokenBatch};
 
 /// Samples with their targets.
 ///
-/// A sample that is changed at random has several *looks*. Those of `n` samples have numbers of their own: look `l` of sample `s` is
-/// `l * n + s`, so that samples which always look the same are their own looks.
+/// A sample that is changed at random has several *views*. Those of `n` samples have numbers of their own: view `l` of sample `s` is
+/// `l * n + s`, so that samples which always look the same have one view, themselves.
 #[derive(Debug)]
 pub struct Samples {
     /// What the network sees.
@@ -24,11 +24,11 @@ pub struct Samples {
 
 /// How often a sample looks different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looks {
+pub enum Views {
     /// Never.
     One,
-    /// It has so many looks, which take turns from epoch to epoch.
-    Views(NonZeroUsize),
+    /// It has so many views, which take turns from epoch to epoch.
+    Fixed(NonZeroUsize),
     /// In every epoch.
     Endless,
 }
@@ -59,31 +59,31 @@ pub trait Images: Debug + Send + Sync {
     fn size(&self) -> [usize; 2];
 
     /// How often an image looks different.
-    fn looks(&self) -> Looks {
-        Looks::One
+    fn views(&self) -> Views {
+        Views::One
     }
 
-    /// How images of a batch are mixed; for looks without end only.
+    /// How images of a batch are mixed; for views without end only.
     fn mixing(&self) -> Mixing {
         Mixing::default()
     }
 
-    /// Everything but [`digest`](Self::digest) that decides what [`render`](Self::render) makes of a look, in words.
+    /// Everything but [`digest`](Self::digest) that decides what [`render`](Self::render) makes of a view, in words.
     fn signature(&self) -> String;
 
     /// The digest of the content of sample `sample`, whatever it looks like.
     fn content(&self, sample: usize) -> [u8; 32];
 
-    /// The digest of the content of look `look`, and of what is drawn for it.
-    fn digest(&self, look: usize) -> [u8; 32] {
-        self.content(look)
+    /// The digest of the content of view `view`, and of what is drawn for it.
+    fn digest(&self, view: usize) -> [u8; 32] {
+        self.content(view)
     }
 
-    /// Writes look `look` as a network takes it: 3 × height × width numbers, normalised.
-    fn render(&self, look: usize, planes: &mut [f32]);
+    /// Writes view `view` as a network takes it: 3 × height × width numbers, normalised.
+    fn render(&self, view: usize, planes: &mut [f32]);
 }
 
-/// Looks of samples on their way through a network, on the plain device.
+/// Views of samples on their way through a network, on the plain device.
 #[derive(Debug)]
 pub(super) struct Batch {
     /// What the first block after the prefix takes.
@@ -118,41 +118,41 @@ impl Samples {
     }
 
     /// How often a sample looks different.
-    pub(super) fn looks(&self) -> Looks {
+    pub(super) fn views(&self) -> Views {
         match &self.inputs {
-            Inputs::Texts(_) => Looks::One,
-            Inputs::Images(images) => images.looks(),
+            Inputs::Texts(_) => Views::One,
+            Inputs::Images(images) => images.views(),
         }
     }
 
-    /// How many looks all samples have; none if they have no end.
-    pub(super) fn all_looks(&self) -> Option<usize> {
-        match self.looks() {
-            Looks::One => Some(self.len()),
-            Looks::Views(views) => Some(self.len().saturating_mul(views.get())),
-            Looks::Endless => None,
+    /// How many views all samples have; none if they have no end.
+    pub(super) fn all_views(&self) -> Option<usize> {
+        match self.views() {
+            Views::One => Some(self.len()),
+            Views::Fixed(views) => Some(self.len().saturating_mul(views.get())),
+            Views::Endless => None,
         }
     }
 
-    /// The look that a sample has in `epoch`, counted from 1.
-    pub(super) fn look(&self, sample: usize, epoch: usize) -> usize {
-        match self.looks() {
-            Looks::One => sample,
-            Looks::Views(views) => (epoch - 1) % views * self.len() + sample,
-            Looks::Endless => (epoch - 1) * self.len() + sample,
+    /// The view that a sample has in `epoch`, counted from 1.
+    pub(super) fn view(&self, sample: usize, epoch: usize) -> usize {
+        match self.views() {
+            Views::One => sample,
+            Views::Fixed(views) => (epoch - 1) % views * self.len() + sample,
+            Views::Endless => (epoch - 1) * self.len() + sample,
         }
     }
 
-    /// The targets of looks.
-    pub(super) fn targets(&self, looks: impl IntoIterator<Item = usize>) -> Targets {
-        let samples = looks.into_iter().map(|look| look % self.len());
+    /// The targets of views.
+    pub(super) fn targets(&self, views: impl IntoIterator<Item = usize>) -> Targets {
+        let samples = views.into_iter().map(|view| view % self.len());
         self.targets.take(samples)
     }
 
-    /// The length of a look, by which batches are made: its tokens, or 1 for an image.
-    pub(super) fn length(&self, look: usize) -> usize {
+    /// The length of a view, by which batches are made: its tokens, or 1 for an image.
+    pub(super) fn length(&self, view: usize) -> usize {
         match &self.inputs {
-            Inputs::Texts(texts) => texts.tokens[look].len(),
+            Inputs::Texts(texts) => texts.tokens[view].len(),
             Inputs::Images(_) => 1,
         }
     }
@@ -174,18 +174,18 @@ impl Samples {
         }
     }
 
-    /// The digest of a look's content.
-    pub(super) fn digest(&self, look: usize) -> [u8; 32] {
+    /// The digest of a view's content.
+    pub(super) fn digest(&self, view: usize) -> [u8; 32] {
         match &self.inputs {
             Inputs::Texts(texts) => {
-                let types = texts.types.as_ref().map(|types| types[look].as_slice());
-                let numbers = texts.tokens[look].iter().chain(types.unwrap_or_default());
+                let types = texts.types.as_ref().map(|types| types[view].as_slice());
+                let numbers = texts.tokens[view].iter().chain(types.unwrap_or_default());
                 let bytes = numbers
                     .flat_map(|number| number.to_le_bytes())
                     .collect::<Vec<_>>();
                 *blake3::hash(&bytes).as_bytes()
             }
-            Inputs::Images(images) => images.digest(look),
+            Inputs::Images(images) => images.digest(view),
         }
     }
 
@@ -200,46 +200,46 @@ impl Samples {
         }
     }
 
-    /// A batch of looks as the first block of a network takes it.
-    pub(super) fn batch(&self, looks: &[usize], device: &Device) -> Activations {
+    /// A batch of views as the first block of a network takes it.
+    pub(super) fn batch(&self, views: &[usize], device: &Device) -> Activations {
         match &self.inputs {
             Inputs::Texts(texts) => {
-                let of_look = |look: &usize| &texts.tokens[*look][..];
+                let of_view = |view: &usize| &texts.tokens[*view][..];
                 Activations::Tokens(match &texts.types {
                     None => {
-                        let tokens: Vec<_> = looks.iter().map(of_look).collect();
+                        let tokens: Vec<_> = views.iter().map(of_view).collect();
                         TokenBatch::new(&tokens, texts.pad_id, device)
                     }
                     Some(types) => {
-                        let pair = |look: &usize| (of_look(look), &types[*look][..]);
-                        let pairs: Vec<_> = looks.iter().map(pair).collect();
+                        let pair = |view: &usize| (of_view(view), &types[*view][..]);
+                        let pairs: Vec<_> = views.iter().map(pair).collect();
                         TokenBatch::with_types(&pairs, texts.pad_id, device)
                     }
                 })
             }
-            Inputs::Images(images) => render(&**images, looks, Mix::None, device),
+            Inputs::Images(images) => render(&**images, views, Mix::None, device),
         }
     }
 
-    /// The same, mixed as `seed` draws it, and how much of each look is left.
-    pub(super) fn mixed(&self, looks: &[usize], seed: u64, device: &Device) -> (Activations, f32) {
+    /// The same, mixed as `seed` draws it, and how much of each view is left.
+    pub(super) fn mixed(&self, views: &[usize], seed: u64, device: &Device) -> (Activations, f32) {
         let Inputs::Images(images) = &self.inputs else {
-            return (self.batch(looks, device), 1.0);
+            return (self.batch(views, device), 1.0);
         };
         let mix = images.mixing().draw(images.size(), seed);
-        (render(&**images, looks, mix, device), mix.share())
+        (render(&**images, views, mix, device), mix.share())
     }
 }
 
 /// Images as one tensor.
-fn render(images: &dyn Images, looks: &[usize], mix: Mix, device: &Device) -> Activations {
+fn render(images: &dyn Images, views: &[usize], mix: Mix, device: &Device) -> Activations {
     let [height, width] = images.size();
     let image = 3 * height * width;
-    let mut planes = vec![0.0; looks.len() * image];
-    for (look, planes) in looks.iter().zip(planes.chunks_exact_mut(image)) {
-        images.render(*look, planes);
+    let mut planes = vec![0.0; views.len() * image];
+    for (view, planes) in views.iter().zip(planes.chunks_exact_mut(image)) {
+        images.render(*view, planes);
     }
     mix.apply(&mut planes, images.size());
-    let data = TensorData::new(planes, [looks.len(), 3, height, width]);
+    let data = TensorData::new(planes, [views.len(), 3, height, width]);
     Activations::Images(Tensor::from_data(data, device))
 }

@@ -10,13 +10,13 @@ use burn::tensor::Tensor;
 
 use super::ahead::ahead;
 use super::checkpoint::Checkpoint;
-use super::course::{Course, Position};
 use super::diverged::Failed;
 use super::features::Features;
 use super::samples::Batch;
+use super::trainer_state::{Position, TrainerState};
 use super::{
-    EpochFigures, Feed, Gradients, Host, Looks, Optimizer, Phase, Prefix, Progress, Recipe,
-    Samples, Targets, Trained, mixed,
+    EpochFigures, Gradients, Host, Loader, Optimizer, Phase, Prefix, Progress, Recipe, Samples,
+    Targets, Trained, Views, mixed,
 };
 use super::{batches, inference, seeds};
 use crate::error::{Kind, Result};
@@ -48,9 +48,9 @@ pub struct Training<'a> {
 pub type Score<'a> = dyn Fn(&[f32], &Targets) -> Result<BTreeMap<String, f64>> + 'a;
 
 /// The samples as a phase takes them.
-struct Feeds<'a> {
-    train: Feed<'a>,
-    validation: Option<Feed<'a>>,
+struct Loaders<'a> {
+    train: Loader<'a>,
+    validation: Option<Loader<'a>>,
 }
 
 /// What is carried from step to step.
@@ -64,7 +64,7 @@ pub(super) struct State {
 /// One step of the optimizer.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    /// Its batches of looks.
+    /// Its batches of views.
     pub(super) batches: Vec<Vec<usize>>,
     /// The seed of what is random in it.
     pub(super) seed: u64,
@@ -75,7 +75,7 @@ impl Step {
     fn jobs(&self) -> impl Iterator<Item = (&[usize], u64)> {
         let seed = |batch| seeds::derive(self.seed, "mix", &[batch]);
         let batches = self.batches.iter().zip(0..);
-        batches.map(move |(looks, batch)| (looks.as_slice(), seed(batch)))
+        batches.map(move |(views, batch)| (views.as_slice(), seed(batch)))
     }
 }
 
@@ -99,42 +99,42 @@ impl Training<'_> {
         self.report_random_changes();
         self.keep_features()?;
         let checkpoint = Checkpoint::new(self.host, network);
-        let (mut state, mut course) = self.begin(network, &checkpoint);
-        for index in course.position.phase..self.phases.len() {
+        let (mut state, mut trainer) = self.begin(network, &checkpoint);
+        for index in trainer.position.phase..self.phases.len() {
             let patient;
             state = self.enter(state, &self.phases[index]);
-            (state, patient) = self.phase(state, index, &mut course, &checkpoint)?;
+            (state, patient) = self.phase(state, index, &mut trainer, &checkpoint)?;
             state.network = state.network.valid();
             if !patient {
                 break;
             }
         }
-        let last = course.history.len();
-        let (best_epoch, network) = course
+        let last = trainer.history.len();
+        let (best_epoch, network) = trainer
             .best
             .filter(|_| self.recipe.load_best_model_at_end)
             .unwrap_or((last, state.network));
         Ok(Outcome {
             network,
-            history: course.history,
+            history: trainer.history,
             best_epoch,
         })
     }
 
     /// Where training begins: from `network`, or where an interrupted training was.
-    fn begin(&self, network: &Network, checkpoint: &Checkpoint<'_>) -> (State, Course) {
-        if let Some((state, course)) = checkpoint.find(&*self.recipe.optimizer) {
-            let Position { epoch, step, .. } = course.position;
+    fn begin(&self, network: &Network, checkpoint: &Checkpoint<'_>) -> (State, TrainerState) {
+        if let Some((state, trainer)) = checkpoint.find(&*self.recipe.optimizer) {
+            let Position { epoch, step, .. } = trainer.position;
             self.host.notice(format!(
                 "goes on where it was interrupted: after step {step} of epoch {epoch}"
             ));
-            return (state, course);
+            return (state, trainer);
         }
         let state = State {
             network: network.clone(),
             optimizer: self.recipe.optimizer.fresh(),
         };
-        (state, Course::default())
+        (state, TrainerState::default())
     }
 
     /// Trains the epochs of a phase that are left; whether training goes on after them.
@@ -142,26 +142,26 @@ impl Training<'_> {
         &self,
         mut state: State,
         index: usize,
-        course: &mut Course,
+        trainer: &mut TrainerState,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<(State, bool)> {
         let phase = &self.phases[index];
         let next = self.phases.get(index + 1);
         let end = next.map_or(self.recipe.epochs + 1, |next| next.from);
-        let begun = course.position.epoch;
+        let begun = trainer.position.epoch;
         if begun < phase.from {
-            course.position = Position::of_epoch(index, phase.from);
+            trainer.position = Position::of_epoch(index, phase.from);
         }
-        let feeds = kept(self.feeds(phase), checkpoint, &state, course)?;
+        let loaders = kept(self.loaders(phase), checkpoint, &state, trainer)?;
         for epoch in begun.max(phase.from)..end {
-            if epoch > course.position.epoch {
-                course.position = Position::of_epoch(index, epoch);
+            if epoch > trainer.position.epoch {
+                trainer.position = Position::of_epoch(index, epoch);
             }
-            state = self.epoch(state, &feeds.train, course, checkpoint)?;
-            let train_loss = course.position.loss();
+            state = self.epoch(state, &loaders.train, trainer, checkpoint)?;
+            let train_loss = trainer.position.loss();
             let network = state.network.valid();
-            let validation = self.validate(&network, feeds.validation.as_ref(), epoch);
-            let validation = kept(validation, checkpoint, &state, course)?;
+            let validation = self.validate(&network, loaders.validation.as_ref(), epoch);
+            let validation = kept(validation, checkpoint, &state, trainer)?;
             let figures = EpochFigures {
                 epoch,
                 train_loss,
@@ -170,7 +170,7 @@ impl Training<'_> {
             let at = format!("epoch {epoch}/{}", self.recipe.epochs);
             self.host
                 .measured(at, figures.headline(self.recipe.headline()));
-            if let Some(reason) = course.add(figures, network, phase, self.recipe) {
+            if let Some(reason) = trainer.add(figures, network, phase, self.recipe) {
                 self.host.notice(reason);
                 return Ok((state, false));
             }
@@ -181,10 +181,10 @@ impl Training<'_> {
     /// Says that what changes at random is not remembered, if there is anything to remember.
     fn report_random_changes(&self) {
         let frozen = self.phases.iter().any(|phase| phase.plan.prefix > 0);
-        if frozen && self.train.looks() == Looks::Endless {
+        if frozen && self.train.views() == Views::Endless {
             self.host.notice(
                 "the frozen layers run again in every epoch, because images change at random before them; \
-                 `cached_views = 4` would train on four fixed looks of each image instead"
+                 `cached_views = 4` would train on four fixed views of each image instead"
                     .into(),
             );
         }
@@ -203,14 +203,14 @@ impl Training<'_> {
         Ok(())
     }
 
-    fn feeds(&self, phase: &Phase) -> Result<Feeds<'_>> {
-        let feed = |samples| {
+    fn loaders(&self, phase: &Phase) -> Result<Loaders<'_>> {
+        let loader = |samples| {
             let prefix = self.prefix.cut(phase.plan.prefix);
-            Feed::new(samples, prefix, self.recipe.feature_cache_max, self.host)
+            Loader::new(samples, prefix, self.recipe.feature_cache_max, self.host)
         };
-        Ok(Feeds {
-            train: feed(self.train)?,
-            validation: self.validation.map(feed).transpose()?,
+        Ok(Loaders {
+            train: loader(self.train)?,
+            validation: self.validation.map(loader).transpose()?,
         })
     }
 
@@ -240,31 +240,31 @@ impl Training<'_> {
         }
     }
 
-    /// Trains on every sample that is left of the epoch; the course then holds its mean loss.
+    /// Trains on every sample that is left of the epoch; the trainer then holds its mean loss.
     fn epoch(
         &self,
         state: State,
-        feed: &Feed<'_>,
-        course: &mut Course,
+        loader: &Loader<'_>,
+        trainer: &mut TrainerState,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<State> {
-        let steps = self.steps(feed, course.position.epoch);
-        let left = &steps[course.position.step..];
+        let steps = self.steps(loader, trainer.position.epoch);
+        let left = &steps[trainer.position.step..];
         let jobs = left.iter().flat_map(Step::jobs).collect::<Vec<_>>();
         ahead(
             &jobs,
-            feed.threads(),
-            |(looks, seed)| feed.batch(looks, *seed),
-            |next| self.take_steps(state, feed, &steps, course, checkpoint, next),
+            loader.threads(),
+            |(views, seed)| loader.batch(views, *seed),
+            |next| self.take_steps(state, loader, &steps, trainer, checkpoint, next),
         )
     }
 
     /// What an epoch trains on, step by step.
-    fn steps(&self, feed: &Feed<'_>, epoch: usize) -> Vec<Step> {
+    fn steps(&self, loader: &Loader<'_>, epoch: usize) -> Vec<Step> {
         let seed = |role, at: &[u64]| seeds::derive(self.recipe.seed, role, at);
         let number = epoch as u64;
         let batches = batches::shuffled(
-            feed.lengths(),
+            loader.lengths(),
             self.recipe.batch_size,
             seed("order", &[number]),
         );
@@ -272,7 +272,7 @@ impl Training<'_> {
         let steps = steps.zip(0..).map(|(batches, step)| Step {
             batches: batches
                 .iter()
-                .map(|samples| feed.looks(samples, epoch))
+                .map(|samples| loader.views(samples, epoch))
                 .collect(),
             seed: seed("step", &[number, step]),
         });
@@ -282,34 +282,36 @@ impl Training<'_> {
     fn take_steps(
         &self,
         mut state: State,
-        feed: &Feed<'_>,
+        loader: &Loader<'_>,
         steps: &[Step],
-        course: &mut Course,
+        trainer: &mut TrainerState,
         checkpoint: &Checkpoint<'_>,
         next: &mut dyn FnMut() -> Batch,
     ) -> Result<State> {
-        let epoch = course.position.epoch;
+        let epoch = trainer.position.epoch;
         let schedule = self.recipe.schedule(steps.len());
         let activity = format!("epoch {epoch}/{}", self.recipe.epochs);
         let mut progress = Progress::new(self.host, activity, steps.len(), "steps");
-        for (number, step) in steps.iter().enumerate().skip(course.position.step) {
-            kept(progress.at(number), checkpoint, &state, course)?;
-            checkpoint.keep_if_due(&state, course);
+        for (number, step) in steps.iter().enumerate().skip(trainer.position.step) {
+            kept(progress.at(number), checkpoint, &state, trainer)?;
+            checkpoint.keep_if_due(&state, trainer);
             let rate = schedule.rate(((epoch - 1) * steps.len() + number) as u64);
             let step_loss;
-            (state, step_loss) = self.step(state, feed, step, next, rate).map_err(|error| {
-                error.note(format!(
-                    "in step {} of {} of epoch {epoch}",
-                    number + 1,
-                    steps.len()
-                ))
-            })?;
+            (state, step_loss) = self
+                .step(state, loader, step, next, rate)
+                .map_err(|error| {
+                    error.note(format!(
+                        "in step {} of {} of epoch {epoch}",
+                        number + 1,
+                        steps.len()
+                    ))
+                })?;
             let samples = step.batches.iter().map(Vec::len).sum();
-            course
+            trainer
                 .position
                 .advance(step_loss * share(samples, self.train.len()));
         }
-        kept(progress.at(steps.len()), checkpoint, &state, course)?;
+        kept(progress.at(steps.len()), checkpoint, &state, trainer)?;
         Ok(state)
     }
 
@@ -318,7 +320,7 @@ impl Training<'_> {
     pub(super) fn step(
         &self,
         mut state: State,
-        feed: &Feed<'_>,
+        loader: &Loader<'_>,
         step: &Step,
         next: &mut dyn FnMut() -> Batch,
         rate: f64,
@@ -328,13 +330,13 @@ impl Training<'_> {
             let failed = Failed {
                 what,
                 network,
-                frozen_blocks: feed.blocks(),
+                frozen_blocks: loader.blocks(),
                 untrained,
             };
             let batches = step.jobs();
-            Err(failed.error(batches.map(|(looks, seed)| feed.batch(looks, seed).input)))
+            Err(failed.error(batches.map(|(views, seed)| loader.batch(views, seed).input)))
         };
-        let (loss, gradients) = self.gradients(&state.network, feed, step, next);
+        let (loss, gradients) = self.gradients(&state.network, loader, step, next);
         if !loss.is_finite() {
             return failed("the loss", &state.network);
         }
@@ -350,14 +352,14 @@ impl Training<'_> {
     pub(super) fn gradients(
         &self,
         network: &Network,
-        feed: &Feed<'_>,
+        loader: &Loader<'_>,
         step: &Step,
         next: &mut dyn FnMut() -> Batch,
     ) -> (f64, Gradients) {
-        reseed(feed.device(), step.seed);
+        reseed(loader.device(), step.seed);
         let loss = &*self.recipe.loss;
-        let total = loss.weight(&feed.targets(step.batches.iter().flatten().copied()));
-        let blocks = feed.blocks()..network.blocks().len();
+        let total = loss.weight(&loader.targets(step.batches.iter().flatten().copied()));
+        let blocks = loader.blocks()..network.blocks().len();
         let mut sum = 0.0;
         let mut gradients = Gradients::default();
         for _ in &step.batches {
@@ -375,22 +377,22 @@ impl Training<'_> {
     fn validate(
         &self,
         network: &Network,
-        feed: Option<&Feed<'_>>,
+        loader: Option<&Loader<'_>>,
         epoch: usize,
     ) -> Result<BTreeMap<String, f64>> {
-        let Some(feed) = feed else {
+        let Some(loader) = loader else {
             return Ok(BTreeMap::new());
         };
         let activity = format!("validation after epoch {epoch}");
         let outputs = inference::outputs(
             network,
-            feed,
+            loader,
             self.width,
             self.recipe.batch_size,
             &activity,
             self.host,
         )?;
-        (self.score)(&outputs, feed.all_targets())
+        (self.score)(&outputs, loader.all_targets())
     }
 }
 
@@ -399,10 +401,10 @@ fn kept<T>(
     result: Result<T>,
     checkpoint: &Checkpoint<'_>,
     state: &State,
-    course: &Course,
+    trainer: &TrainerState,
 ) -> Result<T> {
     if matches!(&result, Err(error) if error.kind() == Kind::Interrupted) {
-        checkpoint.keep(state, course);
+        checkpoint.keep(state, trainer);
     }
     result
 }

@@ -46,7 +46,7 @@ impl Scene {
         self.watcher.watch(paths);
     }
 
-    /// Looks, as a caller would.
+    /// Views, as a caller would.
     fn look(&mut self) {
         self.watcher.catch_up();
         let paths = self.watcher.paths().clone();

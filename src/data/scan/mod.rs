@@ -45,7 +45,7 @@ enum Form {
 }
 
 impl Scan {
-    /// Looks at all rows of the file at `path`; delimited ones are written as most are.
+    /// Views at all rows of the file at `path`; delimited ones are written as most are.
     ///
     /// # Errors
     /// A file that cannot be read, rows that are not as the format has them, no rows.
@@ -57,7 +57,7 @@ impl Scan {
         }
     }
 
-    /// Looks at all rows of the delimited file at `path`.
+    /// Views at all rows of the delimited file at `path`.
     ///
     /// # Errors
     /// As [`Scan::open`].

@@ -22,9 +22,9 @@ fn photos(changes: Changes) -> Squares {
     }
 }
 
-fn rendered(photos: &Squares, look: usize) -> Vec<f32> {
+fn rendered(photos: &Squares, view: usize) -> Vec<f32> {
     let mut planes = vec![0.0; 48];
-    photos.render(look, &mut planes);
+    photos.render(view, &mut planes);
     planes
 }
 
@@ -58,7 +58,7 @@ fn colours_are_normalised_plane_by_plane() {
 #[test]
 fn an_image_that_nothing_changes_has_one_look() {
     let plain = photos(Changes::default());
-    assert_eq!(plain.looks(), Looks::One);
+    assert_eq!(plain.views(), Views::One);
     assert_eq!(plain.digest(1), plain.content(1));
 }
 
@@ -69,7 +69,7 @@ fn a_mirrored_look_is_the_image_from_right_to_left() {
         ..Augmentation::default()
     };
     let (plain, mirrored) = (photos(Changes::default()), photos(changes(hflip)));
-    assert_eq!(mirrored.looks(), Looks::Endless);
+    assert_eq!(mirrored.views(), Views::Endless);
     let mut planes = rendered(&mirrored, 3);
     planes.chunks_mut(4).for_each(<[f32]>::reverse);
     assert_eq!(planes, rendered(&plain, 1));
@@ -88,7 +88,7 @@ fn a_look_depends_on_its_number_the_seed_and_the_content() {
         ..changes(scale.clone())
     };
     let one = photos(views(5, 1));
-    assert_eq!(one.looks(), Looks::Views(NonZeroUsize::new(5).expect("5")));
+    assert_eq!(one.views(), Views::Fixed(NonZeroUsize::new(5).expect("5")));
     // Look 2 of image 1 is the fifth in all.
     let [again, more, other] = [views(5, 1), views(9, 1), views(5, 2)].map(photos);
     assert_eq!(rendered(&one, 5), rendered(&again, 5));

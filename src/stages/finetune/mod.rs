@@ -24,7 +24,7 @@ use crate::fingerprint::{Manifest, describe};
 use crate::models::{self, Card, Head, Loaded, Network};
 use crate::tasks::{Outputs, Task};
 use crate::train::{
-    Feed, Metric, Outcome, Prefix, Targets, Training, check_step, outputs, resumes_at,
+    Loader, Metric, Outcome, Prefix, Targets, Training, check_step, outputs, resumes_at,
 };
 
 /// The kind `finetune`.
@@ -206,10 +206,10 @@ impl Finetune {
         let (Some(_), Some(validation)) = (reading.needs_validation(), &data.validation) else {
             return Ok(found);
         };
-        let feed =
-            Feed::without_features(validation, Prefix::new(network.clone(), 0, cx.device())?);
+        let loader =
+            Loader::without_features(validation, Prefix::new(network.clone(), 0, cx.device())?);
         let (width, batch_size) = (found.names().len(), self.settings.steps.batch_size.get());
-        let numbers = outputs(network, &feed, width, batch_size, "thresholds", cx)?;
+        let numbers = outputs(network, &loader, width, batch_size, "thresholds", cx)?;
         let decided = reading.settle(found, Some((&numbers, &validation.targets)))?;
         decided.told.into_iter().for_each(|told| cx.notice(told));
         Ok(decided.outputs)

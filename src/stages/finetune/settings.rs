@@ -1,18 +1,18 @@
 //! The settings of `finetune` as they are written: a flat table that falls into parts, each of which checks itself.
 
 mod changes;
-mod course;
 mod input;
+mod training;
 mod unfreezing;
 
 use std::sync::Arc;
 
 pub(super) use changes::ImageChanges;
-pub(super) use course::{Best, Kept, OptimizerSettings, Rates, ScheduleSettings, Steps};
 pub(super) use input::{Columns, Input};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+pub(super) use training::{Best, Kept, OptimizerSettings, Rates, ScheduleSettings, Steps};
 pub(super) use unfreezing::UnfreezingSettings;
 
 use crate::config::{Parts, Spanned, Table};
@@ -21,7 +21,7 @@ use crate::models::Modality;
 use crate::stages::Port;
 use crate::stages::schema::merged;
 use crate::tasks::{self, Reading, TASKS, Task, TaskName};
-use crate::train::{AdamW, AdamWSettings, Looks, Loss, Recipe};
+use crate::train::{AdamW, AdamWSettings, Loss, Recipe, Views};
 
 /// Where the stage gets its model and its samples, and what is to be learnt.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -181,7 +181,7 @@ impl Settings {
 
     /// Why what the frozen layers give will not be kept, as far as the settings say.
     pub(super) fn notes(&self) -> Vec<String> {
-        let changes = self.changes.changes(0).looks() == Looks::Endless;
+        let changes = self.changes.changes(0).views() == Views::Endless;
         let changes = changes.then_some("images change at random before them");
         let no_room = matches!(self.kept.most_bytes(), Ok(0));
         let no_room = no_room.then_some("`feature_cache_max` leaves no room");

@@ -54,10 +54,10 @@ impl Form {
         Self { shape, width }
     }
 
-    /// How many vectors a look comes to.
-    pub(super) fn vectors(self, samples: &Samples, look: usize) -> usize {
+    /// How many vectors a view comes to.
+    pub(super) fn vectors(self, samples: &Samples, view: usize) -> usize {
         match self.shape {
-            Shape::ByToken => samples.length(look),
+            Shape::ByToken => samples.length(view),
             Shape::Row(vectors) => vectors,
             Shape::Map(_) | Shape::Whole => 1,
         }

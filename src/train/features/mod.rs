@@ -117,8 +117,8 @@ struct Passage<'a> {
 impl<'a> Passage<'a> {
     /// None if there is no sample or no block, or if samples look different in every epoch.
     fn new(prefix: &'a Prefix, samples: &'a Samples) -> Option<Self> {
-        let looks = samples.all_looks()?;
-        if looks == 0 || prefix.blocks() == 0 {
+        let views = samples.all_views()?;
+        if views == 0 || prefix.blocks() == 0 {
             return None;
         }
         let mut activations = samples.batch(&[0], prefix.device());
@@ -127,8 +127,8 @@ impl<'a> Passage<'a> {
             activations = prefix.cut(block + 1).run_from(block, activations);
             forms.push(Form::of(&activations, samples));
         }
-        let digests = (0..looks).into_par_iter();
-        let digests: Vec<Digest> = digests.map(|look| samples.digest(look)).collect();
+        let digests = (0..views).into_par_iter();
+        let digests: Vec<Digest> = digests.map(|view| samples.digest(view)).collect();
         let mut distinct: Vec<(Digest, usize)> = digests.iter().copied().zip(0..).collect();
         distinct.sort_unstable();
         distinct.dedup_by_key(|(digest, _)| *digest);
@@ -224,8 +224,8 @@ impl<'a> Passage<'a> {
         let start = self.deepest_remembered(bucket, host)?;
         let (device, form) = (self.prefix.device(), self.form());
         let vectors = |batch: &[usize]| -> Vec<usize> {
-            let looks = batch.iter().map(|place| bucket[*place].1);
-            looks.map(|look| form.vectors(self.samples, look)).collect()
+            let views = batch.iter().map(|place| bucket[*place].1);
+            views.map(|view| form.vectors(self.samples, view)).collect()
         };
         let lengths = bucket
             .iter()

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::inputs::Changes;
 use crate::train::Mixing;
 
-/// The most looks of an image: what is made of all of them is made at once.
+/// The most views of an image: what is made of all of them is made at once.
 const MOST_VIEWS: usize = 10_000;
 
 /// How images change at random.
@@ -42,8 +42,8 @@ pub(in crate::stages::finetune) struct ImageChanges {
     /// batch is mixed by one of the two.
     #[schemars(range(min = 0))]
     pub(in crate::stages::finetune) cutmix: Option<Spanned<f64>>,
-    /// Train on so many fixed random looks of each image, which take turns from epoch to epoch, so that what the frozen layers make of
-    /// them is computed once. Default: every epoch has looks of its own.
+    /// Train on so many fixed random views of each image, which take turns from epoch to epoch, so that what the frozen layers make of
+    /// them is computed once. Default: every epoch has views of its own.
     pub(in crate::stages::finetune) cached_views: Option<Spanned<NonZeroUsize>>,
 }
 

@@ -4,21 +4,21 @@ use burn::tensor::Device;
 
 use super::features::Features;
 use super::samples::Batch;
-use super::{Host, Inputs, Looks, Prefix, Samples, Targets};
+use super::{Host, Inputs, Prefix, Samples, Targets, Views};
 use crate::error::Result;
 use crate::models::Activations;
 
 /// Samples behind the frozen prefix: their remembered features, or what the prefix makes of them batch by batch.
 #[derive(Debug)]
-pub struct Feed<'a> {
+pub struct Loader<'a> {
     samples: &'a Samples,
     prefix: Prefix,
     features: Option<Features>,
     lengths: Vec<u32>,
 }
 
-impl<'a> Feed<'a> {
-    /// A feed that computes the features of all samples, unless they are remembered, would take more than `most_bytes` or change at
+impl<'a> Loader<'a> {
+    /// A loader that computes the features of all samples, unless they are remembered, would take more than `most_bytes` or change at
     /// random.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl<'a> Feed<'a> {
         most_bytes: u64,
         host: &dyn Host,
     ) -> Result<Self> {
-        if samples.looks() == Looks::Endless {
+        if samples.views() == Views::Endless {
             return Ok(Self::without_features(samples, prefix));
         }
         let features = Features::new(&prefix, samples, most_bytes, host)?;
@@ -39,7 +39,7 @@ impl<'a> Feed<'a> {
         })
     }
 
-    /// A feed that runs the prefix for every batch.
+    /// A loader that runs the prefix for every batch.
     #[must_use]
     pub fn without_features(samples: &'a Samples, prefix: Prefix) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// The activations of a batch of looks, on the plain device.
+    /// The activations of a batch of views, on the plain device.
     pub(super) fn activations(&self, batch: &[usize]) -> Activations {
         if let Some(features) = &self.features {
             return features.batch(batch, self.prefix.device());
@@ -59,24 +59,24 @@ impl<'a> Feed<'a> {
         self.prefix.run(batch)
     }
 
-    /// The looks of `samples` in `epoch`, counted from 1.
-    pub(super) fn looks(&self, samples: &[usize], epoch: usize) -> Vec<usize> {
-        let look = |sample: &usize| self.samples.look(*sample, epoch);
-        samples.iter().map(look).collect()
+    /// The views of `samples` in `epoch`, counted from 1.
+    pub(super) fn views(&self, samples: &[usize], epoch: usize) -> Vec<usize> {
+        let view = |sample: &usize| self.samples.view(*sample, epoch);
+        samples.iter().map(view).collect()
     }
 
-    /// A batch of looks to train on, mixed as `seed` draws it, behind the prefix.
-    pub(super) fn batch(&self, looks: &[usize], seed: u64) -> Batch {
+    /// A batch of views to train on, mixed as `seed` draws it, behind the prefix.
+    pub(super) fn batch(&self, views: &[usize], seed: u64) -> Batch {
         let device = self.prefix.device();
         let (input, share) = if let Some(features) = &self.features {
-            (features.batch(looks, device), 1.0)
+            (features.batch(views, device), 1.0)
         } else {
-            let (input, share) = self.samples.mixed(looks, seed, device);
+            let (input, share) = self.samples.mixed(views, seed, device);
             (self.prefix.run(input), share)
         };
         Batch {
             input,
-            targets: self.targets(looks.iter().copied()),
+            targets: self.targets(views.iter().copied()),
             share,
         }
     }
@@ -96,9 +96,9 @@ impl<'a> Feed<'a> {
         self.prefix.device()
     }
 
-    /// The targets of looks.
-    pub(super) fn targets(&self, looks: impl IntoIterator<Item = usize>) -> Targets {
-        self.samples.targets(looks)
+    /// The targets of views.
+    pub(super) fn targets(&self, views: impl IntoIterator<Item = usize>) -> Targets {
+        self.samples.targets(views)
     }
 
     /// The targets of all samples.

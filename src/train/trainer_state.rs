@@ -21,7 +21,7 @@ pub struct EpochFigures {
 
 /// The epochs so far, and where the one that has begun is.
 #[derive(Default)]
-pub(super) struct Course {
+pub(super) struct TrainerState {
     pub(super) position: Position,
     pub(super) history: Vec<EpochFigures>,
     /// The best of them, counted from 1, and the network after it.
@@ -64,7 +64,7 @@ impl Position {
     }
 }
 
-impl Course {
+impl TrainerState {
     /// Adds an epoch of `phase` with the network after it. If none was better than the best for too long, that is the last epoch, and
     /// it says why; what begins to train gets its chance, so that epochs before the phase do not count.
     pub(super) fn add(

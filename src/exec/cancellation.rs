@@ -1,7 +1,7 @@
 //! What the user wants of a run that is under way.
 
 /// Asked many times a second while a run goes on.
-pub trait Wish: Sync {
+pub trait Cancellation: Sync {
     /// Whether everything is to stop.
     fn stop(&self) -> bool;
 
@@ -16,7 +16,7 @@ pub trait Wish: Sync {
     }
 }
 
-impl<F: Fn() -> bool + Sync> Wish for F {
+impl<F: Fn() -> bool + Sync> Cancellation for F {
     fn stop(&self) -> bool {
         self()
     }

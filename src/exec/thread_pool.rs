@@ -9,13 +9,13 @@ use crate::error::Result;
 use crate::threads;
 
 /// Threads that wait for orders. They end when this is dropped and every order is done.
-pub(super) struct Hands<T> {
+pub(super) struct ThreadPool<T> {
     orders: Sender<T>,
     waiting: Arc<Mutex<Receiver<T>>>,
     count: usize,
 }
 
-impl<T: Send> Hands<T> {
+impl<T: Send> ThreadPool<T> {
     pub(super) fn new() -> Self {
         let (orders, waiting) = channel();
         Self {
