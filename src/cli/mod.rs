@@ -28,6 +28,7 @@ mod worker;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::Error;
@@ -152,7 +153,12 @@ pub fn main() -> ExitCode {
             cli.verb.start()
         }
         // Help and the version are results as any other.
-        Err(said) if !said.use_stderr() => {
+        Err(said)
+            if matches!(
+                said.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
             report::print_styled(&said.render().ansi().to_string()).map_err(Failure::from)
         }
         Err(wrong) => return refused(wrong),
@@ -176,7 +182,8 @@ fn refused(error: clap::Error) -> ExitCode {
         let argument = argument.to_string_lossy().into_owned();
         report::visible(&argument).into_owned()
     });
-    let _ = Cli::try_parse_from(shown).err().unwrap_or(error).print();
+    let said = Cli::try_parse_from(shown).err().unwrap_or(error);
+    report::print_status(&said.render().ansi().to_string());
     ExitCode::from(code)
 }
 
