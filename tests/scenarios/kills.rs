@@ -39,7 +39,7 @@ fn project() -> Project {
 }
 
 /// Every object of the cache has the content that it is named by; every record, manifest and lock is whole.
-fn check_cache(cache: &Path) {
+pub(crate) fn check_cache(cache: &Path) {
     let mut folders = vec![
         cache.join("objects"),
         cache.join("records"),
