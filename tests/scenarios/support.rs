@@ -151,11 +151,6 @@ impl Ran {
         self
     }
 
-    /// Its exit code; none if it was killed.
-    pub(crate) fn code(&self) -> Option<i32> {
-        self.output.status.code()
-    }
-
     /// Standard error must have this in it.
     pub(crate) fn shows(self, text: &str) -> Self {
         let shown = self.stderr();
