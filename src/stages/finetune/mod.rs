@@ -15,7 +15,7 @@ use std::path::Path;
 use data::Data;
 use plan::Plan;
 use serde_json::json;
-use settings::Settings;
+use settings::{Pace, Settings};
 
 use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind, samples};
 use crate::config::Table;
@@ -126,11 +126,18 @@ impl Stage for Finetune {
         let ports = data::open(settings, cx)?;
         let outputs = data::decide(settings, &ports, cx)?;
         let loaded = self.load(&*outputs, cx)?;
-        let plan = Plan::new(settings, &loaded.network, &loaded.card, cx)?;
+        let plan = Plan::new(settings, &loaded.network, &loaded.card, ports[0].len(), cx)?;
         let data = Data::new(settings, &ports, &*outputs, &loaded, cx)?;
         let outcome = self.train(&loaded.network, &plan, &*outputs, &data, cx)?;
         let outputs = self.settle(outputs, &outcome.network, &data, cx)?;
-        let card = self.card(loaded.card, &*outputs, &data, &outcome, cx.seed());
+        let card = self.card(
+            loaded.card,
+            &*outputs,
+            &data,
+            plan.pace,
+            &outcome,
+            cx.seed(),
+        );
         let (base, folder) = (cx.input("model"), cx.output("model"));
         outcome.network.save_beside(base, folder, &card)?;
         data.write(cx)?;
@@ -177,7 +184,7 @@ impl Finetune {
     ) -> Result<Outcome> {
         let names = outputs.names();
         let loss = self.settings.reading.loss(names, &data.train.targets)?;
-        let recipe = self.settings.recipe(loss, cx.seed())?;
+        let recipe = self.settings.recipe(plan.pace, loss, cx.seed())?;
         let score = |found: &[f32], targets: &Targets| Ok(outputs.score(found, targets)?.figures);
         let training = Training {
             recipe: &recipe,
@@ -221,10 +228,13 @@ impl Finetune {
         old: Card,
         outputs: &dyn Outputs,
         data: &Data,
+        pace: Pace,
         outcome: &Outcome,
         seed: u64,
     ) -> Card {
         let mut settings = self.settings.all();
+        settings.insert("epochs".into(), json!(pace.epochs));
+        settings.insert("learning_rate".into(), json!(pace.learning_rate));
         settings.retain(|_, value| !value.is_null());
         settings.insert("seed".into(), json!(seed));
         let history = outcome.history.iter().map(|epoch| json!(epoch));

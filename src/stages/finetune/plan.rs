@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::settings::Settings;
+use super::settings::{Pace, Settings};
 use crate::config::Spanned;
 use crate::error::{Error, Result};
 use crate::models::{Anatomy, Card, Network, Parameter, Pattern, Resolved};
@@ -15,10 +15,12 @@ pub(super) struct Plan {
     pub(super) phases: Vec<Phase>,
     /// For each parameter what the learning rate is multiplied by.
     pub(super) rate_scales: Vec<f64>,
+    /// How long and how fast it goes.
+    pub(super) pace: Pace,
 }
 
 impl Plan {
-    /// The plan for `network`, whose card says what is frozen; reports it.
+    /// The plan for `network`, whose card says what is frozen, and so many samples; reports it.
     ///
     /// # Errors
     /// More layers than the network has; patterns that match nothing, nothing that trains, or what another one does; epochs in which
@@ -27,6 +29,7 @@ impl Plan {
         settings: &Settings,
         network: &Network,
         card: &Card,
+        samples: usize,
         cx: &StageContext<'_>,
     ) -> Result<Self> {
         let anatomy = network.anatomy();
@@ -41,14 +44,20 @@ impl Plan {
             ));
         }
         let frozen = frozen.resolve(&anatomy)?;
+        let trained = anatomy.parameters.iter().zip(&frozen.frozen);
+        let mut trained = trained.filter(|(_, frozen)| !**frozen);
+        let only_head = trained.all(|(parameter, _)| parameter.head);
+        let (pace, told) = Pace::new(&settings.steps, &settings.rates, only_head, samples);
+        told.into_iter().for_each(|told| cx.notice(told));
         let phases = settings
             .unfreezing
             .unfreezing()
-            .phases(&frozen, &anatomy, settings.steps.epochs.get())
+            .phases(&frozen, &anatomy, pace.epochs)
             .map_err(|error| settings.unfreezing.blame(error))?;
         let plan = Self {
             phases,
-            rate_scales: rate_scales(settings, &frozen, &anatomy)?,
+            rate_scales: rate_scales(settings, pace, &frozen, &anatomy)?,
+            pace,
         };
         plan.report(settings, &frozen, &anatomy, cx);
         Ok(plan)
@@ -85,13 +94,13 @@ impl Plan {
         if let Some(last) = self.phases.last().filter(unreached) {
             cx.notice(format!(
                 "{} epochs are too few to unfreeze all that may train: the first {} of {blocks} blocks stay as they are",
-                settings.steps.epochs, last.plan.prefix
+                self.pace.epochs, last.plan.prefix
             ));
         }
-        self.report_rates(settings.rates.learning_rate.value, anatomy, cx);
+        self.report_rates(anatomy, cx);
     }
 
-    fn report_rates(&self, learning_rate: f64, anatomy: &Anatomy, cx: &StageContext<'_>) {
+    fn report_rates(&self, anatomy: &Anatomy, cx: &StageContext<'_>) {
         let Some(last) = self.phases.last() else {
             return;
         };
@@ -100,7 +109,7 @@ impl Plan {
             let trained = rates.clone().zip(&last.plan.frozen);
             trained
                 .filter(|((known, _), frozen)| !**frozen && known.head == head)
-                .map(|((_, scale), _)| learning_rate * scale)
+                .map(|((_, scale), _)| self.pace.learning_rate * scale)
                 .reduce(f64::max)
         };
         match (highest(false), highest(true)) {
@@ -116,7 +125,12 @@ impl Plan {
 }
 
 /// For each parameter what `learning_rate` is multiplied by: what `learning_rates` says, else `layer_decay`, else 1.
-fn rate_scales(settings: &Settings, frozen: &Resolved, anatomy: &Anatomy) -> Result<Vec<f64>> {
+fn rate_scales(
+    settings: &Settings,
+    pace: Pace,
+    frozen: &Resolved,
+    anatomy: &Anatomy,
+) -> Result<Vec<f64>> {
     let rates = &settings.rates;
     let decay = rates.layer_decay.as_ref().map_or(1.0, |decay| decay.value);
     let mut scales = layer_decay(decay, anatomy);
@@ -143,7 +157,7 @@ fn rate_scales(settings: &Settings, frozen: &Resolved, anatomy: &Anatomy) -> Res
                     .blame_also(rate, error)
                     .help("write patterns that do not overlap"));
             }
-            scales[index] = rate.value / rates.learning_rate.value;
+            scales[index] = rate.value / pace.learning_rate;
         }
     }
     Ok(scales)

@@ -12,7 +12,7 @@ pub(super) use input::{Columns, Input};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-pub(super) use training::{Best, Kept, OptimizerSettings, Rates, ScheduleSettings, Steps};
+pub(super) use training::{Best, Kept, OptimizerSettings, Pace, Rates, ScheduleSettings, Steps};
 pub(super) use unfreezing::UnfreezingSettings;
 
 use crate::config::{Parts, Spanned, Table};
@@ -101,7 +101,7 @@ impl Settings {
         self.schedule.check()?;
         self.optimizer.check()?;
         self.rates.check()?;
-        self.unfreezing.check(self.steps.epochs.get())?;
+        self.unfreezing.check(self.steps.epochs())?;
         self.kept.most_bytes()?;
         let task = self.task();
         self.best.complete(task)?;
@@ -191,11 +191,11 @@ impl Settings {
             .collect()
     }
 
-    /// The settings of the training loop, which makes `loss` small.
+    /// The settings of the training loop, which goes at `pace` and makes `loss` small.
     ///
     /// # Errors
     /// An unknown metric.
-    pub(super) fn recipe(&self, loss: Arc<dyn Loss>, seed: u64) -> Result<Recipe> {
+    pub(super) fn recipe(&self, pace: Pace, loss: Arc<dyn Loss>, seed: u64) -> Result<Recipe> {
         let OptimizerSettings {
             weight_decay,
             adam_beta1,
@@ -212,10 +212,10 @@ impl Settings {
         };
         let patience = self.best.early_stopping_patience.as_ref();
         Ok(Recipe {
-            epochs: self.steps.epochs.get(),
+            epochs: pace.epochs,
             batch_size: self.steps.batch_size.get(),
             gradient_accumulation_steps: self.steps.gradient_accumulation_steps.get(),
-            learning_rate: self.rates.learning_rate.value,
+            learning_rate: pace.learning_rate,
             shape: self.schedule.lr_scheduler_type.value,
             warmup: self.schedule.warmup(),
             optimizer: Arc::new(AdamW::new(optimizer, Vec::new())),

@@ -17,9 +17,8 @@ use crate::train::{AdamWSettings, Metric, Shape, Warmup};
 /// How often samples are trained on, and how many at a time.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 pub(in crate::stages::finetune) struct Steps {
-    /// How often every sample is trained on.
-    #[serde(default = "epochs")]
-    pub(in crate::stages::finetune) epochs: NonZeroUsize,
+    /// How often every sample is trained on. Default: 3; where only the head trains, as often as makes 1,000 steps, from 3 to 100.
+    pub(in crate::stages::finetune) epochs: Option<NonZeroUsize>,
     /// Samples in a batch.
     #[serde(default = "batch_size")]
     pub(in crate::stages::finetune) batch_size: NonZeroUsize,
@@ -31,10 +30,9 @@ pub(in crate::stages::finetune) struct Steps {
 /// How fast what learns.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 pub(in crate::stages::finetune) struct Rates {
-    /// The highest learning rate: near 3e-5 when the whole model trains, near 1e-3 when only the head does.
-    #[serde(default = "learning_rate")]
+    /// The highest learning rate. Default: 5e-5; where only the head trains, 1e-2.
     #[schemars(extend("exclusiveMinimum" = 0))]
-    pub(in crate::stages::finetune) learning_rate: Spanned<f64>,
+    pub(in crate::stages::finetune) learning_rate: Option<Spanned<f64>>,
     /// What the learning rate is multiplied by from each layer to the one below it, as in timm: 0.65 to 0.95 is usual. The head learns
     /// at `learning_rate` itself, what else comes after the layers as the last of them. Default: 1.
     #[serde(default)]
@@ -109,10 +107,6 @@ pub(in crate::stages::finetune) struct Best {
     pub(in crate::stages::finetune) early_stopping_patience: Option<Spanned<NonZeroUsize>>,
 }
 
-fn epochs() -> NonZeroUsize {
-    NonZeroUsize::MIN.saturating_add(2)
-}
-
 fn batch_size() -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(31)
 }
@@ -123,10 +117,6 @@ fn one() -> NonZeroUsize {
 
 fn yes() -> bool {
     true
-}
-
-fn learning_rate() -> Spanned<f64> {
-    5e-5.into()
 }
 
 fn weight_decay() -> Spanned<f64> {
@@ -163,10 +153,75 @@ fn below_one(number: f64) -> bool {
     (0.0..1.0).contains(&number)
 }
 
+/// How long and how fast a training goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::stages::finetune) struct Pace {
+    /// How often every sample is trained on.
+    pub(in crate::stages::finetune) epochs: usize,
+    /// The highest learning rate.
+    pub(in crate::stages::finetune) learning_rate: f64,
+}
+
+/// The usual pace where pretrained layers train, as in Hugging Face's `TrainingArguments`.
+const EPOCHS: usize = 3;
+const RATE: f64 = 5e-5;
+
+/// Where only the head trains on kept features, epochs cost next to nothing, and few samples need many.
+const HEAD_STEPS: usize = 1_000;
+const HEAD_EPOCHS: std::ops::RangeInclusive<usize> = EPOCHS..=100;
+const HEAD_RATE: f64 = 1e-2;
+
+impl Pace {
+    /// What is set, and what is usual where nothing is: that depends on whether only the head trains, and on so many samples. What
+    /// was decided for the user comes with it, in a sentence.
+    pub(in crate::stages::finetune) fn new(
+        steps: &Steps,
+        rates: &Rates,
+        only_head: bool,
+        samples: usize,
+    ) -> (Self, Option<String>) {
+        let per_step = steps.batch_size.get() * steps.gradient_accumulation_steps.get();
+        let per_epoch = samples.div_ceil(per_step).max(1);
+        let (epochs, rate) = if only_head {
+            let epochs = HEAD_STEPS.div_ceil(per_epoch);
+            (
+                epochs.clamp(*HEAD_EPOCHS.start(), *HEAD_EPOCHS.end()),
+                HEAD_RATE,
+            )
+        } else {
+            (EPOCHS, RATE)
+        };
+        let set = (steps.epochs, &rates.learning_rate);
+        let pace = Self {
+            epochs: set.0.map_or(epochs, NonZeroUsize::get),
+            learning_rate: set.1.as_ref().map_or(rate, |rate| rate.value),
+        };
+        let decided = match set {
+            (None, None) => format!("`epochs` {epochs} and `learning_rate` {rate}"),
+            (None, Some(_)) => format!("`epochs` {epochs}"),
+            (Some(_), None) => format!("`learning_rate` {rate}"),
+            (Some(_), Some(_)) => return (pace, None),
+        };
+        let told = only_head.then(|| {
+            format!("only the head trains, on {samples} samples: {decided}, since nothing is set")
+        });
+        (pace, told)
+    }
+}
+
+impl Steps {
+    /// The epochs that are set, or those that are usual where pretrained layers train.
+    pub(super) fn epochs(&self) -> usize {
+        self.epochs.map_or(EPOCHS, NonZeroUsize::get)
+    }
+}
+
 impl Rates {
     /// Refuses rates that cannot be meant.
     pub(super) fn check(&self) -> Result<()> {
-        number("learning_rate", &self.learning_rate, above_zero, "above 0")?;
+        if let Some(rate) = &self.learning_rate {
+            number("learning_rate", rate, above_zero, "above 0")?;
+        }
         if let Some(decay) = &self.layer_decay {
             let good = |decay| decay > 0.0 && decay <= 1.0;
             number("layer_decay", decay, good, "above 0 and at most 1")?;
