@@ -22,7 +22,6 @@ macro_rules! backbones {
     ($($backbone:ident in $file:ident),+ $(,)?) => {
         /// A backbone of any architecture.
         #[derive(Module, Debug)]
-        #[expect(clippy::large_enum_variant, reason = "a network holds one")]
         pub(super) enum Backbone {
             $($backbone($file::$backbone)),+
         }
