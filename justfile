@@ -23,6 +23,10 @@ test *FILTER:
 test-all *FILTER:
     cargo test --release {{ FILTER }} -- --include-ignored
 
+# Feed refire's readers with inputs made up for them, each reader for SECONDS; what one finds lies in fuzz/artifacts
+fuzz SECONDS="60" *TARGETS:
+    fuzz/run {{ SECONDS }} {{ TARGETS }}
+
 # Licences, sources and known vulnerabilities of the dependencies
 deny:
     cargo deny check

@@ -16,6 +16,7 @@ mod export;
 mod files;
 mod folders;
 mod freezing;
+mod fuzz_seeds;
 mod heads;
 mod history;
 mod hostile;

@@ -13,7 +13,7 @@ use polars::prelude::{ParquetReader, PlSmallStr, SchemaRef, SerReader};
 
 pub use self::sink::Sink;
 
-use self::pieces::{Piece, Pieces, Rows};
+use self::pieces::{PIECE, Piece, Pieces, Rows};
 use super::csv::{self, Dialect};
 use super::guard::guarded;
 use super::ndjson;
@@ -29,6 +29,8 @@ const ROWS: usize = 1 << 12;
 pub struct Scan {
     name: String,
     path: PathBuf,
+    /// How many bytes of a text are read at a time.
+    piece: usize,
     columns: Vec<String>,
     rows: usize,
     form: Form,
@@ -52,7 +54,7 @@ impl Scan {
     pub fn open(path: &Path, format: Format) -> Result<Self> {
         match (Dialect::of(format), format) {
             (Some(dialect), _) => Self::delimited(path, dialect),
-            (None, Format::Ndjson) => Self::ndjson(path, name_of(path)),
+            (None, Format::Ndjson) => Self::ndjson_in(path, PIECE),
             (None, _) => Self::parquet(path, name_of(path)),
         }
     }
@@ -62,10 +64,16 @@ impl Scan {
     /// # Errors
     /// As [`Scan::open`].
     pub fn delimited(path: &Path, dialect: Dialect) -> Result<Self> {
+        Self::delimited_in(path, dialect, PIECE)
+    }
+
+    /// The same, reading so many bytes at a time, for tests: where a file is cut must not matter.
+    #[doc(hidden)]
+    pub fn delimited_in(path: &Path, dialect: Dialect, piece: usize) -> Result<Self> {
         let name = name_of(path);
         let mut narrowest: BTreeMap<String, Narrowest> = BTreeMap::new();
         let (mut columns, mut rows) = (Vec::new(), 0);
-        for table in Delimited::open(path, &name, &dialect)? {
+        for table in Delimited::open(path, &name, &dialect, piece)? {
             let table = table?;
             for column in table.frame.columns() {
                 let text = column.str().or_stage(|| "a column was not read as text")?;
@@ -79,14 +87,17 @@ impl Scan {
         let types = types.map(|(name, narrowest)| (name, narrowest.get()));
         let types = types.filter(|(_, narrowest)| *narrowest != Type::String);
         let form = Form::Delimited(dialect, types.collect());
-        Self::of(path, name, columns, rows, form)
+        Self::of(path, name, columns, rows, form).map(|scan| Self { piece, ..scan })
     }
 
-    fn ndjson(path: &Path, name: String) -> Result<Self> {
+    /// Looks at all rows of a file of JSON objects, reading so many bytes at a time.
+    #[doc(hidden)]
+    pub fn ndjson_in(path: &Path, piece: usize) -> Result<Self> {
+        let name = name_of(path);
         let mut columns = ndjson::Columns::default();
         let mut rows = 0;
-        for piece in Pieces::open(path, &name, Rows::Lines)? {
-            let Piece { line, text } = piece?;
+        for read in Pieces::open(path, &name, Rows::Lines, piece)? {
+            let Piece { line, text } = read?;
             rows += columns.add_lines(&name, &text, line)?.len();
         }
         let schema = SchemaRef::from(columns.schema());
@@ -98,6 +109,7 @@ impl Scan {
             rows,
             Form::Ndjson(schema, columns.quoted()),
         )
+        .map(|scan| Self { piece, ..scan })
     }
 
     fn parquet(path: &Path, name: String) -> Result<Self> {
@@ -130,6 +142,7 @@ impl Scan {
         Ok(Self {
             name,
             path: path.into(),
+            piece: PIECE,
             columns,
             rows,
             form,
@@ -178,13 +191,13 @@ impl Scan {
     pub fn tables(&self) -> Result<Box<dyn Iterator<Item = Result<Table>> + '_>> {
         match &self.form {
             Form::Delimited(dialect, types) => {
-                let tables = Delimited::open(&self.path, &self.name, dialect)?;
+                let tables = Delimited::open(&self.path, &self.name, dialect, self.piece)?;
                 Ok(Box::new(tables.map(|table| {
                     Ok(Table::new(csv::typed(&table?.frame, types)?))
                 })))
             }
             Form::Ndjson(schema, as_text) => {
-                let pieces = Pieces::open(&self.path, &self.name, Rows::Lines)?;
+                let pieces = Pieces::open(&self.path, &self.name, Rows::Lines, self.piece)?;
                 Ok(Box::new(pieces.map(move |piece| {
                     ndjson::parse(&piece?.text, SchemaRef::clone(schema), as_text)
                         .map(Table::new)
@@ -221,7 +234,7 @@ struct Delimited<'a> {
 }
 
 impl<'a> Delimited<'a> {
-    fn open(path: &Path, name: &'a str, dialect: &'a Dialect) -> Result<Self> {
+    fn open(path: &Path, name: &'a str, dialect: &'a Dialect, piece: usize) -> Result<Self> {
         let rows = Rows::Delimited {
             separator: dialect.separator,
             quote: dialect.quote,
@@ -229,7 +242,7 @@ impl<'a> Delimited<'a> {
         Ok(Self {
             name,
             dialect,
-            pieces: Pieces::open(path, name, rows)?,
+            pieces: Pieces::open(path, name, rows, piece)?,
             begun: None,
         })
     }

@@ -8,7 +8,7 @@ use crate::data::csv::decode_part;
 use crate::error::{Context, Error, Result};
 
 /// How much is read at a time, in bytes.
-const PIECE: usize = 1 << 18;
+pub(super) const PIECE: usize = 1 << 18;
 /// A row that is longer is a mistake, such as a quote that is never closed.
 const LONGEST_ROW: usize = 64 << 20;
 
@@ -40,6 +40,8 @@ pub(super) enum Rows {
 pub(super) struct Pieces {
     name: String,
     file: File,
+    /// How much is read at a time, in bytes.
+    size: usize,
     rows: Rows,
     state: State,
     /// What was read and not given out yet.
@@ -65,15 +67,16 @@ enum State {
 }
 
 impl Pieces {
-    /// The pieces of the file at `path`, which `name` stands for in messages.
+    /// The pieces of the file at `path`, which `name` stands for in messages. `size` bytes are read at a time.
     ///
     /// # Errors
     /// A file that cannot be opened.
-    pub(super) fn open(path: &Path, name: &str, rows: Rows) -> Result<Self> {
+    pub(super) fn open(path: &Path, name: &str, rows: Rows, size: usize) -> Result<Self> {
         let file = File::open(path).or_stage(|| format!("cannot read `{name}`"))?;
         Ok(Self {
             name: name.to_owned(),
             file,
+            size,
             rows,
             state: State::Begin,
             rest: Vec::new(),
@@ -87,7 +90,7 @@ impl Pieces {
 
     /// Reads on; the file has ended if nothing comes.
     fn read(&mut self) -> Result<()> {
-        let limit = u64::try_from(PIECE).unwrap_or(u64::MAX);
+        let limit = u64::try_from(self.size).unwrap_or(u64::MAX);
         let read = (&self.file).take(limit).read_to_end(&mut self.rest);
         self.ended = read.or_stage(|| format!("cannot read `{}`", self.name))? == 0;
         for (at, byte) in self.rest.iter().enumerate().skip(self.searched) {
@@ -194,7 +197,7 @@ mod tests {
     fn pieces(bytes: &[u8], rows: Rows) -> Result<Vec<Piece>> {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(bytes).expect("written");
-        Pieces::open(file.path(), "t.csv", rows)?.collect()
+        Pieces::open(file.path(), "t.csv", rows, PIECE)?.collect()
     }
 
     #[test]
