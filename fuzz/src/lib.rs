@@ -23,7 +23,8 @@ use refire::lock::Lock;
 use refire::models::{Network, labels};
 use refire::plan::Plan;
 use refire::report::diagnostic::{Look, render};
-use refire::sources::{self, Environment, Observer, Transfer};
+use refire::event::Observer;
+use refire::sources::{self, Environment, Transfer};
 use refire::store::{Digest, Entry, Manifest, Store};
 use serde_json::Value;
 
@@ -293,7 +294,7 @@ fn files_below(folder: &Path) -> BTreeSet<String> {
 struct Nobody;
 
 impl Observer for Nobody {
-    fn progress(&self, _: &str, _: u64, _: u64) {}
+    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
 
     fn notice(&self, _: String) {}
 
