@@ -183,7 +183,7 @@ fn refused(error: clap::Error) -> ExitCode {
         report::visible(&argument).into_owned()
     });
     let said = Cli::try_parse_from(shown).err().unwrap_or(error);
-    report::print_status(&said.render().ansi().to_string());
+    report::print_styled_status(&said.render().ansi().to_string());
     ExitCode::from(code)
 }
 

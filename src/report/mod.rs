@@ -134,8 +134,8 @@ pub fn print_status(text: &str) {
     print_styled_status(&visible(text));
 }
 
-/// The same for what `report` has drawn.
-fn print_styled_status(text: &str) {
+/// The same for what `report` or clap has drawn, with its colours.
+pub fn print_styled_status(text: &str) {
     let _ = anstream::stderr()
         .lock()
         .write_all(visible_styled(text).as_bytes());

@@ -142,7 +142,7 @@ fn a_text_is_not_classified_by_an_image_network() {
     let device = models::device("cpu").expect("every build has a CPU");
     let error = Network::load(small().path(), &head, &device).expect_err("it takes images");
     assert!(
-        error.to_string().contains("image-classification"),
+        error.to_string().contains("takes images, not texts"),
         "{error}"
     );
 }
