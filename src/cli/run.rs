@@ -3,7 +3,7 @@
 use super::flags::{Changes, Shown, Stages};
 use super::{Failure, Outcome, interrupt, plan};
 use crate::error::{Context as _, Error, Kind};
-use crate::exec::{Summary, Workers, pages};
+use crate::exec::{Summary, Workers};
 use crate::report;
 use crate::run::{Project, Request, run};
 
@@ -53,7 +53,6 @@ impl Args {
     pub(super) fn run(self) -> Outcome {
         interrupt::outlive_terminal();
         let (path, goal) = self.stages.resolve()?;
-        pages::for_runner(&path);
         let mut project = Project::open_for(&path, &self.changes.overrides(), &goal)?;
         if self.dry_run {
             let json = matches!(self.format, Shown::Json);

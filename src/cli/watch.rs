@@ -8,7 +8,7 @@ use super::flags::{Changes, Shown, Stages};
 use super::{Failure, Outcome, interrupt};
 use crate::error::{Context as _, Error, Kind};
 use crate::event::Sink;
-use crate::exec::{Summary, Workers, pages};
+use crate::exec::{Summary, Workers};
 use crate::report;
 use crate::run::{self, Audience, OnBusy, Project, Request, Watch};
 
@@ -60,7 +60,6 @@ enum Busy {
 impl Args {
     pub(super) fn run(self) -> Outcome {
         let (path, goal) = self.stages.resolve()?;
-        pages::for_runner(&path);
         let seconds = |seconds: f64| {
             let poll = Duration::try_from_secs_f64(seconds)
                 .ok()

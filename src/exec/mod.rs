@@ -6,7 +6,6 @@ mod job;
 #[cfg(target_os = "linux")]
 mod keeper;
 mod machine;
-pub mod pages;
 mod preview;
 mod protocol;
 mod queue;

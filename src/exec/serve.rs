@@ -51,7 +51,6 @@ pub fn serve(listen: impl FnOnce(Arc<AtomicBool>) -> Result<()>) -> Result<()> {
 fn begin(
     listen: impl FnOnce(Arc<AtomicBool>) -> Result<()>,
 ) -> Result<(Arc<AtomicBool>, Receiver<Result<Order>>)> {
-    super::pages::for_worker();
     #[cfg(target_os = "linux")]
     super::keeper::split()?;
     // Away from the terminal, whose Ctrl-C is for the runner alone. It fails for one that was started by hand.
