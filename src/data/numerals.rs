@@ -56,7 +56,7 @@ pub(super) struct Spelling {
 }
 
 impl Spelling {
-    /// Views at another number.
+    /// Looks at another number.
     pub(super) fn see(&mut self, text: &str) {
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, Some(exponent)),

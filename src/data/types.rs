@@ -135,7 +135,7 @@ impl Default for Narrowest {
 }
 
 impl Narrowest {
-    /// Views at more values.
+    /// Looks at more values.
     pub(super) fn see(&mut self, values: &StringChunked) {
         for value in values.iter().flatten() {
             self.values += 1;

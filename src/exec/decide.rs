@@ -189,7 +189,7 @@ impl<'a> Decider<'a> {
         })
     }
 
-    /// Views for a record of stage `index` under the key of `fingerprint`.
+    /// Looks for a record of stage `index` under the key of `fingerprint`.
     ///
     /// # Errors
     /// A cache that cannot be read.

@@ -117,7 +117,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Views, and runs if something has changed. Says whether to look again at once: what changed during the run is
+    /// Looks, and runs if something has changed. Says whether to look again at once: what changed during the run is
     /// found so.
     fn turn(&mut self) -> Result<bool> {
         if !self.look.watcher.settle(self.stop) {
@@ -148,7 +148,7 @@ impl Session<'_> {
         })
     }
 
-    /// Views. Where the system does not tell of writes, until two looks some time apart find the same.
+    /// Looks. Where the system does not tell of writes, until two looks some time apart find the same.
     fn look_settled(&mut self) -> Result<(Project, State)> {
         let mut found = self.look.again();
         let is_first = !std::mem::replace(&mut self.began, true);
@@ -281,7 +281,7 @@ struct State {
     stages: BTreeMap<String, (Digest, Vec<(String, u64)>)>,
 }
 
-/// Views at the files, and at what there is to be watched.
+/// Looks at the files, and at what there is to be watched.
 struct Look<'a> {
     watch: &'a Watch<'a>,
     watcher: Watcher,

@@ -178,7 +178,7 @@ pub trait Outputs: Debug + Send + Sync {
     /// A column that is not there, a value that is missing or no target, with its row.
     fn read(&self, table: &Table) -> Result<Read>;
 
-    /// Views at the targets of the samples at `port`, which are `sample`s: what is to be told, and what to be logged.
+    /// Looks at the targets of the samples at `port`, which are `sample`s: what is to be told, and what to be logged.
     ///
     /// # Errors
     /// Samples to train on that nothing can be learnt from.

@@ -46,7 +46,7 @@ impl Scene {
         self.watcher.watch(paths);
     }
 
-    /// Views, as a caller would.
+    /// Looks, as a caller would.
     fn look(&mut self) {
         self.watcher.catch_up();
         let paths = self.watcher.paths().clone();

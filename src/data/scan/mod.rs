@@ -47,7 +47,7 @@ enum Form {
 }
 
 impl Scan {
-    /// Views at all rows of the file at `path`; delimited ones are written as most are.
+    /// Looks at all rows of the file at `path`; delimited ones are written as most are.
     ///
     /// # Errors
     /// A file that cannot be read, rows that are not as the format has them, no rows.
@@ -59,7 +59,7 @@ impl Scan {
         }
     }
 
-    /// Views at all rows of the delimited file at `path`.
+    /// Looks at all rows of the delimited file at `path`.
     ///
     /// # Errors
     /// As [`Scan::open`].
