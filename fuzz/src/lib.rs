@@ -155,6 +155,11 @@ pub fn lines(bytes: &[u8]) {
     let folder = Folder::new();
     let path = folder.write("t.ndjson", content);
     let whole = ndjson::read("t.ndjson", content, &BTreeMap::new());
+    // A table refuses numbers that a float would change; in pieces they are text, which `predict` passes on as it is written.
+    let changes = |error: &Error| error.message().contains("is exactly that");
+    if whole.as_ref().is_err_and(changes) {
+        return;
+    }
     compare(whole, &|size| Scan::ndjson_in(&path, size), size);
 }
 
