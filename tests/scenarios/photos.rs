@@ -362,7 +362,7 @@ fn a_model_of_images_is_not_measured_on_a_table() {
     let rows = "[stage.rows]\nkind = \"dataset\"\nsource = \"rows.csv\"\n\n[stage.test]";
     project.edit("[stage.test]", rows);
     project.write("rows.csv", "text,label\nblue,day\n");
-    let error = project.refire(&["run"]).fails_with(1).error();
+    let error = project.refire(&["check"]).fails_with(2).error();
     assert!(
         error.contains("the model is for images, and `table` has none"),
         "{error}"
