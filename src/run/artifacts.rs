@@ -1,7 +1,10 @@
 //! Results of stages, taken out of the cache.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
+
+use tempfile::TempDir;
 
 use super::Project;
 use crate::error::{Context, Error, Result};
@@ -10,7 +13,7 @@ use crate::models;
 use crate::names::TEMPORARY;
 use crate::plan::Goal;
 use crate::stages::ArtifactType;
-use crate::store::{self, Digest, Scratch, Unrestored};
+use crate::store::{self, Digest, Scratch, Store, Unrestored};
 
 /// An artifact for reading, as long as this lives.
 pub struct Lent(Scratch);
@@ -39,10 +42,7 @@ struct Found<'p> {
 /// As [`models::export`]; also a destination that exists, or whose folder does not. Nothing is left there then.
 pub fn export(folder: &Path, destination: &Path) -> Result<String> {
     refuse_existing(destination)?;
-    let beside = match destination.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let beside = folder_of(destination);
     if !beside.is_dir() {
         return Err(Error::usage(format!(
             "cannot make `{}`: its folder does not exist",
@@ -59,9 +59,9 @@ pub fn export(folder: &Path, destination: &Path) -> Result<String> {
     // Without a lock it would be taken for what a killed process has left.
     let _lock = File::open(whole.path()).and_then(|folder| folder.lock().map(|()| folder));
     let made = whole.path().join("model");
-    std::fs::create_dir(&made).or_stage(cannot)?;
+    fs::create_dir(&made).or_stage(cannot)?;
     let how = models::export(folder, &made)?;
-    std::fs::rename(&made, destination).or_stage(cannot)?;
+    fs::rename(&made, destination).or_stage(cannot)?;
     Ok(how)
 }
 
@@ -70,6 +70,63 @@ pub fn sweep_beside(path: &Path) {
     if let Some(folder) = path.parent() {
         store::sweep(folder);
     }
+}
+
+/// The folder that `path` is in; a bare name is in the current one.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Where a folder is filled before it appears under its name, on the same disk.
+enum Workshop {
+    /// In the cache, from which what a kill leaves is removed.
+    Cache(Scratch),
+    /// Beside the folder. Without the lock it would be taken for what a killed process has left.
+    Beside(TempDir, io::Result<File>),
+}
+
+impl Workshop {
+    /// One on the disk of the folder `beside`, which is there.
+    fn new(cache: &Store, beside: &Path) -> io::Result<Self> {
+        // A cache that can only be read has none.
+        let scratch = cache.scratch("get").ok();
+        let near = scratch.filter(|scratch| is_same_disk(scratch.path(), beside));
+        match near {
+            Some(scratch) => Ok(Self::Cache(scratch)),
+            None => {
+                store::sweep(beside);
+                let folder = tempfile::Builder::new()
+                    .prefix(TEMPORARY.0)
+                    .suffix(TEMPORARY.1)
+                    .tempdir_in(beside)?;
+                let lock = File::open(folder.path());
+                let lock = lock.and_then(|folder| folder.lock().map(|()| folder));
+                Ok(Self::Beside(folder, lock))
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Cache(scratch) => scratch.path(),
+            Self::Beside(folder, _) => folder.path(),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_same_disk(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let disk = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
+    disk(a).is_some() && disk(a) == disk(b)
+}
+
+#[cfg(not(unix))]
+fn is_same_disk(_: &Path, _: &Path) -> bool {
+    false
 }
 
 /// Refuses a destination that exists.
@@ -85,15 +142,21 @@ fn refuse_existing(destination: &Path) -> Result<()> {
 
 impl Project {
     /// Copies the artifact `from`, `STAGE` or `STAGE.PORT`, to `destination`, which must not exist. A result that does not
-    /// pass a gate can be looked at, too: what it does not pass comes back.
+    /// pass a gate can be looked at, too: what it does not pass comes back. The copy appears when it is whole.
     ///
     /// # Errors
     /// A stage or port that is not there, a result that is not in the cache, a destination that exists.
     pub fn get(&self, from: &str, destination: &Path) -> Result<Option<Error>> {
         let found = self.artifact(from)?;
         refuse_existing(destination)?;
-        let copied = self.store.copy_out(&found.digest, destination);
+        let cannot = || format!("cannot make `{}`", destination.display());
+        let beside = folder_of(destination);
+        fs::create_dir_all(beside).or_stage(cannot)?;
+        let workshop = Workshop::new(&self.store, beside).or_stage(cannot)?;
+        let made = workshop.path().join("whole");
+        let copied = self.store.copy_out(&found.digest, &made);
         copied.map_err(|error| self.lost(found.stage, error))?;
+        fs::rename(&made, destination).or_stage(cannot)?;
         Ok(found.broken)
     }
 
