@@ -85,7 +85,10 @@ enum Workshop {
     /// In the cache, from which what a kill leaves is removed.
     Cache(Scratch),
     /// Beside the folder. Without the lock it would be taken for what a killed process has left.
-    Beside(TempDir, io::Result<File>),
+    Beside {
+        folder: TempDir,
+        _lock: io::Result<File>,
+    },
 }
 
 impl Workshop {
@@ -104,7 +107,10 @@ impl Workshop {
                     .tempdir_in(beside)?;
                 let lock = File::open(folder.path());
                 let lock = lock.and_then(|folder| folder.lock().map(|()| folder));
-                Ok(Self::Beside(folder, lock))
+                Ok(Self::Beside {
+                    folder,
+                    _lock: lock,
+                })
             }
         }
     }
@@ -112,7 +118,7 @@ impl Workshop {
     fn path(&self) -> &Path {
         match self {
             Self::Cache(scratch) => scratch.path(),
-            Self::Beside(folder, _) => folder.path(),
+            Self::Beside { folder, .. } => folder.path(),
         }
     }
 }
