@@ -31,6 +31,7 @@ pub(super) fn from_part<T: DeserializeOwned>(table: &Table) -> Result<T> {
 }
 
 /// The names of the fields of the struct `T`.
+#[must_use]
 pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
     let found = std::cell::Cell::new(&[][..]);
     // It stops there, so that there is no result.
@@ -255,7 +256,7 @@ impl<'de> Deserializer<'de> for PartDeserializer<'_> {
         visitor: V,
     ) -> Result<V::Value, DeError> {
         let mut part = self.0.clone();
-        for (key, _) in self.0.entries.iter() {
+        for (key, _) in &self.0.entries {
             if !fields.contains(&key.as_str()) {
                 part.remove(key);
             }

@@ -76,6 +76,10 @@ fn rows<'a>(
 
 /// What flows from block to block.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is made once a batch, and a box would be in everybody's way"
+)]
 pub enum Activations {
     /// The input of a text network.
     Tokens(TokenBatch),

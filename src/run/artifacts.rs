@@ -97,22 +97,20 @@ impl Workshop {
         // A cache that can only be read has none.
         let scratch = cache.scratch("get").ok();
         let near = scratch.filter(|scratch| is_same_disk(scratch.path(), beside));
-        match near {
-            Some(scratch) => Ok(Self::Cache(scratch)),
-            None => {
-                store::sweep(beside);
-                let folder = tempfile::Builder::new()
-                    .prefix(TEMPORARY.0)
-                    .suffix(TEMPORARY.1)
-                    .tempdir_in(beside)?;
-                let lock = File::open(folder.path());
-                let lock = lock.and_then(|folder| folder.lock().map(|()| folder));
-                Ok(Self::Beside {
-                    folder,
-                    _lock: lock,
-                })
-            }
+        if let Some(scratch) = near {
+            return Ok(Self::Cache(scratch));
         }
+        store::sweep(beside);
+        let folder = tempfile::Builder::new()
+            .prefix(TEMPORARY.0)
+            .suffix(TEMPORARY.1)
+            .tempdir_in(beside)?;
+        let lock = File::open(folder.path());
+        let lock = lock.and_then(|folder| folder.lock().map(|()| folder));
+        Ok(Self::Beside {
+            folder,
+            _lock: lock,
+        })
     }
 
     fn path(&self) -> &Path {

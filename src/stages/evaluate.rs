@@ -210,12 +210,12 @@ impl Stage for Evaluate {
         let prefix = Prefix::new(loaded.network.clone(), plan.prefix, cx.device())?;
         let setting = self.settings.feature_cache_max.as_ref();
         let most_bytes = feature_cache::most_bytes_or_tuned(setting, card)?;
-        let loader = Loader::new(&samples, prefix, most_bytes, cx)?;
+        let batches = Loader::new(&samples, prefix, most_bytes, cx)?;
         let batch_size = self.settings.batch_size.get();
         let width = found.names().len();
         let numbers = outputs(
             &loaded.network,
-            &loader,
+            &batches,
             width,
             batch_size,
             "evaluation",

@@ -109,7 +109,9 @@ impl AtPort {
     ) -> Result<Inputs> {
         let tokens = encoder.encode(sentences)?;
         let told = tokens.told(self.port, encoder.max_length());
-        told.into_iter().for_each(|told| cx.notice(told));
+        for told in told {
+            cx.notice(told);
+        }
         Ok(tokens.into())
     }
 

@@ -181,24 +181,23 @@ impl Reading for OneLabelReading {
 
     fn outputs(&self, samples: &[(&str, Table)], own: &[String]) -> Result<Decided> {
         let mut told = Vec::new();
-        let labels = match self.written.read(Least::Two)? {
-            Some(labels) => labels,
-            None => {
-                let found = samples.iter().map(|(port, table)| self.found(port, table));
-                let labels = labels::together(found.collect::<Result<_>>()?, own);
-                if let [only] = &labels[..] {
-                    return Err(Error::stage(format!(
-                        "all samples at port `train` have the label `{only}`: a classifier needs two"
-                    )));
-                }
-                if self.column.target_column.is_some() {
-                    told.push(format!(
-                        "`labels` are those of the samples: {}",
-                        labels.join(", ")
-                    ));
-                }
-                labels
+        let labels = if let Some(labels) = self.written.read(Least::Two)? {
+            labels
+        } else {
+            let found = samples.iter().map(|(port, table)| self.found(port, table));
+            let labels = labels::together(found.collect::<Result<_>>()?, own);
+            if let [only] = &labels[..] {
+                return Err(Error::stage(format!(
+                    "all samples at port `train` have the label `{only}`: a classifier needs two"
+                )));
             }
+            if self.column.target_column.is_some() {
+                told.push(format!(
+                    "`labels` are those of the samples: {}",
+                    labels.join(", ")
+                ));
+            }
+            labels
         };
         self.check_class_weights(&labels)?;
         let column = self.column.target_column.as_ref();

@@ -50,7 +50,8 @@ pub(super) fn pearson(one: &[f64], other: &[f64]) -> f64 {
         squares += one * one;
         others += other * other;
     }
-    let constant = |numbers: &[f64]| numbers.windows(2).all(|pair| pair[0] == pair[1]);
+    let same = |pair: &[f64]| pair[0].total_cmp(&pair[1]).is_eq();
+    let constant = |numbers: &[f64]| numbers.windows(2).all(same);
     if constant(one) || constant(other) || squares == 0.0 || others == 0.0 {
         return 0.0;
     }
@@ -64,11 +65,13 @@ pub(super) fn spearman(one: &[f64], other: &[f64]) -> f64 {
 
 /// The rank of each number, from 1 on; equals share their middle rank.
 fn ranks(numbers: &[f64]) -> Vec<f64> {
+    // Adding zero makes one number of the two zeros.
+    let numbers: Vec<f64> = numbers.iter().map(|number| number + 0.0).collect();
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b]));
     let mut ranks = vec![0.0; numbers.len()];
     let mut below = 0;
-    for tied in order.chunk_by(|a, b| numbers[*a] == numbers[*b]) {
+    for tied in order.chunk_by(|a, b| numbers[*a].total_cmp(&numbers[*b]).is_eq()) {
         let middle = float(below) + float(tied.len() + 1) / 2.0;
         for place in tied {
             ranks[*place] = middle;
@@ -97,8 +100,9 @@ mod tests {
 
     #[test]
     fn what_does_not_move_has_no_correlation() {
-        assert_eq!(pearson(&[0.1, 0.1, 0.1], &[1.0, 2.0, 3.0]), 0.0);
-        assert_eq!(spearman(&[1.0, 2.0], &[5.0, 5.0]), 0.0);
-        assert_eq!(pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]), 1.0);
+        let is = |found: f64, expected: f64| (found - expected).abs() < 1e-15;
+        assert!(is(pearson(&[0.1, 0.1, 0.1], &[1.0, 2.0, 3.0]), 0.0));
+        assert!(is(spearman(&[1.0, 2.0], &[5.0, 5.0]), 0.0));
+        assert!(is(pearson(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]), 1.0));
     }
 }

@@ -36,6 +36,7 @@ impl Rows {
     }
 
     /// The rows.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &[f32]> + ExactSizeIterator {
         self.numbers.chunks_exact(self.width.max(1))
     }

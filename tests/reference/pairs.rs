@@ -29,7 +29,7 @@ fn worst<const D: usize>(ours: Tensor<D>, expected: impl Iterator<Item = Vec<f32
     let pairs = ours
         .chunks_exact(row)
         .zip(expected)
-        .flat_map(|(ours, theirs)| ours.to_vec().into_iter().zip(theirs));
+        .flat_map(|(ours, theirs)| ours.iter().copied().zip(theirs));
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 

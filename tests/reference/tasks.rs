@@ -131,9 +131,10 @@ impl Case {
             width: self.outputs,
             numbers: numbers.collect(),
         };
-        match self.loss.starts_with("bce") {
-            true => Targets::Sets(rows),
-            false => Targets::Numbers(rows),
+        if self.loss.starts_with("bce") {
+            Targets::Sets(rows)
+        } else {
+            Targets::Numbers(rows)
         }
     }
 

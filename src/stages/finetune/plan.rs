@@ -48,7 +48,9 @@ impl Plan {
         let mut trained = trained.filter(|(_, frozen)| !**frozen);
         let only_head = trained.all(|(parameter, _)| parameter.head);
         let (pace, told) = Pace::new(&settings.steps, &settings.rates, only_head, samples);
-        told.into_iter().for_each(|told| cx.notice(told));
+        if let Some(told) = told {
+            cx.notice(told);
+        }
         let phases = settings
             .unfreezing
             .unfreezing()

@@ -63,8 +63,8 @@ impl Settings {
     /// Reads the parts, fills in defaults that depend on the task, and refuses what cannot be meant.
     pub(super) fn parse(table: &Table) -> Result<Self> {
         let mut parts = Parts::new(table);
-        let ports: Ports = parts.read()?;
-        let task = ports.task.0;
+        let between: Ports = parts.read()?;
+        let task = between.task.0;
         let mut settings = Self {
             columns: parts.read()?,
             reading: task.targets.parse(&mut parts, task.modality)?,
@@ -77,7 +77,7 @@ impl Settings {
             schedule: parts.read()?,
             optimizer: parts.read()?,
             best: parts.read()?,
-            ports,
+            ports: between,
         };
         parts.finish(|key| tasks::stray(task, key))?;
         settings.complete()?;

@@ -119,9 +119,10 @@ impl Outputs for Classes {
         };
         let words = Values::Words(rows.map(most_likely).collect());
         #[expect(clippy::cast_possible_truncation, reason = "logits are f32, too")]
-        let scores: Vec<f32> = match raw {
-            true => outputs.to_vec(),
-            false => probabilities.iter().map(|number| *number as f32).collect(),
+        let scores: Vec<f32> = if raw {
+            outputs.to_vec()
+        } else {
+            probabilities.iter().map(|number| *number as f32).collect()
         };
         let column = |class| {
             scores

@@ -1,6 +1,8 @@
 //! Figures of numbers, with scipy's and scikit-learn's definitions; of several numbers a sample the mean over them. Where a row of
 //! numbers is constant, its correlations are 0, and `r2` is 1 if all is right and 0 otherwise: never NaN.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use crate::tasks::{Report, rank};
@@ -81,20 +83,22 @@ pub(super) fn report(outputs: &[f32], truth: &Rows, names: &[String]) -> Report 
     let titles = METRICS
         .iter()
         .map(|figure| format!("{:>9}", figure.metric.name));
-    let titles: String = titles.collect();
-    report.table.push(format!("{:width$}{titles}", "target"));
+    let titles: Vec<String> = titles.collect();
+    report
+        .table
+        .push(format!("{:width$}{}", "target", titles.concat()));
     let mut targets = Vec::new();
     for (name, (found, truth)) in names.iter().zip(&columns) {
         let figures = METRICS.iter().map(|figure| (figure.compute)(found, truth));
         let figures: Vec<f64> = figures.collect();
-        let row: String = figures
-            .iter()
-            .map(|figure| format!("{figure:9.4}"))
-            .collect();
-        report.table.push(format!("{name:width$}{row}"));
+        let mut row = format!("{name:width$}");
+        for figure in &figures {
+            let _ = write!(row, "{figure:9.4}");
+        }
+        report.table.push(row);
         let mut target = serde_json::Map::from_iter([("target".to_string(), json!(name))]);
-        let named = METRICS.iter().zip(figures);
-        target.extend(named.map(|(figure, value)| (figure.metric.name.into(), json!(value))));
+        let all = METRICS.iter().zip(figures);
+        target.extend(all.map(|(figure, value)| (figure.metric.name.into(), json!(value))));
         targets.push(target);
     }
     report.details.insert("targets".into(), json!(targets));

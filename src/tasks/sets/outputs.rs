@@ -195,9 +195,10 @@ impl Outputs for Sets {
             _ => BETWEEN,
         };
         #[expect(clippy::cast_possible_truncation, reason = "logits are f32, too")]
-        let scores: Vec<f32> = match raw {
-            true => outputs.to_vec(),
-            false => probabilities.iter().map(|number| *number as f32).collect(),
+        let scores: Vec<f32> = if raw {
+            outputs.to_vec()
+        } else {
+            probabilities.iter().map(|number| *number as f32).collect()
         };
         let column = |label| scores.iter().skip(label).step_by(width).copied().collect();
         let numbers = (0..width).map(|label| Values::Numbers(column(label)));

@@ -21,6 +21,7 @@ use crate::train::{Loss, Rows, Targets};
 
 /// Where the labels of a sample are.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the settings")]
 pub(super) struct Columns {
     /// The column with the labels of texts: lists, or text with `label_separator`. Default: `labels`.
     pub(super) target_column: Option<Spanned<String>>,
@@ -237,28 +238,27 @@ impl Reading for SetsReading {
 
     fn outputs(&self, samples: &[(&str, Table)], own: &[String]) -> Result<Decided> {
         let mut told = Vec::new();
-        let labels = match self.written.read(Least::One)? {
-            Some(labels) => labels,
-            None => {
-                let found = samples.iter().map(|(port, table)| {
-                    let rows = self.source.lists(table);
-                    let rows = rows.map_err(|error| error.note(format!("at port `{port}`")))?;
-                    let distinct: std::collections::BTreeSet<String> =
-                        rows.into_iter().flatten().collect();
-                    let mut found: Vec<String> = distinct.into_iter().collect();
-                    crate::data::labels::sort(&mut found);
-                    Ok(found)
-                });
-                let labels = labels::together(found.collect::<Result<_>>()?, own);
-                if labels.is_empty() {
-                    return Err(Error::stage("no sample has a label"));
-                }
-                told.push(format!(
-                    "`labels` are those of the samples: {}",
-                    labels.join(", ")
-                ));
-                labels
+        let labels = if let Some(labels) = self.written.read(Least::One)? {
+            labels
+        } else {
+            let found = samples.iter().map(|(port, table)| {
+                let rows = self.source.lists(table);
+                let rows = rows.map_err(|error| error.note(format!("at port `{port}`")))?;
+                let distinct: std::collections::BTreeSet<String> =
+                    rows.into_iter().flatten().collect();
+                let mut found: Vec<String> = distinct.into_iter().collect();
+                crate::data::labels::sort(&mut found);
+                Ok(found)
+            });
+            let labels = labels::together(found.collect::<Result<_>>()?, own);
+            if labels.is_empty() {
+                return Err(Error::stage("no sample has a label"));
             }
+            told.push(format!(
+                "`labels` are those of the samples: {}",
+                labels.join(", ")
+            ));
+            labels
         };
         self.check_labels(&labels)?;
         let threshold = match self.weights.threshold.as_ref().map(|set| set.value) {

@@ -16,6 +16,7 @@ use crate::train::{AdamWSettings, Metric, Shape, Warmup};
 
 /// How often samples are trained on, and how many at a time.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names that Hugging Face has")]
 pub(in crate::stages::finetune) struct Steps {
     /// How often every sample is trained on. Default: 3; where only the head trains, as often as makes 1,000 steps, from 3 to 100.
     pub(in crate::stages::finetune) epochs: Option<NonZeroUsize>,
@@ -29,6 +30,7 @@ pub(in crate::stages::finetune) struct Steps {
 
 /// How fast what learns.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names that Hugging Face has")]
 pub(in crate::stages::finetune) struct Rates {
     /// The highest learning rate. Default: 5e-5; where only the head trains, 1e-2.
     #[schemars(extend("exclusiveMinimum" = 0))]
