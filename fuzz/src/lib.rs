@@ -52,7 +52,7 @@ fn shown<T>(result: Result<T>) -> Option<T> {
             styled: true,
             width: 80,
         };
-        assert!(render(&error, look).starts_with(|first: char| first == '\u{1b}' || first == 'e'));
+        assert!(render(&error, look).starts_with(['\u{1b}', 'e']));
     };
     result.map_err(draw).ok()
 }
@@ -195,9 +195,9 @@ impl Cache {
     }
 
     /// Files `bytes` as that of `digest`.
-    fn put(&self, shelf: &str, digest: &Digest, bytes: &[u8]) {
+    fn put(&self, board: &str, digest: &Digest, bytes: &[u8]) {
         let digest = digest.to_string();
-        let path = format!("cache/{shelf}/{}/{}.json", &digest[..2], &digest[2..]);
+        let path = format!("cache/{board}/{}/{}.json", &digest[..2], &digest[2..]);
         self.folder.write(&path, bytes);
     }
 }

@@ -62,7 +62,7 @@ fn wait_for(path: &std::path::Path) {
     let begin = Instant::now();
     while !path.exists() {
         assert!(
-            begin.elapsed() < Duration::from_secs(60),
+            begin.elapsed() < Duration::from_mins(1),
             "{}",
             path.display()
         );

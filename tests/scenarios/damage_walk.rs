@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Project, Ran};
-use crate::walks::{chance, copy, files, project};
+use crate::walks::{chance, copy, files, project, say};
 
 /// What can happen to a file.
 #[derive(Clone, Copy, Debug)]
@@ -151,14 +151,14 @@ impl Intact {
                 let project = copy(&self.project);
                 // Another byte each time, of all that there are.
                 shift += 997;
-                println!("{how:?} with {shift}: {name}");
+                say(&format!("{how:?} with {shift}: {name}"));
                 damage(&project.path(&name), *how, sibling, shift);
                 self.check(&project, &name, damaged % 2 == 0);
                 damaged += 1;
             }
         }
         assert!(damaged > 0, "nothing was damaged");
-        println!("{damaged} damages");
+        say(&format!("{damaged} damages"));
     }
 
     /// Uses the damaged project: its results, as they are `found`, or a run at once.

@@ -99,7 +99,7 @@ mod links {
         let mut project = Project::with(&format!(
             "[stage.it]\nkind = \"command\"\nargv = [\"sh\", \"-c\", {script:?}]\noutputs = {{ o = \"out\" }}\n"
         ));
-        project.patience(Duration::from_secs(60));
+        project.patience(Duration::from_mins(1));
         project.refire(&["run"]).fails_with(1).error()
     }
 

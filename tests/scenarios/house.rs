@@ -433,13 +433,13 @@ fn no_code_outside_tasks_names_a_task() {
             .lines()
             .filter(|line| !line.trim_start().starts_with("//"));
         for (number, line) in lines.enumerate() {
-            let named = names.iter().find(|name| line.contains(name.as_str()));
+            let found = names.iter().find(|name| line.contains(name.as_str()));
             assert!(
-                named.is_none(),
+                found.is_none(),
                 "{}: line {} of its code names the task {}",
                 path.display(),
                 number + 1,
-                named.map_or("", |name| name)
+                found.map_or("", |name| name)
             );
         }
     }

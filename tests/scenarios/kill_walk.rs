@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::kills::check_cache;
 use crate::support::Project;
 use crate::tracing::{Deed, End, Event, trace};
-use crate::walks::{chance, copy, files, project};
+use crate::walks::{chance, copy, files, project, say};
 
 /// How many events of a command are tried.
 const TRIED: usize = 14;
@@ -41,7 +41,7 @@ impl Scene<'_> {
             if number != at {
                 return Deed::Nothing;
             }
-            println!("{deed:?} before event {number}, {}", event.what);
+            say(&format!("{deed:?} before event {number}, {}", event.what));
             deed
         });
         (end, events)
@@ -68,10 +68,10 @@ impl Scene<'_> {
             killed += usize::from(end == End::Killed);
             check(&project);
         }
-        println!(
+        say(&format!(
             "{} of {events} events were tried",
             (events - start).div_ceil(step)
-        );
+        ));
         assert!(killed > 0, "nothing was killed");
     }
 }

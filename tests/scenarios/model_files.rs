@@ -71,8 +71,8 @@ fn draw_tokens(project: &Project) {
         ["ba", "d"],
         ["f", "i"],
     ];
-    let merged = merges.iter().map(|[left, right]| format!("{left}{right}"));
-    let vocab = special.into_iter().chain(letters).chain(merged).zip(0..);
+    let longer = merges.iter().map(|[left, right]| format!("{left}{right}"));
+    let vocab = special.into_iter().chain(letters).chain(longer).zip(0..);
     let vocab: serde_json::Map<String, Value> = vocab
         .map(|(token, id): (String, i32)| (token, id.into()))
         .collect();

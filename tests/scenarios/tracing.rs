@@ -63,6 +63,7 @@ pub(crate) fn trace(
         .current_dir(project.path(""))
         .env_remove("REFIRE_CACHE_DIR");
     command.stdout(Stdio::null()).stderr(Stdio::null());
+    #[expect(clippy::zombie_processes, reason = "the tracer waits for it")]
     let child = command.spawn().expect("sh is there");
     let root = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
     let mut tracer = Tracer {

@@ -13,6 +13,12 @@ pub(crate) fn chance() -> usize {
     usize::try_from(moment.expect("after 1970").subsec_micros()).expect("32 bits")
 }
 
+/// Says what a walk does, for whoever has to do it again.
+#[expect(clippy::print_stderr, reason = "it is shown where the test fails")]
+pub(crate) fn say(what: &str) {
+    eprintln!("{what}");
+}
+
 /// The tiny pipeline and a command; the training is long enough to be interrupted.
 pub(crate) fn project() -> Project {
     let project = tiny::project();
