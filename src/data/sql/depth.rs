@@ -7,7 +7,7 @@ use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 /// The most operators and keywords in one expression, with what stands around it.
 const LIMIT: usize = 3000;
 
-/// The most SELECTs in a query: a table that is defined by another one goes as deep as that.
+/// The most of `SELECT` in a query: a table that is defined by another one goes as deep as that.
 const SELECTS: usize = 1000;
 
 /// Where the query goes deeper than is good for it, and what it has too much of.
@@ -41,7 +41,7 @@ pub(super) fn too_deep(tokens: &[TokenWithSpan]) -> Option<(Span, String)> {
             return Some((*span, what));
         }
         if selects > SELECTS {
-            return Some((*span, format!("{SELECTS} SELECTs")));
+            return Some((*span, format!("{SELECTS} queries")));
         }
     }
     None
