@@ -36,7 +36,7 @@ pub struct Card {
     /// What that plan freezes, written for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Frozen>,
-    /// From which probability on a sample has each of several labels; none where one half is enough.
+    /// From which probability on a sample has each of several labels; none where it is [`THRESHOLD`](Self::THRESHOLD) for all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<f32>,
     /// How it was trained.
@@ -77,6 +77,9 @@ pub struct Frozen {
 }
 
 impl Card {
+    /// From which probability on a sample has one of several labels, where nothing else is said.
+    pub const THRESHOLD: f32 = 0.5;
+
     /// Reads the card of the model in `folder`; an empty one if there is none.
     ///
     /// # Errors

@@ -33,9 +33,9 @@ impl StageKind for ExportKind {
         "writes a tuned model as transformers, torchvision and timm load it"
     }
 
-    /// 2: every image model says how photos are prepared.
+    /// 2: every image model says how photos are prepared. 3: the folder says what its outputs mean, and that it takes pairs.
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {

@@ -56,8 +56,7 @@ trainable_layers = 0
 kind = "finetune"
 model = "frozen"
 train = "data"
-task = "text-classification"
-labels = ["bad", "good", "neither"]
+{task}
 pooling = "{pooling}"
 max_length = 12
 epochs = 1
@@ -77,13 +76,19 @@ source = "network"
 [stage.data]
 kind = "images"
 source = "photos"
+table = "list"
+label_column = "{column}"
 {prepared}
+
+[stage.list]
+kind = "dataset"
+source = "photos.csv"
 
 [stage.tune]
 kind = "finetune"
 model = "network"
 train = "data"
-task = "image-classification"
+{task}
 epochs = 1
 batch_size = 4
 learning_rate = 1e-3
@@ -92,6 +97,24 @@ learning_rate = 1e-3
 kind = "export"
 model = "tune"
 """
+
+# task → its settings, what transformers calls it, and what its outputs are called.
+TEXTS = {
+    "text-classification": ('labels = ["bad", "good", "neither"]', "single_label_classification", ["bad", "good", "neither"]),
+    "text-multi-label": (
+        'label_separator = "|"\nthreshold = 0.4',
+        "multi_label_classification",
+        ["bad", "good", "long"],
+    ),
+    "text-regression": ('target_columns = ["score", "length"]', "regression", ["score", "length"]),
+}
+
+# The same of images; their targets are in a column of the table that lists them.
+IMAGES = {
+    "image-classification": ("kind", "", "single_label_classification", ["cats", "dogs"]),
+    "image-multi-label": ("seen", 'label_separator = "|"\nthreshold = 0.4', "multi_label_classification", ["cats", "dogs", "many"]),
+    "image-regression": ("number", "", "regression", ["label"]),
+}
 
 
 def refire(folder, *arguments):
@@ -114,7 +137,7 @@ def exported(folder, pipeline, inputs):
     lines = (folder / "verb.jsonl").read_text()
     assert lines == (folder / "stage.jsonl").read_text()
     rows = [json.loads(line) for line in lines.splitlines()]
-    logits = [[value for name, value in row.items() if name.startswith("logit_")] for row in rows]
+    logits = [[value for name, value in row.items() if name.startswith(("logit_", "prediction"))] for row in rows]
     return folder / "verb", torch.tensor(logits), rows
 
 
@@ -138,7 +161,8 @@ def text(folder, pooling):
     rows = [f"{word},{label}" for word in words for label in ("good", "bad", "neither")]
     (folder / "reviews.csv").write_text("\n".join(["text,label", *rows]) + "\n")
     (folder / "new.csv").write_text("\n".join(["text", *words]) + "\n")
-    out, ours, _ = exported(folder, TEXT.format(pooling=pooling, files=", ".join(f'"{name}"' for name in files)), "new.csv")
+    task = 'task = "text-classification"\nlabels = ["bad", "good", "neither"]'
+    out, ours, _ = exported(folder, TEXT.format(task=task, pooling=pooling, files=", ".join(f'"{name}"' for name in files)), "new.csv")
     check_readme(out)
     own = {} if pooling == "pooler" else {"trust_remote_code": True}
     for trust in ({"trust_remote_code": False}, {}) if own else ():
@@ -167,6 +191,62 @@ def text(folder, pooling):
             compare("BERT, in two files", ours, plain(**batch).logits)
 
 
+def task_of_texts(folder, task, pairs, pooling):
+    """A tiny BERT that is tuned to `task`, on texts or, where `pairs` says how these are cut, on pairs."""
+    settings, problem, names = TEXTS[task]
+    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
+    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    firsts = ["good food", "a bad film", "very very " * 5 + "good", "place", "the warm service was superb", "awful"]
+    seconds = ["the plot", "very bad " * 6, "a good place " * 3, "awful food", "warm", "a film"]
+    targets = [("good", "good|long", 0.5, 1), ("bad", "bad", 1.5, 2), ("neither", "", -1, 0)] * 2
+    header = "text,second,label,labels,score,length"
+    rows = [",".join(map(str, (*sample[:2], *sample[2]))) for sample in zip(firsts, seconds, targets)]
+    (folder / "reviews.csv").write_text("\n".join([header, *rows]) + "\n")
+    if pairs:
+        settings += f'\ntext_pair_column = "second"\ntruncation = "{pairs}"'
+    pipeline = TEXT.format(task=f'task = "{task}"\n{settings}', pooling=pooling, files='"config.json", "model.safetensors", "tokenizer.json"')
+    out, ours, rows = exported(folder, pipeline, "reviews.csv")
+    model = AutoModelForSequenceClassification.from_pretrained(out, trust_remote_code=pooling != "pooler").eval()
+    texts = (firsts, seconds) if pairs else (firsts,)
+    tokens = AutoTokenizer.from_pretrained(out)(*texts, padding=True, truncation=pairs or True, return_tensors="pt")
+    assert tokens["input_ids"].shape[1] == 12 and bool(pairs) == (tokens["token_type_ids"].max() == 1)
+    name = f"BERT, {task}, {f'pairs cut {pairs}' if pairs else 'texts'}, {pooling}"
+    with torch.no_grad():
+        compare(name, ours, model(**tokens).logits)
+    check_outputs(out, model, problem, names, tokens, rows)
+    text = (out / "README.md").read_text()
+    assert ("Pairs of texts" in text) == bool(pairs) and (not pairs or f'truncation="{pairs}"' in text), text
+    if pooling != "pooler" and pairs in (None, "longest_first"):
+        sentences = sentence_transformers.SentenceTransformer(str(out), device="cpu")
+        samples = list(zip(firsts, seconds)) if pairs else firsts
+        compare(f"sentence-transformers, {task}", ours, sentences.encode(samples, convert_to_tensor=True).cpu())
+
+
+def check_outputs(out, model, problem, names, inputs, rows):
+    """config.json says what the outputs are, so that transformers computes the right loss; refire's labels are those by the thresholds
+    that the README names."""
+    assert model.config.problem_type == problem and list(model.config.id2label.values()) == names, model.config
+    with torch.no_grad():
+        logits = model(**inputs).logits
+        if problem == "single_label_classification":
+            targets = torch.zeros(len(logits), dtype=torch.long)
+            expected = torch.nn.functional.cross_entropy(logits, targets)
+        elif problem == "regression":
+            targets = torch.ones_like(logits) / 3
+            expected = torch.nn.functional.mse_loss(logits, targets)
+        else:
+            targets = (torch.arange(logits.numel()) % 2).view_as(logits).float()
+            expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+            said = [[name for name, logit in zip(names, row) if logit.sigmoid() >= 0.4] for row in logits]
+            assert said == [row["labels"] for row in rows], (said, rows)
+        # A regression of one number takes its targets without a second dimension.
+        loss = model(**inputs, labels=targets.squeeze(1) if targets.shape[-1:] == (1,) else targets).loss
+    assert abs(loss - expected) < 1e-6, (loss, expected)
+    text = (out / "README.md").read_text()
+    for place, name in enumerate(names):
+        assert f"{place}. `{name}`" + (", from 0.4 on" if "multi" in problem else "\n") in text, text
+
+
 def check_readme(out):
     """The README names the tokenizer, where texts are cut, and the labels in order; everybody can read the files."""
     text = (out / "README.md").read_text()
@@ -180,12 +260,15 @@ def check_readme(out):
 def photos(folder, sizes):
     """Photos of two classes, of heights and widths from a range, none higher than wide: Pillow 13 resizes those in another order."""
     noise = numpy.random.default_rng(1)
+    rows = ["path,kind,seen,number"]
     for label in ("cats", "dogs"):
         (folder / "photos" / label).mkdir(parents=True)
+        rows += [f"{label}/{index}.png,{label},{label}{'|many' if index % 2 else ''},{index / 4}" for index in range(6)]
         for index in range(6):
             height, width = sorted(noise.integers(*sizes, 2))
             coarse = Image.fromarray(noise.integers(0, 255, (9, 9, 3), dtype=numpy.uint8))
             coarse.resize((int(width), int(height)), Image.Resampling.BICUBIC).save(folder / "photos" / label / f"{index}.png")
+    (folder / "photos.csv").write_text("\n".join(rows) + "\n")
 
 
 def squares(out, folder, rows):
@@ -209,14 +292,22 @@ def squares(out, folder, rows):
     return tensors
 
 
-def image(folder, name, pretrained, prepared, load):
+def image(folder, name, pretrained, prepared, load, task="image-classification"):
     """An image network whose weights are in `folder`, loaded by `load`, on photos that are `prepared` so."""
     photos(folder, (97, 160))
-    out, ours, rows = exported(folder, IMAGE.format(pretrained=pretrained, prepared=prepared), "photos")
-    model = load(out)
+    column, settings, problem, names = IMAGES[task]
+    settings = f'task = "{task}"\n{settings}'
+    pipeline = IMAGE.format(pretrained=pretrained, prepared=prepared, task=settings, column=column)
+    out, ours, rows = exported(folder, pipeline, "photos")
+    model = load(out).eval()
+    pixels = squares(out, folder, rows)
     with torch.no_grad():
-        found = model.eval()(squares(out, folder, rows))
-    compare(name, ours, getattr(found, "logits", found))
+        found = model(pixels)
+    compare(f"{name}, {task}", ours, getattr(found, "logits", found))
+    config = json.loads((out / "config.json").read_text())
+    assert config["problem_type"] == problem and list(config["id2label"].values()) == names, config
+    if isinstance(model, transformers.PreTrainedModel):
+        check_outputs(out, model, problem, names, {"pixel_values": pixels}, rows)
 
 
 def bare(folder, architecture, model, legacy=False):
@@ -239,7 +330,6 @@ def strict(model):
 def by_timm(out):
     """The export as the local model that timm takes it for."""
     model = timm.create_model(f"local-dir:{out}", pretrained=True)
-    assert model.num_classes == 2
     return model
 
 
@@ -258,6 +348,25 @@ def main():
     for pooling in ("pooler", "mean", "cls"):
         with tempfile.TemporaryDirectory() as folder:
             text(Path(folder), pooling)
+    for task in TEXTS:
+        for pairs, pooling in ((None, "pooler"), (None, "mean"), ("longest_first", "mean"), ("only_first", "cls"), ("only_second", "pooler")):
+            with tempfile.TemporaryDirectory() as folder:
+                task_of_texts(Path(folder), task, pairs, pooling)
+    for task in ("image-multi-label", "image-regression"):
+        outputs = len(IMAGES[task][-1])
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            network = strict(models.resnet18(num_classes=outputs))
+            image(folder, "resnet18", bare(folder, "resnet18", models.resnet18()), "size = 64", network, task)
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            pretrained = bare(folder, "tf_efficientnet_lite0", timm.create_model("tf_efficientnet_lite0"))
+            image(folder, "tf_efficientnet_lite0", pretrained, "size = 64", by_timm, task)
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            processor = {"size": {"height": 64, "width": 64}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+            network = AutoModelForImageClassification.from_pretrained
+            image(folder, "Vision Transformer", vit(folder, processor), 'model = "network"', network, task)
     for name in ("mobilenet_v2", "resnet18", "resnet50"):
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)

@@ -107,6 +107,73 @@ fn what_transformers_pools_by_itself_needs_no_class() {
     assert_eq!(logits(&project, "./model"), logits(&project, "tune"));
 }
 
+/// The README of an export of a model that is tuned so, on texts that have what every task asks for.
+fn readme_of(task: &str) -> String {
+    let project = tiny::project();
+    let mut rows = String::from("text,second,labels,score,label\n");
+    for row in 0..40 {
+        let (word, labels) = match row % 3 {
+            0 => ("good", "good|warm"),
+            1 => ("bad", "bad"),
+            _ => ("cold", ""),
+        };
+        let label = if row % 2 == 0 { "good" } else { "bad" };
+        rows += &format!(
+            "{word} food {row},a {word} place,{labels},{}.5,{label}\n",
+            row % 3
+        );
+    }
+    project.write("reviews.csv", rows);
+    project.edit("SELECT text, label", "SELECT *");
+    project.edit("stratify = \"label\"\n", "");
+    project.edit(
+        "task = \"text-classification\"\nlabels = [\"bad\", \"good\"]\nepochs = 4",
+        &format!("epochs = 1\nmax_length = 12\n{task}"),
+    );
+    project.refire(&["run", "tune"]).succeeds();
+    project.refire(&["export", "tune", "model"]).succeeds();
+    let config = json(&project, "model/config.json");
+    let problem = config["problem_type"].as_str().expect("a problem");
+    format!("{problem}\n{}", project.read("model/README.md"))
+}
+
+#[test]
+fn an_export_says_what_its_outputs_mean() {
+    let pairs = readme_of(
+        "task = \"text-classification\"\ntext_pair_column = \"second\"\ntruncation = \"only_first\"\npooling = \"pooler\"",
+    );
+    assert!(
+        pairs.starts_with("single_label_classification\n"),
+        "{pairs}"
+    );
+    assert!(pairs.contains("Pairs of texts"), "{pairs}");
+    assert!(
+        pairs.contains("tokenizer([\"a text\"], [\"another\"], truncation=\"only_first\","),
+        "{pairs}"
+    );
+    let several = readme_of(
+        "task = \"text-multi-label\"\nlabel_separator = \"|\"\nthreshold = 0.25\npooling = \"mean\"",
+    );
+    assert!(
+        several.starts_with("multi_label_classification\n"),
+        "{several}"
+    );
+    assert!(several.contains("sigmoid"), "{several}");
+    assert!(several.contains("2. `warm`, from 0.25 on"), "{several}");
+    let one =
+        readme_of("task = \"text-regression\"\ntarget_column = \"score\"\npooling = \"mean\"");
+    assert!(one.starts_with("regression\n"), "{one}");
+    assert!(
+        one.contains("0. `score`") && !one.contains("logit for each"),
+        "{one}"
+    );
+    // What transformers would make small, if it trained the exported model.
+    let class = include_str!("../../src/models/export/modeling_refire.py");
+    for problem in ["multi_label_classification", "regression"] {
+        assert!(class.contains(problem), "{problem}");
+    }
+}
+
 #[test]
 fn an_export_belongs_to_the_user_and_replaces_nothing() {
     let project = tuned("mean");

@@ -32,7 +32,7 @@ class RefireBertForSequenceClassification(BertPreTrainedModel):
         self.post_init()
 
     def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, return_dict=None, **others):
-        """Logits, `[batch, labels]`; with `labels` also the cross-entropy."""
+        """Logits, `[batch, labels]`; with `labels` also the loss."""
         outputs = self.bert(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, **others)
         states = outputs[0]
         if self.config.pooling == "cls":
@@ -43,7 +43,15 @@ class RefireBertForSequenceClassification(BertPreTrainedModel):
             mask = attention_mask.unsqueeze(-1).to(states.dtype)
             pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
         logits = self.head(self.dropout(pooled))
-        loss = None if labels is None else functional.cross_entropy(logits, labels)
+        loss = None if labels is None else self.loss(logits, labels)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)
         return SequenceClassifierOutput(loss=loss, logits=logits)
+
+    def loss(self, logits, labels):
+        """What transformers' own classes make small: `config.problem_type` says what the outputs are."""
+        if self.config.problem_type == "regression":
+            return functional.mse_loss(logits, labels.view_as(logits).to(logits.dtype))
+        if self.config.problem_type == "multi_label_classification":
+            return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        return functional.cross_entropy(logits, labels)

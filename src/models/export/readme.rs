@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Library;
 use crate::data::images::{CropMargin, ResizeMode};
-use crate::models::{Card, ImageInput, Network};
+use crate::models::{Card, ImageInput, Network, Problem};
 
 /// The text. `how` is the Python that loads the folder, `photos` what [`photos`] says of a model of images.
 pub(super) fn text(
@@ -21,12 +21,28 @@ pub(super) fn text(
         text.push_str(&texts(library, network, card));
     }
     text.push_str(photos.unwrap_or_default());
-    let _ = write!(
-        text,
-        "\n## What comes out\n\nA logit for each label, in this order:\n\n"
-    );
+    text.push_str(&outputs(card));
+    text
+}
+
+/// What the outputs mean, one by one.
+fn outputs(card: &Card) -> String {
+    let what = match card.problem {
+        Problem::SingleLabelClassification => "A logit for each label, in this order:",
+        Problem::MultiLabelClassification => {
+            "A logit for each label, in this order. A label's probability is its logit's sigmoid, and a sample has the label from the \
+             probability on that stands beside it:"
+        }
+        Problem::Regression => "Numbers, in this order:",
+    };
+    let mut text = format!("\n## What comes out\n\n{what}\n\n");
     for (place, label) in card.labels.iter().enumerate() {
-        let _ = writeln!(text, "{place}. `{label}`");
+        let _ = write!(text, "{place}. `{label}`");
+        if card.problem == Problem::MultiLabelClassification {
+            let threshold = card.thresholds.get(place).copied();
+            let _ = write!(text, ", from {} on", threshold.unwrap_or(Card::THRESHOLD));
+        }
+        text.push('\n');
     }
     text
 }
@@ -48,23 +64,43 @@ fn about(library: &Library) -> &'static str {
 
 /// How texts become the model's input.
 fn texts(library: &Library, network: &Network, card: &Card) -> String {
+    let tuned = card.tuned_by();
+    let pairs = tuned.word("text_pair_column").is_some();
+    let truncation = tuned.word("truncation").unwrap_or("longest_first");
+    let logits = match card.problem {
+        Problem::Regression => "numbers",
+        _ => "logits",
+    };
     let mut text = String::new();
-    if let Library::OwnClass(..) = library {
-        text.push_str(
-            "\nsentence-transformers needs no code of the folder's; what it calls embeddings are the logits:\n\n\
+    // It cuts pairs in one way only.
+    if matches!(library, Library::OwnClass(..)) && (!pairs || truncation == "longest_first") {
+        let sample = if pairs {
+            "(\"a text\", \"another\")"
+        } else {
+            "\"a text\""
+        };
+        let _ = write!(
+            text,
+            "\nsentence-transformers needs no code of the folder's; what it calls embeddings are the {logits}:\n\n\
              ```python\nfrom sentence_transformers import SentenceTransformer\n\n\
-             logits = SentenceTransformer(\".\").encode([\"a text\"])\n```\n",
+             {logits} = SentenceTransformer(\".\").encode([{sample}])\n```\n",
         );
     }
+    let (what, samples) = if pairs {
+        let cut = format!("[\"a text\"], [\"another\"], truncation=\"{truncation}\"");
+        ("Pairs of texts", cut)
+    } else {
+        ("Texts", "[\"a text\"], truncation=True".into())
+    };
     let longest = card.max_length.or(network.max_tokens()).unwrap_or_default();
     let _ = write!(
         text,
-        "\n## What goes in\n\nTexts, as tokens of the tokenizer in `tokenizer.json`, cut at {longest} (`max_length`, special tokens \
+        "\n## What goes in\n\n{what}, as tokens of the tokenizer in `tokenizer.json`, cut at {longest} (`max_length`, special tokens \
          included):\n\n\
          ```python\nfrom transformers import AutoTokenizer\n\n\
          tokenizer = AutoTokenizer.from_pretrained(\".\")\n\
-         batch = tokenizer([\"a text\"], truncation=True, padding=True, return_tensors=\"pt\")\n\
-         logits = model(**batch).logits\n```\n"
+         batch = tokenizer({samples}, padding=True, return_tensors=\"pt\")\n\
+         {logits} = model(**batch).logits\n```\n"
     );
     text
 }

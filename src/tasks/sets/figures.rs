@@ -6,11 +6,9 @@ use std::ops::Range;
 use serde_json::json;
 
 use crate::error::Result;
+use crate::models::Card;
 use crate::tasks::{Report, rank};
 use crate::train::{Metric, Rows};
-
-/// The usual threshold.
-pub(super) const HALF: f32 = 0.5;
 
 /// A metric, and how it is computed.
 pub(super) struct Figure {
@@ -288,13 +286,13 @@ pub(super) fn best_threshold(probabilities: &[f64], truth: &Rows, labels: Range<
     scored.sort_by(|one, other| other.0.total_cmp(&one.0));
     let there = scored.iter().filter(|(_, there)| *there).count() as u64;
     if there == 0 {
-        return HALF;
+        return Card::THRESHOLD;
     }
     let mut counts = Counts {
         there,
         ..Counts::default()
     };
-    let (mut best, mut threshold) = (0.0, f64::from(HALF));
+    let (mut best, mut threshold) = (0.0, f64::from(Card::THRESHOLD));
     for (place, (found, is_one)) in scored.iter().enumerate() {
         counts.said += 1;
         counts.hits += u64::from(*is_one);

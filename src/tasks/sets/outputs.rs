@@ -85,7 +85,7 @@ impl Sets {
             }),
         };
         let thresholds = match &card.thresholds[..] {
-            [] => vec![figures::HALF; card.labels.len()],
+            [] => vec![Card::THRESHOLD; card.labels.len()],
             thresholds => thresholds.to_vec(),
         };
         Self {
@@ -111,7 +111,10 @@ impl Outputs for Sets {
     fn write(&self, card: &mut Card) {
         card.problem = Problem::MultiLabelClassification;
         card.labels.clone_from(&self.labels);
-        let usual = self.thresholds.iter().all(|least| *least == figures::HALF);
+        let usual = self
+            .thresholds
+            .iter()
+            .all(|least| *least == Card::THRESHOLD);
         card.thresholds = if usual {
             Vec::new()
         } else {

@@ -13,7 +13,7 @@ use super::{BinaryCrossEntropy, figures};
 use crate::config::{Parts, Spanned};
 use crate::data::Table;
 use crate::error::{Error, Result, Span};
-use crate::models::Modality;
+use crate::models::{Card, Modality};
 use crate::tasks::class_weights::ClassWeights;
 use crate::tasks::labels::{self, Least, Written};
 use crate::tasks::{Decided, Outputs, Reading, object};
@@ -263,7 +263,7 @@ impl Reading for SetsReading {
         self.check_labels(&labels)?;
         let threshold = match self.weights.threshold.as_ref().map(|set| set.value) {
             Some(Threshold::Fixed(number)) => number,
-            _ => figures::HALF,
+            _ => Card::THRESHOLD,
         };
         let outputs = Sets {
             thresholds: vec![threshold; labels.len()],
