@@ -8,16 +8,43 @@ use crate::support::{Project, Ran};
 
 /// Every pipeline, and what it is told beside its name: the settings in which `{shared}` is a file or folder of the
 /// shared data.
-const PIPELINES: [(&str, &[&str]); 6] = [
+const PIPELINES: [(&str, &[&str]); 11] = [
     ("cats-vs-dogs", &["photos={shared}cats-dogs"]),
+    ("food-nutrients", &[]),
     ("food-photos", &[]),
+    ("food-water", &[]),
+    (
+        "multilabel-xed",
+        &["data={shared}multilabel-xed/en-annotated.tsv"],
+    ),
+    ("nli-pairs", &["data={shared}nli-pairs"]),
     (
         "restaurant-reviews",
         &["data={shared}restaurant-reviews/Restaurant_Reviews.tsv"],
     ),
     ("sentiment", &[]),
     ("sentiment-full", &[]),
+    ("sts-pairs", &["data={shared}sts-pairs"]),
     ("sweep", &[]),
+];
+
+/// The files that `sts-pairs` reads.
+const STS_FILES: [&str; 15] = [
+    "2012.OnWN",
+    "2012.SMTeuroparl",
+    "2012.SMTnews",
+    "2013.FNWN",
+    "2013.OnWN",
+    "2013.headlines",
+    "2014.OnWN",
+    "2014.headlines",
+    "2014.images",
+    "2014.tweet-news",
+    "2015.answers-students",
+    "2015.headlines",
+    "2016.answer-answer",
+    "2016.headlines",
+    "2016.question-question",
 ];
 
 /// A project with the pipelines and the data schemas of the repository.
@@ -44,6 +71,13 @@ fn they_are_valid() {
     let project = project();
     project.write("pipelines/Restaurant_Reviews.tsv", "Review\tLiked\n");
     project.write("pipelines/cats-dogs/cats/1.jpg", "");
+    project.write("pipelines/en-annotated.tsv", "fine\t5\n");
+    for part in ["train", "dev"] {
+        project.write(&format!("pipelines/nli-pairs/RTE.{part}.tsv"), "index\n");
+    }
+    for file in STS_FILES {
+        project.write(&format!("pipelines/sts-pairs/{file}.test.tsv"), "");
+    }
     let folder = std::fs::read_dir(project.path("pipelines")).expect("readable");
     let files = folder.flatten().map(|entry| entry.path());
     let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
@@ -102,6 +136,38 @@ fn cats_vs_dogs_runs() {
 #[ignore = "needs pip, npm and their registries"]
 fn food_photos_runs() {
     run("food-photos");
+}
+
+#[test]
+#[ignore = "needs pip, npm and their registries"]
+fn food_nutrients_runs() {
+    run("food-nutrients");
+}
+
+#[test]
+#[ignore = "needs pip, npm and their registries"]
+fn food_water_runs() {
+    run("food-water");
+}
+
+#[test]
+#[ignore = "needs pip and its registry, and shared data"]
+fn multilabel_xed_runs() {
+    run("multilabel-xed");
+}
+
+#[test]
+#[ignore = "needs pip and its registry, and shared data"]
+fn nli_pairs_runs() {
+    run("nli-pairs");
+}
+
+#[test]
+#[ignore = "needs pip and its registry, and shared data"]
+fn sts_pairs_runs() {
+    if let Some((project, arguments)) = run("sts-pairs") {
+        again(&project, &arguments, &["--profile", "frozen"]);
+    }
 }
 
 #[test]
