@@ -1,7 +1,10 @@
 //! The README's own pipelines: the whole one, and what its other sections add to it.
 
+use std::io::Cursor;
 use std::path::Path;
 use std::time::Duration;
+
+use image::{ImageFormat, Rgb, RgbImage};
 
 use super::{blocks, paper, section};
 use crate::hub::Hub;
@@ -58,8 +61,39 @@ fn project(pipeline: &str, reviews: &[u8]) -> Project {
          pathlib.Path('out/plot.svg').write_text('<svg/>')\n",
     );
     project.write("pipelines/fonts/a.ttf", "");
+    for (file, text) in SAMPLES {
+        project.write(&format!("pipelines/data/{file}"), text);
+    }
+    for (index, path) in ["cats/1", "cats/2", "dogs/1", "dogs/2"].iter().enumerate() {
+        let mut photo = Cursor::new(Vec::new());
+        let shade = Rgb([[20, 80, 140, 200][index], 100, 200]);
+        RgbImage::from_pixel(48, 32, shade)
+            .write_to(&mut photo, ImageFormat::Png)
+            .expect("a photo");
+        project.write(&format!("pipelines/photos/{path}.jpg"), photo.into_inner());
+    }
     project
 }
+
+/// The tables of the README's tasks, a few rows of each.
+const SAMPLES: [(&str, &str); 4] = [
+    (
+        "questions.tsv",
+        "first\tsecond\tsame\nhow old is he\twhat is his age\tyes\nwho is he\twhere is it\tno\nwho is he\twhat is his name\tyes\n",
+    ),
+    (
+        "tickets.csv",
+        "text,topics\nI cannot log in,login\nthe bill is wrong,billing\nno bill and no login,\"billing, login\"\n",
+    ),
+    (
+        "essays.csv",
+        "text,content,language\na fine essay,0.5,1\nbad,0.1,0.2\nmiddling,0.3,0.4\n",
+    ),
+    (
+        "photos.csv",
+        "path,kinds,weight\ncats/1.jpg,cats,0.4\ncats/2.jpg,cats|dogs,0.9\ndogs/1.jpg,dogs,1.5\ndogs/2.jpg,dogs,1\n",
+    ),
+];
 
 /// Few reviews, for what is only checked.
 const FEW: &[u8] = b"text,label,source\nfine,1,rotten_tomatoes\n";
@@ -113,7 +147,7 @@ fn every_setting_that_a_table_shows_is_one() {
         text.replace(&header, &format!("{header}{settings}\n"))
     };
     let mut seen = 0;
-    for heading in ["### Freezing", "### Images", "### Limits"] {
+    for heading in ["### Training", "### Freezing", "### Images", "### Limits"] {
         for settings in settings(&readme, heading) {
             seen += settings.len();
             let mut lines = settings.join("\n");
@@ -131,6 +165,17 @@ fn every_setting_that_a_table_shows_is_one() {
                     stage(photos, "tune", &lines)
                 }
                 ("### Images", _) => stage(photos, "photos", &lines),
+                ("### Training", "pos_weight" | "threshold") => {
+                    let one = "task = \"text-classification\"\n";
+                    assert!(whole.contains(one));
+                    let several = "task = \"text-multi-label\"\nlabel_separator = \",\"\n";
+                    let whole = whole.replace("gate = { accuracy", "# gate = { accuracy");
+                    stage(&whole.replace(one, several), "tune", &lines)
+                }
+                ("### Training", "truncation") => {
+                    let pairs = "text_pair_column = \"source\"\n";
+                    stage(&whole, "tune", &format!("{pairs}{lines}"))
+                }
                 _ => stage(&whole, "tune", &lines),
             };
             let project = project(&pipeline, FEW);
@@ -145,7 +190,7 @@ fn every_setting_that_a_table_shows_is_one() {
             shown.succeeds();
         }
     }
-    assert!(seen >= 18, "{seen} settings");
+    assert!(seen >= 32, "{seen} settings");
 }
 
 /// The programs of this repository that the README's pipelines run, where they look for them.
