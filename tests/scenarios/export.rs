@@ -110,20 +110,19 @@ fn what_transformers_pools_by_itself_needs_no_class() {
 /// The README of an export of a model that is tuned so, on texts that have what every task asks for.
 fn readme_of(task: &str) -> String {
     let project = tiny::project();
-    let mut rows = String::from("text,second,labels,score,label\n");
-    for row in 0..40 {
+    let row = |row: usize| {
         let (word, labels) = match row % 3 {
             0 => ("good", "good|warm"),
             1 => ("bad", "bad"),
             _ => ("cold", ""),
         };
         let label = if row % 2 == 0 { "good" } else { "bad" };
-        rows += &format!(
-            "{word} food {row},a {word} place,{labels},{}.5,{label}\n",
-            row % 3
-        );
-    }
-    project.write("reviews.csv", rows);
+        let score = row % 3;
+        format!("{word} food {row},a {word} place,{labels},{score}.5,{label}\n")
+    };
+    let rows: Vec<String> = (0..40).map(row).collect();
+    let header = "text,second,labels,score,label\n";
+    project.write("reviews.csv", format!("{header}{}", rows.concat()));
     project.edit("SELECT text, label", "SELECT *");
     project.edit("stratify = \"label\"\n", "");
     project.edit(
