@@ -116,7 +116,7 @@ fn readme_of(task: &str) -> String {
             1 => ("bad", "bad"),
             _ => ("cold", ""),
         };
-        let label = if row % 2 == 0 { "good" } else { "bad" };
+        let label = if row.is_multiple_of(2) { "good" } else { "bad" };
         let score = row % 3;
         format!("{word} food {row},a {word} place,{labels},{score}.5,{label}\n")
     };
