@@ -27,6 +27,10 @@ test-all *FILTER:
 fuzz SECONDS="60" *TARGETS:
     fuzz/run {{ SECONDS }} {{ TARGETS }}
 
+# All pipelines as they stand, those too that take a quarter of an hour; CI runs these two in a short form
+pipelines:
+    REFIRE_PIPELINES=full cargo test --release pipelines -- --include-ignored
+
 # Licences, sources and known vulnerabilities of the dependencies
 deny:
     cargo deny check

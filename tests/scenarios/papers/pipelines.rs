@@ -98,8 +98,18 @@ fn they_are_valid() {
     }
 }
 
+/// Whether pipelines run as they stand that take more than some minutes: `just pipelines` asks for it.
+fn is_full() -> bool {
+    std::env::var_os("REFIRE_PIPELINES").is_some_and(|which| which == "full")
+}
+
 /// A project in which the pipeline has run, its gates held, and what runs it again; none if the data is not there.
 fn run(name: &str) -> Option<(Project, Vec<String>)> {
+    run_with(name, &[])
+}
+
+/// The same with more settings.
+fn run_with(name: &str, more: &[&str]) -> Option<(Project, Vec<String>)> {
     let mut project = project();
     project.patience(Duration::from_mins(30));
     let (_, settings) = PIPELINES
@@ -107,6 +117,7 @@ fn run(name: &str) -> Option<(Project, Vec<String>)> {
         .find(|(known, _)| *known == name)
         .expect("it is in the list");
     let mut arguments = vec!["run".to_owned(), format!("pipelines/{name}.toml")];
+    arguments.extend(more.iter().map(|setting| (*setting).to_owned()));
     for setting in *settings {
         let (before, data) = setting.split_once("{shared}").expect("a place");
         let data = needs::shared(data)?;
@@ -159,15 +170,15 @@ fn multilabel_xed_runs() {
 #[test]
 #[ignore = "needs pip and its registry, and shared data"]
 fn nli_pairs_runs() {
-    run("nli-pairs");
+    let quick = ["-S", "stage.tune.epochs=1", "-S", "stage.test.gate={}"];
+    run_with("nli-pairs", if is_full() { &[] } else { &quick });
 }
 
 #[test]
 #[ignore = "needs pip and its registry, and shared data"]
 fn sts_pairs_runs() {
-    if let Some((project, arguments)) = run("sts-pairs") {
-        again(&project, &arguments, &["--profile", "frozen"]);
-    }
+    let quick = ["--profile", "frozen"];
+    run_with("sts-pairs", if is_full() { &[] } else { &quick });
 }
 
 #[test]
