@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::checks;
-use super::settings::Settings;
+use super::settings::{Pace, Settings};
 use crate::config::Spanned;
 use crate::error::Result;
 use crate::inputs::texts::{Columns, Encoder};
@@ -44,6 +44,8 @@ pub(super) struct Data {
     pub(super) train: Samples,
     pub(super) validation: Option<Samples>,
     how: How,
+    /// How much the squares of weights count in the loss.
+    pub(super) l2: f64,
 }
 
 /// What the tuned model's folder says beside its weights about how samples become its input.
@@ -89,7 +91,22 @@ impl Data {
             train,
             validation,
             how,
+            l2: 0.0,
         })
+    }
+
+    /// Decides how much the squares of weights count, where the samples to train on weigh `weight` in the loss.
+    pub(super) fn hold_down(
+        &mut self,
+        settings: &Settings,
+        pace: Pace,
+        weight: f32,
+        cx: &StageContext<'_>,
+    ) {
+        self.l2 = settings.optimizer.l2(pace, weight);
+        if settings.optimizer.l2.is_none() && self.l2 > 0.0 {
+            cx.notice(format!("weights are held down by `l2` {:.2e}", self.l2));
+        }
     }
 
     /// The most tokens of a text that count.

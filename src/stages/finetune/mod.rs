@@ -11,6 +11,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use data::Data;
 use plan::Plan;
@@ -24,7 +25,7 @@ use crate::fingerprint::{Manifest, describe};
 use crate::models::{self, Card, Head, Loaded, Network};
 use crate::tasks::{Outputs, Task};
 use crate::train::{
-    Loader, Metric, Outcome, Prefix, Targets, Training, check_step, outputs, resumes_at,
+    Loader, Loss, Metric, Outcome, Prefix, Targets, Training, check_step, outputs, resumes_at,
 };
 
 /// The kind `finetune`.
@@ -127,8 +128,12 @@ impl Stage for Finetune {
         let outputs = data::decide(settings, &ports, cx)?;
         let loaded = self.load(&*outputs, cx)?;
         let plan = Plan::new(settings, &loaded.network, &loaded.card, ports[0].len(), cx)?;
-        let data = Data::new(settings, &ports, &*outputs, &loaded, cx)?;
-        let outcome = self.train(&loaded.network, &plan, &*outputs, &data, cx)?;
+        let mut data = Data::new(settings, &ports, &*outputs, &loaded, cx)?;
+        let loss = settings
+            .reading
+            .loss(outputs.names(), &data.train.targets)?;
+        data.hold_down(settings, plan.pace, loss.weight(&data.train.targets), cx);
+        let outcome = self.train(&loaded.network, &plan, loss, &*outputs, &data, cx)?;
         let outputs = self.settle(outputs, &outcome.network, &data, cx)?;
         let card = self.card(
             loaded.card,
@@ -178,13 +183,13 @@ impl Finetune {
         &self,
         network: &Network,
         plan: &Plan,
+        loss: Arc<dyn Loss>,
         outputs: &dyn Outputs,
         data: &Data,
         cx: &StageContext<'_>,
     ) -> Result<Outcome> {
         let names = outputs.names();
-        let loss = self.settings.reading.loss(names, &data.train.targets)?;
-        let recipe = self.settings.recipe(plan.pace, loss, cx.seed())?;
+        let recipe = self.settings.recipe(plan.pace, data.l2, loss, cx.seed())?;
         let score = |found: &[f32], targets: &Targets| Ok(outputs.score(found, targets)?.figures);
         let training = Training {
             recipe: &recipe,
@@ -235,6 +240,9 @@ impl Finetune {
         let mut settings = self.settings.all();
         settings.insert("epochs".into(), json!(pace.epochs));
         settings.insert("learning_rate".into(), json!(pace.learning_rate));
+        if data.l2 > 0.0 {
+            settings.insert("l2".into(), json!(data.l2));
+        }
         settings.retain(|_, value| !value.is_null());
         settings.insert("seed".into(), json!(seed));
         let history = outcome.history.iter().map(|epoch| json!(epoch));

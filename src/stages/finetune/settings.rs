@@ -191,13 +191,20 @@ impl Settings {
             .collect()
     }
 
-    /// The settings of the training loop, which goes at `pace` and makes `loss` small.
+    /// The settings of the training loop, which goes at `pace`, makes `loss` small and holds weights down by `l2`.
     ///
     /// # Errors
     /// An unknown metric.
-    pub(super) fn recipe(&self, pace: Pace, loss: Arc<dyn Loss>, seed: u64) -> Result<Recipe> {
+    pub(super) fn recipe(
+        &self,
+        pace: Pace,
+        l2: f64,
+        loss: Arc<dyn Loss>,
+        seed: u64,
+    ) -> Result<Recipe> {
         let OptimizerSettings {
             weight_decay,
+            l2: _,
             adam_beta1,
             adam_beta2,
             adam_epsilon,
@@ -208,6 +215,7 @@ impl Settings {
             beta2: adam_beta2.value,
             epsilon: adam_epsilon.value,
             weight_decay: weight_decay.value,
+            l2,
             max_grad_norm: Some(max_grad_norm.value).filter(|norm| *norm > 0.0),
         };
         let patience = self.best.early_stopping_patience.as_ref();

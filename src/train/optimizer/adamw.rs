@@ -25,6 +25,8 @@ pub struct AdamWSettings {
     pub epsilon: f64,
     /// How fast weights shrink, apart from biases and norms.
     pub weight_decay: f64,
+    /// How much the squares of those weights count in the loss: it has ½ `l2` Σw² more, so that the gradient has `l2` w more.
+    pub l2: f64,
     /// The longest that the gradient of a step may be; none for no limit.
     pub max_grad_norm: Option<f64>,
 }
@@ -36,6 +38,7 @@ impl Default for AdamWSettings {
             beta2: 0.999,
             epsilon: 1e-8,
             weight_decay: 0.01,
+            l2: 0.0,
             max_grad_norm: Some(1.0),
         }
     }
@@ -66,6 +69,8 @@ struct Step {
     scale: f32,
     /// What weights are multiplied by, to shrink them.
     shrink: f32,
+    /// What of a weight is added to its gradient.
+    l2: f32,
     beta2: f32,
     /// `1 - beta1` and `1 - beta2`.
     gain1: f32,
@@ -215,6 +220,7 @@ impl Step {
         Self {
             scale: scale as f32,
             shrink: (1.0 - rate * decay) as f32,
+            l2: if decays { settings.l2 as f32 } else { 0.0 },
             beta2: settings.beta2 as f32,
             gain1: (1.0 - settings.beta1) as f32,
             gain2: (1.0 - settings.beta2) as f32,
@@ -227,7 +233,10 @@ impl Step {
     fn update(self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         let moments = first.iter_mut().zip(second);
         for ((weight, gradient), (first, second)) in weights.iter_mut().zip(gradient).zip(moments) {
-            let gradient = gradient * self.scale;
+            let mut gradient = gradient * self.scale;
+            if self.l2 > 0.0 {
+                gradient += self.l2 * *weight;
+            }
             *first += (gradient - *first) * self.gain1;
             *second = *second * self.beta2 + gradient * gradient * self.gain2;
             let root = second.sqrt() / self.root + self.epsilon;
@@ -255,6 +264,28 @@ mod tests {
             weight: Param::from_tensor(weight),
             bias: Some(Param::from_tensor(Tensor::zeros([to], &device))),
         }
+    }
+
+    #[test]
+    fn weights_are_held_down_as_if_their_squares_were_in_the_loss() {
+        let step = |l2: f64, decays: bool| {
+            let settings = AdamWSettings {
+                l2,
+                weight_decay: 0.0,
+                ..AdamWSettings::default()
+            };
+            Step::new(&settings, 1, 1.0, 0.1, decays)
+        };
+        let updated = |step: Step, gradient: [f32; 2]| {
+            let (mut weights, mut first, mut second) = ([2.0, -1.0], [0.0; 2], [0.0; 2]);
+            step.update(&mut weights, &gradient, &mut first, &mut second);
+            (weights, first, second)
+        };
+        let held = updated(step(0.5, true), [0.25, 0.75]);
+        assert_eq!(held, updated(step(0.0, true), [0.25 + 1.0, 0.75 - 0.5]));
+        // Biases and norms are left alone.
+        let free = updated(step(0.5, false), [0.25, 0.75]);
+        assert_eq!(free, updated(step(0.0, false), [0.25, 0.75]));
     }
 
     fn trained(linear: &Linear) -> Vec<Trained> {

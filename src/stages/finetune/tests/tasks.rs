@@ -470,3 +470,39 @@ fn a_head_for_another_task_is_exchanged_and_that_is_told() {
     );
     assert!(notices.contains("one label a sample"), "{notices}");
 }
+
+#[test]
+fn the_pace_of_a_head_alone_follows_from_the_samples() {
+    let task = tasks::find("text-classification").expect("a task");
+    let subject = Subject::of_texts(task, false);
+    let settings = |tuned: &Path| {
+        let card = Card::read(tuned).expect("a card");
+        serde_json::to_value(card.training.expect("it was tuned").settings).expect("JSON")
+    };
+    subject
+        .bench
+        .freeze(r#"{"freeze": {"trainable_layers": 0}}"#);
+    let few = settings(&subject.tune("", &|| false).expect("it trains"));
+    // 24 samples in batches of 4 are 6 steps an epoch, and no more than 100 epochs are made.
+    assert_eq!(few["epochs"], 100);
+    assert_eq!(few["learning_rate"], 0.01);
+    assert_eq!(few["l2"], 1.0 / 24.0);
+    let notices = subject.bench.notices();
+    assert!(
+        notices.contains("only the head trains, on 24 samples"),
+        "{notices}"
+    );
+    let set = settings(
+        &subject
+            .tune("epochs = 2\nlearning_rate = 0.001\n", &|| false)
+            .expect("it trains"),
+    );
+    assert_eq!(set["epochs"], 2);
+    assert!(set.get("l2").is_none(), "{set}");
+    subject.bench.freeze("{}");
+    let whole = settings(&subject.tune("", &|| false).expect("it trains"));
+    assert_eq!(
+        (&whole["epochs"], &whole["learning_rate"]),
+        (&3.into(), &5e-5.into())
+    );
+}
