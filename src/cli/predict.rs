@@ -14,12 +14,13 @@ use crate::report;
 use crate::run::sweep_beside;
 use crate::stages::ArtifactType;
 
-/// Label new data with a tuned model.
+/// Say what a tuned model makes of new data: labels, or numbers.
 ///
 /// MODEL is the stage that tuned it, or a folder as `refire get` and `refire export` make one. INPUT is a table (.csv, .tsv,
 /// .jsonl, .parquet) with texts or photos, a folder of photos, or a stage that makes a table or images. OUT is written in the
-/// format that its name ends in (.csv, .tsv, .jsonl, .parquet): the columns of the input, then what the
-/// model's task says: `label` or `labels` and a column `probability_LABEL` for each label, or `prediction`. Memory does not grow with the input. A pipeline file may stand before MODEL.
+/// format that its name ends in (.csv, .tsv, .jsonl, .parquet): the columns of the input, then what the model's task says: `label`, or
+/// `labels` for several, and a column `probability_LABEL` for each label; or `prediction`, a number. Memory does not grow with the
+/// input. A pipeline file may stand before MODEL.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "refire predict [OPTIONS] [PIPELINE] MODEL INPUT -o OUT")]
 pub(super) struct Args {
@@ -58,7 +59,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "COLUMN")]
     image_column: Option<String>,
 
-    /// What the names of the new columns begin with, where the input has a `label` already
+    /// What the names of the new columns begin with, where the input has columns of these names already
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
 

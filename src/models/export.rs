@@ -7,7 +7,7 @@ mod sentence;
 use std::path::Path;
 
 use burn::tensor::Device;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::folder::{self, ModelFolder};
 use super::tokenizer::copy_tokenizer;
@@ -48,7 +48,8 @@ pub fn export(folder: &Path, to: &Path) -> Result<String> {
     let mut input = None;
     if takes_texts {
         let max_length = card.max_length.or(network.max_tokens());
-        complete_tokenizer(to, max_length)?;
+        let pairs = card.tuned_by().word("text_pair_column").is_some();
+        complete_tokenizer(to, max_length, pairs)?;
         if let Library::OwnClass(_, pooling) = library {
             sentence::complete(to, pooling, max_length.unwrap_or_default())?;
         }
@@ -87,8 +88,8 @@ fn readable(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Says where texts are cut off, and what the tokenizer is where nothing else says so.
-fn complete_tokenizer(to: &Path, max_length: Option<usize>) -> Result<()> {
+/// Says where texts are cut off, what the tokenizer is where nothing else says so, and that it tells the texts of `pairs` apart.
+fn complete_tokenizer(to: &Path, max_length: Option<usize>, pairs: bool) -> Result<()> {
     let path = to.join("tokenizer_config.json");
     let mut settings = folder::optional(&path)?.unwrap_or_default();
     // Without a class, transformers would look for one in config.json, and ask whether to trust what it names there.
@@ -100,6 +101,10 @@ fn complete_tokenizer(to: &Path, max_length: Option<usize>) -> Result<()> {
     }
     if let Some(longest) = max_length {
         settings.insert("model_max_length".into(), longest.into());
+    }
+    if pairs {
+        let names = ["input_ids", "token_type_ids", "attention_mask"];
+        settings.insert("model_input_names".into(), json!(names));
     }
     let mut json = serde_json::to_vec_pretty(&settings)
         .map_err(|error| Error::stage("cannot write the tokenizer's settings").because(&error))?;

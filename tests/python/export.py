@@ -202,14 +202,16 @@ def task_of_texts(folder, task, pairs, pooling):
     header = "text,second,label,labels,score,length"
     rows = [",".join(map(str, (*sample[:2], *sample[2]))) for sample in zip(firsts, seconds, targets)]
     (folder / "reviews.csv").write_text("\n".join([header, *rows]) + "\n")
+    new = ["text,second", *map(",".join, zip(firsts, seconds))]
+    (folder / "new.csv").write_text("\n".join(new) + "\n")
     if pairs:
         settings += f'\ntext_pair_column = "second"\ntruncation = "{pairs}"'
     pipeline = TEXT.format(task=f'task = "{task}"\n{settings}', pooling=pooling, files='"config.json", "model.safetensors", "tokenizer.json"')
-    out, ours, rows = exported(folder, pipeline, "reviews.csv")
+    out, ours, rows = exported(folder, pipeline, "new.csv")
     model = AutoModelForSequenceClassification.from_pretrained(out, trust_remote_code=pooling != "pooler").eval()
     texts = (firsts, seconds) if pairs else (firsts,)
     tokens = AutoTokenizer.from_pretrained(out)(*texts, padding=True, truncation=pairs or True, return_tensors="pt")
-    assert tokens["input_ids"].shape[1] == 12 and bool(pairs) == (tokens["token_type_ids"].max() == 1)
+    assert tokens["input_ids"].shape[1] == 12 and (not pairs or tokens["token_type_ids"].max() == 1), tokens
     name = f"BERT, {task}, {f'pairs cut {pairs}' if pairs else 'texts'}, {pooling}"
     with torch.no_grad():
         compare(name, ours, model(**tokens).logits)

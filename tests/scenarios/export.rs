@@ -131,6 +131,11 @@ fn readme_of(task: &str) -> String {
     );
     project.refire(&["run", "tune"]).succeeds();
     project.refire(&["export", "tune", "model"]).succeeds();
+    // Without the name, transformers' tokenizer does not say which text of a pair a token is of.
+    let tokenizer = json(&project, "model/tokenizer_config.json");
+    let names = tokenizer["model_input_names"].as_array();
+    let types = names.is_some_and(|names| names.iter().any(|name| name == "token_type_ids"));
+    assert_eq!(types, task.contains("text_pair_column"), "{tokenizer}");
     let config = json(&project, "model/config.json");
     let problem = config["problem_type"].as_str().expect("a problem");
     format!("{problem}\n{}", project.read("model/README.md"))
@@ -150,6 +155,7 @@ fn an_export_says_what_its_outputs_mean() {
         pairs.contains("tokenizer([\"a text\"], [\"another\"], truncation=\"only_first\","),
         "{pairs}"
     );
+    assert!(!pairs.contains("sentence-transformers"), "{pairs}");
     let several = readme_of(
         "task = \"text-multi-label\"\nlabel_separator = \"|\"\nthreshold = 0.25\npooling = \"mean\"",
     );
