@@ -6,6 +6,7 @@ mod readme;
 use std::path::Path;
 
 use refire::stages::KINDS;
+use refire::tasks::TASKS;
 
 use crate::support::Project;
 
@@ -48,6 +49,10 @@ fn the_readme_lists_every_kind_every_scheme_and_every_verb() {
         kinds.iter().all(|kind| listed.contains(kind)),
         "{kinds:?} and {listed:?} differ"
     );
+
+    let listed = first_column(section(&readme, "### Tasks"));
+    let tasks: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
+    assert_eq!(listed, tasks, "the README's table of tasks");
 
     let listed = first_column(section(&readme, "### Sources"));
     for scheme in ["https", "hf", "pip", "npm"] {
