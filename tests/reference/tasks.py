@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 TINY_BERT = HERE.parent / "data" / "tiny-bert"
 STEPS, WEIGHT_DECAY = 10, 0.01
 TEXT_RATE, VIT_RATE = 1e-3, 1e-3
-RESNET_RATE = 1e-5  # small: where a ReLU's input crosses 0, rounding decides, and larger steps magnify that
+RESNET_RATE = 2e-6  # small: where a ReLU's input crosses 0, rounding decides, and larger steps magnify that
 MAX_LENGTH = 24
 WITHOUT_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
