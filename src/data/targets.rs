@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// has twice counts once. Spaces around labels do not count.
 ///
 /// # Errors
-/// No such column, a row without value, text without a separator, a separator for lists, values of other types.
+/// No such column, a row without a list, text without a separator, a separator for lists, values of other types.
 pub fn label_lists(table: &Table, name: &str, separator: Option<&str>) -> Result<Vec<Vec<String>>> {
     let column = table.column(name)?;
     match (column.dtype(), separator) {
@@ -22,8 +22,9 @@ pub fn label_lists(table: &Table, name: &str, separator: Option<&str>) -> Result
         ))
         .help("leave `label_separator` out")),
         (dtype, Some(separator)) if dtype.is_string() => {
-            let rows = table.values(name)?;
-            Ok(rows.iter().map(|row| cut(row, separator)).collect())
+            // CSV cannot tell an empty text from none, so both have no label.
+            let rows = table.as_text(name)?.into_iter().map(Option::unwrap_or_default);
+            Ok(rows.map(|row| cut(&row, separator)).collect())
         }
         (dtype, None) if dtype.is_string() => Err(Error::stage(format!(
             "column `{name}` holds text, and nothing says what stands between two labels"
@@ -162,11 +163,14 @@ mod tests {
 
     #[test]
     fn labels_are_cut_at_the_separator() {
-        let joined = table(df!("y" => ["a, b", "", "b,b ,"]));
+        let joined = table(df!("y" => [Some("a, b"), Some(""), Some("b,b ,"), None]));
         let rows = label_lists(&joined, "y", Some(",")).expect("labels");
-        assert_eq!(rows, [words(&["a", "b"]), words(&[]), words(&["b"])]);
+        assert_eq!(
+            rows,
+            [words(&["a", "b"]), words(&[]), words(&["b"]), words(&[])]
+        );
         let flags = flags_of_lists(&rows, "y", &words(&["b", "a"])).expect("known");
-        assert_eq!(flags, [1.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(flags, [1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
         let error = flags_of_lists(&rows, "y", &words(&["a", "c"])).expect_err("b");
         assert_eq!(
             error.message(),

@@ -182,6 +182,8 @@ fn or_reference(setting: &mut Value) {
     if any_string || object.is_empty() {
         return;
     }
+    // Said of what is not written into keys, which is no matter of the file's.
+    object.remove("writeOnly");
     let mut outer = Map::new();
     for key in ["description", "default"] {
         if let Some(value) = object.remove(key) {

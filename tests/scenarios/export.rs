@@ -126,6 +126,10 @@ fn readme_of(task: &str) -> String {
     project.edit("SELECT text, label", "SELECT *");
     project.edit("stratify = \"label\"\n", "");
     project.edit(
+        "metrics = [\"accuracy\", \"f1\"]\ngate = { accuracy = \">= 0\" }\n",
+        "",
+    );
+    project.edit(
         "task = \"text-classification\"\nlabels = [\"bad\", \"good\"]\nepochs = 4",
         &format!("epochs = 1\nmax_length = 12\n{task}"),
     );
