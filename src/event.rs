@@ -2,6 +2,9 @@
 //!
 //! Also the only place that reads the clock for more than a duration.
 
+#[cfg(test)]
+pub mod samples;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
@@ -229,6 +232,17 @@ pub enum Event {
         /// Wall time of the whole run.
         seconds: f64,
     },
+}
+
+impl Event {
+    /// Whether it says that a stage is up to date, as nearly all of a run with little to do are.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        let Self::StageFinished { outcome, .. } = self else {
+            return false;
+        };
+        *outcome == Outcome::Cached
+    }
 }
 
 /// Takes events; shared by all threads of a run.

@@ -7,6 +7,7 @@
 pub mod error;
 pub mod event;
 pub mod names;
+pub mod random;
 
 // What refire starts.
 pub mod processes;
@@ -20,6 +21,7 @@ pub mod plan;
 
 pub mod exec;
 pub mod fingerprint;
+pub mod journal;
 pub mod lock;
 pub mod store;
 

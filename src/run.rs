@@ -27,11 +27,11 @@ use crate::event::{Configuration, Event, Outcome, Sink};
 use crate::exec::{
     Cancellation, Decider, Preview, Run, RunOptions, Runner, Summary, Surroundings, Walked,
 };
+use crate::journal::Journal;
 use crate::lock::{Entry, Lock};
 use crate::models;
 pub use crate::models::DEVICES;
 use crate::plan::{Goal, Node, Plan, Selection};
-use crate::report::Journal;
 use crate::store::{Digest, Record, Store};
 
 /// From how many bytes of a lock on waking threads costs less than it saves.

@@ -2,6 +2,7 @@
 
 use super::flags::Changes;
 use super::{Outcome, pipeline};
+use crate::journal;
 use crate::report;
 use crate::run::Workspace;
 
@@ -35,7 +36,7 @@ impl Args {
         let workspace = Workspace::find(&path)?;
         let of = workspace.configuration(&path, &self.changes.overrides());
         let of = Some(&of).filter(|_| !self.all);
-        let rows = report::history(workspace.runs(), of, self.limit);
+        let rows = journal::history(workspace.runs(), of, self.limit);
         if self.json {
             report::print_json(&rows)?;
         } else if rows.is_empty() {

@@ -6,8 +6,9 @@ use super::flags::Changes;
 use super::{Outcome, pipeline};
 use crate::error::{Error, Result};
 use crate::exec::{Forecast, Preview, in_words};
+use crate::journal::{self, StageLog};
 use crate::plan::Goal;
-use crate::report::{self, StageLog};
+use crate::report;
 use crate::run::{Project, Workspace};
 
 /// Print what a stage wrote when it last ran as it is now.
@@ -39,7 +40,7 @@ impl Args {
         let runs = project.workspace.runs();
         let (key, why) = standing(&project, stage);
         let of = &project.configuration;
-        let Some(log) = report::log(runs, of, stage, key.as_deref())? else {
+        let Some(log) = journal::log(runs, of, stage, key.as_deref())? else {
             return Err(no_log(&project, stage).into());
         };
         let StageLog { run, text, .. } = &log;
@@ -54,7 +55,7 @@ impl Args {
 
 fn log_in(path: &Path, run: &str, stage: &str) -> Result<String> {
     let runs = Workspace::find(path)?;
-    let text = report::log_in(runs.runs(), run, stage)?;
+    let text = journal::log_in(runs.runs(), run, stage)?;
     text.ok_or_else(|| Error::usage(format!("stage `{stage}` has written no log in run {run}")))
 }
 
@@ -89,7 +90,7 @@ fn no_log(project: &Project, stage: &str) -> Error {
             flags => Error::usage(format!("stage `{stage}` has written no log with {flags}")),
         };
         let error = error.note("a stage that is cached writes none");
-        return match report::other_run_with_log(runs, &of.file, stage) {
+        return match journal::other_run_with_log(runs, &of.file, stage) {
             Some((run, other)) => error.help(format!(
                 "it wrote one in run {run}, of {other}: add --run {run}"
             )),

@@ -6,6 +6,7 @@ use super::flags::Changes;
 use super::{Outcome, pipeline};
 use crate::exec::{Forecast, Preview, in_words};
 use crate::fingerprint::Reason;
+use crate::journal;
 use crate::plan::Goal;
 use crate::report::{self, StatusRow};
 use crate::run::Project;
@@ -51,7 +52,7 @@ impl Args {
             .filter_map(|preview| Some((name(preview), preview.key()?)))
             .collect();
         let runs = project.workspace.runs();
-        let failures = report::last_failures(runs, &project.configuration.file, &others);
+        let failures = journal::last_failures(runs, &project.configuration.file, &others);
         let rows: Vec<StatusRow> = previews
             .iter()
             .map(|preview| row(name(preview), preview, &failures))

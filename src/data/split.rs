@@ -5,8 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use crate::random::Random;
 
 /// How rows are dealt out.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +54,7 @@ fn stratified(classes: &[usize], shares: &[f64], seed: u64, shuffle: bool) -> Ve
     for ((class, mut rows), counts) in members.into_iter().zip(quotas(&sizes, shares)) {
         if shuffle {
             // A stream of its own, so that a new row in one class does not move those of another.
-            shuffle_rows(&mut rows, &mut generator(seed, class));
+            Random::stream(seed, class as u64).shuffle(&mut rows);
         }
         let part_of = (0..shares.len()).flat_map(|part| std::iter::repeat_n(part, counts[part]));
         for (row, part) in rows.into_iter().zip(part_of) {
@@ -110,7 +109,7 @@ fn grouped(groups: &[usize], shares: &[f64], seed: u64) -> Vec<usize> {
         .collect();
     let large = lacking.iter().copied().fold(f64::INFINITY, f64::min) / 2.0;
     let mut order: Vec<usize> = sizes.keys().copied().collect();
-    shuffle_rows(&mut order, &mut generator(seed, 0));
+    Random::new(seed).shuffle(&mut order);
     order.sort_by_key(|group| {
         let size = sizes[group];
         Reverse(if count(size) > large { size } else { 0 })
@@ -148,34 +147,6 @@ fn part_at(position: f64, shares: &[f64]) -> usize {
         }
     }
     shares.len() - 1
-}
-
-fn generator(seed: u64, stream: usize) -> ChaCha8Rng {
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(stream as u64);
-    generator
-}
-
-/// Fisher and Yates' shuffle, written out because a library's may change with its version, and parts with it.
-fn shuffle_rows(rows: &mut [usize], generator: &mut ChaCha8Rng) {
-    for last in (1..rows.len()).rev() {
-        rows.swap(last, below(last as u64 + 1, generator));
-    }
-}
-
-/// A number below `bound`, all equally likely (Lemire 2019, "Fast Random Integer Generation in an Interval").
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the low and the high half of the product are what is wanted"
-)]
-fn below(bound: u64, generator: &mut ChaCha8Rng) -> usize {
-    let rejected = bound.wrapping_neg() % bound;
-    loop {
-        let product = u128::from(generator.next_u64()) * u128::from(bound);
-        if product as u64 >= rejected {
-            return (product >> 64) as usize;
-        }
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no table has 2^52 rows")]

@@ -3,10 +3,10 @@
 use burn::module::{Param, ParamId};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::random::Random;
 
 /// What a network takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,33 +135,15 @@ pub(super) fn classifier(like: Linear, std: f64, seed: u64, device: &Device) -> 
 
 /// Weights of a classifier, `[inputs, labels]`.
 fn draw(inputs: usize, labels: usize, std: f64, seed: u64) -> Vec<f32> {
-    let mut random = Normal(ChaCha8Rng::seed_from_u64(seed));
+    let mut random = Random::new(seed);
     let mut weights = vec![0.0; inputs * labels];
     // Label by label, as the checkpoint has them, so that a further label leaves the others' numbers as they are.
     for label in 0..labels {
         for input in 0..inputs {
-            weights[input * labels + label] = random.next(std);
+            #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+            let weight = random.normal(std) as f32;
+            weights[input * labels + label] = weight;
         }
     }
     weights
-}
-
-/// Draws from a normal distribution by the transform of Box and Muller (doi:10.1214/aoms/1177706645).
-struct Normal(ChaCha8Rng);
-
-impl Normal {
-    fn next(&mut self, std: f64) -> f32 {
-        let radius = (-2.0 * self.uniform().ln()).sqrt();
-        let angle = std::f64::consts::TAU * self.uniform();
-        #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
-        let value = (std * radius * angle.cos()) as f32;
-        value
-    }
-
-    /// Above 0, at most 1, in steps of 2⁻⁵³.
-    fn uniform(&mut self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
-        let steps = ((self.0.next_u64() >> 11) + 1) as f64;
-        steps * 2.0_f64.powi(-53)
-    }
 }

@@ -82,7 +82,7 @@ impl<W> State<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples;
+    use crate::event::samples;
 
     fn lines(events: &[Event]) -> Vec<String> {
         let json = Json::new(Vec::new());

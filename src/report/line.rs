@@ -153,7 +153,7 @@ fn fitting(line: &str, width: usize) -> usize {
 mod tests {
     use super::*;
     use crate::event::Event;
-    use crate::report::samples;
+    use crate::event::samples;
 
     fn plain(line: &Line, width: usize) -> String {
         anstream::adapter::strip_str(&line.render(7, width)).to_string()

@@ -7,17 +7,13 @@ pub mod diagnostic;
 mod differences;
 pub mod figures;
 pub mod graph;
-mod history;
-mod journal;
 mod json;
 mod line;
 mod metrics;
-mod past;
 mod plain;
 mod pretty;
 mod results;
-#[cfg(test)]
-mod samples;
+mod runs;
 mod screen;
 pub mod table;
 mod views;
@@ -27,10 +23,8 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
 pub use graph::GraphNode;
-pub use history::{RunRow, history, is_running, keys, runs, runs_by_age};
-pub use journal::Journal;
 pub use metrics::{MetricsRow, Standing, metrics};
-pub use past::{StageLog, last_failures, log, log_in, other_run_with_log};
+pub use runs::runs;
 pub use views::{DeviceRow, PlanRow, StatusRow, devices, params, plan, status};
 
 pub use self::visible::visible;

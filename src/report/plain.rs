@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::figures::{metrics, part, seconds};
-use super::journal::is_cached;
 use super::results::Results;
 use super::visible::visible_event;
 use crate::event::{Event, Outcome, Sink};
@@ -59,7 +58,7 @@ impl<S: Write + Send, R: Write + Send> Sink for Plain<S, R> {
             state.held.push('\n');
         }
         // What is cached is said together with what happens next.
-        if !is_cached(event) && !state.held.is_empty() {
+        if !event.is_cached() && !state.held.is_empty() {
             let held = std::mem::take(&mut state.held);
             let _ = state.status.write_all(held.as_bytes());
         }
@@ -144,7 +143,7 @@ fn aside(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples;
+    use crate::event::samples;
 
     #[test]
     fn a_run_reads_as_a_log() {

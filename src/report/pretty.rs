@@ -9,7 +9,6 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::figures::{amount, metrics};
-use super::journal::is_cached;
 use super::line::Line;
 use super::results::Results;
 use super::screen;
@@ -72,12 +71,12 @@ impl Sink for Pretty {
         if let Ok(mut state) = self.state.lock() {
             let event = &*visible_event(event);
             state.results.take(event);
-            if !is_cached(event) {
+            if !event.is_cached() {
                 state.width = super::width();
             }
             state.show(event);
             // What is cached is said together with what happens next.
-            if !is_cached(event) {
+            if !event.is_cached() {
                 state.flush();
             }
         }

@@ -114,7 +114,7 @@ impl Results {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples;
+    use crate::event::samples;
 
     fn log(stage: &str, number: usize) -> Event {
         Event::Log {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Workspace, sweep_beside};
 use crate::error::{Error, Result};
+use crate::journal;
 use crate::lock::Lock;
-use crate::report;
 use crate::store::{Collected, Digest, Interrupted, Keep, Store};
 
 /// Longer than any publication takes: what is younger may belong to one that is under way.
@@ -76,18 +76,18 @@ pub(super) fn collect_beyond(
         }
     }
     let mut old = Vec::new();
-    for (place, (run, age)) in report::runs_by_age(workspace.runs())
+    for (place, (run, age)) in journal::runs_by_age(workspace.runs())
         .into_iter()
         .enumerate()
     {
         // What a run under way came to stays, whenever it began.
-        let is_running = report::is_running(&run) == Some(true);
+        let is_running = journal::is_running(&run) == Some(true);
         if is_running {
-            let keys = report::keys(&run);
+            let keys = journal::keys(&run);
             let keys = keys.iter().filter_map(|key| key.parse::<Digest>().ok());
             keep.keys.extend(keys);
         } else if age < wanted.recent {
-            for key in report::keys(&run) {
+            for key in journal::keys(&run) {
                 if let Ok(key) = key.parse::<Digest>() {
                     // The latest run comes first.
                     keep.used.entry(key).or_insert(age);

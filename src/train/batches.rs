@@ -1,8 +1,8 @@
 //! Which samples go into which batch: seeded, and of similar length, so that little is padding.
 
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
+use rand::seq::SliceRandom as _;
+
+use crate::random::Random;
 
 /// How many batches' worth of shuffled samples are sorted by length at a time, as in `transformers`' sampler.
 const WINDOW: usize = 50;
@@ -12,14 +12,14 @@ const WINDOW: usize = 50;
 /// Every sample comes once; the last batch may be smaller.
 #[must_use]
 pub(super) fn shuffled(lengths: &[u32], batch_size: usize, seed: u64) -> Vec<Vec<usize>> {
-    let mut draw = ChaCha8Rng::seed_from_u64(seed);
+    let mut random = Random::new(seed);
     let mut order = (0..lengths.len()).collect::<Vec<_>>();
-    order.shuffle(&mut draw);
+    order.shuffle(random.generator());
     for window in order.chunks_mut(batch_size.saturating_mul(WINDOW)) {
         window.sort_by_key(|sample| lengths[*sample]);
     }
     let mut batches = cut(&order, batch_size);
-    batches.shuffle(&mut draw);
+    batches.shuffle(random.generator());
     batches
 }
 

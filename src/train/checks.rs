@@ -4,9 +4,10 @@ use burn::module::{Module, ParamId};
 
 use super::prefix::Weights;
 use super::training::{State, Step};
-use super::{Loader, Phase, Training, seeds};
+use super::{Loader, Phase, Training};
 use crate::error::{Error, Result};
 use crate::models::Network;
+use crate::random;
 
 /// Takes one batch through forward, backward and a step, on a copy, as in the first phase and as in the last: the loss must be a
 /// number, every parameter that trains must get a gradient, and every other one and the statistics of frozen blocks must keep their
@@ -24,7 +25,7 @@ fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Res
     let samples = training.train.len().min(training.recipe.batch_size);
     let views = (0..samples).collect::<Vec<_>>();
     let step = Step {
-        seed: seeds::derive(training.recipe.seed, "check", &[]),
+        seed: random::derive(training.recipe.seed, "check", &[]),
         batches: vec![views.clone()],
     };
     let loader = Loader::without_features(training.train, training.prefix.cut(phase.plan.prefix));

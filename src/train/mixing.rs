@@ -1,9 +1,7 @@
 //! Mixing the images of a batch, and their labels with them: the first with the last, the second with the last but one, and so on.
 //! One draw a batch, as in timm's mode `batch`.
 
-mod draw;
-
-use draw::Draw;
+use crate::random::Random;
 
 /// Random mixing of batches, in timm's words; none by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,7 +45,7 @@ impl Mixing {
         if self.is_none() {
             return Mix::None;
         }
-        let mut draw = Draw::new(seed);
+        let mut draw = Random::new(seed);
         let cut = self.cutmix > 0.0 && (self.mixup == 0.0 || draw.unit() < 0.5);
         if cut {
             let share = draw.beta(self.cutmix);
@@ -66,7 +64,7 @@ impl Exchange {
         clippy::cast_precision_loss,
         reason = "sides of images"
     )]
-    fn around(draw: &mut Draw, size: [usize; 2], share: f64) -> Self {
+    fn around(draw: &mut Random, size: [usize; 2], share: f64) -> Self {
         let [rows, columns] = size.map(|side| {
             let length = (side as f64 * (1.0 - share).sqrt()) as usize;
             let centre = draw.below(side);

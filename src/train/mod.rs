@@ -23,7 +23,6 @@ mod prefix;
 mod recipe;
 mod samples;
 mod schedule;
-pub mod seeds;
 mod targets;
 mod trainer_state;
 mod training;

@@ -18,9 +18,10 @@ use super::{
     EpochFigures, Gradients, Host, Loader, Optimizer, Phase, Prefix, Progress, Recipe, Samples,
     Targets, Trained, Views, mixed,
 };
-use super::{batches, inference, seeds};
+use super::{batches, inference};
 use crate::error::{Kind, Result};
 use crate::models::{Activations, Network, reseed};
+use crate::random;
 
 /// Everything that a training needs beside the weights.
 pub struct Training<'a> {
@@ -73,7 +74,7 @@ pub(super) struct Step {
 impl Step {
     /// Its batches, each with the seed by which it is mixed.
     fn jobs(&self) -> impl Iterator<Item = (&[usize], u64)> {
-        let seed = |batch| seeds::derive(self.seed, "mix", &[batch]);
+        let seed = |batch| random::derive(self.seed, "mix", &[batch]);
         let batches = self.batches.iter().zip(0..);
         batches.map(move |(views, batch)| (views.as_slice(), seed(batch)))
     }
@@ -261,7 +262,7 @@ impl Training<'_> {
 
     /// What an epoch trains on, step by step.
     fn steps(&self, loader: &Loader<'_>, epoch: usize) -> Vec<Step> {
-        let seed = |role, at: &[u64]| seeds::derive(self.recipe.seed, role, at);
+        let seed = |role, at: &[u64]| random::derive(self.recipe.seed, role, at);
         let number = epoch as u64;
         let batches = batches::shuffled(
             loader.lengths(),

@@ -5,7 +5,6 @@
 //! and each kind of change draws from a generator of its own, so that switching one on leaves the others as they were.
 
 mod colour;
-mod draw;
 mod variant;
 
 pub use variant::{Augmentation, Moment, Variant};

@@ -1,8 +1,8 @@
 //! What one sample looks like in one epoch: drawn first, then computed.
 
 use super::colour::Colour;
-use super::draw::Draw;
 use crate::data::images::resize::{Interpolation, Rectangle, View, resize};
+use crate::random::Random;
 
 /// How often a rectangle is drawn that might not fit, as in torchvision and timm.
 const ATTEMPTS: usize = 10;
@@ -113,7 +113,7 @@ impl Augmentation {
     #[must_use]
     pub fn variant(&self, (height, width): (usize, usize), size: usize, moment: Moment) -> Variant {
         let Moment { seed, look, sample } = moment;
-        let draw = |role| Draw::new(seed, role, &[look, sample]);
+        let draw = |role| Random::of_image(seed, role, &[look, sample]);
         let mut variant = Variant::plain((height, width), size);
         if let Some(scale) = self.scale {
             variant.part = crop(&mut draw("crop"), (height, width), scale, self.ratio);
@@ -204,7 +204,7 @@ impl Variant {
 
 /// A rectangle of a random area and shape, as torchvision's `RandomResizedCrop` finds it.
 fn crop(
-    draw: &mut Draw,
+    draw: &mut Random,
     (height, width): (usize, usize),
     scale: [f64; 2],
     ratio: [f64; 2],
@@ -240,7 +240,7 @@ fn crop(
 }
 
 /// The rectangle that random erasing (Zhong et al. 2017) erases of a square, if one was found that fits.
-fn erased(draw: &mut Draw, size: usize) -> Option<Rectangle> {
+fn erased(draw: &mut Random, size: usize) -> Option<Rectangle> {
     (0..ATTEMPTS).find_map(|_| {
         let (wide, high) = shape(draw, size * size, ERASED_AREA, ERASED_RATIO);
         (wide < size && high < size).then(|| Rectangle {
@@ -253,7 +253,7 @@ fn erased(draw: &mut Draw, size: usize) -> Option<Rectangle> {
 }
 
 /// Width and height of a rectangle whose area is a random share of `area` and whose shape is random.
-fn shape(draw: &mut Draw, area: usize, scale: [f64; 2], ratio: [f64; 2]) -> (usize, usize) {
+fn shape(draw: &mut Random, area: usize, scale: [f64; 2], ratio: [f64; 2]) -> (usize, usize) {
     let area = float(area) * draw.between(scale);
     let ratio = draw.log_between(ratio);
     (whole((area * ratio).sqrt()), whole((area / ratio).sqrt()))
@@ -264,7 +264,7 @@ fn shape(draw: &mut Draw, area: usize, scale: [f64; 2], ratio: [f64; 2]) -> (usi
     clippy::cast_possible_truncation,
     reason = "Pillow computes with 32-bit factors"
 )]
-fn colours(draw: &mut Draw, jitter: f64) -> Vec<Colour> {
+fn colours(draw: &mut Random, jitter: f64) -> Vec<Colour> {
     let mut factor = || draw.between([1.0 - jitter, 1.0 + jitter]) as f32;
     let mut colours = vec![
         Colour::Brightness(factor()),

@@ -1,14 +1,19 @@
 //! Events → `runs/ID/events.jsonl` and a log file a stage, on their way to whatever shows them.
 
+mod history;
+mod past;
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::history::EVENTS;
+use self::history::EVENTS;
+pub use self::history::{RunRow, history, is_running, keys, runs_by_age};
+pub use self::past::{StageLog, last_failures, log, log_in, other_run_with_log};
 use crate::error::{Context, Error, Result};
-use crate::event::{self, Event, Outcome, Sink};
+use crate::event::{self, Event, Sink};
 use crate::names;
 
 /// So many bytes of events that can wait are written at once.
@@ -101,7 +106,7 @@ impl Files {
         line.push(b'\n');
         self.events.write_all(&line)?;
         // That a stage is cached can wait for what happens next: nothing is lost with it.
-        if is_cached(event) {
+        if event.is_cached() {
             return Ok(());
         }
         self.events.flush()
@@ -117,14 +122,6 @@ impl Files {
         let file = self.logs.get_mut(stage);
         file.map_or(Ok(()), |file| writeln!(file, "{text}"))
     }
-}
-
-/// Whether `event` says that a stage is up to date, as nearly all of a run with little to do are.
-pub(super) fn is_cached(event: &Event) -> bool {
-    let Event::StageFinished { outcome, .. } = event else {
-        return false;
-    };
-    *outcome == Outcome::Cached
 }
 
 impl Sink for Journal<'_> {
@@ -169,7 +166,7 @@ fn new_folder(runs: &Path, time: &str) -> Result<(String, Result<PathBuf>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples;
+    use crate::event::{Outcome, samples};
 
     #[test]
     fn runs_of_one_second_sort_in_their_order() {

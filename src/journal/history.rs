@@ -5,12 +5,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anstyle::Style;
 use serde::Serialize;
 
-use super::figures::seconds;
-use super::table::{Align, Cell, Table};
-use super::views::{BAD, GOOD, ODD, QUIET};
 use crate::event::{self, Configuration, Event, Outcome};
 
 /// The file with the events of a run; locked while the run is under way.
@@ -220,60 +216,12 @@ fn row(folder: &Path) -> Option<RunRow> {
     Some(row)
 }
 
-/// Earlier runs as a table; of those that an earlier refire wrote down only the pipeline's name is known.
-#[must_use]
-pub fn runs(rows: &[RunRow]) -> String {
-    let mut table = Table::new([
-        ("run", Align::Left),
-        ("pipeline", Align::Left),
-        ("ran", Align::Right),
-        ("cached", Align::Right),
-        ("failed", Align::Right),
-        ("skipped", Align::Right),
-        ("took", Align::Right),
-    ]);
-    for row in rows {
-        let style = match row.seconds {
-            None if row.running == Some(true) => Style::new(),
-            None => ODD,
-            Some(_) if row.failed > 0 => BAD,
-            Some(_) if row.ran > 0 => GOOD,
-            Some(_) => Style::new(),
-        };
-        let count = |count: usize| {
-            Cell::styled(
-                count.to_string(),
-                if count == 0 { QUIET } else { Style::new() },
-            )
-        };
-        table.row([
-            Cell::styled(&row.run, style),
-            match row.configuration.file.as_str() {
-                "" => row.pipeline.clone(),
-                _ => row.configuration.to_string(),
-            }
-            .into(),
-            count(row.ran),
-            count(row.cached),
-            count(row.failed),
-            count(row.skipped),
-            match (row.seconds, row.running) {
-                (Some(took), _) => seconds(took),
-                (None, Some(true)) => "running".into(),
-                (None, Some(false)) => "did not end".into(),
-                (None, None) => "did not end, or is running".into(),
-            }
-            .into(),
-        ]);
-    }
-    table.render()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::Sink as _;
-    use crate::report::{Journal, samples};
+    use crate::event::samples;
+    use crate::journal::Journal;
 
     #[test]
     fn runs_are_read_back_with_what_they_came_to() {
@@ -311,10 +259,10 @@ mod tests {
         assert_eq!(asked("another.toml", &[], &[]), 0);
 
         if cfg!(unix) {
-            assert!(runs(&rows).contains("running"), "{}", runs(&rows));
+            assert_eq!(rows[0].running, Some(true));
             drop(killed);
             let rows = history(folder.path(), None, 10);
-            assert!(runs(&rows).contains("did not end"), "{}", runs(&rows));
+            assert_eq!(rows[0].running, Some(false));
         }
 
         let ages = runs_by_age(folder.path());

@@ -146,7 +146,8 @@ fn read(path: &Path) -> Result<Option<String>> {
 mod tests {
     use super::*;
     use crate::event::Sink as _;
-    use crate::report::{Journal, samples};
+    use crate::event::samples;
+    use crate::journal::Journal;
 
     /// Writes down a run of the file `file` in which `audit` ran under `key` and came to `outcome`; gives its name.
     fn journal(runs: &Path, file: &str, key: &str, outcome: Outcome) -> String {

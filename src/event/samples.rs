@@ -1,11 +1,11 @@
-//! Sample events for the tests of the reporters.
+//! Sample events for tests of what takes events.
 
 use std::collections::BTreeMap;
 
 use crate::event::{Configuration, Event, Outcome};
 
 /// Progress of stage `tune`.
-pub(super) fn progress(activity: &str, done: u64, total: u64) -> Event {
+pub fn progress(activity: &str, done: u64, total: u64) -> Event {
     Event::Progress {
         stage: "tune".into(),
         activity: activity.into(),
@@ -16,7 +16,7 @@ pub(super) fn progress(activity: &str, done: u64, total: u64) -> Event {
 }
 
 /// What [`run`] is of.
-pub(super) fn configuration() -> Configuration {
+pub fn configuration() -> Configuration {
     Configuration {
         file: "pipelines/sentiment.toml".into(),
         profiles: vec!["smoke".into()],
@@ -25,7 +25,7 @@ pub(super) fn configuration() -> Configuration {
 }
 
 /// The end of a stage.
-pub(super) fn finished(
+pub fn finished(
     stage: &str,
     outcome: Outcome,
     seconds: f64,
@@ -43,7 +43,7 @@ pub(super) fn finished(
 }
 
 /// A run in which everything happens that can.
-pub(super) fn run() -> Vec<Event> {
+pub fn run() -> Vec<Event> {
     let changed = "learning_rate: 0.001 → 0.002";
     vec![
         Event::RunStarted {
