@@ -3,7 +3,7 @@
 //! Also the only place that reads the clock for more than a duration.
 
 #[cfg(test)]
-pub mod samples;
+pub(crate) mod samples;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::event::{Configuration, Event, Outcome};
 
 /// Progress of stage `tune`.
-pub fn progress(activity: &str, done: u64, total: u64) -> Event {
+pub(crate) fn progress(activity: &str, done: u64, total: u64) -> Event {
     Event::Progress {
         stage: "tune".into(),
         activity: activity.into(),
@@ -16,7 +16,7 @@ pub fn progress(activity: &str, done: u64, total: u64) -> Event {
 }
 
 /// What [`run`] is of.
-pub fn configuration() -> Configuration {
+pub(crate) fn configuration() -> Configuration {
     Configuration {
         file: "pipelines/sentiment.toml".into(),
         profiles: vec!["smoke".into()],
@@ -25,7 +25,7 @@ pub fn configuration() -> Configuration {
 }
 
 /// The end of a stage.
-pub fn finished(
+pub(crate) fn finished(
     stage: &str,
     outcome: Outcome,
     seconds: f64,
@@ -43,7 +43,7 @@ pub fn finished(
 }
 
 /// A run in which everything happens that can.
-pub fn run() -> Vec<Event> {
+pub(crate) fn run() -> Vec<Event> {
     let changed = "learning_rate: 0.001 → 0.002";
     vec![
         Event::RunStarted {
