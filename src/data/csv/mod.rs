@@ -1,6 +1,7 @@
 //! Delimited text files. Every file is checked row by row before polars reads it, because polars names no place
 //! for bytes that are not UTF-8 and fills short rows with nulls.
 
+mod marks;
 mod pieces;
 mod rows;
 
@@ -12,6 +13,7 @@ use polars::prelude::{
     SchemaRef, SerReader,
 };
 
+pub(super) use self::marks::{Byte, Marks, State};
 pub(super) use self::pieces::Pieces;
 use self::rows::{Row, Rows};
 use super::Format;
@@ -45,6 +47,13 @@ pub enum Names {
 }
 
 impl Dialect {
+    pub(super) fn marks(&self) -> Marks {
+        Marks {
+            separator: self.separator,
+            quote: self.quote,
+        }
+    }
+
     /// How files of `format` are mostly written; none if they are not delimited.
     #[must_use]
     pub fn of(format: Format) -> Option<Self> {
@@ -102,7 +111,7 @@ pub fn read(
     types: &BTreeMap<String, Type>,
 ) -> Result<Loaded> {
     let text = decode(name, bytes)?;
-    let mut rows = Rows::new(name, text, dialect.separator, dialect.quote);
+    let mut rows = Rows::new(name, text, dialect.marks());
     let names = names(name, &mut rows, dialect)?;
     let body = rows.rest();
     let lines = check_rows(name, &mut rows, &names)?;

@@ -25,7 +25,7 @@ impl Pieces {
         text: &str,
         dialect: Dialect,
     ) -> Result<(Self, usize, usize)> {
-        let mut rows = Rows::new(name, text, dialect.separator, dialect.quote);
+        let mut rows = Rows::new(name, text, dialect.marks());
         let all = rows.rest().len();
         let names = names(name, &mut rows, &dialect)?;
         let bytes = all - rows.rest().len();
@@ -43,10 +43,7 @@ impl Pieces {
     /// # Errors
     /// Rows of unequal length, stray and unclosed quotes.
     pub(in crate::data) fn read(&self, text: &str, line: usize) -> Result<DataFrame> {
-        let Dialect {
-            separator, quote, ..
-        } = self.dialect;
-        let mut rows = Rows::new(&self.name, text, separator, quote).beginning_on(line);
+        let mut rows = Rows::new(&self.name, text, self.dialect.marks()).beginning_on(line);
         let body = rows.rest();
         let counted = check_rows(&self.name, &mut rows, &self.names)?.len();
         if counted == 0 {

@@ -3,6 +3,7 @@
 //! A row ends at a line feed, or a carriage return and a line feed, and at nothing else: not at U+0085, not at
 //! U+2028. A quote opens a field only as its first character, and is doubled inside (RFC 4180).
 
+use super::marks::{Byte, Marks, State};
 use crate::error::{Error, Result};
 
 /// The line of `text` that byte `at` is on, counted from 1.
@@ -25,25 +26,20 @@ pub(super) struct Row {
 pub(super) struct Rows<'t> {
     name: &'t str,
     text: &'t str,
-    separator: u8,
-    quote: Option<u8>,
+    marks: Marks,
     at: usize,
-    /// Where the row that is walked begins.
-    row: usize,
     line: usize,
 }
 
 impl<'t> Rows<'t> {
-    pub(super) fn new(name: &'t str, text: &'t str, separator: u8, quote: Option<u8>) -> Self {
+    pub(super) fn new(name: &'t str, text: &'t str, marks: Marks) -> Self {
         // Lines without anything at the end of a file are no rows.
         let text = text.trim_end_matches(['\r', '\n']);
         Self {
             name,
             text,
-            separator,
-            quote,
+            marks,
             at: 0,
-            row: 0,
             line: 1,
         }
     }
@@ -58,86 +54,60 @@ impl<'t> Rows<'t> {
         &self.text[self.at..]
     }
 
-    fn byte(&self, at: usize) -> Option<u8> {
-        self.text.as_bytes().get(at).copied()
-    }
-
-    /// Where the field that starts at `start` ends.
-    fn end_of_field(&self, start: usize) -> Result<usize> {
-        match self.quote {
-            Some(quote) if self.byte(start) == Some(quote) => self.end_of_quoted(start, quote),
-            quote => {
-                let bytes = &self.text.as_bytes()[start..];
-                let ends = |byte: u8| byte == self.separator || byte == b'\n';
-                let length = bytes
-                    .iter()
-                    .position(|byte| ends(*byte))
-                    .unwrap_or(bytes.len());
-                match quote.filter(|quote| bytes[..length].contains(quote)) {
-                    Some(quote) => Err(self.stray(char::from(quote))),
-                    None => Ok(start + length),
+    fn row(&mut self) -> Result<Row> {
+        let bytes = &self.text.as_bytes()[self.at..];
+        let (mut state, mut fields, mut opened) = (State::Begin, 1, 0);
+        let mut length = bytes.len();
+        for (at, byte) in bytes.iter().enumerate() {
+            if state == State::Begin {
+                opened = at;
+            }
+            let (behind, byte) = self.marks.read(state, *byte);
+            state = behind;
+            match byte {
+                Byte::Inside => {}
+                Byte::Separator => fields += 1,
+                Byte::Feed => {
+                    length = at + 1;
+                    break;
                 }
+                Byte::Stray => return Err(self.stray()),
             }
         }
-    }
-
-    fn end_of_quoted(&self, start: usize, quote: u8) -> Result<usize> {
-        let mut at = start + 1;
-        loop {
-            let Some(length) = self.text.as_bytes()[at..]
-                .iter()
-                .position(|byte| *byte == quote)
-            else {
-                return Err(Error::stage(format!(
-                    "the quote that opens on line {} of `{}` is never closed",
-                    self.line + line_of(&self.text.as_bytes()[self.row..start], start - self.row)
-                        - 1,
-                    self.name
-                ))
-                .help("set `quote = \"\"` if quotes are part of the text, or close the quote")
-                .naming(&["quote = \"\""]));
-            };
-            at += length + 1;
-            match (self.byte(at), self.byte(at + 1)) {
-                (Some(byte), _) if byte == quote => at += 1,
-                (Some(b'\r'), Some(b'\n')) => return Ok(at + 1),
-                (None | Some(b'\n'), _) => return Ok(at),
-                (Some(byte), _) if byte == self.separator => return Ok(at),
-                _ => return Err(self.stray(char::from(quote))),
-            }
+        match state {
+            State::Quoted => return Err(self.open(line_of(bytes, opened) - 1)),
+            State::Return => return Err(self.stray()),
+            _ => {}
         }
+        let row = Row {
+            line: self.line,
+            fields,
+            length,
+        };
+        self.line += line_of(bytes, length) - 1;
+        self.at += length;
+        Ok(row)
     }
 
-    fn stray(&self, quote: char) -> Error {
+    /// The error of a quote that opens so many lines below the beginning of the row.
+    fn open(&self, lines: usize) -> Error {
+        Error::stage(format!(
+            "the quote that opens on line {} of `{}` is never closed",
+            self.line + lines,
+            self.name
+        ))
+        .help("set `quote = \"\"` if quotes are part of the text, or close the quote")
+        .naming(&["quote = \"\""])
+    }
+
+    fn stray(&self) -> Error {
+        let quote = self.marks.quote.map(char::from).unwrap_or_default();
         Error::stage(format!(
             "line {} of `{}` has a quote {quote} inside a field",
             self.line, self.name
         ))
         .help("set `quote = \"\"` if quotes are part of the text, or double it and quote the field")
         .naming(&["quote = \"\""])
-    }
-
-    fn row(&mut self) -> Result<Row> {
-        let start = self.at;
-        self.row = start;
-        let mut fields = 0;
-        let end = loop {
-            let end = self.end_of_field(self.at)?;
-            fields += 1;
-            match self.byte(end) {
-                Some(b'\n') => break end + 1,
-                Some(_) => self.at = end + 1,
-                None => break end,
-            }
-        };
-        let row = Row {
-            line: self.line,
-            fields,
-            length: end - start,
-        };
-        self.line += line_of(&self.text.as_bytes()[start..end], end - start) - 1;
-        self.at = end;
-        Ok(row)
     }
 }
 
@@ -153,8 +123,13 @@ impl Iterator for Rows<'_> {
 mod tests {
     use super::*;
 
+    const COMMA: Marks = Marks {
+        separator: b',',
+        quote: Some(b'"'),
+    };
+
     fn rows(text: &str) -> Result<Vec<(usize, usize)>> {
-        Rows::new("t.csv", text, b',', Some(b'"'))
+        Rows::new("t.csv", text, COMMA)
             .map(|row| row.map(|row| (row.line, row.fields)))
             .collect()
     }
@@ -192,7 +167,11 @@ mod tests {
 
     #[test]
     fn quotes_can_be_characters_like_any_other() {
-        let mut rows = Rows::new("t.tsv", "say \"hi\"\t1\n\"\t2", b'\t', None);
+        let marks = Marks {
+            separator: b'\t',
+            quote: None,
+        };
+        let mut rows = Rows::new("t.tsv", "say \"hi\"\t1\n\"\t2", marks);
         assert!(rows.all(|row| row.is_ok_and(|row| row.fields == 2)));
     }
 }

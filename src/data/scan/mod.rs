@@ -235,10 +235,7 @@ struct Delimited<'a> {
 
 impl<'a> Delimited<'a> {
     fn open(path: &Path, name: &'a str, dialect: &'a Dialect, piece: usize) -> Result<Self> {
-        let rows = Rows::Delimited {
-            separator: dialect.separator,
-            quote: dialect.quote,
-        };
+        let rows = Rows::Delimited(dialect.marks());
         Ok(Self {
             name,
             dialect,

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::data::csv::decode_part;
+use crate::data::csv::{Byte, Marks, State, decode_part};
 use crate::error::{Context, Error, Result};
 
 /// How much is read at a time, in bytes.
@@ -27,12 +27,7 @@ pub(super) enum Rows {
     /// Line feeds.
     Lines,
     /// Line feeds outside of fields that begin with the quote.
-    Delimited {
-        /// Between two fields.
-        separator: u8,
-        /// Around a field.
-        quote: Option<u8>,
-    },
+    Delimited(Marks),
 }
 
 /// Reads a file piece by piece.
@@ -53,17 +48,6 @@ pub(super) struct Pieces {
     offset: u64,
     line: usize,
     ended: bool,
-}
-
-/// Where in a row the search is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// At the beginning of a field.
-    Begin,
-    Plain,
-    Quoted,
-    /// Behind a quote inside of a quoted field: its end, or the first of two.
-    Quote,
 }
 
 impl Pieces {
@@ -165,20 +149,14 @@ impl Iterator for Pieces {
 }
 
 impl Rows {
-    /// The state behind `byte`, and whether a row ends there.
+    /// The state behind `byte`, and whether a row ends there. What is stray is an error of whoever reads the row.
     fn after(self, state: State, byte: u8) -> (State, bool) {
-        let (separator, quote) = match self {
-            Self::Lines => return (State::Plain, byte == b'\n'),
-            Self::Delimited { separator, quote } => (separator, quote),
-        };
-        let opens = Some(byte) == quote;
-        match state {
-            State::Begin | State::Quote if opens => (State::Quoted, false),
-            State::Quoted if opens => (State::Quote, false),
-            State::Quoted => (State::Quoted, false),
-            _ if byte == b'\n' => (State::Begin, true),
-            _ if byte == separator => (State::Begin, false),
-            _ => (State::Plain, false),
+        match self {
+            Self::Lines => (State::Plain, byte == b'\n'),
+            Self::Delimited(marks) => {
+                let (state, byte) = marks.read(state, byte);
+                (state, byte == Byte::Feed)
+            }
         }
     }
 }
@@ -189,10 +167,10 @@ mod tests {
 
     use super::*;
 
-    const COMMA: Rows = Rows::Delimited {
+    const COMMA: Rows = Rows::Delimited(Marks {
         separator: b',',
         quote: Some(b'"'),
-    };
+    });
 
     fn pieces(bytes: &[u8], rows: Rows) -> Result<Vec<Piece>> {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
