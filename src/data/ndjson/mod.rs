@@ -24,7 +24,7 @@ use crate::error::{Context, Error, Result};
 /// columns that it calls strings stay as they are written.
 ///
 /// # Errors
-/// Bytes that are not UTF-8, a line that is no flat JSON object, a column with values of two types, a number that would
+/// Bytes that are not UTF-8, a line that is no JSON object of plain values and lists of them, a column with values of two types, a number that would
 /// change, no rows.
 pub fn read(name: &str, bytes: &[u8], types: &BTreeMap<String, Type>) -> Result<Loaded> {
     let text = decode(name, bytes)?;
@@ -86,11 +86,55 @@ pub(super) struct Columns {
 struct Seen {
     name: String,
     /// Its type, with the line that decided it.
-    kind: Option<(Type, usize)>,
+    kind: Option<(Kind, usize)>,
     /// Whether it has numbers, though it is declared as text.
     has_digits: bool,
     /// The first number that a float changes; rather one that it does not hold at all.
     changed: Option<Changed>,
+}
+
+/// What the values of a column are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain(Type),
+    /// Lists of such values; none if all were empty so far.
+    List(Option<Type>),
+}
+
+impl Kind {
+    /// The kind that holds values of both; none if there is none.
+    fn common(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Plain(one), Self::Plain(other)) => common(one, other).map(Self::Plain),
+            (Self::List(None), Self::List(of)) | (Self::List(of), Self::List(None)) => {
+                Some(Self::List(of))
+            }
+            (Self::List(Some(one)), Self::List(Some(other))) => {
+                Some(Self::List(Some(common(one, other)?)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The type of a value, or of what is in a list.
+    fn of(self) -> Option<Type> {
+        match self {
+            Self::Plain(of) => Some(of),
+            Self::List(of) => of,
+        }
+    }
+
+    fn with_article(self) -> String {
+        match self {
+            Self::Plain(of) => of.with_article().to_owned(),
+            Self::List(None) => "a list".to_owned(),
+            Self::List(Some(Type::Boolean)) => "a list of true and false".to_owned(),
+            Self::List(Some(of)) => {
+                let (_, of) = of.with_article().split_once(' ').unwrap_or_default();
+                format!("a list of {of}s")
+            }
+        }
+    }
 }
 
 /// A number that a float changes.
@@ -111,8 +155,8 @@ impl Changed {
 impl Seen {
     /// Whether it is a column of floats that would not all be what is written.
     fn changes(&self) -> Option<&Changed> {
-        let number = matches!(self.kind, Some((Type::Number, _)));
-        self.changed.as_ref().filter(|_| number)
+        let of = self.kind.and_then(|(kind, _)| kind.of());
+        self.changed.as_ref().filter(|_| of == Some(Type::Number))
     }
 }
 
@@ -158,8 +202,7 @@ impl Columns {
             self.list.len() - 1
         });
         let seen = &mut self.list[at];
-        let found = match member.value {
-            Value::Null => return Ok(()),
+        let mut plain = |at: usize, value: &Value<'_>| match value {
             Value::String => Type::String,
             Value::Boolean => Type::Boolean,
             Value::Number(_) if self.as_text.contains(&seen.name) => {
@@ -168,12 +211,10 @@ impl Columns {
             }
             Value::Number(number) => {
                 if !comes_back(number) {
-                    let column = text[..member.at].chars().count() + 1;
-                    let number = number.to_owned();
                     let changed = Changed {
-                        number,
+                        number: (*number).to_owned(),
                         line,
-                        column,
+                        column: text[..at].chars().count() + 1,
                     };
                     let is_too_large = changed.is_too_large();
                     let may_round = self.as_numbers.contains(&seen.name);
@@ -181,17 +222,34 @@ impl Columns {
                         seen.changed = Some(changed);
                     }
                 }
-                let is_whole = Type::Integer.accepts(number);
-                if is_whole {
+                if Type::Integer.accepts(number) {
                     Type::Integer
                 } else {
                     Type::Number
                 }
             }
+            Value::Null | Value::List(_) => unreachable!("the scanner has plain values here"),
+        };
+        let found = match &member.value {
+            Value::Null => return Ok(()),
+            Value::List(values) => {
+                let mut of = Some(Kind::List(None));
+                for (at, value) in values {
+                    let value = Kind::List(Some(plain(*at, value)));
+                    of = of.and_then(|of| of.common(value));
+                }
+                of.ok_or_else(|| {
+                    Error::stage(format!(
+                        "line {line} of `{name}` has a list of values of several types in column `{}`",
+                        seen.name
+                    ))
+                })?
+            }
+            value => Kind::Plain(plain(member.at, value)),
         };
         let agreed = match seen.kind {
             None => Some((found, line)),
-            Some((before, first)) => common(before, found).map(|agreed| (agreed, first)),
+            Some((before, first)) => before.common(found).map(|agreed| (agreed, first)),
         };
         let Some(agreed) = agreed else {
             let (before, first) = seen.kind.unwrap_or((found, line));
@@ -240,12 +298,22 @@ impl Columns {
         self.list
             .iter()
             .map(|seen| {
-                let dtype = match seen.kind {
+                let (kind, is_list) = match seen.kind {
+                    Some((Kind::List(of), _)) => (of, true),
+                    Some((Kind::Plain(of), _)) => (Some(of), false),
+                    None => (None, false),
+                };
+                let dtype = match kind {
                     _ if seen.changes().is_some() => DataType::String,
-                    Some((Type::Integer, _)) => DataType::Int64,
-                    Some((Type::Number, _)) => DataType::Float64,
-                    Some((Type::Boolean, _)) => DataType::Boolean,
+                    Some(Type::Integer) => DataType::Int64,
+                    Some(Type::Number) => DataType::Float64,
+                    Some(Type::Boolean) => DataType::Boolean,
                     _ => DataType::String,
+                };
+                let dtype = if is_list {
+                    DataType::List(Box::new(dtype))
+                } else {
+                    dtype
                 };
                 Field::new(seen.name.as_str().into(), dtype)
             })
@@ -294,6 +362,42 @@ mod tests {
     }
 
     #[test]
+    fn lists_become_lists() {
+        let loaded = load(concat!(
+            "{\"s\":[],\"n\":[1,2],\"b\":[true]}\n{\"s\":[\"a, b\",\"\u{e9}\\n\"],\"n\":[ 0.5 ],\"b\":[]}\n",
+            "{\"s\":null,\"n\":[],\"b\":[false]}"
+        ))
+        .expect("read");
+        let dtype = |name| loaded.table.column(name).expect("a column").dtype().clone();
+        let list = |of| DataType::List(Box::new(of));
+        assert_eq!(dtype("s"), list(DataType::String));
+        assert_eq!(dtype("n"), list(DataType::Float64));
+        assert_eq!(dtype("b"), list(DataType::Boolean));
+        let column = loaded.table.column("s").expect("s");
+        assert_eq!(column.null_count(), 1);
+        let second = column.list().expect("lists").get_as_series(1).expect("one");
+        let words: Vec<_> = second.str().expect("texts").iter().flatten().collect();
+        assert_eq!(words, ["a, b", "\u{e9}\n"]);
+
+        let message = |text: &str| load(text).expect_err("refused").to_string();
+        assert_eq!(
+            message("{\"a\":[1]}\n{\"a\":[\"x\"]}"),
+            "line 2 of `t.ndjson` has a list of strings in column `a`, which is a list of integers on line 1"
+        );
+        assert_eq!(
+            message("{\"a\":1}\n{\"a\":[]}"),
+            "line 2 of `t.ndjson` has a list in column `a`, which is an integer on line 1"
+        );
+        assert!(message("{\"a\":[1,\"x\"]}").contains("values of several types in column `a`"));
+        assert!(message("{\"a\":[null]}").ends_with("there is a null in a list (column 10)"));
+        assert!(message("{\"a\":[[1]]}").contains("there is a list in a list"));
+        assert!(
+            message("{\"a\":[0.5, 9007199254740993]}")
+                .starts_with("line 1, column 12 of `t.ndjson`: `a` is 9007199254740993,")
+        );
+    }
+
+    #[test]
     fn all_rows_decide_the_type() {
         let loaded = load(&("{\"n\":1}\n".repeat(300) + "{\"n\":0.5}")).expect("read");
         assert_eq!(column(&loaded, "n")[300].as_deref(), Some("0.5"));
@@ -305,11 +409,11 @@ mod tests {
         let message = |text: &str| load(text).expect_err("refused").to_string();
         assert_eq!(
             message("{\"a\":1}\n{\"a\":1,}\n"),
-            "line 2 of `t.ndjson` is not a JSON object of plain values: trailing comma (column 8)"
+            "line 2 of `t.ndjson` is not a JSON object of plain values and lists: trailing comma (column 8)"
         );
         assert_eq!(
-            message("{\"a\":[1]}"),
-            "line 1 of `t.ndjson` is not a JSON object of plain values: an array is not a plain value (column 6)"
+            message("{\"a\":{}}"),
+            "line 1 of `t.ndjson` is not a JSON object of plain values and lists: an object is not a plain value (column 7)"
         );
         assert_eq!(
             message("{\"a\":1}\n{\"a\":\"x\"}"),
@@ -317,7 +421,7 @@ mod tests {
         );
         assert_eq!(
             message("{\"a\":1,\"a\":2}"),
-            "line 1 of `t.ndjson` is not a JSON object of plain values: key `a` comes twice (column 13)"
+            "line 1 of `t.ndjson` is not a JSON object of plain values and lists: key `a` comes twice (column 13)"
         );
         assert_eq!(message("\n"), "`t.ndjson` has no rows");
     }

@@ -1,4 +1,4 @@
-//! One line of NDJSON: an object of plain values, with each number as it is written.
+//! One line of NDJSON: an object of plain values and lists of them, with each number as it is written.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,20 +17,22 @@ pub(super) struct Member<'l> {
     pub(super) at: usize,
 }
 
-/// A plain value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A value.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value<'l> {
     Null,
     Boolean,
     String,
     /// A number as it is written.
     Number(&'l str),
+    /// Plain values that are not null, and where in the line each begins, in bytes.
+    List(Vec<(usize, Value<'l>)>),
 }
 
 /// The members of the object on line `number` of the file `name`.
 ///
 /// # Errors
-/// A line that is no JSON object of plain values, a key that comes twice.
+/// A line that is no JSON object of plain values and lists of them, a key that comes twice.
 pub(super) fn members<'l>(name: &str, number: usize, line: &'l str) -> Result<Vec<Member<'l>>> {
     let mut scanner = Scanner { line, at: 0 };
     scanner.object().ok_or_else(|| {
@@ -45,7 +47,7 @@ pub(super) fn members<'l>(name: &str, number: usize, line: &'l str) -> Result<Ve
             }
         };
         Error::stage(format!(
-            "line {number} of `{name}` is not a JSON object of plain values"
+            "line {number} of `{name}` is not a JSON object of plain values and lists"
         ))
         .cause(reason)
         .help("NDJSON has one object a line: {\"text\": \"good\", \"label\": 1}")
@@ -55,13 +57,18 @@ pub(super) fn members<'l>(name: &str, number: usize, line: &'l str) -> Result<Ve
 /// `line`, a JSON object, with quotes around the numbers of `columns`.
 pub(super) fn quoted(line: &str, columns: &BTreeSet<String>) -> String {
     let members = Scanner { line, at: 0 }.object().unwrap_or_default();
+    let members = members
+        .into_iter()
+        .filter(|member| columns.contains(&*member.key));
+    let values = members.flat_map(|member| match member.value {
+        Value::List(values) => values,
+        value => vec![(member.at, value)],
+    });
     let (mut text, mut end) = (String::new(), 0);
-    for member in members {
-        if let Value::Number(number) = member.value
-            && columns.contains(&*member.key)
-        {
-            text.extend([&line[end..member.at], "\"", number, "\""]);
-            end = member.at + number.len();
+    for (at, value) in values {
+        if let Value::Number(number) = value {
+            text.extend([&line[end..at], "\"", number, "\""]);
+            end = at + number.len();
         }
     }
     text + &line[end..]
@@ -87,7 +94,10 @@ impl<'l> Scanner<'l> {
             self.take(b':')?;
             self.skip_blanks();
             let at = self.at;
-            let value = self.value()?;
+            let value = match self.take(b'[') {
+                Some(()) => self.list()?,
+                None => self.value()?,
+            };
             seen.insert(key.clone()).then_some(())?;
             members.push(Member { key, value, at });
         }
@@ -95,6 +105,22 @@ impl<'l> Scanner<'l> {
         (self.at == self.line.len()).then_some(members)
     }
 
+    /// A list behind its bracket.
+    fn list(&mut self) -> Option<Value<'l>> {
+        let mut values = Vec::new();
+        while self.take(b']').is_none() {
+            if !values.is_empty() {
+                self.take(b',')?;
+            }
+            self.skip_blanks();
+            let at = self.at;
+            let value = self.value().filter(|value| *value != Value::Null)?;
+            values.push((at, value));
+        }
+        Some(Value::List(values))
+    }
+
+    /// A plain value.
     fn value(&mut self) -> Option<Value<'l>> {
         let words = [
             ("null", Value::Null),
@@ -107,7 +133,7 @@ impl<'l> Scanner<'l> {
         }
         if let Some((word, value)) = words.iter().find(|(word, _)| rest.starts_with(word)) {
             self.at += word.len();
-            return Some(*value);
+            return Some(value.clone());
         }
         let is_part = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
         let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
@@ -150,7 +176,7 @@ impl<'l> Scanner<'l> {
     }
 }
 
-/// An object of plain values, for `serde_json`'s words about one that is not.
+/// An object of plain values and lists, for `serde_json`'s words about one that is not.
 struct Checked;
 
 impl<'de> Deserialize<'de> for Checked {
@@ -166,7 +192,8 @@ impl<'de> Deserialize<'de> for Checked {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checked, A::Error> {
                 let mut seen = BTreeSet::new();
-                while let Some((key, Plain)) = map.next_entry::<String, Plain>()? {
+                while let Some((key, Flat::<false>)) = map.next_entry()? {
+                    let key: String = key;
                     if !seen.insert(key.clone()) {
                         return Err(A::Error::custom(format!("key `{key}` comes twice")));
                     }
@@ -179,54 +206,61 @@ impl<'de> Deserialize<'de> for Checked {
     }
 }
 
-/// A plain value.
-struct Plain;
+/// A plain value; where it is not in a list, also null or a list.
+struct Flat<const IN_LIST: bool>;
 
-impl<'de> Deserialize<'de> for Plain {
+impl<'de, const IN_LIST: bool> Deserialize<'de> for Flat<IN_LIST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PlainVisitor;
+        struct FlatVisitor<const IN_LIST: bool>;
 
-        impl<'de> Visitor<'de> for PlainVisitor {
-            type Value = Plain;
+        impl<'de, const IN_LIST: bool> Visitor<'de> for FlatVisitor<IN_LIST> {
+            type Value = Flat<IN_LIST>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, a number, true, false or null")
+                f.write_str("a string, a number, true or false")
             }
 
-            fn visit_str<E>(self, _: &str) -> Result<Plain, E> {
-                Ok(Plain)
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(Flat)
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Plain, E> {
-                Ok(Plain)
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Flat)
             }
 
-            fn visit_i64<E>(self, _: i64) -> Result<Plain, E> {
-                Ok(Plain)
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Flat)
             }
 
-            fn visit_u64<E>(self, _: u64) -> Result<Plain, E> {
-                Ok(Plain)
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Flat)
             }
 
-            fn visit_f64<E>(self, _: f64) -> Result<Plain, E> {
-                Ok(Plain)
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Flat)
             }
 
-            fn visit_unit<E>(self) -> Result<Plain, E> {
-                Ok(Plain)
+            fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+                if IN_LIST {
+                    return Err(E::custom("there is a null in a list"));
+                }
+                Ok(Flat)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Plain, A::Error> {
-                Err(A::Error::custom("an array is not a plain value"))
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                if IN_LIST {
+                    return Err(A::Error::custom("there is a list in a list"));
+                }
+                while list.next_element::<Flat<true>>()?.is_some() {}
+                Ok(Flat)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Plain, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
                 Err(A::Error::custom("an object is not a plain value"))
             }
         }
 
-        deserializer.deserialize_any(PlainVisitor)
+        deserializer.deserialize_any(FlatVisitor)
     }
 }
 
@@ -242,7 +276,7 @@ mod tests {
         let members = members("t", 1, line).expect("an object");
         let found: Vec<_> = members
             .iter()
-            .map(|member| (&*member.key, member.value))
+            .map(|member| (&*member.key, member.value.clone()))
             .collect();
         assert_eq!(
             found,
@@ -252,6 +286,19 @@ mod tests {
                 ("c", Value::String),
                 ("d", Value::Null),
             ]
+        );
+        let list = "{\"a\": [1 ,2.50, \"x\"], \"b\":[ ]}";
+        let members = super::members("t", 1, list).expect("an object");
+        let numbers = [
+            (7, Value::Number("1")),
+            (10, Value::Number("2.50")),
+            (16, Value::String),
+        ];
+        assert_eq!(members[0].value, Value::List(numbers.into()));
+        assert_eq!(members[1].value, Value::List(Vec::new()));
+        assert_eq!(
+            quoted(list, &BTreeSet::from(["a".to_owned()])),
+            "{\"a\": [\"1\" ,\"2.50\", \"x\"], \"b\":[ ]}"
         );
         let columns = BTreeSet::from(["aA".to_owned(), "c".to_owned()]);
         let text = quoted(line, &columns);
@@ -264,7 +311,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_an_object_is_what_serde_json_says(
-            line in "[{ ]{1,2}(\"(a|b|\\\\n|\\\\u00e9|\\\\x|ä)\" ?[:,]? ?(1|-|01|1.|-0.5|2e5|tru|true|nullx|null|\"\"|\"\\\\\"\"|\\[1\\]|\\{\\})[,} ]{0,2}){0,3}\\}?",
+            line in "[{ ]{1,2}(\"(a|b|\\\\n|\\\\u00e9|\\\\x|ä)\" ?[:,]? ?(1|-|01|1.|-0.5|2e5|tru|true|nullx|null|\"\"|\"\\\\\"\"|\\[1\\]|\\[\\]|\\[1 ?, \"\"|, ?null\\]|\\[\\[1\\]\\]|\\{\\})[,} ]{0,2}){0,3}\\}?",
         ) {
             let ours = members("t", 1, &line).is_ok();
             prop_assert_eq!(ours, serde_json::from_str::<Checked>(&line).is_ok(), "{}", line);
