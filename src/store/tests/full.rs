@@ -174,9 +174,14 @@ fn a_cache_that_can_only_be_read_can_be_read() {
             .help_text()
             .is_some_and(|help| help.contains("writable"))
     );
-    let error = Store::open(&root.join("new")).expect_err("refused");
+
+    let missing = Store::open(&root.join("new")).expect("opens, with nothing in it");
+    assert!(!missing.is_whole(&published.digest));
+    let error = missing.publish(&out).expect_err("refused");
     assert!(
-        error.message().contains("cannot make the cache folder"),
+        error
+            .message()
+            .contains(&root.join("new").display().to_string()),
         "{error}"
     );
     disk.remount("rw");
