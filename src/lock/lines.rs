@@ -10,6 +10,11 @@ use crate::store::Digest;
 
 /// The lock that `text` holds, if every line of it is as refire writes it.
 pub(super) fn read(text: &str) -> Option<Lock> {
+    // TOML refuses the others, or gives them a meaning.
+    let is_plain = |byte: u8| byte == b'\n' || !byte.is_ascii_control();
+    if !text.bytes().all(is_plain) {
+        return None;
+    }
     let mut lines = text.lines();
     let version = lines.by_ref().find(|line| !line.starts_with('#'))?;
     if version.strip_prefix("version = ")?.parse() != Ok(VERSION) {

@@ -211,8 +211,8 @@ fn utf16(bytes: &[u8]) -> Option<&'static str> {
 
 /// Whether the lines of `text` end as on a Mac of the last century.
 fn has_old_lines(text: &str) -> bool {
-    let inside = text.trim_end_matches(['\r', '\n']);
-    inside.contains('\r') && !inside.contains('\n')
+    // Where one line feed is, it is the other characters that are odd.
+    text.trim_end_matches('\r').contains('\r') && !text.contains('\n')
 }
 
 /// The names of the columns, taken off the rows if they are there.

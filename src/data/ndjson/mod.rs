@@ -25,7 +25,7 @@ use crate::error::{Context, Error, Result};
 ///
 /// # Errors
 /// Bytes that are not UTF-8, a line that is no JSON object of plain values and lists of them, a column with values of two types, a number that would
-/// change, no rows.
+/// change, no rows, no columns.
 pub fn read(name: &str, bytes: &[u8], types: &BTreeMap<String, Type>) -> Result<Loaded> {
     let text = decode(name, bytes)?;
     let mut columns = Columns::of(types);
@@ -33,6 +33,7 @@ pub fn read(name: &str, bytes: &[u8], types: &BTreeMap<String, Type>) -> Result<
     if lines.is_empty() {
         return Err(Error::stage(format!("`{name}` has no rows")));
     }
+    columns.refuse_none(name)?;
     columns.refuse_changed(name)?;
     let what = || format!("cannot read `{name}`");
     let frame = parse(text, columns.schema(), &columns.quoted()).or_stage(what)?;
@@ -262,6 +263,15 @@ impl Columns {
             .help("a column has one type: quote the numbers, or correct the line"));
         };
         seen.kind = Some(agreed);
+        Ok(())
+    }
+
+    /// Refuses objects of which none has a key: they have no columns, and a table without columns has no rows.
+    pub(super) fn refuse_none(&self, name: &str) -> Result<()> {
+        if self.list.is_empty() {
+            return Err(Error::stage(format!("`{name}` has no columns"))
+                .help("every line of it is an empty object"));
+        }
         Ok(())
     }
 

@@ -100,6 +100,9 @@ impl Scan {
             let Piece { line, text } = read?;
             rows += columns.add_lines(&name, &text, line)?.len();
         }
+        if rows > 0 {
+            columns.refuse_none(&name)?;
+        }
         let schema = SchemaRef::from(columns.schema());
         let names = schema.iter_names().map(PlSmallStr::to_string).collect();
         Self::of(
