@@ -77,13 +77,18 @@ pub fn sql(bytes: &[u8]) {
     shown(Query::parse(text, &["reviews", "labels"], &locate));
 }
 
-/// The columns of a table by name, all as text.
+/// The columns of a table by name, all as text but for lists, which are not looked into.
 type Columns = Vec<(String, Vec<Option<String>>)>;
 
 fn columns(table: &Table) -> Columns {
     let columns = table.columns().into_iter();
+    let values = |name: &str| {
+        table
+            .as_text(name)
+            .unwrap_or_else(|_| vec![None; table.rows()])
+    };
     columns
-        .map(|name| (name.to_owned(), table.as_text(name).expect("it has it")))
+        .map(|name| (name.to_owned(), values(name)))
         .collect()
 }
 

@@ -17,7 +17,7 @@ pub(super) fn read(text: &str) -> Option<Lock> {
     }
     let mut lines = text.lines();
     let version = lines.by_ref().find(|line| !line.starts_with('#'))?;
-    if version.strip_prefix("version = ")?.parse() != Ok(VERSION) {
+    if version.strip_prefix("version = ")? != VERSION.to_string() {
         return None;
     }
     let mut lock = Lock::default();
@@ -55,12 +55,17 @@ fn entry<'t>(lines: &mut Lines<'t>, stage: &str, header: &mut Option<&'t str>) -
         outputs: Named::default(),
         metrics: Named::default(),
     };
+    let mut parts = Vec::new();
     loop {
         let part = match line.map(heading) {
             Some(Some((of, Some(part)))) if of == stage => part,
             Some(None) => return None,
             _ => break,
         };
+        if parts.contains(&part) {
+            return None;
+        }
+        parts.push(part);
         line = next(lines);
         while let Some((name, value)) = line.and_then(pair) {
             let digest = || text(value)?.parse::<Digest>().ok();
@@ -125,10 +130,15 @@ fn number(value: &str) -> Option<f64> {
     if is_count && !value.starts_with('0') {
         return value.parse().ok();
     }
-    let plain = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | 'e');
-    (value.contains('.') && value.chars().all(plain))
-        .then(|| value.parse().ok())
-        .flatten()
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let unsigned = value.strip_prefix('-').unwrap_or(value);
+    let (whole, rest) = unsigned.split_once('.')?;
+    let (decimals, exponent) = rest.split_once('e').unwrap_or((rest, "0"));
+    let is_plain = are_digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && are_digits(decimals)
+        && are_digits(exponent.strip_prefix('-').unwrap_or(exponent));
+    is_plain.then(|| value.parse().ok()).flatten()
 }
 
 #[cfg(test)]

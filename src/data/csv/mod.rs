@@ -15,6 +15,8 @@ use polars::prelude::{
 
 pub(super) use self::marks::{Byte, Marks, State};
 pub(super) use self::pieces::Pieces;
+pub(super) use self::rows::without_empty_end;
+
 use self::rows::{Row, Rows};
 use super::Format;
 use super::guard::guarded;
@@ -144,18 +146,17 @@ impl Loaded {
 
 /// The text in `bytes`, without a byte order mark.
 pub(super) fn decode<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str> {
-    let text = decode_part(name, bytes, 0, 1)?;
+    let text = decode_part(name, bytes, (0, 1), utf16(bytes))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// The text in `bytes`, which in their file begin at `offset`, on `line`.
+/// The text in `bytes`, which in their file begin at an offset, on a line. `utf16` is what the file begins with.
 pub(super) fn decode_part<'b>(
     name: &str,
     bytes: &'b [u8],
-    offset: u64,
-    line: usize,
+    (offset, line): (u64, usize),
+    utf16: Option<&str>,
 ) -> Result<&'b str> {
-    let utf16 = utf16(bytes).filter(|_| offset == 0);
     match std::str::from_utf8(bytes) {
         Ok(text) if utf16.is_none() => {
             if offset == 0 && has_old_lines(text) {
@@ -192,9 +193,11 @@ pub(super) fn decode_part<'b>(
     }
 }
 
-/// Which UTF-16 `bytes` begin with, by their byte order mark, or because every other byte of Latin letters is 0.
-fn utf16(bytes: &[u8]) -> Option<&'static str> {
-    const LOOKED_AT: usize = 1 << 12;
+/// How many bytes of a file say whether it is UTF-16.
+pub(super) const LOOKED_AT: usize = 1 << 12;
+
+/// Which UTF-16 the bytes of a file are, by their byte order mark, or because every other byte of Latin letters is 0.
+pub(super) fn utf16(bytes: &[u8]) -> Option<&'static str> {
     let start = &bytes[..bytes.len().min(LOOKED_AT)];
     let zeros = |odd: usize| {
         let bytes = start.iter().skip(odd).step_by(2);

@@ -11,6 +11,20 @@ pub(in crate::data) fn line_of(text: &[u8], at: usize) -> usize {
     text[..at].split(|byte| *byte == b'\n').count()
 }
 
+/// The text without the lines at its end that hold nothing: those are no rows.
+pub(in crate::data) fn without_empty_end(text: &str) -> &str {
+    // The last line may lack its line feed.
+    let mut end = text.strip_suffix('\r').unwrap_or(text);
+    while let Some(line) = end.strip_suffix('\n') {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if !line.is_empty() && !line.ends_with('\n') {
+            break;
+        }
+        end = line;
+    }
+    end
+}
+
 /// One row of the text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -33,11 +47,9 @@ pub(super) struct Rows<'t> {
 
 impl<'t> Rows<'t> {
     pub(super) fn new(name: &'t str, text: &'t str, marks: Marks) -> Self {
-        // Lines without anything at the end of a file are no rows.
-        let text = text.trim_end_matches(['\r', '\n']);
         Self {
             name,
-            text,
+            text: without_empty_end(text),
             marks,
             at: 0,
             line: 1,
@@ -138,6 +150,24 @@ mod tests {
     fn rows_know_their_lines_and_fields() {
         let text = "a,b\n1,\"x\ny\"\r\n\"\"\"q\"\"\",\n,\n\n";
         assert_eq!(rows(text).expect("rows"), [(1, 2), (2, 2), (4, 2), (5, 2)]);
+    }
+
+    #[test]
+    fn empty_lines_at_the_end_are_no_rows() {
+        for (text, rest) in [
+            ("", ""),
+            ("\r", ""),
+            ("\n\r\n\n\r", ""),
+            ("a", "a"),
+            ("a\n", "a\n"),
+            ("a\r\n\n\r\n", "a\r\n"),
+            ("a\r", "a"),
+            // Of several carriage returns one belongs to the end of the line.
+            ("a\r\r\n\r", "a\r\r\n"),
+            ("a\n\r\r\n", "a\n\r\r\n"),
+        ] {
+            assert_eq!(without_empty_end(text), rest, "{text:?}");
+        }
     }
 
     #[test]

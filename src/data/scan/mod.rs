@@ -257,7 +257,7 @@ impl<'a> Delimited<'a> {
             line += lines;
         }
         match &self.begun {
-            Some(begun) if !text.trim_end_matches(['\r', '\n']).is_empty() => {
+            Some(begun) if !csv::without_empty_end(text).is_empty() => {
                 begun.read(text, line).map(Table::new).map(Some)
             }
             _ => Ok(None),

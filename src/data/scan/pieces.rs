@@ -1,10 +1,10 @@
 //! A text file in pieces of whole rows.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 
-use crate::data::csv::{Byte, Marks, State, decode_part};
+use crate::data::csv::{Byte, LOOKED_AT, Marks, State, decode_part, utf16, without_empty_end};
 use crate::error::{Context, Error, Result};
 
 /// How much is read at a time, in bytes.
@@ -37,6 +37,7 @@ pub(super) struct Pieces {
     file: File,
     /// How much is read at a time, in bytes.
     size: usize,
+    utf16: Option<&'static str>,
     rows: Rows,
     state: State,
     /// What was read and not given out yet.
@@ -56,11 +57,16 @@ impl Pieces {
     /// # Errors
     /// A file that cannot be opened.
     pub(super) fn open(path: &Path, name: &str, rows: Rows, size: usize) -> Result<Self> {
-        let file = File::open(path).or_stage(|| format!("cannot read `{name}`"))?;
+        let cannot = || format!("cannot read `{name}`");
+        let mut file = File::open(path).or_stage(cannot)?;
+        let mut start = Vec::new();
+        let looked = (&file).take(LOOKED_AT as u64).read_to_end(&mut start);
+        looked.and_then(|_| file.rewind()).or_stage(cannot)?;
         Ok(Self {
             name: name.to_owned(),
             file,
             size,
+            utf16: utf16(&start),
             rows,
             state: State::Begin,
             rest: Vec::new(),
@@ -122,7 +128,8 @@ impl Pieces {
                 None => {}
             }
         };
-        let text = decode_part(&self.name, &self.rest[..end], self.offset, self.line)?;
+        let place = (self.offset, self.line);
+        let text = decode_part(&self.name, &self.rest[..end], place, self.utf16)?;
         let text = match self.offset {
             0 => text.strip_prefix('\u{feff}').unwrap_or(text),
             _ => text,
@@ -136,7 +143,7 @@ impl Pieces {
         self.rest.drain(..end);
         self.searched -= end;
         self.end = self.end.saturating_sub(end);
-        Ok(Some(piece).filter(|piece| !piece.text.trim_end_matches(['\r', '\n']).is_empty()))
+        Ok(Some(piece).filter(|piece| !without_empty_end(&piece.text).is_empty()))
     }
 }
 
