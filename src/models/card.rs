@@ -39,9 +39,20 @@ pub struct Card {
     /// From which probability on a sample has each of several labels; none where it is [`THRESHOLD`](Self::THRESHOLD) for all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<f32>,
+    /// That its weights are random, or some of them still are; none where all have been trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_weights: Option<RandomWeights>,
     /// How it was trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
+}
+
+/// That weights were drawn, not trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandomWeights {
+    /// The seed.
+    pub seed: u64,
 }
 
 /// How a model was trained.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::tokenizer::TOKENIZER_FILES;
 use super::{CARD_FILE, Card, Problem, weights};
 use crate::error::{Context, Error, Result};
 
@@ -12,6 +13,7 @@ use crate::error::{Context, Error, Result};
 const MOST_CLASSES: u64 = 1_000_000;
 
 /// What a folder says about its model, weights aside.
+#[derive(Debug)]
 pub(super) struct ModelFolder {
     /// Where it is.
     pub(super) path: PathBuf,
@@ -112,6 +114,14 @@ pub fn labels(path: &Path) -> Result<Vec<String>> {
     ModelFolder::open(path)?.labels()
 }
 
+/// The `config.json` of the model in the folder at `path`.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn config(path: &Path) -> Result<Map<String, Value>> {
+    Ok(ModelFolder::open(path)?.config)
+}
+
 /// Fills the empty folder `to` with the model in `from`, its card left out. Files are linked where the disk can do that,
 /// since nobody writes to them again.
 ///
@@ -128,6 +138,18 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 /// Those of the disk.
 pub fn copy_companions(from: &Path, to: &Path) -> Result<()> {
     copy(from, to, &is_companion, link)
+}
+
+/// The same without what describes the model to people, and without its tokenizer unless that is `with_tokenizer`.
+///
+/// # Errors
+/// Those of the disk.
+pub fn copy_inputs(from: &Path, to: &Path, with_tokenizer: bool) -> Result<()> {
+    let wanted = |name: &str| {
+        let unwanted = name == "README.md" || !with_tokenizer && TOKENIZER_FILES.contains(&name);
+        is_companion(name) && !unwanted
+    };
+    copy(from, to, &wanted, link)
 }
 
 /// The same as files of their own, which their owner may write to.

@@ -11,6 +11,10 @@ use tokenizers::{ModelWrapper, PostProcessor as _, TruncationParams, TruncationS
 use super::{Network, folder, weights};
 use crate::error::{Context, Error, Result, contained};
 
+mod wordpiece;
+
+pub use wordpiece::{Pieces, WordPiece};
+
 /// A text as token ids, special tokens included, without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
@@ -329,24 +333,29 @@ fn pad_id(folder: &Path, inner: &tokenizers::Tokenizer) -> Result<u32> {
     }
 }
 
+/// The files that a tokenizer is in.
+pub(super) const TOKENIZER_FILES: [&str; 7] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+];
+
 /// Copies the files that turn texts into tokens from one model's folder to another's, as files of their own. Dropout in
 /// tokenizer.json is `null` in the copy, so that whatever loads it gives the tokens that the model was tuned on.
 ///
 /// # Errors
 /// Those of the disk.
 pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
-    const FILES: [&str; 7] = [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-    ];
-    for name in FILES.iter().filter(|name| from.join(name).exists()) {
+    for name in TOKENIZER_FILES
+        .iter()
+        .filter(|name| from.join(name).exists())
+    {
         let (from, copy) = (from.join(name), to.join(name));
-        let steady = if *name == FILES[0] {
+        let steady = if *name == TOKENIZER_FILES[0] {
             steady(&from)
         } else {
             None

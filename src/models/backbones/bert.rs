@@ -18,7 +18,9 @@ use super::transformer::{self, Act, SelfAttention, default_layer_norm_eps, wrong
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::{self, Library};
+use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
+use crate::models::initial::{self, Initial, Rule};
 use crate::models::naming::Naming;
 use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
@@ -460,6 +462,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         classes: &[(BASE, "BertForSequenceClassification")],
     }],
     build,
+    initial,
     recognise,
 };
 
@@ -484,6 +487,20 @@ fn build(source: &Source<'_>) -> Result<Built> {
         choices: told,
         ..Built::new(Bert::new(config, pooler, pooling, source.device))
     })
+}
+
+/// As transformers draws them: `PreTrainedModel._init_weights` in `modeling_utils.py`, and the embedding's `padding_idx` in
+/// `models/bert/modeling_bert.py`.
+fn initial(folder: &ModelFolder) -> Result<Rule> {
+    let std = initial::initializer_range(folder)?;
+    let config: BertConfig = folder.config_as()?;
+    let padding = initial::padding_row(folder, config.vocab_size)?;
+    Ok(Box::new(move |name, _| match (name, padding) {
+        (name, _) if name.ends_with(".bias") => Initial::Zeros,
+        (name, _) if name.ends_with("LayerNorm.weight") => Initial::Ones,
+        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
+        _ => Initial::Normal(std),
+    }))
 }
 
 /// Whether weights are those of a BERT.
