@@ -18,6 +18,7 @@ pub mod table;
 pub mod targets;
 pub mod text;
 pub mod types;
+pub mod words;
 
 pub use format::Format;
 pub use schema::DataSchema;

@@ -37,5 +37,5 @@ pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
 pub use head::{Head, Modality, Pooling, Problem};
 pub use image_input::{ImageInput, architectures, bare_config};
 pub use network::{Loaded, Network, Parameter};
-pub use tokenizer::{Encoded, Tokenizer, Truncation, copy_tokenizer};
+pub use tokenizer::{Encoded, Tokenizer, Truncation, Window, Windows, WordTokens, copy_tokenizer};
 pub use weights::Saved;
