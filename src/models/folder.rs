@@ -41,6 +41,11 @@ impl ModelFolder {
         self.config.get(key)?.as_str()
     }
 
+    /// The class that the weights were saved from, if `config.json` says it.
+    fn class(&self) -> Option<&str> {
+        self.config.get("architectures")?.get(0)?.as_str()
+    }
+
     /// `config.json` as an architecture's own config.
     ///
     /// # Errors
@@ -64,6 +69,12 @@ impl ModelFolder {
         let written = written.and_then(|written| serde_json::from_value(written.clone()).ok());
         match written {
             Some(problem) => Ok(problem),
+            None if self
+                .class()
+                .is_some_and(|class| class.ends_with("ForTokenClassification")) =>
+            {
+                Ok(Problem::TokenClassification)
+            }
             None if self.labels()?.len() == 1 => Ok(Problem::Regression),
             None => Ok(Problem::default()),
         }
@@ -87,11 +98,10 @@ impl ModelFolder {
             let names = names.iter().filter_map(Value::as_str);
             return Ok(names.map(str::to_string).collect());
         }
-        let class = self
-            .config
-            .get("architectures")
-            .and_then(|classes| classes[0].as_str());
-        if class.is_some_and(|class| class.ends_with("Classification")) {
+        if self
+            .class()
+            .is_some_and(|class| class.ends_with("Classification"))
+        {
             return Ok(vec!["LABEL_0".into(), "LABEL_1".into()]);
         }
         let classes = self.config.get("num_classes").and_then(Value::as_u64);
@@ -207,7 +217,11 @@ pub(super) fn classifier_config(
     config.insert("architectures".into(), Value::from(vec![class]));
     config.insert("id2label".into(), Value::Object(id2label.collect()));
     config.insert("label2id".into(), Value::Object(label2id.collect()));
-    config.insert("problem_type".into(), card.problem.name().into());
+    if card.problem.is_problem_type() {
+        config.insert("problem_type".into(), card.problem.name().into());
+    } else {
+        config.shift_remove("problem_type");
+    }
     for key in ["dtype", "torch_dtype"] {
         if let Some(value) = config.get_mut(key) {
             *value = "float32".into();

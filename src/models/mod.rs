@@ -39,5 +39,7 @@ pub use head::{Head, Modality, Pooling, Problem};
 pub use image_input::{ImageInput, architectures, bare_config};
 pub use initial::Blank;
 pub use network::{Loaded, Network, Parameter};
-pub use tokenizer::{Encoded, Pieces, Tokenizer, Truncation, WordPiece, copy_tokenizer};
+pub use tokenizer::{
+    Encoded, Pieces, Tokenizer, Truncation, Window, Windows, WordPiece, WordTokens, copy_tokenizer,
+};
 pub use weights::Saved;
