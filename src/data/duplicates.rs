@@ -21,14 +21,16 @@ pub struct Duplicates {
 }
 
 /// Finds the rows of `table` that agree in all of `columns` and are in different parts. `parts` holds the part of
-/// each row.
+/// each row; rows in none do not count.
 ///
 /// # Errors
 /// A column that the table does not have.
-pub fn across(table: &Table, columns: &[&str], parts: &[usize]) -> Result<Duplicates> {
+pub fn across(table: &Table, columns: &[&str], parts: &[Option<usize>]) -> Result<Duplicates> {
     let mut copies: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
     for (row, digest) in digests(table, columns)?.into_iter().enumerate() {
-        copies.entry(digest.into()).or_default().push(row);
+        if parts[row].is_some() {
+            copies.entry(digest.into()).or_default().push(row);
+        }
     }
     let mut found = Duplicates::default();
     for rows in copies.values() {
@@ -81,7 +83,7 @@ mod tests {
             "b" => [1i64, 2, 1, 3, 1, 3, 9],
         );
         let table = Table::new(frame.expect("a frame"));
-        let parts = [0, 0, 1, 1, 0, 1, 1];
+        let parts = [0, 0, 1, 1, 0, 1, 1].map(Some);
         let all = across(&table, &["a", "b"], &parts).expect("found");
         let expected = Duplicates {
             values: 1,
@@ -92,7 +94,14 @@ mod tests {
         let by_a = across(&table, &["a"], &parts).expect("found");
         assert_eq!((by_a.values, by_a.rows), (2, 5));
         assert!(across(&table, &["c"], &parts).is_err());
+        let few = [Some(0), Some(0), None, Some(1), None, Some(1), None];
+        assert_eq!(across(&table, &["a"], &few).expect("found").rows, 0);
         let close = Table::new(df!("n" => [0.123_456_71, 0.123_456_74]).expect("a frame"));
-        assert_eq!(across(&close, &["n"], &[0, 1]).expect("found").rows, 0);
+        assert_eq!(
+            across(&close, &["n"], &[Some(0), Some(1)])
+                .expect("found")
+                .rows,
+            0
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Tables: files → checked tables → SQL → parts → examples; and images. Hides polars; knows no stage, no pipeline and no model.
 
+pub mod conll;
 pub mod csv;
 pub mod duplicates;
 mod exact;
@@ -17,6 +18,7 @@ pub mod table;
 pub mod targets;
 pub mod text;
 pub mod types;
+pub mod words;
 
 pub use format::Format;
 pub use schema::DataSchema;

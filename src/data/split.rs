@@ -1,4 +1,4 @@
-//! Which row goes to which part: at random, within classes, by whole groups, or by a hash of a value.
+//! Which row goes to which part: at random, within classes, so many of each class, by whole groups, or by a hash of a value.
 //!
 //! The same rows, shares and seed always give the same parts, on every machine and in every version.
 
@@ -44,18 +44,99 @@ pub fn assign(
     }
 }
 
-fn stratified(classes: &[usize], shares: &[f64], seed: u64, shuffle: bool) -> Vec<usize> {
+/// What a part gets of the rows of each class.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Portion {
+    /// A share of them, from 0 to 1.
+    Share(f64),
+    /// So many, in every class.
+    Count(usize),
+}
+
+/// A class that has too few rows for a part that gets so many of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooFew {
+    /// The part.
+    pub part: usize,
+    /// The class.
+    pub class: usize,
+    /// How many rows the class has.
+    pub rows: usize,
+    /// How many of them are left for the part.
+    pub left: usize,
+}
+
+/// Deals rows out to parts of which some get so many rows of each class: the part of each row, none for what is left over.
+/// `classes` holds the class of each row, as an index that does not depend on the order of rows.
+///
+/// The rows of a class have one order, drawn from the seed, whatever the parts are. Counts are dealt from its beginning, one part after
+/// the other, so that 8 rows a class are among 32 rows a class. Shares are of all rows and are dealt from its end, so that no
+/// count moves them: they get the rows that they would get behind a first part with all the rest.
+///
+/// # Errors
+/// A class with fewer rows than its parts get.
+pub fn portions(
+    classes: &[usize],
+    portions: &[Portion],
+    seed: u64,
+    shuffle: bool,
+) -> Result<Vec<Option<usize>>, TooFew> {
+    let shared = |(part, portion): (usize, &Portion)| match portion {
+        Portion::Share(share) => Some((part, *share)),
+        Portion::Count(_) => None,
+    };
+    let shared: Vec<(usize, f64)> = portions.iter().enumerate().filter_map(shared).collect();
+    let mut shares = vec![1.0 - shared.iter().map(|(_, share)| share).sum::<f64>()];
+    shares.extend(shared.iter().map(|(_, share)| share));
+    let members = members(classes, seed, shuffle);
+    let sizes: Vec<usize> = members.iter().map(|(_, rows)| rows.len()).collect();
+    let mut parts = vec![None; classes.len()];
+    for ((class, rows), counts) in members.into_iter().zip(quotas(&sizes, &shares)) {
+        let (mut left, mut shared_rows) = rows.split_at(counts[0]);
+        for ((part, _), count) in shared.iter().zip(&counts[1..]) {
+            let (own, rest) = shared_rows.split_at(*count);
+            shared_rows = rest;
+            own.iter().for_each(|row| parts[*row] = Some(*part));
+        }
+        for (part, portion) in portions.iter().enumerate() {
+            let Portion::Count(count) = *portion else {
+                continue;
+            };
+            let Some((own, rest)) = left.split_at_checked(count) else {
+                return Err(TooFew {
+                    part,
+                    class,
+                    rows: rows.len(),
+                    left: left.len(),
+                });
+            };
+            left = rest;
+            own.iter().for_each(|row| parts[*row] = Some(part));
+        }
+    }
+    Ok(parts)
+}
+
+/// The classes, and the rows of each in the order in which they are dealt out.
+fn members(classes: &[usize], seed: u64, shuffle: bool) -> Vec<(usize, Vec<usize>)> {
     let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (row, class) in classes.iter().enumerate() {
         members.entry(*class).or_default().push(row);
     }
-    let sizes: Vec<usize> = members.values().map(Vec::len).collect();
-    let mut parts = vec![0; classes.len()];
-    for ((class, mut rows), counts) in members.into_iter().zip(quotas(&sizes, shares)) {
-        if shuffle {
+    if shuffle {
+        for (class, rows) in &mut members {
             // A stream of its own, so that a new row in one class does not move those of another.
-            Random::stream(seed, class as u64).shuffle(&mut rows);
+            Random::stream(seed, *class as u64).shuffle(rows);
         }
+    }
+    members.into_iter().collect()
+}
+
+fn stratified(classes: &[usize], shares: &[f64], seed: u64, shuffle: bool) -> Vec<usize> {
+    let members = members(classes, seed, shuffle);
+    let sizes: Vec<usize> = members.iter().map(|(_, rows)| rows.len()).collect();
+    let mut parts = vec![0; classes.len()];
+    for ((_, rows), counts) in members.into_iter().zip(quotas(&sizes, shares)) {
         let part_of = (0..shares.len()).flat_map(|part| std::iter::repeat_n(part, counts[part]));
         for (row, part) in rows.into_iter().zip(part_of) {
             parts[row] = part;
@@ -235,6 +316,26 @@ mod tests {
         }
 
         #[test]
+        fn counts_are_the_beginning_of_one_order_and_move_no_share(
+            classes in prop::collection::vec(0usize..4, 40..300), few in 1usize..4, more in 1usize..4, seed: u64, shuffle: bool,
+        ) {
+            let deal = |count| portions(&classes, &[Portion::Count(count), Portion::Share(0.2)], seed, shuffle);
+            let Ok(all) = deal(few + more) else { return Ok(()); };
+            let one = deal(few).expect("fewer fit where more do");
+            let shares = assign(classes.len(), &[0.8, 0.2], Method::Stratified(&classes), seed, shuffle);
+            for row in 0..classes.len() {
+                prop_assert!(one[row] != Some(0) || all[row] == Some(0));
+                prop_assert_eq!(one[row] == Some(1), shares[row] == 1);
+                prop_assert_eq!(all[row] == Some(1), shares[row] == 1);
+            }
+            for class in 0..4 {
+                let of_class = |row: &usize| classes[*row] == class && one[*row] == Some(0);
+                let dealt = (0..classes.len()).filter(of_class).count();
+                prop_assert_eq!(dealt, if classes.contains(&class) { few } else { 0 });
+            }
+        }
+
+        #[test]
         fn groups_stay_whole(groups in prop::collection::vec(0usize..40, 0..300), shares in shares(), seed: u64) {
             let parts = assign(groups.len(), &shares, Method::Grouped(&groups), seed, true);
             for group in 0..40 {
@@ -266,6 +367,27 @@ mod tests {
             assign(10, &[0.5, 0.5], Method::Hashed(&values), 42, true),
             [0, 0, 1, 0, 1, 0, 0, 1, 0, 1]
         );
+        let classes: Vec<usize> = (0..12).map(|row| row % 2).collect();
+        let few = [Portion::Count(2), Portion::Share(0.5), Portion::Count(1)];
+        let parts = portions(&classes, &few, 42, true).expect("dealt");
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|part| part.map_or(9, |part| part))
+            .collect();
+        assert_eq!(parts, [0, 1, 1, 1, 0, 2, 2, 0, 1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn a_class_with_too_few_rows_is_named() {
+        let few = [Portion::Share(0.5), Portion::Count(1), Portion::Count(2)];
+        let short = portions(&[5, 5, 5, 5, 5, 5, 7, 7, 7, 7], &few, 1, true);
+        let expected = TooFew {
+            part: 2,
+            class: 7,
+            rows: 4,
+            left: 1,
+        };
+        assert_eq!(short, Err(expected));
     }
 
     #[test]

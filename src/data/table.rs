@@ -157,7 +157,7 @@ impl Table {
         self.with(builder.finish().into_column())
     }
 
-    fn with(mut self, column: Column) -> Result<Self> {
+    pub(in crate::data) fn with(mut self, column: Column) -> Result<Self> {
         if self.frame.column(column.name()).is_ok() {
             return Err(Error::stage(format!(
                 "the table has a column `{}` already",

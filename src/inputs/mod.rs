@@ -4,5 +4,6 @@
 pub mod photos;
 pub mod squares;
 pub mod texts;
+pub mod words;
 
 pub use squares::Changes;

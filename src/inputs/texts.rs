@@ -39,6 +39,12 @@ impl Columns {
         })
     }
 
+    /// What the column of texts, or of lists of words, is called unless something else is said.
+    #[must_use]
+    pub fn usual(by_word: bool) -> &'static str {
+        if by_word { "words" } else { "text" }
+    }
+
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.first)
@@ -81,6 +87,7 @@ pub struct Encoder {
     tokenizer: Tokenizer,
     max_length: usize,
     truncation: Truncation,
+    stride: Option<usize>,
 }
 
 /// Texts as tokens, and what happened to them on the way.
@@ -122,6 +129,7 @@ impl Encoder {
             tokenizer: tokenizer(folder, &loaded.network)?,
             max_length,
             truncation: truncation.unwrap_or_default(),
+            stride: None,
         };
         Ok((encoder, told))
     }
@@ -139,7 +147,24 @@ impl Encoder {
             tokenizer: tokenizer(folder, network)?,
             max_length: card.max_length.unwrap_or(most).min(most),
             truncation: truncation.unwrap_or_default(),
+            stride: tuned.number("stride"),
         })
+    }
+
+    /// The same for lists of words that fall into windows where they are too long: each begins with so many of the last tokens of the one
+    /// before.
+    #[must_use]
+    pub fn with_stride(self, stride: Option<usize>) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// How many tokens a window has in common with the one before; none if texts are cut.
+    pub(super) fn stride(&self) -> Option<usize> {
+        self.stride
+    }
+
+    pub(super) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
     }
 
     /// What the user should know of its tokenizer, in a sentence.

@@ -101,6 +101,30 @@ pub enum Activations {
 }
 
 impl Activations {
+    /// Of a vector a token those of the tokens at `places` of each sample, sample by sample, a row each: `[rows, width]`.
+    ///
+    /// # Panics
+    /// If these are no vectors a token, or if a sample has no such token.
+    #[must_use]
+    pub fn at(self, places: &[Vec<u32>]) -> Self {
+        let Self::Hidden { states, .. } = self else {
+            panic!("these activations are no vectors of tokens");
+        };
+        let [samples, tokens, width] = states.dims();
+        assert_eq!(samples, places.len(), "places for each sample");
+        let rows = places.iter().enumerate().flat_map(|(sample, places)| {
+            places.iter().map(move |place| {
+                let place = *place as usize;
+                assert!(place < tokens, "a sample has no token {place}");
+                i64::try_from(sample * tokens + place).expect("batches are small")
+            })
+        });
+        let rows: Vec<i64> = rows.collect();
+        let count = rows.len();
+        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &states.device());
+        Self::Pooled(states.reshape([samples * tokens, width]).select(0, rows))
+    }
+
     /// The logits `[batch, labels]`.
     ///
     /// # Panics

@@ -8,6 +8,7 @@ use super::export::Library;
 use super::folder::ModelFolder;
 use super::heads::HeadKind;
 use super::image_input::Variant;
+use super::initial::Rule;
 use super::naming::Naming;
 use super::weights::{Checkpoint, Reading, Shapes};
 use super::{ARCHITECTURES, Activations, Head, Modality, Pooling};
@@ -30,6 +31,8 @@ pub struct Architecture {
     pub(super) heads: &'static [LibraryHead],
     /// Builds its backbone, with nothing in its weights yet.
     pub(super) build: fn(&Source<'_>) -> Result<Built>,
+    /// What its library draws the backbone's parameters from.
+    pub(super) initial: fn(&ModelFolder) -> Result<Rule>,
     /// The name under which weights with these names and shapes are known, if they are those of this architecture.
     pub(super) recognise: fn(&Shapes<'_>) -> Option<&'static str>,
 }

@@ -39,9 +39,23 @@ pub struct Card {
     /// From which probability on a sample has each of several labels; none where it is [`THRESHOLD`](Self::THRESHOLD) for all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<f32>,
+    /// That its weights are random, or some of them still are; none where all have been trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_weights: Option<RandomWeights>,
+    /// The scheme of its labels, where these are tags of words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<String>,
     /// How it was trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
+}
+
+/// That weights were drawn, not trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandomWeights {
+    /// The seed.
+    pub seed: u64,
 }
 
 /// How a model was trained.
@@ -144,20 +158,31 @@ impl Card {
 
 impl TunedBy {
     /// The settings that later stages and predictions read, each of them a word or words.
-    const WORDS: [&str; 6] = [
+    const WORDS: [&str; 7] = [
         "text_column",
         "text_pair_column",
         "target_column",
         "label_separator",
         "truncation",
         "feature_cache_max",
+        "invalid_tags",
     ];
+
+    /// The same that are whole numbers.
+    const NUMBERS: [&str; 1] = ["stride"];
 
     /// The setting called `name`, if it is a word.
     #[must_use]
     pub fn word(&self, name: &str) -> Option<&str> {
         debug_assert!(Self::WORDS.contains(&name), "`{name}` is not checked");
         self.0.get(name)?.as_str()
+    }
+
+    /// The setting called `name`, if it is a whole number.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<usize> {
+        debug_assert!(Self::NUMBERS.contains(&name), "`{name}` is not checked");
+        usize::try_from(self.0.get(name)?.as_u64()?).ok()
     }
 
     /// The columns of targets, where there are several.
@@ -174,6 +199,13 @@ impl TunedBy {
             if self.0.get(name).is_some_and(|value| !value.is_string()) {
                 return Err(format!(
                     "the setting `{name}` that it was tuned by is no text"
+                ));
+            }
+        }
+        for name in Self::NUMBERS {
+            if self.0.get(name).is_some_and(|value| !value.is_u64()) {
+                return Err(format!(
+                    "the setting `{name}` that it was tuned by is no whole number"
                 ));
             }
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::tokenizer::TOKENIZER_FILES;
 use super::{CARD_FILE, Card, Problem, weights};
 use crate::error::{Context, Error, Result};
 
@@ -12,6 +13,7 @@ use crate::error::{Context, Error, Result};
 const MOST_CLASSES: u64 = 1_000_000;
 
 /// What a folder says about its model, weights aside.
+#[derive(Debug)]
 pub(super) struct ModelFolder {
     /// Where it is.
     pub(super) path: PathBuf,
@@ -39,6 +41,11 @@ impl ModelFolder {
         self.config.get(key)?.as_str()
     }
 
+    /// The class that the weights were saved from, if `config.json` says it.
+    fn class(&self) -> Option<&str> {
+        self.config.get("architectures")?.get(0)?.as_str()
+    }
+
     /// `config.json` as an architecture's own config.
     ///
     /// # Errors
@@ -62,6 +69,12 @@ impl ModelFolder {
         let written = written.and_then(|written| serde_json::from_value(written.clone()).ok());
         match written {
             Some(problem) => Ok(problem),
+            None if self
+                .class()
+                .is_some_and(|class| class.ends_with("ForTokenClassification")) =>
+            {
+                Ok(Problem::TokenClassification)
+            }
             None if self.labels()?.len() == 1 => Ok(Problem::Regression),
             None => Ok(Problem::default()),
         }
@@ -85,11 +98,10 @@ impl ModelFolder {
             let names = names.iter().filter_map(Value::as_str);
             return Ok(names.map(str::to_string).collect());
         }
-        let class = self
-            .config
-            .get("architectures")
-            .and_then(|classes| classes[0].as_str());
-        if class.is_some_and(|class| class.ends_with("Classification")) {
+        if self
+            .class()
+            .is_some_and(|class| class.ends_with("Classification"))
+        {
             return Ok(vec!["LABEL_0".into(), "LABEL_1".into()]);
         }
         let classes = self.config.get("num_classes").and_then(Value::as_u64);
@@ -112,6 +124,14 @@ pub fn labels(path: &Path) -> Result<Vec<String>> {
     ModelFolder::open(path)?.labels()
 }
 
+/// The `config.json` of the model in the folder at `path`.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn config(path: &Path) -> Result<Map<String, Value>> {
+    Ok(ModelFolder::open(path)?.config)
+}
+
 /// Fills the empty folder `to` with the model in `from`, its card left out. Files are linked where the disk can do that,
 /// since nobody writes to them again.
 ///
@@ -128,6 +148,18 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 /// Those of the disk.
 pub fn copy_companions(from: &Path, to: &Path) -> Result<()> {
     copy(from, to, &is_companion, link)
+}
+
+/// The same without what describes the model to people, and without its tokenizer unless that is `with_tokenizer`.
+///
+/// # Errors
+/// Those of the disk.
+pub fn copy_inputs(from: &Path, to: &Path, with_tokenizer: bool) -> Result<()> {
+    let wanted = |name: &str| {
+        let unwanted = name == "README.md" || !with_tokenizer && TOKENIZER_FILES.contains(&name);
+        is_companion(name) && !unwanted
+    };
+    copy(from, to, &wanted, link)
 }
 
 /// The same as files of their own, which their owner may write to.
@@ -185,7 +217,11 @@ pub(super) fn classifier_config(
     config.insert("architectures".into(), Value::from(vec![class]));
     config.insert("id2label".into(), Value::Object(id2label.collect()));
     config.insert("label2id".into(), Value::Object(label2id.collect()));
-    config.insert("problem_type".into(), card.problem.name().into());
+    if card.problem.is_problem_type() {
+        config.insert("problem_type".into(), card.problem.name().into());
+    } else {
+        config.shift_remove("problem_type");
+    }
     for key in ["dtype", "torch_dtype"] {
         if let Some(value) = config.get_mut(key) {
             *value = "float32".into();

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::heads::HeadKind;
 use crate::random::Random;
 
 /// What a network takes.
@@ -39,6 +40,8 @@ pub enum Problem {
     MultiLabelClassification,
     /// Numbers.
     Regression,
+    /// Logits of labels of which each token has one. transformers has no word for it.
+    TokenClassification,
 }
 
 impl Problem {
@@ -49,7 +52,23 @@ impl Problem {
             Self::SingleLabelClassification => "single_label_classification",
             Self::MultiLabelClassification => "multi_label_classification",
             Self::Regression => "regression",
+            Self::TokenClassification => "token_classification",
         }
+    }
+
+    /// The kind of head that gives such outputs.
+    pub(super) fn head_kind(self) -> HeadKind {
+        match self {
+            Self::SingleLabelClassification | Self::MultiLabelClassification | Self::Regression => {
+                HeadKind::Pooled
+            }
+            Self::TokenClassification => HeadKind::Tokens,
+        }
+    }
+
+    /// Whether transformers knows it as a `problem_type`.
+    pub(super) fn is_problem_type(self) -> bool {
+        self.head_kind() == HeadKind::Pooled
     }
 
     /// What a head for it is for, in messages.
@@ -58,6 +77,7 @@ impl Problem {
             Self::SingleLabelClassification => "one label a sample",
             Self::MultiLabelClassification => "several labels a sample",
             Self::Regression => "numbers",
+            Self::TokenClassification => "a label a token",
         }
     }
 

@@ -16,6 +16,7 @@ mod heads;
 #[cfg(test)]
 mod hostile;
 mod image_input;
+mod initial;
 mod kernels;
 mod naming;
 mod network;
@@ -29,13 +30,16 @@ mod weights;
 pub use activations::{Activations, TokenBatch};
 pub use architecture::Architecture;
 pub use backbones::ARCHITECTURES;
-pub use card::{CARD_FILE, Card, Frozen, Training, TunedBy};
+pub use card::{CARD_FILE, Card, Frozen, RandomWeights, Training, TunedBy};
 pub use device::{DEVICES, DeviceKind, device, device_class, reseed};
 pub use export::export;
-pub use folder::{copy_companions, copy_folder, labels, write_config};
+pub use folder::{config, copy_companions, copy_folder, copy_inputs, labels, write_config};
 pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
 pub use head::{Head, Modality, Pooling, Problem};
 pub use image_input::{ImageInput, architectures, bare_config};
+pub use initial::Blank;
 pub use network::{Loaded, Network, Parameter};
-pub use tokenizer::{Encoded, Tokenizer, Truncation, copy_tokenizer};
+pub use tokenizer::{
+    Encoded, Pieces, Tokenizer, Truncation, Window, Windows, WordPiece, WordTokens, copy_tokenizer,
+};
 pub use weights::Saved;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use burn::module::{Module, ParamGroup, ParamId};
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 
 use serde_json::{Map, Value};
 
@@ -24,7 +24,8 @@ mod tests;
 
 pub use load::Loaded;
 
-/// A network of any architecture: a backbone, whose blocks end with one vector a sample, and a head, the last block.
+/// A network of any architecture: a backbone, whose blocks end with one vector a sample, and a head, the last block. Where the head takes
+/// the state of every token, the blocks that pool let them pass.
 ///
 /// It is loaded on a plain device. `Module::train` gives a copy on the autodiff device, where dropout is active;
 /// `Module::valid` gives back a plain one.
@@ -109,7 +110,7 @@ impl Network {
                 shape: seen.shape,
                 block,
                 head,
-                used: self.backbone().uses(&name),
+                used: self.backbone().uses(&name) && !self.lets_pass(block),
                 id: seen.id,
                 name,
             })
@@ -218,12 +219,46 @@ impl Network {
         let backbone = self.backbone();
         let depth = backbone.blocks().len();
         blocks.fold(x, |x, block| {
-            if block < depth {
+            if self.lets_pass(block) {
+                x
+            } else if block < depth {
                 backbone.forward(block, x)
             } else {
                 self.head.forward(x)
             }
         })
+    }
+
+    /// The outputs for a batch, `[rows, outputs]`: runs the blocks from block `from` on. With `places` there is a row for each of these
+    /// tokens, sample by sample, and the head sees no others; without, there is a row a sample.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward) and [`Activations::at`].
+    #[must_use]
+    pub fn outputs(&self, from: usize, x: Activations, places: Option<&[Vec<u32>]>) -> Tensor<2> {
+        let head = self.backbone().blocks().len();
+        let Some(places) = places else {
+            return self.forward(from..head + 1, x).into_logits();
+        };
+        if from > head {
+            // The head is frozen, too, and has given what it has to say of every token.
+            return match x.at(places) {
+                Activations::Pooled(logits) => logits,
+                _ => unreachable!("tokens that are picked out are a row each"),
+            };
+        }
+        let x = self.forward(from..head, x).at(places);
+        self.forward(head..head + 1, x).into_logits()
+    }
+
+    /// Whether a block of the backbone pools although the head wants the state of every token, and is passed by.
+    fn lets_pass(&self, block: usize) -> bool {
+        let backbone = self.backbone();
+        self.names.head.kind.takes_tokens()
+            && block < backbone.blocks().len()
+            && backbone
+                .hidden_blocks()
+                .is_some_and(|hidden| block >= hidden)
     }
 
     /// How many of its first blocks give the last hidden states of a text's tokens, a vector each; none for networks that take no

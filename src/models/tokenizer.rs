@@ -1,5 +1,7 @@
 //! Texts to token ids, by the `tokenizer.json` of a model's folder.
 
+mod words;
+
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -8,8 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokenizers::{ModelWrapper, PostProcessor as _, TruncationParams, TruncationStrategy};
 
+pub use words::{Window, Windows, WordTokens};
+
 use super::{Network, folder, weights};
 use crate::error::{Context, Error, Result, contained};
+
+mod wordpiece;
+
+pub use wordpiece::{Pieces, WordPiece};
 
 /// A text as token ids, special tokens included, without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,16 +159,7 @@ impl Tokenizer {
         max_length: usize,
         truncation: Truncation,
     ) -> Result<Vec<Encoded>> {
-        let what = || format!("`{}` cannot encode", self.path.display());
-        let special = tokenizers(what, || {
-            let processor = self.inner.get_post_processor();
-            Ok(processor.map_or(0, |processor| processor.added_tokens(second.is_some())))
-        })?;
-        if max_length <= special {
-            return Err(Error::stage(format!(
-                "a `max_length` of {max_length} leaves no room beside the {special} special tokens"
-            )));
-        }
+        room(max_length, self.special_tokens(second.is_some())?)?;
         let mut inner = self.inner.clone();
         let truncation = TruncationParams {
             max_length,
@@ -200,6 +199,15 @@ impl Tokenizer {
                 })
             })
             .collect()
+    }
+
+    /// How many tokens are put around a text, or a pair of texts.
+    fn special_tokens(&self, pair: bool) -> Result<usize> {
+        let what = || format!("`{}` cannot encode", self.path.display());
+        tokenizers(what, || {
+            let processor = self.inner.get_post_processor();
+            Ok(processor.map_or(0, |processor| processor.added_tokens(pair)))
+        })
     }
 
     /// A pair of texts, cut as `cutting` says. Each is encoded as a whole first: a tokenizer that is to cut cuts the two to one length
@@ -256,6 +264,16 @@ impl Tokenizer {
         .note(format!("the tokenizer is `{}`", self.path.display()))
         .help("take tokenizer.json and the weights from the same model"))
     }
+}
+
+/// How many tokens there is room for beside the special ones.
+fn room(max_length: usize, special: usize) -> Result<usize> {
+    if max_length > special {
+        return Ok(max_length - special);
+    }
+    Err(Error::stage(format!(
+        "a `max_length` of {max_length} leaves no room beside the {special} special tokens"
+    )))
 }
 
 /// Calls the library, which panics on some of the tokenizers that it has read; `cannot` is the message of the error.
@@ -329,24 +347,29 @@ fn pad_id(folder: &Path, inner: &tokenizers::Tokenizer) -> Result<u32> {
     }
 }
 
+/// The files that a tokenizer is in.
+pub(super) const TOKENIZER_FILES: [&str; 7] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+];
+
 /// Copies the files that turn texts into tokens from one model's folder to another's, as files of their own. Dropout in
 /// tokenizer.json is `null` in the copy, so that whatever loads it gives the tokens that the model was tuned on.
 ///
 /// # Errors
 /// Those of the disk.
 pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
-    const FILES: [&str; 7] = [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-    ];
-    for name in FILES.iter().filter(|name| from.join(name).exists()) {
+    for name in TOKENIZER_FILES
+        .iter()
+        .filter(|name| from.join(name).exists())
+    {
         let (from, copy) = (from.join(name), to.join(name));
-        let steady = if *name == FILES[0] {
+        let steady = if *name == TOKENIZER_FILES[0] {
             steady(&from)
         } else {
             None

@@ -14,6 +14,7 @@ use burn::tensor::{Tensor, TensorData};
 use crate::error::{Error, Result};
 
 mod advice;
+mod drawn;
 mod files;
 mod finite;
 mod save;
@@ -21,6 +22,7 @@ mod shards;
 mod state;
 mod walk;
 
+pub(super) use drawn::draw;
 use files::damaged;
 pub(super) use files::{SAFETENSORS, is_weights};
 use finite::Broken;
@@ -36,7 +38,12 @@ pub(super) struct Checkpoint {
     pub(super) file: PathBuf,
     /// Name → tensor.
     tensors: BTreeMap<String, StoredTensor>,
+    /// Whether there is no file: the weights are still to be drawn.
+    is_blank: bool,
 }
+
+/// The most layers that are made for a network without weights.
+const MOST_LAYERS: usize = 1000;
 
 impl Checkpoint {
     /// Opens the checkpoint in a model's `folder`, with its names mapped by `rename`.
@@ -57,7 +64,20 @@ impl Checkpoint {
                 }
             }
         }
-        Ok(Self { file, tensors })
+        Ok(Self {
+            file,
+            tensors,
+            is_blank: false,
+        })
+    }
+
+    /// What stands in for the checkpoint of a network whose weights are still to be drawn, which `config` describes.
+    pub(super) fn blank(config: PathBuf) -> Self {
+        Self {
+            file: config,
+            tensors: BTreeMap::new(),
+            is_blank: true,
+        }
     }
 
     /// Name and shape of every tensor.
@@ -68,9 +88,9 @@ impl Checkpoint {
             .collect()
     }
 
-    /// Whether it has the tensor `name`.
+    /// Whether it has the tensor `name`. Where weights are still to be drawn, all are there that a network can have.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.is_blank || self.tensors.contains_key(name)
     }
 
     /// Refuses more layers than there are tensors, before any is made.
@@ -78,6 +98,14 @@ impl Checkpoint {
     /// # Errors
     /// A config of another model.
     pub(super) fn refuse_layers(&self, layers: usize) -> Result<()> {
+        if self.is_blank {
+            return match layers {
+                ..=MOST_LAYERS => Ok(()),
+                _ => Err(Error::stage(format!(
+                    "config.json: `num_hidden_layers` is {layers}, and at most {MOST_LAYERS} are made"
+                ))),
+            };
+        }
         let tensors = self.tensors.len();
         if layers <= tensors {
             return Ok(());

@@ -13,6 +13,7 @@ use crate::data::{Format, Table, table, text};
 use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::inputs::texts::{Columns, Sentences};
+use crate::inputs::words;
 
 /// Photos of a folder that are a piece.
 const PHOTOS: usize = 256;
@@ -25,6 +26,8 @@ const TRUE_LABEL: &str = "true_label";
 pub(super) enum Input {
     /// The columns of a table that hold texts.
     Texts(Scan, Columns),
+    /// The column of a table that holds lists of words.
+    Words(Scan, String),
     /// The column of a table that holds photos, or their paths within a folder.
     Table(Scan, String, PathBuf),
     /// Photos by their paths within a folder.
@@ -46,6 +49,8 @@ pub(super) struct Piece<'a> {
 #[derive(Debug)]
 pub(super) enum Samples<'a> {
     Texts(Sentences),
+    /// Lists of words.
+    Words(Vec<Vec<String>>),
     /// Photos and what they are called.
     Photos(Vec<(String, Content)>),
     /// Some of the squares of an artifact.
@@ -130,6 +135,15 @@ impl Input {
                     &["text_pair_column"],
                 ));
             }
+            if model.is_by_word() {
+                if options.text_pair_column.is_some() {
+                    return Err(Error::usage(
+                        "the model takes lists of words, and `text_pair_column` is for pairs of texts",
+                    )
+                    .naming(&["text_pair_column"]));
+                }
+                return Ok(Self::Words(scan, columns.first));
+            }
             let scan = scan.with_text(|column| columns.names().any(|name| name == column));
             return Ok(Self::Texts(scan, columns));
         }
@@ -150,6 +164,7 @@ impl Input {
     pub(super) fn with_text(self) -> Self {
         match self {
             Self::Texts(scan, column) => Self::Texts(scan.with_text(|_| true), column),
+            Self::Words(scan, column) => Self::Words(scan.with_text(|_| true), column),
             Self::Table(scan, column, root) => Self::Table(scan.with_text(|_| true), column, root),
             other => other,
         }
@@ -158,7 +173,7 @@ impl Input {
     /// The names of the columns that will be written.
     pub(super) fn columns(&self) -> Vec<&str> {
         match self {
-            Self::Texts(scan, _) | Self::Table(scan, ..) => scan.columns(),
+            Self::Texts(scan, _) | Self::Words(scan, _) | Self::Table(scan, ..) => scan.columns(),
             Self::Photos(..) => vec!["path"],
             Self::Squares(_) => vec!["path", TRUE_LABEL],
         }
@@ -167,7 +182,7 @@ impl Input {
     /// How many samples there are.
     pub(super) fn rows(&self) -> usize {
         match self {
-            Self::Texts(scan, _) | Self::Table(scan, ..) => scan.rows(),
+            Self::Texts(scan, _) | Self::Words(scan, _) | Self::Table(scan, ..) => scan.rows(),
             Self::Photos(_, photos) => photos.len(),
             Self::Squares(images) => images.len(),
         }
@@ -188,6 +203,12 @@ impl Input {
                 };
                 first += table.rows();
                 let samples = Samples::Texts(sentences);
+                Ok(Piece { table, samples })
+            }))),
+            Self::Words(scan, column) => Ok(Box::new(scan.tables()?.map(move |table| {
+                let table = table?;
+                let samples = Samples::Words(words::read(&table, column, first)?);
+                first += table.rows();
                 Ok(Piece { table, samples })
             }))),
             Self::Table(scan, column, root) => Ok(Box::new(scan.tables()?.map(move |table| {

@@ -10,14 +10,15 @@ use std::path::Path;
 pub use crate::data::Format;
 pub use crate::data::csv::character;
 pub use crate::data::images::OnError;
+use serde::Serialize;
 
-use self::input::{Input, Piece};
+use self::input::{Input, Piece, Samples};
 use self::model::{Labelled, Model};
 use crate::data::Table;
 use crate::data::scan::Sink;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::event::Observer;
-use crate::tasks::{Naming, Values};
+use crate::tasks::{Given, Naming, Values};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -146,13 +147,14 @@ pub fn predict(request: &Request<'_>, observer: &dyn Observer) -> Result<Done> {
         let rows = piece.table.rows();
         let Labelled {
             outputs,
+            targets,
             broken,
             empty,
             cut,
         } = model.label(&piece, options, observer)?;
         done.empty += empty;
         done.cut += cut;
-        let Piece { table, .. } = piece;
+        let Piece { table, samples } = piece;
         let table = if broken.is_empty() {
             table
         } else {
@@ -163,7 +165,15 @@ pub fn predict(request: &Request<'_>, observer: &dyn Observer) -> Result<Done> {
         let broken = broken.into_iter().map(|(_, why)| why);
         done.left_out.extend(broken);
         if table.rows() > 0 {
-            let values = model.outputs().values(&outputs, options.logits)?;
+            let words = match (&samples, &targets) {
+                (Samples::Words(words), Some(targets)) => Some((&words[..], targets)),
+                _ => None,
+            };
+            let values = model.outputs().values(&Given {
+                outputs: &outputs,
+                words,
+                raw: options.logits,
+            })?;
             sink.write(add(table, &columns, values, as_text)?)?;
         }
         seen += rows;
@@ -211,5 +221,18 @@ fn add(table: Table, names: &[String], values: Vec<Values>, as_text: bool) -> Re
             }
             Values::Lists(lists, _) => table.with_lists(name, &lists),
             Values::Numbers(numbers) => table.with_numbers(name, &numbers),
+            Values::NumberLists(lists) if as_text => with_json(table, name, &lists),
+            Values::NumberLists(lists) => table.with_number_lists(name, &lists),
+            Values::Entities(lists) if as_text => with_json(table, name, &lists),
+            Values::Entities(lists) => table.with_entities(name, &lists),
         })
+}
+
+/// Adds a column of lists as text, each as JSON writes it.
+fn with_json<T: Serialize>(table: Table, name: &str, lists: &[Vec<T>]) -> Result<Table> {
+    let texts = lists.iter().map(serde_json::to_string);
+    let texts = texts.collect::<serde_json::Result<Vec<String>>>();
+    let texts = texts.or_stage(|| "cannot write lists as text")?;
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    table.with_text(name, &texts)
 }

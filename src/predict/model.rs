@@ -13,7 +13,7 @@ use crate::inputs::texts::{Columns, Encoder};
 use crate::inputs::{self, Changes, squares};
 use crate::models::{self, ImageInput, Loaded, Modality, Network};
 use crate::tasks::{self, Outputs};
-use crate::train::{self, Inputs, Loader, Prefix, Targets};
+use crate::train::{self, Inputs, Loader, Marks, Prefix, Targets};
 
 /// A tuned model.
 pub(super) struct Model {
@@ -30,6 +30,8 @@ enum Takes {
         encoder: Box<Encoder>,
         /// The columns that it was tuned on.
         columns: Columns,
+        /// Whether these hold lists of words.
+        by_word: bool,
     },
     Photos(ImageInput),
 }
@@ -53,14 +55,15 @@ impl Takes {
         }
     }
 
-    fn texts(folder: &Path, loaded: &Loaded) -> Result<Self> {
+    fn texts(folder: &Path, loaded: &Loaded, by_word: bool) -> Result<Self> {
         let columns = Columns::of_tuned(&loaded.card).unwrap_or_else(|| Columns {
-            first: "text".into(),
+            first: Columns::usual(by_word).into(),
             second: None,
         });
         Ok(Self::Texts {
             encoder: Box::new(Encoder::of_tuned(folder, loaded)?),
             columns,
+            by_word,
         })
     }
 }
@@ -70,6 +73,8 @@ impl Takes {
 pub(super) struct Labelled {
     /// What the network gives, for one sample after the other, those left out that are broken.
     pub(super) outputs: Vec<f32>,
+    /// Of samples that are lists of words: for which of them.
+    pub(super) targets: Option<Targets>,
     /// The rows of samples that cannot be read, with what is wrong with them.
     pub(super) broken: Vec<(usize, String)>,
     /// How many are texts without a token.
@@ -85,7 +90,7 @@ impl Model {
         let task = tasks::of(&loaded.card, loaded.modality)?;
         let takes = match task.modality {
             Modality::Images => Takes::photos(folder, &loaded.network)?,
-            Modality::Texts => Takes::texts(folder, &loaded)?,
+            Modality::Texts => Takes::texts(folder, &loaded, task.targets.by_word())?,
         };
         Ok(Self {
             folder: folder.into(),
@@ -115,6 +120,11 @@ impl Model {
             Takes::Texts { columns, .. } => Some(columns),
             Takes::Photos(_) => None,
         }
+    }
+
+    /// Whether it takes lists of words.
+    pub(super) fn is_by_word(&self) -> bool {
+        matches!(self.takes, Takes::Texts { by_word: true, .. })
     }
 
     /// Refuses a folder of photos if it takes texts.
@@ -153,8 +163,26 @@ impl Model {
                 let tokens = encoder.encode(sentences)?;
                 let (empty, cut) = (tokens.empty, tokens.cut);
                 Ok(Labelled {
-                    outputs: self.run(tokens.into(), sentences.len(), options, observer)?,
+                    outputs: self.run(
+                        tokens.into(),
+                        Targets::Unknown(sentences.len()),
+                        options,
+                        observer,
+                    )?,
                     empty,
+                    cut,
+                    ..Labelled::default()
+                })
+            }
+            (Samples::Words(texts), Takes::Texts { encoder, .. }) => {
+                let tokens = encoder.encode_words(texts)?;
+                let unknown = Marks::unknown(texts.iter().map(Vec::len));
+                let targets = Targets::Tokens(tokens.marks(&unknown, None));
+                let cut = tokens.cut;
+                let inputs = Inputs::Texts(tokens.inputs);
+                Ok(Labelled {
+                    outputs: self.run(inputs, targets.clone(), options, observer)?,
+                    targets: Some(targets),
                     cut,
                     ..Labelled::default()
                 })
@@ -164,7 +192,7 @@ impl Model {
                 let squares =
                     squares::of_artifact(images, rows.clone(), &self.network, *input, changes)?;
                 Ok(Labelled {
-                    outputs: self.run(squares, rows.len(), options, observer)?,
+                    outputs: self.run(squares, Targets::Unknown(rows.len()), options, observer)?,
                     ..Labelled::default()
                 })
             }
@@ -207,7 +235,7 @@ impl Model {
         let count = whole.len();
         let squares = squares::in_memory(whole, [input.size; 2], input);
         Ok(Labelled {
-            outputs: self.run(squares, count, options, observer)?,
+            outputs: self.run(squares, Targets::Unknown(count), options, observer)?,
             broken,
             ..Labelled::default()
         })
@@ -216,14 +244,11 @@ impl Model {
     fn run(
         &self,
         inputs: Inputs,
-        samples: usize,
+        targets: Targets,
         options: &Options,
         observer: &dyn Observer,
     ) -> Result<Vec<f32>> {
-        let samples = train::Samples {
-            inputs,
-            targets: Targets::Unknown(samples),
-        };
+        let samples = train::Samples { inputs, targets };
         let prefix = Prefix::new(self.network.clone(), 0, &self.device)?;
         let loader = Loader::without_features(&samples, prefix);
         let width = self.outputs.names().len();

@@ -10,7 +10,7 @@ use super::mirrors::{Mirrors, Written};
 use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
 use crate::config::{Spanned, Table, from_table};
 use crate::data::csv::{self, Dialect, Loaded, Names};
-use crate::data::{self, DataSchema, Format, ndjson};
+use crate::data::{self, DataSchema, conll, ndjson};
 use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
 use crate::sources::Sha256;
@@ -20,7 +20,7 @@ pub(super) struct DatasetKind;
 
 const TABLE: &str = "table";
 
-/// A table from a file: CSV, TSV, NDJSON or Parquet.
+/// A table from a file: CSV, TSV, NDJSON, Parquet or CoNLL, of which a sentence becomes a row with lists of its words and tags.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -31,19 +31,54 @@ struct Settings {
     sha256: Option<Spanned<Sha256>>,
     /// The format of the file. Default: by the ending of the (first) source.
     format: Option<Format>,
-    /// CSV, TSV: the character between two fields. Default: a comma for CSV, a tab for TSV.
+    /// CSV, TSV, CoNLL: the character between two fields. Default: a comma for CSV, a tab for TSV; for CoNLL a tab if the first word's
+    /// line has one, else any number of spaces.
     separator: Option<Spanned<String>>,
     /// CSV, TSV: the character around fields that hold separators or line feeds. Default: `"`. An empty string if
     /// quotes are characters like any other.
     quote: Option<Spanned<String>>,
     /// CSV, TSV: whether the first row holds the names of the columns. Default: true, unless `columns` is set.
     header: Option<Spanned<bool>>,
-    /// CSV, TSV: the names of the columns, for a file without a header.
+    /// CSV, TSV: the names of the columns, for a file without a header. CoNLL: the names of all columns, in order, `_` for those to
+    /// leave out; default: the first one is `words`, the last one `tags`, and others are left out.
     columns: Option<Spanned<Vec<String>>>,
     /// CSV, TSV: what stands for a missing value besides the empty field, such as `["NA"]`.
     null_values: Option<Spanned<Vec<String>>>,
+    /// CoNLL: what lines begin with that are no words, such as `"# "`. Default: there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<Spanned<String>>,
     /// The data schema that the table must fit: a TOML file, relative to this one.
     schema: Option<Spanned<String>>,
+}
+
+/// The format of a data file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    /// Comma-separated values.
+    Csv,
+    /// Tab-separated values.
+    Tsv,
+    /// One JSON object a line.
+    Ndjson,
+    /// Apache Parquet.
+    Parquet,
+    /// A word a line, its tags beside it, an empty line behind each sentence.
+    Conll,
+}
+
+impl Format {
+    /// The format that a file called `name` has by its ending, in any case.
+    fn of(name: &str) -> Option<Self> {
+        let ending = Path::new(name).extension()?.to_str()?;
+        match data::Format::of(name) {
+            Some(data::Format::Csv) => Some(Self::Csv),
+            Some(data::Format::Tsv) => Some(Self::Tsv),
+            Some(data::Format::Ndjson) => Some(Self::Ndjson),
+            Some(data::Format::Parquet) => Some(Self::Parquet),
+            None => ending.eq_ignore_ascii_case("conll").then_some(Self::Conll),
+        }
+    }
 }
 
 impl StageKind for DatasetKind {
@@ -52,7 +87,7 @@ impl StageKind for DatasetKind {
     }
 
     fn about(&self) -> &'static str {
-        "reads a CSV, TSV, NDJSON or Parquet file as a table and checks it against a data schema"
+        "reads a CSV, TSV, NDJSON, Parquet or CoNLL file as a table and checks it against a data schema"
     }
 
     /// 2: numbers that would change stay text.
@@ -72,7 +107,7 @@ impl StageKind for DatasetKind {
         let format = format.ok_or_else(|| {
             Error::usage(format!("the name `{name}` does not tell the format"))
                 .at(&span, "")
-                .help("add `format`: \"csv\", \"tsv\", \"ndjson\" or \"parquet\"")
+                .help("add `format`: \"csv\", \"tsv\", \"ndjson\", \"parquet\" or \"conll\"")
         })?;
         settings.format = Some(format);
         let reader = settings.reader(format)?;
@@ -109,22 +144,19 @@ enum Reader {
     Delimited(Dialect),
     Ndjson,
     Parquet,
+    Conll(conll::Dialect),
 }
 
 impl Settings {
     /// Fills in the defaults of `format` and refuses settings that other formats have.
     fn reader(&mut self, format: Format) -> Result<Reader> {
+        self.refuse_strange(format)?;
         let separator = match format {
             Format::Csv => ",",
             Format::Tsv => "\t",
-            Format::Ndjson | Format::Parquet => {
-                self.refuse_delimited()?;
-                return Ok(if format == Format::Ndjson {
-                    Reader::Ndjson
-                } else {
-                    Reader::Parquet
-                });
-            }
+            Format::Ndjson => return Ok(Reader::Ndjson),
+            Format::Parquet => return Ok(Reader::Parquet),
+            Format::Conll => return self.conll().map(Reader::Conll),
         };
         let separator = self.separator.get_or_insert(separator.to_owned().into());
         let separator_byte = one_byte(separator, "separator")?
@@ -164,30 +196,77 @@ impl Settings {
         }))
     }
 
-    fn refuse_delimited(&self) -> Result<()> {
+    /// How a CoNLL file is written.
+    fn conll(&self) -> Result<conll::Dialect> {
+        let separator = self.separator.as_ref();
+        let separator = separator.map(|written| one_byte(written, "separator"));
+        if let Some(comment) = self
+            .comment
+            .as_ref()
+            .filter(|comment| comment.value.is_empty())
+        {
+            return Err(comment
+                .blame(Error::usage("`comment` is empty"), "")
+                .help("leave it out if no line is a comment"));
+        }
+        if let Some(columns) = &self.columns {
+            let taken = columns.value.iter().filter(|name| *name != conll::LEFT_OUT);
+            let mut seen = std::collections::BTreeSet::new();
+            if let Some(twice) = taken.clone().find(|name| !seen.insert(*name)) {
+                let error = Error::usage(format!("the column `{twice}` comes twice"));
+                return Err(columns.blame(error, ""));
+            }
+            if seen.is_empty() {
+                return Err(columns.blame(Error::usage("`columns` names no column"), ""));
+            }
+        }
+        Ok(conll::Dialect {
+            separator: separator.transpose()?.flatten(),
+            columns: self.columns.as_ref().map(|columns| columns.value.clone()),
+            comment: self.comment.as_ref().map(|comment| comment.value.clone()),
+        })
+    }
+
+    /// Refuses settings that files of `format` do not have.
+    fn refuse_strange(&self, format: Format) -> Result<()> {
+        let is_delimited = matches!(format, Format::Csv | Format::Tsv);
+        let is_conll = format == Format::Conll;
+        let with_conll = is_delimited || is_conll;
+        let place =
+            |setting: &Option<Spanned<String>>| setting.as_ref().map(|set| set.span.clone());
+        let list =
+            |setting: &Option<Spanned<Vec<String>>>| setting.as_ref().map(|set| set.span.clone());
+        let header = self.header.as_ref().map(|set| set.span.clone());
         let places = [
             (
                 "separator",
-                self.separator.as_ref().map(|value| &value.span),
+                place(&self.separator),
+                with_conll,
+                "CSV, TSV and CoNLL",
             ),
-            ("quote", self.quote.as_ref().map(|value| &value.span)),
-            ("header", self.header.as_ref().map(|value| &value.span)),
-            ("columns", self.columns.as_ref().map(|value| &value.span)),
+            ("quote", place(&self.quote), is_delimited, "CSV and TSV"),
+            ("header", header, is_delimited, "CSV and TSV"),
+            (
+                "columns",
+                list(&self.columns),
+                with_conll,
+                "CSV, TSV and CoNLL",
+            ),
             (
                 "null_values",
-                self.null_values.as_ref().map(|value| &value.span),
+                list(&self.null_values),
+                is_delimited,
+                "CSV and TSV",
             ),
+            ("comment", place(&self.comment), is_conll, "CoNLL"),
         ];
-        match places
-            .into_iter()
-            .find_map(|(name, place)| Some((name, place?)))
-        {
-            Some((name, place)) => {
-                let error = Error::usage(format!("`{name}` is for CSV and TSV files"));
-                Err(place.iter().fold(error, |error, span| error.at(span, "")))
+        for (name, place, suits, formats) in places {
+            if let Some(place) = place.filter(|_| !suits) {
+                let error = Error::usage(format!("`{name}` is for {formats} files"));
+                return Err(place.iter().fold(error, |error, span| error.at(span, "")));
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 }
 
@@ -297,6 +376,7 @@ impl Dataset {
                 csv::read(&self.name, &bytes()?, dialect, &schema.types())
             }
             Reader::Ndjson => ndjson::read(&self.name, &bytes()?, &schema.types()),
+            Reader::Conll(dialect) => conll::read(&self.name, &bytes()?, dialect),
             Reader::Parquet => {
                 let table = data::Table::read_parquet(file).map_err(|error| {
                     error.with_message(format!("cannot read `{}` as Parquet", self.name))

@@ -281,6 +281,19 @@ impl Evaluate {
         let targets = samples
             .targets(found, cx)
             .map_err(|error| error.note("`labels` are those that the model was tuned on"))?;
+        if task.targets.by_word() {
+            let columns = self.columns(loaded)?;
+            if let Some(second) = &self.settings.text_pair_column {
+                let error = Error::stage(
+                    "the model takes lists of words, and `text_pair_column` is for pairs of texts",
+                );
+                return Err(second.blame(error, ""));
+            }
+            let encoder = Encoder::of_tuned(cx.input("model"), loaded)?;
+            let told = encoder.notice().into_iter();
+            told.for_each(|told| cx.notice(told));
+            return samples.words(&columns.first, &targets, &encoder, None, cx);
+        }
         let inputs = match task.modality {
             Modality::Images => {
                 let asked = photos::asked("model", &loaded.network, cx)?;

@@ -20,6 +20,9 @@ pub(super) struct FreezeKind;
 
 const MODEL: &str = "model";
 
+const RANDOM: &str = "the model's weights are random: what is frozen here will never have learnt anything, so that the layers after it learn \
+                      from what chance makes of the samples; leave this stage out, or begin with a model that was trained";
+
 /// A model with a plan of what stays as it is when the model is tuned. The head that a task adds always trains, unless
 /// `frozen` names it.
 ///
@@ -206,6 +209,12 @@ impl Stage for Freeze {
             });
         }
         cx.notice(notice(&anatomy, &frozen));
+        let frozen_and_used = |(known, frozen): (&Parameter, bool)| frozen && known.used;
+        if card.random_weights.is_some()
+            && below_head(&anatomy.parameters, &frozen).any(frozen_and_used)
+        {
+            cx.notice(RANDOM);
+        }
 
         card.frozen = Some(summary(&anatomy.parameters, &frozen));
         card.freeze = Some(plan);

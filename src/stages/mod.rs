@@ -14,6 +14,7 @@ mod feature_cache;
 mod finetune;
 mod freeze;
 mod images;
+mod initialize;
 mod mirrors;
 mod photos;
 mod port;
@@ -45,6 +46,7 @@ use crate::tasks::Task;
 /// Every stage kind of refire, in the order in which they are documented.
 pub const KINDS: &[&dyn StageKind] = &[
     &pretrained::PretrainedKind,
+    &initialize::InitializeKind,
     &dataset::DatasetKind,
     &preprocess::PreprocessKind,
     &split::SplitKind,

@@ -7,10 +7,11 @@ use crate::data::Table;
 use crate::data::images::Images;
 use crate::error::{Error, Result};
 use crate::inputs::texts::{Columns, Encoder, Sentences};
+use crate::inputs::words;
 use crate::inputs::{Changes, squares};
 use crate::models::{ImageInput, Modality, Network};
 use crate::tasks::Outputs;
-use crate::train::{Inputs, Targets};
+use crate::train::{Inputs, Samples, Targets};
 
 /// The artifacts that hold samples of a modality.
 pub(super) fn artifacts(modality: Modality) -> &'static [ArtifactType] {
@@ -113,6 +114,51 @@ impl AtPort {
             cx.notice(told);
         }
         Ok(tokens.into())
+    }
+
+    /// The lists of words in `column`, with `targets` for each word, as tokens. With `every_token` the tokens of a word behind its first
+    /// one have targets, too.
+    ///
+    /// # Errors
+    /// A row whose words and targets are not equally many.
+    pub(super) fn words(
+        &self,
+        column: &str,
+        targets: &Targets,
+        encoder: &Encoder,
+        every_token: Option<&dyn Outputs>,
+        cx: &StageContext<'_>,
+    ) -> Result<Samples> {
+        let Of::Texts(table) = &self.samples else {
+            panic!("images have no columns of words");
+        };
+        let at_port = |error: Error| error.note(format!("in the table of port `{}`", self.port));
+        let texts = words::read(table, column, 0).map_err(at_port)?;
+        let marks = targets.marks();
+        let mut rows = texts.iter().zip(&marks.samples).enumerate();
+        if let Some((row, (words, marks))) =
+            rows.find(|(_, (words, marks))| words.len() != marks.len())
+        {
+            return Err(at_port(
+                Error::stage(format!(
+                    "row {} has {} words in column `{column}` and {} tags: each word needs one",
+                    row + 1,
+                    words.len(),
+                    marks.len()
+                ))
+                .help("repair the row, or leave it out in a `preprocess` stage"),
+            ));
+        }
+        let tokens = encoder.encode_words(&texts)?;
+        for told in tokens.told(self.port) {
+            cx.notice(told);
+        }
+        let further = |class| every_token.map_or(class, |outputs| outputs.further(class));
+        let further: Option<&dyn Fn(u32) -> u32> = every_token.is_some().then_some(&further);
+        Ok(Samples {
+            targets: Targets::Tokens(tokens.marks(marks, further)),
+            inputs: Inputs::Texts(tokens.inputs),
+        })
     }
 
     /// Images with the colours that `input` asks for, changed at random by `changes`.

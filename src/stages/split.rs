@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use schemars::{Schema, SchemaGenerator};
-use settings::Settings;
+use settings::{PerLabel, Settings, Size};
 
 use super::{ArtifactType, Input, Output, Port, Stage, StageContext, StageKind};
 use crate::config::{self, Spanned, from_table};
 use crate::data::images::{CONTENT, Images};
-use crate::data::split::{Method, assign};
+use crate::data::split::{Method, TooFew, assign, portions};
 use crate::data::{Table, duplicates};
 use crate::error::{Error, Result};
 use crate::fingerprint::{Manifest, describe};
@@ -99,6 +99,7 @@ impl Stage for Split {
         let parts = self.assign(table, cx.seed())?;
         let members = self.members(&parts);
         self.refuse_empty(&members, table.rows())?;
+        self.report_left_out(&members, table.rows(), cx);
         self.report_missing_classes(table, &parts, cx)?;
         self.report_duplicates(&whole, &parts, cx)?;
         for ((name, _), rows) in self.settings.parts.value.0.iter().zip(&members) {
@@ -160,11 +161,13 @@ impl Split {
     }
 
     /// The part of each row.
-    fn assign(&self, table: &Table, seed: u64) -> Result<Vec<usize>> {
+    fn assign(&self, table: &Table, seed: u64) -> Result<Vec<Option<usize>>> {
         let settings = &self.settings;
-        let shares = settings.parts.value.shares();
+        let Some(shares) = settings.parts.value.shares() else {
+            return self.count_out(table, seed);
+        };
         let assign = |method| assign(table.rows(), &shares, method, seed, settings.shuffle());
-        Ok(if let Some(column) = &settings.stratify {
+        let parts = if let Some(column) = &settings.stratify {
             assign(Method::Stratified(&numbered(&values(table, column)?)))
         } else if let Some(column) = &settings.group {
             assign(Method::Grouped(&numbered(&values(table, column)?)))
@@ -172,16 +175,70 @@ impl Split {
             assign(Method::Hashed(&values(table, column)?))
         } else {
             assign(Method::Rows)
+        };
+        Ok(parts.into_iter().map(Some).collect())
+    }
+
+    /// The part of each row where some parts get so many rows of each label.
+    fn count_out(&self, table: &Table, seed: u64) -> Result<Vec<Option<usize>>> {
+        let settings = &self.settings;
+        let Some(column) = &settings.stratify else {
+            return Err(Error::usage("`per_label` needs the column of the labels"));
+        };
+        let labels = values(table, column)?;
+        let classes = numbered(&labels);
+        let sizes = settings.parts.value.portions();
+        portions(&classes, &sizes, seed, settings.shuffle()).map_err(|short| {
+            let class = classes.iter().position(|class| *class == short.class);
+            let label = class.map_or("", |row| &labels[row]);
+            self.too_few(label, &column.value, &short)
         })
     }
 
+    /// The error about a label that has fewer rows than its parts get.
+    fn too_few(&self, label: &str, column: &str, short: &TooFew) -> Error {
+        let TooFew {
+            part, rows, left, ..
+        } = short;
+        let (name, size) = &self.settings.parts.value.0[*part];
+        let Size::PerLabel(PerLabel { per_label }) = size.value else {
+            return Error::stage(format!("part `{name}` lacks rows of `{label}`"));
+        };
+        let called = self.rows();
+        let has = if left == rows {
+            format!("has {rows} {called}")
+        } else {
+            format!("has {rows} {called}, {left} of them beside the other parts")
+        };
+        let error = Error::stage(format!(
+            "label `{label}` in column `{column}` {has}, but part `{name}` is to have {per_label} of each label"
+        ));
+        let help = format!(
+            "ask for fewer, or leave labels with too few {called} out before, with `preprocess`"
+        );
+        size.blame(error.help(help), "")
+    }
+
     /// The rows of each part, in their order.
-    fn members(&self, parts: &[usize]) -> Vec<Vec<usize>> {
+    fn members(&self, parts: &[Option<usize>]) -> Vec<Vec<usize>> {
         let mut members = vec![Vec::new(); self.settings.parts.value.0.len()];
         for (row, part) in parts.iter().enumerate() {
-            members[*part].push(row);
+            if let Some(part) = part {
+                members[*part].push(row);
+            }
         }
         members
+    }
+
+    /// Tells how many rows are in no part, which happens only where parts get so many rows of each label.
+    fn report_left_out(&self, members: &[Vec<usize>], rows: usize, cx: &StageContext<'_>) {
+        let left_out = rows - members.iter().map(Vec::len).sum::<usize>();
+        if left_out > 0 {
+            let called = self.rows();
+            cx.notice(format!(
+                "{left_out} of {rows} {called} are in no part: the parts have so many of each label, and shares of all {called}"
+            ));
+        }
     }
 
     fn refuse_empty(&self, members: &[Vec<usize>], rows: usize) -> Result<()> {
@@ -189,7 +246,7 @@ impl Split {
         let Some(empty) = members.iter().position(Vec::is_empty) else {
             return Ok(());
         };
-        let (name, share) = &parts[empty];
+        let (name, size) = &parts[empty];
         let counts = parts.iter().zip(members);
         let counts: Vec<_> = counts
             .map(|((name, _), rows)| format!("{name} {}", rows.len()))
@@ -199,20 +256,21 @@ impl Split {
             Some(_) => "groups",
             None => called,
         };
-        let error = Error::stage(format!(
-            "part `{name}` is empty: its share is {} of {rows} {called}",
-            share.value
-        ))
-        .note(format!("{called} of the parts: {}", counts.join(", ")))
-        .help(format!("give it a larger share, or split more {what}"));
-        Err(share.blame(error, ""))
+        let asked = match size.value {
+            Size::Share(share) => format!("its share is {share} of {rows} {called}"),
+            Size::PerLabel(_) => format!("there are {rows} {called}"),
+        };
+        let error = Error::stage(format!("part `{name}` is empty: {asked}"))
+            .note(format!("{called} of the parts: {}", counts.join(", ")))
+            .help(format!("give it a larger share, or split more {what}"));
+        Err(size.blame(error, ""))
     }
 
     /// Tells which classes some part lacks: it cannot measure them.
     fn report_missing_classes(
         &self,
         table: &Table,
-        parts: &[usize],
+        parts: &[Option<usize>],
         cx: &StageContext<'_>,
     ) -> Result<()> {
         let Some(column) = &self.settings.stratify else {
@@ -222,9 +280,12 @@ impl Split {
         let values = values(table, column)?;
         let names = &self.settings.parts.value.0;
         for (value, part) in values.iter().zip(parts) {
-            found
+            let has = found
                 .entry(value)
-                .or_insert_with(|| vec![false; names.len()])[*part] = true;
+                .or_insert_with(|| vec![false; names.len()]);
+            if let Some(part) = part {
+                has[*part] = true;
+            }
         }
         for (part, (name, _)) in names.iter().enumerate() {
             let lacking: Vec<_> = found
@@ -249,7 +310,7 @@ impl Split {
     fn report_duplicates(
         &self,
         whole: &Whole,
-        parts: &[usize],
+        parts: &[Option<usize>],
         cx: &StageContext<'_>,
     ) -> Result<()> {
         let table = whole.table();
@@ -264,7 +325,10 @@ impl Split {
             None => error,
         })?;
         if let Some((one, other)) = found.example {
-            let name = |row: usize| &self.settings.parts.value.0[parts[row]].0;
+            let name = |row: usize| match parts[row] {
+                Some(part) => self.settings.parts.value.0[part].0.as_str(),
+                None => "no part",
+            };
             cx.notice(format!(
                 "{} {} are copies of each other ({} different ones) in more than one part, such as {} in `{}` and {} in \
                  `{}`; `group` keeps equal values of a column together",

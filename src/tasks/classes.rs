@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub use cross_entropy::CrossEntropy;
 use figures::METRICS;
+pub(super) use figures::probabilities;
 pub(super) use read::Classes;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};

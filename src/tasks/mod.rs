@@ -17,6 +17,8 @@ mod sets;
 mod text_classification;
 mod text_multi_label;
 mod text_regression;
+mod token_classification;
+mod tokens;
 #[cfg(test)]
 mod toy;
 
@@ -33,15 +35,17 @@ use serde_json::{Map, Value};
 
 use crate::config::{Parts, fields_of as fields};
 use crate::data::Table;
+use crate::data::words::Entity;
 use crate::error::{Error, Result, Span};
 use crate::models::{Card, Modality, Problem};
-use crate::train::{Loss, Metric, Targets};
+use crate::train::{Loss, Marks, Metric, Targets};
 
 /// Every task, in the order of documentation.
 pub const TASKS: &[&Task] = &[
     &text_classification::TASK,
     &text_multi_label::TASK,
     &text_regression::TASK,
+    &token_classification::TASK,
     &image_classification::TASK,
     &image_multi_label::TASK,
     &image_regression::TASK,
@@ -72,6 +76,11 @@ pub trait TargetKind: Sync {
 
     /// The figure that decides between epochs that are equally good.
     fn tie_breaker(&self) -> &'static Metric;
+
+    /// Whether a sample is a list of words with a target each, and not a text with one.
+    fn by_word(&self) -> bool {
+        false
+    }
 
     /// The names of the settings of [`parse`](Self::parse).
     fn keys(&self, modality: Modality) -> Vec<&'static str>;
@@ -120,6 +129,11 @@ pub trait Reading: Debug + Send + Sync {
         None
     }
 
+    /// How words become samples; none if a sample is a text or an image.
+    fn by_word(&self) -> Option<ByWord> {
+        None
+    }
+
     /// What the outputs mean, given the targets of all samples to train and measure on by port, and what the outputs of the model mean
     /// that it starts from.
     ///
@@ -144,6 +158,15 @@ pub trait Reading: Debug + Send + Sync {
     ) -> Result<Decided> {
         Ok(outputs.into())
     }
+}
+
+/// How lists of words become samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByWord {
+    /// How many tokens a window of a text that is too long has in common with the one before; none if such texts are cut.
+    pub stride: Option<usize>,
+    /// Whether all tokens of a word learn, and not the first one alone.
+    pub every_token: bool,
 }
 
 /// What outputs mean, and what the user is to be told of how that was decided.
@@ -184,7 +207,12 @@ pub trait Outputs: Debug + Send + Sync {
     /// Samples to train on that nothing can be learnt from.
     fn look(&self, port: &str, sample: &str, targets: &Targets) -> Result<Look>;
 
-    /// The figures of what a network gives for samples with these targets, `[samples × outputs]`, row by row.
+    /// Where words have targets: the class of the tokens behind the first one of a word of this class.
+    fn further(&self, class: u32) -> u32 {
+        class
+    }
+
+    /// The figures of what a network gives for samples with these targets, `[rows × outputs]`, row by row.
     ///
     /// # Errors
     /// Outputs that are no numbers.
@@ -197,7 +225,29 @@ pub trait Outputs: Debug + Send + Sync {
     ///
     /// # Errors
     /// Outputs that are no numbers.
-    fn values(&self, outputs: &[f32], raw: bool) -> Result<Vec<Values>>;
+    fn values(&self, given: &Given<'_>) -> Result<Vec<Values>>;
+}
+
+/// What a network gives for some samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'g> {
+    /// The numbers, `[rows × outputs]`, row by row.
+    pub outputs: &'g [f32],
+    /// Of samples that are lists of words: the words of each text, and which of them the rows are for.
+    pub words: Option<(&'g [Vec<String>], &'g Targets)>,
+    /// Whether columns are to hold the numbers, and not what they mean.
+    pub raw: bool,
+}
+
+impl<'g> Given<'g> {
+    /// The words of each text, and which of them the rows are for.
+    ///
+    /// # Panics
+    /// If the samples are no lists of words.
+    fn of_words(&self) -> (&'g [Vec<String>], &'g Marks) {
+        let (words, targets) = self.words.expect("the samples are lists of words");
+        (words, targets.marks())
+    }
 }
 
 /// Targets that were read, and what is to be told of how.
@@ -244,6 +294,10 @@ pub enum Values {
     Lists(Vec<Vec<String>>, String),
     /// Numbers.
     Numbers(Vec<f32>),
+    /// Lists of numbers, with gaps where there is none.
+    NumberLists(Vec<Vec<Option<f32>>>),
+    /// Lists of entities.
+    Entities(Vec<Vec<Entity>>),
 }
 
 impl Debug for Task {

@@ -22,8 +22,9 @@ pub fn check_step(training: &Training<'_>, network: &Network) -> Result<()> {
 }
 
 fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Result<()> {
-    let samples = training.train.len().min(training.recipe.batch_size);
-    let views = (0..samples).collect::<Vec<_>>();
+    let asked = training.train.targets.rows_of_outputs();
+    let views = (0..training.train.len()).filter(|sample| asked[*sample] > 0);
+    let views: Vec<usize> = views.take(training.recipe.batch_size).collect();
     let step = Step {
         seed: random::derive(training.recipe.seed, "check", &[]),
         batches: vec![views.clone()],

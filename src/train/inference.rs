@@ -1,6 +1,5 @@
 //! What a network says about samples, without training.
 
-use burn::tensor::TensorData;
 use rayon::prelude::*;
 
 use super::gradients::numbers;
@@ -8,7 +7,8 @@ use super::{Host, Loader, Progress, batches};
 use crate::error::Result;
 use crate::models::Network;
 
-/// What `network`, which is on the plain device, gives for all samples of `loader`: `[samples × width]`, row by row.
+/// What `network`, which is on the plain device, gives for all samples of `loader`: `[rows × width]`, row by row; a row a sample, or for
+/// each of its tokens that the targets ask for.
 ///
 /// # Errors
 /// That the user asked to stop.
@@ -37,25 +37,42 @@ pub fn run(
     batch_size: usize,
     check: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<f32>> {
-    let blocks = loader.blocks()..network.blocks().len();
     let batches = batches::by_length(loader.lengths(), batch_size);
     let found = run_batches(&batches, check, |batch| {
-        let outputs = network.forward(blocks.clone(), loader.activations(batch));
-        outputs.into_logits().into_data()
+        let places = loader.targets(batch.iter().copied()).places();
+        if is_empty(places.as_deref()) {
+            return Vec::new();
+        }
+        let input = loader.activations(batch);
+        let outputs = network.outputs(loader.blocks(), input, places.as_deref());
+        numbers(&outputs.into_data()).to_vec()
     })?;
-    Ok(in_order(&batches, &found, width))
+    let rows = loader.all_targets().rows_of_outputs();
+    Ok(in_order(&batches, &found, &rows, width))
 }
 
-/// The rows of all batches in the order of the samples.
-fn in_order(batches: &[Vec<usize>], found: &[TensorData], width: usize) -> Vec<f32> {
-    let samples = batches.iter().map(Vec::len).sum::<usize>();
-    let mut rows = vec![0.0; samples * width];
-    for (batch, found) in batches.iter().zip(found) {
-        for (sample, row) in batch.iter().zip(numbers(found).chunks_exact(width)) {
-            rows[sample * width..][..width].copy_from_slice(row);
+/// Whether a batch has no token that the network is to say something of.
+pub(super) fn is_empty(places: Option<&[Vec<u32>]>) -> bool {
+    places.is_some_and(|places| places.iter().all(Vec::is_empty))
+}
+
+/// The numbers of all batches in the order of the samples, of which each has so many `rows`.
+fn in_order(batches: &[Vec<usize>], found: &[Vec<f32>], rows: &[usize], width: usize) -> Vec<f32> {
+    let mut starts = Vec::with_capacity(rows.len());
+    let mut end = 0;
+    for rows in rows {
+        starts.push(end);
+        end += rows * width;
+    }
+    let mut numbers = vec![0.0; end];
+    for (batch, mut found) in batches.iter().zip(found.iter().map(Vec::as_slice)) {
+        for sample in batch {
+            let (own, others) = found.split_at(rows[*sample] * width);
+            numbers[starts[*sample]..][..own.len()].copy_from_slice(own);
+            found = others;
         }
     }
-    rows
+    numbers
 }
 
 /// Runs every batch without training, one batch a thread: much of a forward pass is too small to be shared out. The results come in the

@@ -12,7 +12,8 @@ pub trait Loss: Debug + Send + Sync {
     /// How much samples with these targets weigh together: what the sum of their losses is divided by.
     fn weight(&self, targets: &Targets) -> f32;
 
-    /// The losses of `outputs`, `[batch, outputs]`, for `targets`, added up, as a part of a step whose samples weigh `total` together.
+    /// The losses of `outputs`, `[rows, outputs]`, for `targets`, added up, as a part of a step whose samples weigh `total` together.
+    /// There is a row a sample, or one for each token that the targets ask for, sample by sample.
     fn sum(&self, outputs: Tensor<2>, targets: &Targets, total: f32) -> Tensor<1>;
 }
 

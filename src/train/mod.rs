@@ -46,7 +46,7 @@ pub use prefix::Prefix;
 pub use recipe::{Recipe, Warmup};
 pub use samples::{Images, Inputs, Samples, Texts, Views};
 pub use schedule::{Schedule, Shape};
-pub use targets::{Rows, Targets};
+pub use targets::{Mark, Marks, Rows, Targets};
 pub use trainer_state::EpochFigures;
 pub use training::{Outcome, Score, Training};
 

@@ -11,6 +11,63 @@ pub enum Targets {
     Sets(Rows),
     /// Each sample has so many numbers.
     Numbers(Rows),
+    /// Some of the tokens of each sample belong to a class each.
+    Tokens(Marks),
+}
+
+/// What some of the tokens of each sample are to come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Marks {
+    /// The marks of each sample, in the order of its tokens.
+    pub samples: Vec<Vec<Mark>>,
+    /// Whether each sample begins a text; one that does not goes on with the text of the sample before.
+    pub begins: Vec<bool>,
+}
+
+/// One token, and what it is to come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its class: an index into the outputs.
+    pub class: u32,
+    /// Which of the tokens of its sample it is, counted from 0; none if it is not among them, so that the network has nothing to say.
+    pub place: Option<u32>,
+}
+
+impl Marks {
+    /// The marks of texts of so many words each, of which nothing is known: each word is a token of its own, of the first class.
+    #[must_use]
+    pub fn unknown(texts: impl Iterator<Item = usize>) -> Self {
+        let words = |words: usize| {
+            (0..).take(words).map(|place| Mark {
+                class: 0,
+                place: Some(place),
+            })
+        };
+        let samples: Vec<Vec<Mark>> = texts.map(|text| words(text).collect()).collect();
+        Self {
+            begins: vec![true; samples.len()],
+            samples,
+        }
+    }
+
+    /// Of each sample the tokens that the network has something to say of.
+    fn places(&self) -> Vec<Vec<u32>> {
+        let places = |marks: &Vec<Mark>| marks.iter().filter_map(|mark| mark.place).collect();
+        self.samples.iter().map(places).collect()
+    }
+
+    /// The marks of each text, in its order: those of the samples that go on with it behind those of the one that begins it.
+    #[must_use]
+    pub fn texts(&self) -> Vec<Vec<Mark>> {
+        let mut texts: Vec<Vec<Mark>> = Vec::new();
+        for (marks, begins) in self.samples.iter().zip(&self.begins) {
+            match texts.last_mut() {
+                Some(text) if !begins => text.extend(marks),
+                _ => texts.push(marks.clone()),
+            }
+        }
+        texts
+    }
 }
 
 /// Rows of numbers, all of the same width.
@@ -63,6 +120,25 @@ impl Targets {
             Self::Unknown(samples) => *samples,
             Self::Classes(classes) => classes.len(),
             Self::Sets(rows) | Self::Numbers(rows) => rows.len(),
+            Self::Tokens(marks) => marks.samples.len(),
+        }
+    }
+
+    /// Of each sample the tokens that a network is to say something of; none if it says one thing of a whole sample.
+    #[must_use]
+    pub fn places(&self) -> Option<Vec<Vec<u32>>> {
+        match self {
+            Self::Tokens(marks) => Some(marks.places()),
+            Self::Unknown(_) | Self::Classes(_) | Self::Sets(_) | Self::Numbers(_) => None,
+        }
+    }
+
+    /// How many rows of numbers a network gives for each sample.
+    #[must_use]
+    pub fn rows_of_outputs(&self) -> Vec<usize> {
+        match self.places() {
+            Some(places) => places.iter().map(Vec::len).collect(),
+            None => vec![1; self.len()],
         }
     }
 
@@ -86,6 +162,12 @@ impl Targets {
             }
             Self::Sets(rows) => Self::Sets(rows.take(samples)),
             Self::Numbers(rows) => Self::Numbers(rows.take(samples)),
+            Self::Tokens(marks) => {
+                let (samples, begins) = samples
+                    .map(|sample| (marks.samples[sample].clone(), marks.begins[sample]))
+                    .unzip();
+                Self::Tokens(Marks { samples, begins })
+            }
         }
     }
 
@@ -104,6 +186,18 @@ impl Targets {
         match self {
             Self::Classes(classes) => classes,
             other => panic!("these targets are no classes: {other:?}"),
+        }
+    }
+
+    /// The marks of tokens.
+    ///
+    /// # Panics
+    /// If these are other targets.
+    #[must_use]
+    pub fn marks(&self) -> &Marks {
+        match self {
+            Self::Tokens(marks) => marks,
+            other => panic!("these targets are no tokens: {other:?}"),
         }
     }
 

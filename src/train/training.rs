@@ -360,14 +360,17 @@ impl Training<'_> {
         reseed(loader.device(), step.seed);
         let loss = &*self.recipe.loss;
         let total = loss.weight(&loader.targets(step.batches.iter().flatten().copied()));
-        let blocks = loader.blocks()..network.blocks().len();
         let mut sum = 0.0;
         let mut gradients = Gradients::default();
         for _ in &step.batches {
             let batch = next();
+            let places = batch.targets.places();
+            if inference::is_empty(places.as_deref()) {
+                continue;
+            }
             let input = autodiff(batch.input);
-            let logits = network.forward(blocks.clone(), input).into_logits();
-            let loss = mixed(loss, logits, &batch.targets, batch.share, total);
+            let outputs = network.outputs(loader.blocks(), input, places.as_deref());
+            let loss = mixed(loss, outputs, &batch.targets, batch.share, total);
             sum += f64::from(loss.clone().into_scalar::<f32>());
             gradients.add(Gradients::new(network, loss.backward()));
         }

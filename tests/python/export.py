@@ -30,6 +30,7 @@ from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
 )
 
@@ -224,6 +225,45 @@ def task_of_texts(folder, task, pairs, pooling):
         compare(f"sentence-transformers, {task}", ours, sentences.encode(samples, convert_to_tensor=True).cpu())
 
 
+def words(folder):
+    """A tiny BERT that is tuned to tags of words."""
+    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
+    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    texts = ["the 7th film was good food", "a bad film", "very " * 15 + "good place", "awful"]
+    names = ["B-X", "I-X", "O"]
+    tagged = [[(word, names[(row + place) % 3]) for place, word in enumerate(text.split())] for row, text in enumerate(texts)]
+    lines = ["\n".join(f"{word} {tag}" for word, tag in text) for text in tagged]
+    (folder / "words.conll").write_text("\n\n".join(lines) + "\n")
+    (folder / "new.jsonl").write_text("".join(json.dumps({"words": text.split()}) + "\n" for text in texts))
+    task = 'task = "token-classification"\nlabels = ["B-X", "I-X", "O"]'
+    pipeline = TEXT.replace('pooling = "{pooling}"\n', "").replace("reviews.csv", "words.conll")
+    (folder / "refire.toml").write_text(pipeline.format(task=task, files='"config.json", "model.safetensors", "tokenizer.json"'))
+    (folder / ".refire").mkdir()
+    refire(folder, "run")
+    refire(folder, "get", "out", "out")
+    refire(folder, "predict", "tune", "new.jsonl", "-o", "said.jsonl", "--logits")
+    rows = [json.loads(line) for line in (folder / "said.jsonl").read_text().splitlines()]
+    model, loading = AutoModelForTokenClassification.from_pretrained(folder / "out", output_loading_info=True)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"] and not loading["mismatched_keys"], loading
+    assert list(model.config.id2label.values()) == names, model.config
+    tokenizer = AutoTokenizer.from_pretrained(folder / "out")
+    ours, theirs = [], []
+    for text, row in zip(texts, rows):
+        batch = tokenizer([text.split()], is_split_into_words=True, truncation=True, return_tensors="pt")
+        assert batch["input_ids"].shape[1] <= 12
+        with torch.no_grad():
+            logits = model.eval()(**batch).logits[0]
+        said = batch.word_ids(0)
+        first = [said.index(word) for word in sorted({word for word in said if word is not None})]
+        theirs += logits[first].tolist()
+        ours += [[row[f"logit_{name}"][word] for name in names] for word in range(len(first))]
+        best = [names[label] for label in logits[first].argmax(1).tolist()]
+        assert row["labels"] == best + ["O"] * (len(text.split()) - len(best)), (row, best)
+        for entity in row["entities"]:
+            assert entity["text"] == " ".join(text.split()[entity["start"] : entity["end"]]) and 0 < entity["score"] <= 1, entity
+    compare("BERT, a tag a word", torch.tensor(ours), torch.tensor(theirs))
+
+
 def check_outputs(out, model, problem, names, inputs, rows):
     """config.json says what the outputs are, so that transformers computes the right loss; refire's labels are those by the thresholds
     that the README names."""
@@ -354,6 +394,8 @@ def main():
         for pairs, pooling in ((None, "pooler"), (None, "mean"), ("longest_first", "mean"), ("only_first", "cls"), ("only_second", "pooler")):
             with tempfile.TemporaryDirectory() as folder:
                 task_of_texts(Path(folder), task, pairs, pooling)
+    with tempfile.TemporaryDirectory() as folder:
+        words(Path(folder))
     for task in ("image-multi-label", "image-regression"):
         outputs = len(IMAGES[task][-1])
         with tempfile.TemporaryDirectory() as folder:

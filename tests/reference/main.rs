@@ -11,6 +11,7 @@ mod rates;
 mod tasks;
 mod vision;
 mod wheels;
+mod words;
 
 #[path = "../needs.rs"]
 mod needs;

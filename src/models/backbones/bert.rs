@@ -18,10 +18,12 @@ use super::transformer::{self, Act, SelfAttention, default_layer_norm_eps, wrong
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::{self, Library};
+use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
+use crate::models::initial::{self, Initial, Rule};
 use crate::models::naming::Naming;
 use crate::models::operations::dropout;
-use crate::models::weights::Shapes;
+use crate::models::weights::{Reading, Shapes};
 use crate::models::{Activations, Modality, Pooling, TokenBatch};
 
 // ------------------------------------------------------------------------------------------------------------ config
@@ -304,6 +306,9 @@ impl Blocks for Bert {
 
     /// transformers' own classes pool by the checkpoint's pooler alone.
     fn library(&self, head: &LibraryHead) -> Library {
+        if head.kind.takes_tokens() {
+            return head.library;
+        }
         match (head.library, self.pooling) {
             (library, Pooling::Pooler) if self.pooler.is_some() => library,
             (Library::Transformers(class), Pooling::Mean) => {
@@ -452,14 +457,24 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         spare: is_spare,
         beside: &[],
     },
-    heads: &[LibraryHead {
-        kind: HeadKind::Pooled,
-        block: "classifier",
-        layers: &[("linear", "classifier")],
-        library: Library::Transformers("AutoModelForSequenceClassification"),
-        classes: &[(BASE, "BertForSequenceClassification")],
-    }],
+    heads: &[
+        LibraryHead {
+            kind: HeadKind::Pooled,
+            block: "classifier",
+            layers: &[("linear", "classifier")],
+            library: Library::Transformers("AutoModelForSequenceClassification"),
+            classes: &[(BASE, "BertForSequenceClassification")],
+        },
+        LibraryHead {
+            kind: HeadKind::Tokens,
+            block: "classifier",
+            layers: &[("linear", "classifier")],
+            library: Library::Transformers("AutoModelForTokenClassification"),
+            classes: &[(BASE, "BertForTokenClassification")],
+        },
+    ],
     build,
+    initial,
     recognise,
 };
 
@@ -474,8 +489,18 @@ fn build(source: &Source<'_>) -> Result<Built> {
     checkpoint.refuse_layers(config.num_hidden_layers)?;
     let pooler = checkpoint.has("pooler.dense.weight");
     let wanted = source.head.pooling;
-    let Choice { pooling, told } =
-        pooling::choose(wanted, folder, &checkpoint.file, pooler, source.reading)?;
+    // A head that takes the states of tokens has no use for the pooling: nothing is missed, and nothing told.
+    let by_token = source.head.problem.head_kind().takes_tokens();
+    let reading = if by_token {
+        Reading::Headers
+    } else {
+        source.reading
+    };
+    let Choice { pooling, mut told } =
+        pooling::choose(wanted, folder, &checkpoint.file, pooler, reading)?;
+    if by_token {
+        told.clear();
+    }
     Ok(Built {
         dropout: config
             .classifier_dropout
@@ -484,6 +509,20 @@ fn build(source: &Source<'_>) -> Result<Built> {
         choices: told,
         ..Built::new(Bert::new(config, pooler, pooling, source.device))
     })
+}
+
+/// As transformers draws them: `PreTrainedModel._init_weights` in `modeling_utils.py`, and the embedding's `padding_idx` in
+/// `models/bert/modeling_bert.py`.
+fn initial(folder: &ModelFolder) -> Result<Rule> {
+    let std = initial::initializer_range(folder)?;
+    let config: BertConfig = folder.config_as()?;
+    let padding = initial::padding_row(folder, config.vocab_size)?;
+    Ok(Box::new(move |name, _| match (name, padding) {
+        (name, _) if name.ends_with(".bias") => Initial::Zeros,
+        (name, _) if name.ends_with("LayerNorm.weight") => Initial::Ones,
+        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
+        _ => Initial::Normal(std),
+    }))
 }
 
 /// Whether weights are those of a BERT.

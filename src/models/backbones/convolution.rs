@@ -10,6 +10,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::batch_norm::BatchNorm;
+use crate::models::initial::{self, Initial};
 use crate::models::kernels::{self, Activation, Shape, Weights};
 
 /// The zeros around the input of a convolution.
@@ -198,6 +199,11 @@ pub(super) fn global_mean(x: Tensor<4>) -> Tensor<2> {
     x.reshape([batch, channels, height * width])
         .mean_dim(2)
         .reshape([batch, channels])
+}
+
+/// He's distribution by the fan-out of a convolution of this shape, as PyTorch counts it: without regard to groups.
+pub(super) fn fan_out(shape: &[usize]) -> Initial {
+    initial::kaiming(shape[0] * shape[2..].iter().product::<usize>())
 }
 
 /// What PyTorch calls a tensor of a convolution or of a batch normalisation.

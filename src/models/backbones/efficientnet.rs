@@ -13,6 +13,7 @@ use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
 use crate::models::image_input::{IMAGENET, ImageInput, Variant};
+use crate::models::initial::{self, Initial};
 use crate::models::kernels::Activation;
 use crate::models::naming::{self, Naming, is_count};
 use crate::models::{Activations, Modality};
@@ -261,6 +262,14 @@ fn place(number: usize) -> Option<(usize, usize)> {
 
 // -------------------------------------------------------------------------------------------------------------- row
 
+/// He's distribution by the fan-out of a convolution of this shape, of which a group counts: timm's `_init_weight_goog` in
+/// `models/_efficientnet_builder.py`.
+fn fan_out_of_group(shape: &[usize]) -> Initial {
+    // A convolution with one input is one of those in which each channel is a group.
+    let groups = if shape[1] == 1 { shape[0] } else { 1 };
+    initial::kaiming(shape[0] / groups * shape[2..].iter().product::<usize>())
+}
+
 /// EfficientNet-Lite's row in the registry.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "EfficientNet-Lite",
@@ -282,6 +291,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             ..Built::new(EfficientNetLite::new(style, source.device))
         })
     },
+    initial: |_| Ok(initial::convolutions(fan_out_of_group)),
     recognise: |shapes| {
         let outline =
             |variant: &Variant| EfficientNetLite::new(Style::of(variant.name), &Device::flex());

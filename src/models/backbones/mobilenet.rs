@@ -5,11 +5,12 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::convolution::{ConvNorm, ConvNormConfig, Padding, global_mean, torch_name};
+use super::convolution::{ConvNorm, ConvNormConfig, Padding, fan_out, global_mean, torch_name};
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
 use crate::models::image_input::{IMAGENET, Variant};
+use crate::models::initial;
 use crate::models::kernels::Activation;
 use crate::models::naming::{self, Naming, is_count};
 use crate::models::{Activations, Modality};
@@ -219,7 +220,7 @@ fn parameter_name(path: &str) -> String {
 
 // -------------------------------------------------------------------------------------------------------------- row
 
-/// MobileNetV2's row in the registry.
+/// MobileNetV2's row in the registry. Its weights are drawn as in torchvision's `models/mobilenetv2.py`.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "MobileNetV2",
     model_types: &[],
@@ -239,6 +240,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             ..Built::new(MobileNetV2::new(source.device))
         })
     },
+    initial: |_| Ok(initial::convolutions(fan_out)),
     recognise: |shapes| {
         let outline = |_: &Variant| MobileNetV2::new(&Device::flex());
         naming::recognise(VARIANTS, outline, &NAMING, shapes)

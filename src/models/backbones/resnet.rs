@@ -9,11 +9,12 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::convolution::{ConvNorm, ConvNormConfig, global_mean, torch_name};
+use super::convolution::{ConvNorm, ConvNormConfig, fan_out, global_mean, torch_name};
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
 use crate::models::image_input::{IMAGENET, Variant};
+use crate::models::initial;
 use crate::models::kernels::Activation;
 use crate::models::naming::{self, Naming, is_count};
 use crate::models::{Activations, Modality};
@@ -268,6 +269,8 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         let config = ResNetConfig::of(source.folder.word("architecture").unwrap_or_default());
         Ok(Built::new(ResNet::new(config, source.device)))
     },
+    // torchvision's `models/resnet.py`.
+    initial: |_| Ok(initial::convolutions(fan_out)),
     recognise: |shapes| {
         let outline =
             |variant: &Variant| ResNet::new(ResNetConfig::of(variant.name), &Device::flex());

@@ -14,6 +14,7 @@ use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
 use crate::models::image_input::{IMAGENET, ImageInput, Variant};
+use crate::models::initial;
 use crate::models::kernels::Activation;
 use crate::models::naming::{self, Naming, is_count};
 use crate::models::{Activations, Modality};
@@ -240,6 +241,12 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     build: |source| {
         let depth = depth(source.folder.word("architecture").unwrap_or_default());
         Ok(Built::new(CifarResNet::new(depth, source.device)))
+    },
+    // `_weights_init` in akamaster's `resnet.py`, by the fan-in.
+    initial: |_| {
+        Ok(initial::convolutions(|shape| {
+            initial::kaiming(shape[1..].iter().product())
+        }))
     },
     recognise: |shapes| {
         let outline = |variant: &Variant| CifarResNet::new(depth(variant.name), &Device::flex());

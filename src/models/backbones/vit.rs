@@ -14,7 +14,9 @@ use super::transformer::{self, Act, SelfAttention, default_layer_norm_eps, wrong
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
+use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
+use crate::models::initial::{self, Initial, Rule};
 use crate::models::naming::{Naming, is_count, is_in};
 use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
@@ -424,8 +426,23 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         source.checkpoint.refuse_layers(config.num_hidden_layers)?;
         Ok(Built::new(Vit::new(config, source.device)))
     },
+    initial,
     recognise,
 };
+
+/// As transformers draws them: `PreTrainedModel._init_weights` in `modeling_utils.py`, and those of `ViTPreTrainedModel` and
+/// `DeiTPreTrainedModel`, which differ in what stands beside the patches.
+fn initial(folder: &ModelFolder) -> Result<Rule> {
+    let std = initial::initializer_range(folder)?;
+    let VitConfig { model_type, .. } = folder.config_as()?;
+    Ok(Box::new(move |name, shape| match shape {
+        [_] if name.ends_with(".bias") => Initial::Zeros,
+        [_] => Initial::Ones,
+        [_, _, _] if model_type == Family::Deit => Initial::Zeros,
+        [_, _, _] => Initial::Truncated(std),
+        _ => Initial::Normal(std),
+    }))
+}
 
 /// Whether weights are those of a Vision Transformer.
 fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {

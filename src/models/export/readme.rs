@@ -34,6 +34,9 @@ fn outputs(card: &Card) -> String {
              probability on that stands beside it:"
         }
         Problem::Regression => "Numbers, in this order:",
+        Problem::TokenClassification => {
+            "For each token a logit for each label, in this order. What the model says of a word is what it says of its first token:"
+        }
     };
     let mut text = format!("\n## What comes out\n\n{what}\n\n");
     for (place, label) in card.labels.iter().enumerate() {
@@ -86,7 +89,11 @@ fn texts(library: &Library, network: &Network, card: &Card) -> String {
              {logits} = SentenceTransformer(\".\").encode([{sample}])\n```\n",
         );
     }
-    let (what, samples) = if pairs {
+    let by_word = card.problem == Problem::TokenClassification;
+    let (what, samples) = if by_word {
+        let words = "[[\"a\", \"text\"]], is_split_into_words=True, truncation=True".into();
+        ("Lists of words", words)
+    } else if pairs {
         let cut = format!("[\"a text\"], [\"another\"], truncation=\"{truncation}\"");
         ("Pairs of texts", cut)
     } else {

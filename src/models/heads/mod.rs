@@ -2,11 +2,13 @@
 //! its row ([`LibraryHead`](super::architecture::LibraryHead)).
 
 mod pooled;
+mod tokens;
 
 use burn::module::Module;
 use burn::tensor::Device;
 
 use self::pooled::Pooled;
+use self::tokens::Tokens;
 use super::Activations;
 
 /// The kinds of heads.
@@ -14,6 +16,8 @@ use super::Activations;
 pub(super) enum HeadKind {
     /// Dropout and a layer `linear` over the vector of a sample: a number for each label.
     Pooled,
+    /// Dropout and a layer `linear` over the state of each token: a number for each label.
+    Tokens,
 }
 
 impl HeadKind {
@@ -21,6 +25,15 @@ impl HeadKind {
     pub(super) fn description(self) -> &'static str {
         match self {
             Self::Pooled => "one vector a sample",
+            Self::Tokens => "a vector a token",
+        }
+    }
+
+    /// Whether it takes what the backbone gives before the pooling: the states of all tokens.
+    pub(super) fn takes_tokens(self) -> bool {
+        match self {
+            Self::Pooled => false,
+            Self::Tokens => true,
         }
     }
 }
@@ -30,6 +43,8 @@ impl HeadKind {
 pub(super) enum PredictionHead {
     /// Of the kind [`HeadKind::Pooled`].
     Pooled(Pooled),
+    /// Of the kind [`HeadKind::Tokens`].
+    Tokens(Tokens),
 }
 
 /// What a new head is.
@@ -52,6 +67,7 @@ impl PredictionHead {
     pub(super) fn new(kind: HeadKind, config: HeadConfig, device: &Device) -> Self {
         match kind {
             HeadKind::Pooled => Self::Pooled(Pooled::new(config, device)),
+            HeadKind::Tokens => Self::Tokens(Tokens::new(config, device)),
         }
     }
 
@@ -59,6 +75,7 @@ impl PredictionHead {
     pub(super) fn forward(&self, x: Activations) -> Activations {
         match self {
             Self::Pooled(head) => head.forward(x),
+            Self::Tokens(head) => head.forward(x),
         }
     }
 }

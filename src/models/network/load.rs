@@ -8,7 +8,7 @@ use super::Network;
 use crate::error::{Error, Result};
 use crate::models::architecture::{Architecture, Built, Source, architecture, recognise};
 use crate::models::folder::ModelFolder;
-use crate::models::heads::{HeadConfig, HeadKind, PredictionHead};
+use crate::models::heads::{HeadConfig, PredictionHead};
 use crate::models::naming::Names;
 use crate::models::own_head::OwnHead;
 use crate::models::weights::{Account, Checkpoint, Reading};
@@ -170,7 +170,7 @@ fn with_head(
     head: &Head,
     device: &Device,
 ) -> Result<(Network, Vec<String>)> {
-    let library_head = architecture.head(HeadKind::Pooled)?;
+    let library_head = architecture.head(head.problem.head_kind())?;
     let backbone = built.backbone.inner();
     let config = HeadConfig {
         inputs: backbone.width(),

@@ -242,3 +242,103 @@ fn what_is_malformed_is_an_error_and_no_panic() {
         }
     }
 }
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn tiny_bert() -> Tokenizer {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert");
+    Tokenizer::load(&folder).expect("a tokenizer")
+}
+
+/// Each window as its tokens and the words that it speaks for, with the places of their tokens.
+fn windows(encoded: &Windows) -> Vec<(usize, Vec<(usize, u32, usize)>)> {
+    let of_word = |word: &WordTokens| (word.word, word.first, word.further.len());
+    let windows = encoded.windows.iter();
+    windows
+        .map(|window| (window.ids.len(), window.words.iter().map(of_word).collect()))
+        .collect()
+}
+
+#[test]
+fn a_word_is_spoken_for_by_its_first_token() {
+    let tokenizer = tiny_bert();
+    // `7th` is three tokens, and the zero-width space none.
+    let texts = [words("the 7th \u{200b} film"), Vec::new()];
+    let encoded = tokenizer.encode_words(&texts, 32, None).expect("encoded");
+    assert_eq!(
+        windows(&encoded[0]),
+        [(7, vec![(0, 1, 0), (1, 2, 2), (3, 5, 0)])]
+    );
+    assert_eq!(windows(&encoded[1]), [(2, Vec::new())]);
+    let whole = tokenizer.encode(
+        &["the 7th film".to_owned()],
+        None,
+        32,
+        Truncation::default(),
+    );
+    assert_eq!(encoded[0].windows[0].ids, whole.expect("encoded")[0].ids);
+}
+
+#[test]
+fn texts_that_are_too_long_are_cut_or_fall_into_windows() {
+    let tokenizer = tiny_bert();
+    let texts = [
+        words("the film is a story of the food and the place"),
+        words("a film"),
+    ];
+    let cut = tokenizer.encode_words(&texts, 6, None).expect("encoded");
+    assert!(cut[0].truncated && !cut[1].truncated);
+    let first_four = (0..4).map(|word| (word as usize, word + 1, 0)).collect();
+    assert_eq!(windows(&cut[0]), [(6, first_four)]);
+    // Windows of 4 tokens, 2 of which are those of the one before: 0–3, 2–5, 4–7, 6–9, 8–10.
+    let split = tokenizer.encode_words(&texts, 6, Some(2)).expect("encoded");
+    assert!(!split[0].truncated);
+    assert_eq!(
+        windows(&split[0]),
+        [
+            (6, vec![(0, 1, 0), (1, 2, 0), (2, 3, 0)]),
+            (6, vec![(3, 2, 0), (4, 3, 0)]),
+            (6, vec![(5, 2, 0), (6, 3, 0)]),
+            (6, vec![(7, 2, 0), (8, 3, 0)]),
+            (5, vec![(9, 2, 0), (10, 3, 0)]),
+        ]
+    );
+    assert_eq!(windows(&split[1]).len(), 1);
+}
+
+#[test]
+fn there_has_to_be_room_for_a_word_and_for_what_is_new() {
+    let tokenizer = tiny_bert();
+    let texts = [words("the film is a story")];
+    let error = tokenizer
+        .encode_words(&texts, 2, None)
+        .expect_err("no room");
+    assert_eq!(
+        error.message(),
+        "a `max_length` of 2 leaves no room beside the 2 special tokens"
+    );
+    let error = tokenizer
+        .encode_words(&texts, 6, Some(4))
+        .expect_err("nothing new");
+    assert!(
+        error.message().contains("leaves nothing new in a window"),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_word_is_lost_in_windows() {
+    let tokenizer = tiny_bert();
+    let text: Vec<String> = (0..57).map(|word| format!("word{word}")).collect();
+    for room in 1..12 {
+        for stride in 0..room {
+            let encoded = tokenizer.encode_words(&[text.clone()], room + 2, Some(stride));
+            let encoded = encoded.expect("encoded");
+            let found = encoded[0].windows.iter().flat_map(|window| &window.words);
+            let found: Vec<usize> = found.map(|tokens| tokens.word).collect();
+            assert_eq!(found, (0..57).collect::<Vec<_>>(), "{room}, {stride}");
+        }
+    }
+}

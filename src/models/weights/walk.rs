@@ -43,7 +43,7 @@ impl Place {
     }
 
     /// Whether this is no parameter, but what a batch normalisation has seen.
-    fn is_statistic(&self) -> bool {
+    pub(super) fn is_statistic(&self) -> bool {
         self.field_of_norm()
             .is_some_and(|field| field == MEAN || field == VARIANCE)
     }

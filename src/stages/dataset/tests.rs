@@ -226,3 +226,43 @@ fn restaurant_reviews_fit_their_schema() {
     let table = bench.run(&settings, &[], 0).expect("fits").table(TABLE);
     assert_eq!(table.rows(), 1000);
 }
+
+#[test]
+fn conll_becomes_a_row_a_sentence() {
+    let bench = Bench::new();
+    bench.write("n.conll", "-DOCSTART- O\n\nAda I-PER\nwrote O\n\nIt O\n");
+    let made = bench
+        .run("kind = 'dataset'\nsource = 'n.conll'", &[], 0)
+        .expect("ran");
+    let table = made.table(TABLE);
+    assert_eq!((table.rows(), table.columns()), (2, vec!["words", "tags"]));
+    assert!(
+        made.notices[0].contains("`-DOCSTART-`"),
+        "{:?}",
+        made.notices
+    );
+    // What is not set is in no key, so that other formats keep theirs.
+    let (settings, _) = bench.described("kind = 'dataset'\nsource = 'n.csv'");
+    assert!(!settings.contains_key("comment"), "{settings:?}");
+
+    bench.write("n.txt", "1 Ada I-PER\n2 wrote\n");
+    let settings =
+        "kind = 'dataset'\nsource = 'n.txt'\nformat = 'conll'\ncolumns = ['_', 'w', 't']";
+    let (error, _) = bench.fails(settings);
+    assert_eq!(
+        error.message(),
+        "line 2 of `n.txt` has 2 fields, and `columns` names 3"
+    );
+    for (setting, word) in [
+        ("quote = ''", "`quote` is for CSV and TSV files"),
+        ("comment = ''", "`comment` is empty"),
+        ("columns = ['_']", "names no column"),
+        ("columns = ['a', 'a']", "comes twice"),
+    ] {
+        let error = bench.refusal(&format!("kind = 'dataset'\nsource = 'n.conll'\n{setting}"));
+        assert!(error.message().contains(word), "{setting}: {error}");
+        assert_eq!(error.kind(), Kind::Usage);
+    }
+    let error = bench.refusal("kind = 'dataset'\nsource = 'n.csv'\ncomment = '#'");
+    assert_eq!(error.message(), "`comment` is for CoNLL files");
+}

@@ -41,7 +41,8 @@ pub(super) fn metric_is_defined(
     if targets.is_empty() {
         return Err(Error::stage(format!("{place} has no {sample}")));
     }
-    let any = vec![0.0; targets.len() * outputs.names().len()];
+    let rows: usize = targets.rows_of_outputs().iter().sum();
+    let any = vec![0.0; rows * outputs.names().len()];
     let name = metric.name;
     let undefined = outputs.score(&any, targets)?.undefined;
     if !undefined.iter().any(|undefined| undefined == name) {

@@ -10,8 +10,8 @@ use crate::inputs::texts::{Columns, Encoder};
 use crate::models::{self, ImageInput, Loaded, Modality};
 use crate::stages::samples::AtPort;
 use crate::stages::{StageContext, photos};
-use crate::tasks::Outputs;
-use crate::train::{Inputs, Samples};
+use crate::tasks::{ByWord, Outputs};
+use crate::train::{Inputs, Samples, Targets};
 
 /// Opens the samples to train on, and those to measure every epoch on.
 pub(super) fn open(settings: &Settings, cx: &StageContext<'_>) -> Result<Vec<AtPort>> {
@@ -75,12 +75,18 @@ impl Data {
             let metric = settings.best.metric(settings.task())?;
             checks::metric_is_defined(metric, outputs, validation, &targets[1])?;
         }
-        let (inputs, how) = match settings.task().modality {
-            Modality::Texts => texts(settings, ports, loaded, cx)?,
-            Modality::Images => images(settings, ports, loaded, cx)?,
+        let (samples, how) = if let Some(by_word) = settings.reading.by_word() {
+            words(settings, by_word, ports, &targets, outputs, loaded, cx)?
+        } else {
+            let (inputs, how) = match settings.task().modality {
+                Modality::Texts => texts(settings, ports, loaded, cx)?,
+                Modality::Images => images(settings, ports, loaded, cx)?,
+            };
+            let samples = inputs.into_iter().zip(targets);
+            let samples = samples.map(|(inputs, targets)| Samples { inputs, targets });
+            (samples.collect(), how)
         };
-        let samples = inputs.into_iter().zip(targets);
-        let mut samples = samples.map(|(inputs, targets)| Samples { inputs, targets });
+        let mut samples = samples.into_iter();
         let (Some(train), validation) = (samples.next(), samples.next()) else {
             panic!("there are always samples to train on");
         };
@@ -130,6 +136,45 @@ impl Data {
     }
 }
 
+/// How texts become tokens; what is decided about it is told.
+fn encoder(settings: &Settings, loaded: &Loaded, cx: &StageContext<'_>) -> Result<Encoder> {
+    let max_length = settings.input.max_length.as_ref();
+    let truncation = settings.input.truncation.as_ref();
+    let (encoder, told) = Encoder::new(
+        cx.input("model"),
+        loaded,
+        max_length.map(|length| length.value.get()),
+        truncation.map(|truncation| truncation.value),
+    )?;
+    let told = told.into_iter().chain(encoder.notice().map(String::from));
+    told.for_each(|told| cx.notice(told));
+    Ok(encoder)
+}
+
+/// Lists of words as tokens, with what these come to.
+fn words(
+    settings: &Settings,
+    by_word: ByWord,
+    ports: &[AtPort],
+    targets: &[Targets],
+    outputs: &dyn Outputs,
+    loaded: &Loaded,
+    cx: &StageContext<'_>,
+) -> Result<(Vec<Samples>, How)> {
+    let column = settings.columns.text_column.as_ref();
+    let column = column
+        .map(|column| column.value.as_str())
+        .unwrap_or_default();
+    let encoder = encoder(settings, loaded, cx)?.with_stride(by_word.stride);
+    let samples = ports.iter().zip(targets).map(|(samples, targets)| {
+        // Others are measured, which goes by the first token of a word.
+        let trains = by_word.every_token && samples.port == "train";
+        samples.words(column, targets, &encoder, trains.then_some(outputs), cx)
+    });
+    let max_length = encoder.max_length();
+    Ok((samples.collect::<Result<_>>()?, How::Texts { max_length }))
+}
+
 /// Texts as tokens.
 fn texts(
     settings: &Settings,
@@ -144,16 +189,7 @@ fn texts(
     };
     let sentences = ports.iter().map(|samples| samples.sentences(&columns));
     let sentences = sentences.collect::<Result<Vec<_>>>()?;
-    let max_length = settings.input.max_length.as_ref();
-    let truncation = settings.input.truncation.as_ref();
-    let (encoder, told) = Encoder::new(
-        cx.input("model"),
-        loaded,
-        max_length.map(|length| length.value.get()),
-        truncation.map(|truncation| truncation.value),
-    )?;
-    let told = told.into_iter().chain(encoder.notice().map(String::from));
-    told.for_each(|told| cx.notice(told));
+    let encoder = encoder(settings, loaded, cx)?;
     let tokens = ports.iter().zip(&sentences);
     let tokens = tokens.map(|(samples, texts)| samples.tokens(texts, &encoder, cx));
     let max_length = encoder.max_length();

@@ -135,14 +135,11 @@ impl Stage for Finetune {
         data.hold_down(settings, plan.pace, loss.weight(&data.train.targets), cx);
         let outcome = self.train(&loaded.network, &plan, loss, &*outputs, &data, cx)?;
         let outputs = self.settle(outputs, &outcome.network, &data, cx)?;
-        let card = self.card(
-            loaded.card,
-            &*outputs,
-            &data,
-            plan.pace,
-            &outcome,
-            cx.seed(),
-        );
+        let mut old = loaded.card;
+        if !plan.leaves_some(&loaded.network) {
+            old.random_weights = None;
+        }
+        let card = self.card(old, &*outputs, &data, plan.pace, &outcome, cx.seed());
         let (base, folder) = (cx.input("model"), cx.output("model"));
         outcome.network.save_beside(base, folder, &card)?;
         data.write(cx)?;

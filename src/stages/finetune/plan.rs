@@ -62,6 +62,10 @@ impl Plan {
             pace,
         };
         plan.report(settings, &frozen, &anatomy, cx);
+        plan.report_rates(&anatomy, card.random_weights.is_some(), cx);
+        if card.random_weights.is_some() {
+            plan.report_random(&anatomy, cx);
+        }
         Ok(plan)
     }
 
@@ -99,10 +103,37 @@ impl Plan {
                 self.pace.epochs, last.plan.prefix
             ));
         }
-        self.report_rates(anatomy, cx);
     }
 
-    fn report_rates(&self, anatomy: &Anatomy, cx: &StageContext<'_>) {
+    /// Tells what it means that layers are frozen whose weights are random.
+    fn report_random(&self, anatomy: &Anatomy, cx: &StageContext<'_>) {
+        let Some(first) = self.phases.first() else {
+            return;
+        };
+        let frozen = frozen_below_head(anatomy, &first.plan);
+        if frozen > 0 {
+            let when = match frozen_below_head(anatomy, &self.last().plan) {
+                0 => "are frozen at first",
+                _ => "are frozen",
+            };
+            cx.notice(format!(
+                "the model's weights are random, and {frozen} of them {when}: what is frozen learns nothing, so that the layers after it learn from what chance makes of the samples; let all train, or begin with a model that was trained"
+            ));
+        }
+    }
+
+    /// Whether something below the head stays as it is all along.
+    pub(super) fn leaves_some(&self, network: &Network) -> bool {
+        frozen_below_head(&network.anatomy(), &self.last().plan) > 0
+    }
+
+    /// The phase at the end, in which most trains.
+    fn last(&self) -> &Phase {
+        self.phases.last().expect("a training has a phase")
+    }
+
+    /// Tells whether a learning rate is unusual for what trains; `random` says that nothing was trained before.
+    fn report_rates(&self, anatomy: &Anatomy, random: bool, cx: &StageContext<'_>) {
         let Some(last) = self.phases.last() else {
             return;
         };
@@ -115,7 +146,10 @@ impl Plan {
                 .reduce(f64::max)
         };
         match (highest(false), highest(true)) {
-            (Some(rate), _) if rate > 2e-4 => cx.notice(format!(
+            (Some(rate), _) if random && rate < 2e-4 => cx.notice(format!(
+                "layers with random weights train: `learning_rate` {rate} is low for them, 1e-3 is usual"
+            )),
+            (Some(rate), _) if !random && rate > 2e-4 => cx.notice(format!(
                 "pretrained layers train: `learning_rate` {rate} is high for them, 3e-5 is usual"
             )),
             (None, Some(rate)) if rate < 2e-4 => cx.notice(format!(
@@ -124,6 +158,13 @@ impl Plan {
             _ => {}
         }
     }
+}
+
+/// How many numbers below the head that are used `plan` freezes.
+fn frozen_below_head(anatomy: &Anatomy, plan: &Resolved) -> usize {
+    let parameters = anatomy.parameters.iter().zip(&plan.frozen);
+    let frozen = parameters.filter(|(known, frozen)| **frozen && !known.head && known.used);
+    frozen.map(|(known, _)| known.size()).sum()
 }
 
 /// For each parameter what `learning_rate` is multiplied by: what `learning_rates` says, else `layer_decay`, else 1.

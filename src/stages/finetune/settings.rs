@@ -87,8 +87,13 @@ impl Settings {
     fn complete(&mut self) -> Result<()> {
         match self.task().modality {
             Modality::Texts => {
-                self.columns.complete();
+                let by_word = self.task().targets.by_word();
+                self.columns.complete(by_word);
                 self.changes.refuse_all()?;
+                if by_word {
+                    self.columns.refuse_pairs()?;
+                    self.input.refuse_for_words()?;
+                }
                 self.input.check(&self.columns)?;
             }
             Modality::Images => {

@@ -7,6 +7,7 @@ mod overflow;
 mod registry;
 mod tasks;
 mod unfreezing;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -258,3 +258,21 @@ fn an_earlier_plan_is_told_of() {
         "the model's earlier plan, trainable_layers = 1, is replaced"
     );
 }
+
+#[test]
+fn frozen_random_weights_are_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    crate::models::copy_folder(&tiny_bert(), folder.path()).expect("copied");
+    let card = Card {
+        random_weights: Some(crate::models::RandomWeights { seed: 1 }),
+        ..Card::default()
+    };
+    card.write(folder.path()).expect("written");
+    let (frozen, notices) =
+        run_on(folder.path(), "model = 'a'\ntrainable_layers = 1").expect("it runs");
+    assert!(notices.contains(&RANDOM.to_string()), "{notices:?}");
+    let card = Card::read(&frozen.path().join("output")).expect("a card");
+    assert!(card.random_weights.is_some());
+    let (_, notices) = run_on(folder.path(), "model = 'a'\ntrainable = ['*']").expect("it runs");
+    assert_eq!(notices.len(), 1, "{notices:?}");
+}

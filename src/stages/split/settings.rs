@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{MapAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{IMAGES, TABLE};
 use crate::config::Spanned;
+use crate::data::split::Portion;
 use crate::error::{Error, Result};
 use crate::names;
 use crate::stages::{ArtifactType, Port};
@@ -24,8 +26,12 @@ pub(super) struct Settings {
     /// Instead of a table: images.
     pub(super) images: Option<Port>,
     /// The parts and their shares, which sum to 1: `{ train = 0.8, test = 0.2 }`. Each is an output.
+    ///
+    /// A part may be so many rows of each label instead: `{ few = { per_label = 8 }, test = 0.2 }`, where `stratify` names the column
+    /// of the labels. Such parts are the first rows of each label in one order, so that 8 a label are among 32 a label, and no
+    /// such number moves a row into or out of a share. Shares are of all rows, and may then sum to less than 1: the rest is in no part.
     pub(super) parts: Spanned<Parts>,
-    /// A column whose values are spread over the parts alike, each to rounding: the labels.
+    /// A column whose values are spread over the parts alike, each to rounding: the labels. `per_label` counts its values.
     pub(super) stratify: Option<Spanned<String>>,
     /// A column whose equal values stay in one part: patients, authors. The shares are as close as whole groups allow.
     pub(super) group: Option<Spanned<String>>,
@@ -40,34 +46,89 @@ pub(super) struct Settings {
     pub(super) duplicates_by: Option<Spanned<Vec<String>>>,
 }
 
-/// Names and shares of the parts, in the order of the file, on which the result depends.
+/// Names and sizes of the parts, in the order of the file, on which the result depends.
 #[derive(Debug, Clone)]
-pub(super) struct Parts(pub(super) Vec<(String, Spanned<f64>)>);
+pub(super) struct Parts(pub(super) Vec<(String, Spanned<Size>)>);
+
+/// How large a part is.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub(super) enum Size {
+    /// A share of all rows.
+    Share(f64),
+    /// So many rows of each label.
+    PerLabel(PerLabel),
+}
+
+/// So many rows of each label.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PerLabel {
+    pub(super) per_label: usize,
+}
 
 impl Parts {
     pub(super) fn check(&self) -> Result<()> {
-        for (name, share) in &self.0 {
-            names::check(name, "a part").map_err(|error| share.blame(error, ""))?;
-            // Not a number is refused, too.
-            if !(share.value > 0.0 && share.value <= 1.0) {
+        for (name, size) in &self.0 {
+            names::check(name, "a part").map_err(|error| size.blame(error, ""))?;
+            let wrong = match size.value {
+                // Not a number is refused, too.
+                Size::Share(share) if !(share > 0.0 && share <= 1.0) => {
+                    format!("the share of part `{name}` must be above 0 and at most 1")
+                }
+                Size::PerLabel(PerLabel { per_label: 0 }) => {
+                    format!("`per_label` of part `{name}` must be 1 or more")
+                }
+                _ => continue,
+            };
+            return Err(size.blame(Error::usage(wrong), ""));
+        }
+        let sum: f64 = self
+            .0
+            .iter()
+            .filter_map(|(_, size)| size.value.share())
+            .sum();
+        let rounded = (sum * 1e6).round() / 1e6;
+        match self.per_label() {
+            None if (sum - 1.0).abs() > 1e-9 => Err(Error::usage(format!(
+                "the shares of `parts` sum to {rounded}, not to 1"
+            ))),
+            Some((name, size)) if sum > 1.0 - 1e-9 => {
                 let error = Error::usage(format!(
-                    "the share of part `{name}` must be above 0 and at most 1"
+                    "the shares of `parts` sum to {rounded}, which leaves no row for part `{name}`"
                 ));
-                return Err(share.blame(error, ""));
+                Err(size.blame(error, ""))
             }
+            _ => Ok(()),
         }
-        let sum: f64 = self.shares().iter().sum();
-        if (sum - 1.0).abs() > 1e-9 {
-            return Err(Error::usage(format!(
-                "the shares of `parts` sum to {}, not to 1",
-                (sum * 1e6).round() / 1e6
-            )));
-        }
-        Ok(())
     }
 
-    pub(super) fn shares(&self) -> Vec<f64> {
-        self.0.iter().map(|(_, share)| share.value).collect()
+    /// The first part that is so many rows of each label.
+    pub(super) fn per_label(&self) -> Option<&(String, Spanned<Size>)> {
+        self.0.iter().find(|(_, size)| size.value.share().is_none())
+    }
+
+    /// What each part gets of each class.
+    pub(super) fn portions(&self) -> Vec<Portion> {
+        let portion = |(_, size): &(String, Spanned<Size>)| match size.value {
+            Size::Share(share) => Portion::Share(share),
+            Size::PerLabel(PerLabel { per_label }) => Portion::Count(per_label),
+        };
+        self.0.iter().map(portion).collect()
+    }
+
+    /// The shares of the parts, if all of them are shares.
+    pub(super) fn shares(&self) -> Option<Vec<f64>> {
+        self.0.iter().map(|(_, size)| size.value.share()).collect()
+    }
+}
+
+impl Size {
+    fn share(self) -> Option<f64> {
+        match self {
+            Self::Share(share) => Some(share),
+            Self::PerLabel(_) => None,
+        }
     }
 }
 
@@ -121,6 +182,35 @@ impl Settings {
             let error = Error::usage(format!("`shuffle` means nothing with `{name}`"));
             return Err(shuffle.blame_also(way, error).help("leave `shuffle` out"));
         }
+        if let Some((_, size)) = self.parts.value.per_label()
+            && self.stratify.is_none()
+        {
+            return Err(
+                match ways[1..]
+                    .iter()
+                    .find_map(|(name, way)| Some((*name, way.as_ref()?)))
+                {
+                    Some((name, way)) => {
+                        let error = Error::usage(format!(
+                            "`per_label` and `{name}` cannot be used together"
+                        ));
+                        let help = match name {
+                            "group" => {
+                                "whole groups cannot give exactly so many rows of each label: use shares"
+                            }
+                            _ => "a hash knows nothing about other rows of the label: use shares",
+                        };
+                        size.blame_also(way, error).help(help)
+                    }
+                    None => size
+                        .blame(
+                            Error::usage("`per_label` needs the column of the labels"),
+                            "",
+                        )
+                        .help("name it with `stratify`"),
+                },
+            );
+        }
         Ok(())
     }
 
@@ -141,16 +231,56 @@ impl<'de> Deserialize<'de> for Parts {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts, A::Error> {
-                let mut parts: Vec<(String, Spanned<f64>)> = Vec::new();
+                let mut parts: Vec<(String, Spanned<Size>)> = Vec::new();
                 while let Some(part) = map.next_entry()? {
                     parts.push(part);
                 }
-                parts.sort_by_key(|(_, share)| share.span.as_ref().map(|span| span.range.start));
+                parts.sort_by_key(|(_, size)| size.span.as_ref().map(|span| span.range.start));
                 Ok(Parts(parts))
             }
         }
 
         deserializer.deserialize_map(PartsVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SizeVisitor;
+
+        impl<'de> Visitor<'de> for SizeVisitor {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a share or a table with `per_label`")
+            }
+
+            fn visit_f64<E: de::Error>(self, share: f64) -> Result<Size, E> {
+                Ok(Size::Share(share))
+            }
+
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a share is refused unless it is 1"
+            )]
+            fn visit_i64<E: de::Error>(self, share: i64) -> Result<Size, E> {
+                Ok(Size::Share(share as f64))
+            }
+
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a share is refused unless it is 1"
+            )]
+            fn visit_u64<E: de::Error>(self, share: u64) -> Result<Size, E> {
+                Ok(Size::Share(share as f64))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Size, A::Error> {
+                PerLabel::deserialize(MapAccessDeserializer::new(map)).map(Size::PerLabel)
+            }
+        }
+
+        deserializer.deserialize_any(SizeVisitor)
     }
 }
 
@@ -174,7 +304,23 @@ impl JsonSchema for Parts {
         json_schema!({
             "type": "object",
             "minProperties": 1,
-            "additionalProperties": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+            "additionalProperties": {
+                "anyOf": [
+                    { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+                    {
+                        "type": "object",
+                        "properties": {
+                            "per_label": {
+                                "description": "How many rows of each label.",
+                                "type": "integer",
+                                "minimum": 1,
+                            },
+                        },
+                        "required": ["per_label"],
+                        "additionalProperties": false,
+                    },
+                ],
+            },
         })
     }
 }

@@ -208,6 +208,118 @@ fn settings_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
+fn so_many_rows_a_label_are_the_first_of_one_order() {
+    let few = |count: u32, seed| {
+        let settings = format!(
+            "parts = {{ few = {{ per_label = {count} }}, test = 0.2 }}\nstratify = 'label'"
+        );
+        split(&hundred(), &settings, seed).expect("split")
+    };
+    let [eight, fifteen, other] = [few(8, 1), few(15, 1), few(8, 2)];
+    let of = |made: &Made| ids(made, "few", "id").into_iter().collect::<BTreeSet<_>>();
+    assert_eq!((of(&eight).len(), of(&fifteen).len()), (16, 30));
+    assert!(of(&eight).is_subset(&of(&fifteen)));
+    assert_ne!(of(&eight), of(&other));
+    let labels = ids(&eight, "few", "label");
+    assert_eq!(labels.iter().filter(|label| *label == "b").count(), 8);
+    assert_eq!(eight.bytes("few"), few(8, 1).bytes("few"));
+    // The share has the rows that it has without the budget.
+    assert_eq!(eight.bytes("test"), fifteen.bytes("test"));
+    let shares = "parts = { few = 0.8, test = 0.2 }\nstratify = 'label'";
+    let shares = split(&hundred(), shares, 1).expect("split");
+    assert_eq!(eight.bytes("test"), shares.bytes("test"));
+    assert_eq!(
+        eight.notices,
+        [
+            "64 of 100 rows are in no part: the parts have so many of each label, and shares of all rows"
+        ]
+    );
+}
+
+#[test]
+fn several_parts_may_have_so_many_rows_a_label() {
+    let settings = "parts = { few = { per_label = 2 }, more = { per_label = 3 } }\nstratify = 'label'\nshuffle = false";
+    let made = split(&hundred(), settings, 1).expect("split");
+    assert_eq!(ids(&made, "few", "id"), ["0", "1", "2", "4"]);
+    assert_eq!(ids(&made, "more", "id"), ["3", "5", "6", "8", "12", "16"]);
+}
+
+#[test]
+fn a_label_with_fewer_rows_than_asked_for_is_named() {
+    let settings = "parts = { few = { per_label = 26 } }\nstratify = 'label'";
+    let error = split(&hundred(), settings, 1).expect_err("too few");
+    assert_eq!(error.kind(), Kind::Stage);
+    assert_eq!(
+        error.message(),
+        "label `b` in column `label` has 25 rows, but part `few` is to have 26 of each label"
+    );
+    assert_eq!(place(&error), "{ per_label = 26 }");
+    let settings = "parts = { few = { per_label = 21 }, test = 0.2 }\nstratify = 'label'";
+    let error = split(&hundred(), settings, 1).expect_err("too few");
+    assert_eq!(
+        error.message(),
+        "label `b` in column `label` has 25 rows, 20 of them beside the other parts, but part `few` is to have 21 of each label"
+    );
+}
+
+#[test]
+fn so_many_rows_a_label_need_labels_and_something_left() {
+    let refused = |parts: &str, rest: &str| refusal(&format!("parts = {{ {parts} }}\n{rest}"));
+    let error = refused("few = { per_label = 8 }", "");
+    assert_eq!(
+        (error.message(), error.help_text(), place(&error)),
+        (
+            "`per_label` needs the column of the labels",
+            Some("name it with `stratify`"),
+            "{ per_label = 8 }"
+        )
+    );
+    for way in ["group", "by"] {
+        let error = refused("few = { per_label = 8 }", &format!("{way} = 'patient'"));
+        assert_eq!(
+            error.message(),
+            format!("`per_label` and `{way}` cannot be used together")
+        );
+        assert_eq!(error.labels().len(), 2);
+    }
+    let stratify = "stratify = 'label'";
+    let error = refused("few = { per_label = 8 }, test = 1.0", stratify);
+    assert_eq!(
+        error.message(),
+        "the shares of `parts` sum to 1, which leaves no row for part `few`"
+    );
+    let error = refused("few = { per_label = 0 }", stratify);
+    assert_eq!(
+        error.message(),
+        "`per_label` of part `few` must be 1 or more"
+    );
+    let error = refused("few = { per_label = 2.5 }", stratify);
+    assert_eq!(place(&error), "2.5");
+    let error = refused("few = { per_labels = 8 }", stratify);
+    assert_eq!(error.message(), "unknown key `per_labels`");
+    assert_eq!(error.help_text(), Some("did you mean `per_label`?"));
+    let error = refused("few = {}", stratify);
+    assert_eq!(error.message(), "missing key `per_label`");
+}
+
+#[test]
+fn shares_enter_the_key_as_before() {
+    let written = |parts: &str| {
+        let settings = format!("kind = 'split'\ntable = 'x'\nstratify = 'y'\nparts = {parts}");
+        let mut walk = crate::fingerprint::Walk::new("split", 1);
+        let stage = Bench::new().parse(&settings).expect("parsed");
+        stage.describe(&mut walk);
+        let fingerprint = walk.finish(1, None);
+        let parts = fingerprint.value(crate::fingerprint::Role::Setting, "parts");
+        parts.expect("it enters").to_owned()
+    };
+    let shares = written("{ train = 0.75, test = 0.25 }");
+    assert_eq!(shares, r#"[["train",0.75],["test",0.25]]"#);
+    let few = written("{ few = { per_label = 8 }, test = 0.25 }");
+    assert_eq!(few, r#"[["few",{"per_label":8}],["test",0.25]]"#);
+}
+
+#[test]
 fn parts_keep_the_order_of_the_file() {
     let bench = Bench::new();
     let settings =

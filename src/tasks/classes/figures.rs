@@ -192,7 +192,7 @@ impl Predictions {
 ///
 /// # Errors
 /// If a logit is not finite.
-pub(super) fn probabilities(logits: &[f32], classes: usize) -> Result<Vec<f64>> {
+pub(in crate::tasks) fn probabilities(logits: &[f32], classes: usize) -> Result<Vec<f64>> {
     crate::tasks::check_finite(logits, classes)?;
     Ok(logits.chunks_exact(classes).flat_map(softmax).collect())
 }

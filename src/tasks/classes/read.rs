@@ -8,7 +8,7 @@ use crate::data::labels as of_tables;
 use crate::error::{Error, Result};
 use crate::models::{Card, Modality, Problem};
 use crate::tasks::labels::{OF_IMAGES, PATH};
-use crate::tasks::{Look, Naming, Outputs, Read, Report, Values};
+use crate::tasks::{Given, Look, Naming, Outputs, Read, Report, Values};
 use crate::train::Targets;
 
 /// Logits of labels, of which a sample has one.
@@ -108,7 +108,8 @@ impl Outputs for Classes {
         std::iter::once(label).chain(scores).collect()
     }
 
-    fn values(&self, outputs: &[f32], raw: bool) -> Result<Vec<Values>> {
+    fn values(&self, given: &Given<'_>) -> Result<Vec<Values>> {
+        let Given { outputs, raw, .. } = *given;
         let classes = self.labels.len();
         // They say also which logits are no numbers.
         let probabilities = probabilities(outputs, classes)?;

@@ -5,7 +5,7 @@ use crate::data::{Table, targets as of_tables};
 use crate::error::{Error, Result};
 use crate::models::{Card, Modality, Problem};
 use crate::tasks::labels::OF_IMAGES;
-use crate::tasks::{Look, Naming, Outputs, Read, Report, Values, check_finite};
+use crate::tasks::{Given, Look, Naming, Outputs, Read, Report, Values, check_finite};
 use crate::train::{Rows, Targets};
 
 /// Where the numbers of samples are.
@@ -122,7 +122,8 @@ impl Outputs for Numbers {
         }
     }
 
-    fn values(&self, outputs: &[f32], _: bool) -> Result<Vec<Values>> {
+    fn values(&self, given: &Given<'_>) -> Result<Vec<Values>> {
+        let outputs = given.outputs;
         let width = self.names.len();
         check_finite(outputs, width)?;
         let column = |place| outputs.iter().skip(place).step_by(width).copied().collect();

@@ -5,7 +5,7 @@ use crate::data::{Table, targets as of_tables};
 use crate::error::{Error, Result};
 use crate::models::{Card, Modality, Problem};
 use crate::tasks::labels::OF_IMAGES;
-use crate::tasks::{Look, Naming, Outputs, Read, Report, Values};
+use crate::tasks::{Given, Look, Naming, Outputs, Read, Report, Values};
 use crate::train::{Rows, Targets};
 
 /// What stands between two labels where a list has to be written as text, and nothing else was said.
@@ -188,7 +188,8 @@ impl Outputs for Sets {
         std::iter::once(labels).chain(scores).collect()
     }
 
-    fn values(&self, outputs: &[f32], raw: bool) -> Result<Vec<Values>> {
+    fn values(&self, given: &Given<'_>) -> Result<Vec<Values>> {
+        let Given { outputs, raw, .. } = *given;
         let width = self.labels.len();
         let probabilities = figures::probabilities(outputs, width)?;
         let rows = probabilities.chunks_exact(width);

@@ -13,7 +13,7 @@ use crate::models::{Pooling, Truncation};
 /// The columns of texts.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 pub(in crate::stages::finetune) struct Columns {
-    /// The column with the texts. Default: `text`.
+    /// The column with the texts, or with lists of their words where each word has a target. Default: `text`, or `words`.
     pub(in crate::stages::finetune) text_column: Option<Spanned<String>>,
     /// The column with the second text of each pair, for tasks on pairs of texts.
     pub(in crate::stages::finetune) text_pair_column: Option<Spanned<String>>,
@@ -39,13 +39,22 @@ pub(in crate::stages::finetune) struct Input {
     pub(in crate::stages::finetune) truncation: Option<Spanned<Truncation>>,
 }
 
+const FOR_WHOLE_TEXTS: &str = "is for whole texts, and here each word has a target";
+
 const FOR_TEXTS: &str = "is for texts, not for images";
 
 impl Columns {
     /// Fills in the default.
-    pub(super) fn complete(&mut self) {
+    pub(super) fn complete(&mut self, by_word: bool) {
+        let usual = crate::inputs::texts::Columns::usual(by_word);
         self.text_column
-            .get_or_insert_with(|| "text".to_string().into());
+            .get_or_insert_with(|| usual.to_owned().into());
+    }
+
+    /// Refuses what is for pairs of texts.
+    pub(super) fn refuse_pairs(&self) -> Result<()> {
+        let pairs = self.text_pair_column.as_ref();
+        refused("text_pair_column", pairs, FOR_WHOLE_TEXTS).map_or(Ok(()), Err)
     }
 
     /// Refuses all of them, where there are no texts.
@@ -71,6 +80,14 @@ impl Input {
             refused("truncation", self.truncation.as_ref(), FOR_TEXTS),
         ];
         errors.into_iter().flatten().next().map_or(Ok(()), Err)
+    }
+
+    /// Refuses those that are for texts as a whole.
+    pub(super) fn refuse_for_words(&self) -> Result<()> {
+        let pooling = refused("pooling", self.pooling.as_ref(), FOR_WHOLE_TEXTS);
+        let truncation = self.truncation.as_ref();
+        let truncation = refused("truncation", truncation, FOR_WHOLE_TEXTS);
+        pooling.or(truncation).map_or(Ok(()), Err)
     }
 
     /// Refuses what cannot be meant.

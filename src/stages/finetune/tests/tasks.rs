@@ -2,7 +2,8 @@
 //! training that is interrupted ends as one that is left alone.
 
 use polars::prelude::{
-    Column, DataFrame, ListBuilderTrait, ListStringChunkedBuilder, NamedFrom, Series,
+    Column, DataFrame, ListBuilderTrait, ListStringChunkedBuilder, NamedFrom, ParquetReader,
+    SerReader, Series,
 };
 
 use super::interruption::card_and_weights;
@@ -50,6 +51,7 @@ impl Subject {
                     Problem::SingleLabelClassification => word(image).into(),
                     Problem::MultiLabelClassification => labels(image).join("|"),
                     Problem::Regression => format!("{:.1}", score(image)),
+                    problem => panic!("{problem:?} is not of images"),
                 })
                 .collect();
             squares(&bench.path(part), side, &labels);
@@ -63,6 +65,7 @@ impl Subject {
 
     fn all() -> impl Iterator<Item = Self> {
         let of_task = |task: &&'static Task| match task.modality {
+            Modality::Texts if task.targets.by_word() => vec![Self::of_texts(task, false)],
             Modality::Texts => vec![Self::of_texts(task, false), Self::of_texts(task, true)],
             Modality::Images => vec![Self::of_images(task)],
         };
@@ -128,19 +131,13 @@ impl Subject {
             prefix: "said_",
             raw: true,
         });
-        let said = Table::read(&said).expect("a table");
         let numbers = &columns[columns.len() - outputs.names().len()..];
         let columns: Vec<Vec<f32>> = numbers
             .iter()
-            .map(|column| {
-                let column = said.values(column).expect("a column");
-                column
-                    .iter()
-                    .map(|text| text.parse().expect("a number"))
-                    .collect()
-            })
+            .map(|column| numbers_of(&said, column))
             .collect();
-        let found = (0..said.rows()).flat_map(|row| columns.iter().map(move |column| column[row]));
+        let rows = 0..columns[0].len();
+        let found = rows.flat_map(|row| columns.iter().map(move |column| column[row]));
         let found: Vec<f32> = found.collect();
         let test = self.bench.path("test");
         let table = match self.task.modality {
@@ -151,6 +148,27 @@ impl Subject {
         let report = outputs.score(&found, &truth.targets).expect("finite");
         [measured, report.figures]
     }
+}
+
+/// The numbers in a column of the table in `folder`, or in its lists, row by row.
+fn numbers_of(folder: &Path, column: &str) -> Vec<f32> {
+    let file = std::fs::File::open(folder.join(crate::data::table::FILE)).expect("a table");
+    let frame = ParquetReader::new(file).finish().expect("a frame");
+    let column = frame.column(column).expect("a column");
+    let column = match column.list() {
+        Ok(lists) => {
+            let lists = (0..lists.len()).filter_map(|row| lists.get_as_series(row));
+            let lists = lists.filter(|list| !list.is_empty());
+            let join = |mut all: Series, list: Series| {
+                all.extend(&list).expect("both are numbers");
+                all
+            };
+            lists.reduce(join).expect("numbers")
+        }
+        Err(_) => column.as_materialized_series().clone(),
+    };
+    let numbers = column.f32().expect("numbers").iter();
+    numbers.map(|number| number.expect("no gap")).collect()
 }
 
 /// The smallest network that takes a modality, without dropout.
@@ -185,33 +203,62 @@ fn score(sample: usize) -> f64 {
 
 /// Texts, second texts, and a target of each kind.
 fn texts(rows: usize, salt: usize) -> DataFrame {
-    let words = |row: usize| if row.is_multiple_of(2) { GOOD } else { BAD };
+    let good_or_bad = |row: usize| if row.is_multiple_of(2) { GOOD } else { BAD };
     let text = |row: usize| {
         let very = "very ".repeat((row * 5 + salt) % 7);
         let warm = if row.is_multiple_of(3) { "warm " } else { "" };
-        format!("{very}{warm}{} {}", words(row)[row % 6], THINGS[row % 5])
+        format!(
+            "{very}{warm}{} {}",
+            good_or_bad(row)[row % 6],
+            THINGS[row % 5]
+        )
     };
     let second = |row: usize| {
         format!(
             "the {} is {}",
             THINGS[(row + salt) % 5],
-            words(row)[row % 5]
+            good_or_bad(row)[row % 5]
         )
     };
-    let mut lists = ListStringChunkedBuilder::new("labels".into(), rows, rows);
-    for row in 0..rows {
-        let list = Series::new("".into(), labels(row));
-        lists.append_series(&list).expect("a list of text");
-    }
+    let words = |row: usize| -> Vec<String> { text(row).split(' ').map(str::to_owned).collect() };
+    // What is good is a thing to be found, with what follows it.
+    let tags = |row: usize| -> Vec<&str> {
+        let words = words(row);
+        let good = words.iter().position(|word| GOOD.contains(&&**word));
+        let tag = |place: usize| match good {
+            Some(first) if place == first => "B-GOOD",
+            Some(first) if place == first + 1 => "I-GOOD",
+            _ => "O",
+        };
+        (0..words.len()).map(tag).collect()
+    };
     let strings = |of: &dyn Fn(usize) -> String| (0..rows).map(of).collect::<Vec<_>>();
     let columns = vec![
         Column::new("text".into(), strings(&text)),
         Column::new("second".into(), strings(&second)),
         Column::new("label".into(), strings(&|row| word(row).into())),
-        Column::from(Series::from(lists.finish())),
+        lists_of("labels", rows, |row| labels(row)),
+        lists_of("words", rows, words),
+        lists_of("tags", rows, tags),
         Column::new("score".into(), (0..rows).map(score).collect::<Vec<_>>()),
     ];
     DataFrame::new_infer_height(columns).expect("a frame")
+}
+
+/// A column of lists of text.
+pub(super) fn lists_of<T: AsRef<str>>(
+    name: &str,
+    rows: usize,
+    list: impl Fn(usize) -> Vec<T>,
+) -> Column {
+    let mut lists = ListStringChunkedBuilder::new(name.into(), rows, rows);
+    for row in 0..rows {
+        let list: Vec<T> = list(row);
+        let list: Vec<&str> = list.iter().map(AsRef::as_ref).collect();
+        let list = Series::new("".into(), list);
+        lists.append_series(&list).expect("a list of text");
+    }
+    Column::from(Series::from(lists.finish()))
 }
 
 /// Squares of noise with these labels, every other with more red.
