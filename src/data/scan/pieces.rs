@@ -104,7 +104,8 @@ impl Pieces {
         }
         let rows = self.rest[..self.end].trim_ascii_end();
         let feed = self.rest[rows.len()..].iter().position(|b| *b == b'\n');
-        feed.filter(|_| !rows.is_empty())
+        let is_mark = self.offset == 0 && rows == "\u{feff}".as_bytes();
+        feed.filter(|_| !rows.is_empty() && !is_mark)
             .map(|feed| rows.len() + feed + 1)
     }
 
