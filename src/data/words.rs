@@ -3,14 +3,13 @@
 use polars::prelude::{
     DataType, IntoColumn, IntoSeries as _, NamedFrom as _, PlSmallStr, Series, StructChunked,
 };
-use serde::Serialize;
 
 use super::table::Table;
 use super::types::type_name;
 use crate::error::{Context, Error, Result};
 
 /// Some words that follow each other and what they are.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entity {
     /// What they are.
     pub label: String,

@@ -332,7 +332,14 @@ impl Network {
         };
         self.backbone().complete(&mut config);
         folder::write_config(to.folder, &config)?;
-        let name_of = |path: &str| self.names.full(path);
+        // What nothing reads is kept for a later tuning, but is none of what a library expects.
+        let spare = |known: &Parameter| to.base.is_none() && self.lets_pass(known.block);
+        let spare = self.parameters().into_iter().filter(spare);
+        let spare: BTreeSet<String> = spare.map(|known| known.full_name).collect();
+        let name_of = |path: &str| {
+            let name = self.names.full(path);
+            (!spare.contains(&name)).then_some(name)
+        };
         weights::write(self, to, name_of, self.names.architecture.naming.checkpoint)?;
         card.write(to.folder)
     }

@@ -10,13 +10,12 @@ use std::path::Path;
 pub use crate::data::Format;
 pub use crate::data::csv::character;
 pub use crate::data::images::OnError;
-use serde::Serialize;
 
 use self::input::{Input, Piece, Samples};
 use self::model::{Labelled, Model};
 use crate::data::Table;
 use crate::data::scan::Sink;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::tasks::{Given, Naming, Values};
 
@@ -221,18 +220,7 @@ fn add(table: Table, names: &[String], values: Vec<Values>, as_text: bool) -> Re
             }
             Values::Lists(lists, _) => table.with_lists(name, &lists),
             Values::Numbers(numbers) => table.with_numbers(name, &numbers),
-            Values::NumberLists(lists) if as_text => with_json(table, name, &lists),
             Values::NumberLists(lists) => table.with_number_lists(name, &lists),
-            Values::Entities(lists) if as_text => with_json(table, name, &lists),
             Values::Entities(lists) => table.with_entities(name, &lists),
         })
-}
-
-/// Adds a column of lists as text, each as JSON writes it.
-fn with_json<T: Serialize>(table: Table, name: &str, lists: &[Vec<T>]) -> Result<Table> {
-    let texts = lists.iter().map(serde_json::to_string);
-    let texts = texts.collect::<serde_json::Result<Vec<String>>>();
-    let texts = texts.or_stage(|| "cannot write lists as text")?;
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    table.with_text(name, &texts)
 }

@@ -23,7 +23,8 @@ const IMAGES: &str = "images";
 
 /// Says of rows or images what a tuned model makes of them: a table with their columns, then, for one label a sample, `label`, the most
 /// likely one; for several, `labels`, those above their thresholds; and a column `probability_LABEL` for each label; for numbers
-/// `prediction`, or `prediction_NAME` for each of several. Of images the columns are `path` and `true_label`, the label that they have.
+/// `prediction`, or `prediction_NAME` for each of several; for lists of words `labels`, a tag for each word, and `entities`, the names that
+/// they make up, each a struct of `label`, `start`, `end`, `text` and `score`. Of images the columns are `path` and `true_label`, the label that they have.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {

@@ -22,7 +22,7 @@ pub(in crate::models) struct Target<'a> {
     pub(in crate::models) base: Option<&'a Path>,
 }
 
-/// Writes the parameters of `module` as safetensors, as f32, with names given by `name_of`; `canonical` gives a name in any checkpoint
+/// Writes the parameters of `module` as safetensors, as f32, with names given by `name_of`, which leaves out those without; `canonical` gives a name in any checkpoint
 /// the form in which it is compared with others. The same values give the same bytes.
 ///
 /// # Errors
@@ -30,7 +30,7 @@ pub(in crate::models) struct Target<'a> {
 pub(in crate::models) fn write<M: Module>(
     module: &M,
     to: Target<'_>,
-    name_of: impl Fn(&str) -> String,
+    name_of: impl Fn(&str) -> Option<String>,
     canonical: impl Fn(&str) -> String,
 ) -> Result<()> {
     struct Visitor<F> {
@@ -40,7 +40,7 @@ pub(in crate::models) fn write<M: Module>(
         error: Option<Error>,
     }
 
-    impl<F: Fn(&str) -> String> ModuleVisitor for Visitor<F> {
+    impl<F: Fn(&str) -> Option<String>> ModuleVisitor for Visitor<F> {
         fn enter_module(&mut self, name: &str, container: &str) {
             self.place.enter(name, container);
         }
@@ -50,7 +50,9 @@ pub(in crate::models) fn write<M: Module>(
         }
 
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let name = (self.name_of)(&self.place.path());
+            let Some(name) = (self.name_of)(&self.place.path()) else {
+                return;
+            };
             let data = param.val().to_data().convert::<f32>();
             let data = if self.place.is_transposed() {
                 transpose(&data, &name)

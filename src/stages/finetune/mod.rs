@@ -253,6 +253,7 @@ impl Finetune {
             task: Some(self.settings.task().name.into()),
             max_length: data.max_length(),
             training: Some(training),
+            scheme: None,
             ..old
         };
         outputs.write(&mut card);

@@ -8,7 +8,7 @@ use crate::support::{Project, Ran};
 
 /// Every pipeline, and what it is told beside its name: the settings in which `{shared}` is a file or folder of the
 /// shared data.
-const PIPELINES: [(&str, &[&str]); 11] = [
+const PIPELINES: [(&str, &[&str]); 12] = [
     ("cats-vs-dogs", &["photos={shared}cats-dogs"]),
     ("food-nutrients", &[]),
     ("food-photos", &[]),
@@ -16,6 +16,10 @@ const PIPELINES: [(&str, &[&str]); 11] = [
     (
         "multilabel-xed",
         &["data={shared}multilabel-xed/en-annotated.tsv"],
+    ),
+    (
+        "ner-wikigold",
+        &["data={shared}ner-wikigold/wikigold.conll.txt"],
     ),
     ("nli-pairs", &["data={shared}nli-pairs"]),
     (
@@ -72,6 +76,7 @@ fn they_are_valid() {
     project.write("pipelines/Restaurant_Reviews.tsv", "Review\tLiked\n");
     project.write("pipelines/cats-dogs/cats/1.jpg", "");
     project.write("pipelines/en-annotated.tsv", "fine\t5\n");
+    project.write("pipelines/wikigold.conll.txt", "Ada I-PER\n");
     for part in ["train", "dev"] {
         project.write(&format!("pipelines/nli-pairs/RTE.{part}.tsv"), "index\n");
     }
@@ -165,6 +170,13 @@ fn food_water_runs() {
 #[ignore = "needs pip and its registry, and shared data"]
 fn multilabel_xed_runs() {
     run("multilabel-xed");
+}
+
+#[test]
+#[ignore = "needs pip and its registry, and shared data"]
+fn ner_wikigold_runs() {
+    let quick = ["--profile", "frozen"];
+    run_with("ner-wikigold", if is_full() { &[] } else { &quick });
 }
 
 #[test]

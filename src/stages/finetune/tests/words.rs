@@ -186,3 +186,46 @@ fn windows_are_measured_as_they_predict() {
         truth
     );
 }
+
+/// The names of the tensors in the files of weights in `folder`.
+fn tensors(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).expect("listed").flatten();
+    let files = files.map(|entry| entry.path());
+    let files = files.filter(|path| {
+        path.extension()
+            .is_some_and(|ending| ending == "safetensors")
+    });
+    let names = files.flat_map(|path| {
+        let bytes = std::fs::read(path).expect("readable");
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+        let names = file.names().into_iter();
+        names.map(str::to_owned).collect::<Vec<_>>()
+    });
+    names.collect()
+}
+
+#[test]
+fn exports_hold_what_transformers_expects() {
+    let bench = Bench::new("{}");
+    tagged(&bench, "train", &GOOD_ROWS);
+    let tuned = run(&bench, "").expect("it trains");
+    let out = bench.path("out");
+    std::fs::create_dir(&out).expect("a folder");
+    let how = crate::models::export(&tuned, &out).expect("exported");
+    assert!(
+        how.contains("AutoModelForTokenClassification.from_pretrained"),
+        "{how}"
+    );
+    let config = std::fs::read(out.join("config.json")).expect("readable");
+    let config: Value = serde_json::from_slice(&config).expect("JSON");
+    assert_eq!(config["architectures"][0], "BertForTokenClassification");
+    assert_eq!(config["id2label"]["0"], "B-G");
+    assert!(config.get("problem_type").is_none(), "{config}");
+    // A later task may pool; transformers' class has no pooler.
+    let has = |folder: &Path, part: &str| tensors(folder).iter().any(|name| name.contains(part));
+    assert!(has(&out, "classifier.weight") && has(&tuned, "classifier.weight"));
+    assert_eq!(has(&tuned, "pooler"), has(&bench.path("encoder"), "pooler"));
+    assert!(!has(&out, "pooler"));
+    let readme = std::fs::read_to_string(out.join("README.md")).expect("readable");
+    assert!(readme.contains("is_split_into_words=True"), "{readme}");
+}
