@@ -8,8 +8,9 @@ use crate::support::{Project, Ran};
 
 /// Every pipeline, and what it is told beside its name: the settings in which `{shared}` is a file or folder of the
 /// shared data.
-const PIPELINES: [(&str, &[&str]); 11] = [
+const PIPELINES: [(&str, &[&str]); 12] = [
     ("cats-vs-dogs", &["photos={shared}cats-dogs"]),
+    ("few-photos", &["photos={shared}cats-dogs"]),
     ("food-nutrients", &[]),
     ("food-photos", &[]),
     ("food-water", &[]),
@@ -141,6 +142,13 @@ fn cats_vs_dogs_runs() {
         again(&project, &arguments, &["-S", "learning_rate=2e-3"]).shows("2 ran, 4 cached");
         again(&project, &arguments, &["--profile", "unfrozen"]);
     }
+}
+
+#[test]
+#[ignore = "needs pip and its registry, and shared data"]
+fn few_photos_runs() {
+    let quick = ["--profile", "smoke"];
+    run_with("few-photos", if is_full() { &[] } else { &quick });
 }
 
 #[test]
