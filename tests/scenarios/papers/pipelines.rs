@@ -10,6 +10,7 @@ use crate::support::{Project, Ran};
 /// shared data.
 const PIPELINES: [(&str, &[&str]); 12] = [
     ("cats-vs-dogs", &["photos={shared}cats-dogs"]),
+    ("few-photos", &["photos={shared}cats-dogs"]),
     ("food-nutrients", &[]),
     ("food-photos", &[]),
     ("food-water", &[]),
@@ -146,6 +147,13 @@ fn cats_vs_dogs_runs() {
         again(&project, &arguments, &["-S", "learning_rate=2e-3"]).shows("2 ran, 4 cached");
         again(&project, &arguments, &["--profile", "unfrozen"]);
     }
+}
+
+#[test]
+#[ignore = "needs pip and its registry, and shared data"]
+fn few_photos_runs() {
+    let quick = ["--profile", "smoke"];
+    run_with("few-photos", if is_full() { &[] } else { &quick });
 }
 
 #[test]
