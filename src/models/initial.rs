@@ -234,7 +234,8 @@ impl Blank {
             folder: to,
             base: None,
         };
-        weights::write(&drawn, target, naming.parameter, naming.checkpoint)?;
+        let name_of = |name: &str| Some((naming.parameter)(name));
+        weights::write(&drawn, target, name_of, naming.checkpoint)?;
         let card = Card {
             random_weights: Some(RandomWeights { seed }),
             ..Card::default()
