@@ -5,6 +5,17 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+/// A list of a task's own `Figure`s: a name, what it is, whether higher is better, and how it is computed.
+macro_rules! figures {
+    ($(($name:literal, $about:literal, $higher:literal, $compute:expr)),* $(,)?) => {
+        &[$(Figure {
+            metric: Metric { name: $name, about: $about, higher_is_better: $higher },
+            compute: $compute,
+        }),*]
+    };
+}
+pub(in crate::tasks) use figures;
+
 /// The figures of one set of outputs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {

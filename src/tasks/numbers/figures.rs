@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::tasks::report::figures;
 use crate::tasks::{Report, rank};
 use crate::train::{Metric, Rows};
 
@@ -20,15 +21,6 @@ pub(super) static MSE: Metric = Metric {
     about: "mean squared error",
     higher_is_better: false,
 };
-
-macro_rules! figures {
-    ($(($name:literal, $about:literal, $higher:literal, $compute:expr)),* $(,)?) => {
-        &[$(Figure {
-            metric: Metric { name: $name, about: $about, higher_is_better: $higher },
-            compute: $compute,
-        }),*]
-    };
-}
 
 /// Every metric, in the order of documentation.
 #[rustfmt::skip]

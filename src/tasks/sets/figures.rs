@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::models::Card;
+use crate::tasks::report::figures;
 use crate::tasks::{Report, rank};
 use crate::train::{Metric, Rows};
 
@@ -22,15 +23,6 @@ pub(super) static LOG_LOSS: Metric = Metric {
     about: "mean negative log-likelihood of each label's being there or not",
     higher_is_better: false,
 };
-
-macro_rules! figures {
-    ($(($name:literal, $about:literal, $higher:literal, $compute:expr)),* $(,)?) => {
-        &[$(Figure {
-            metric: Metric { name: $name, about: $about, higher_is_better: $higher },
-            compute: $compute,
-        }),*]
-    };
-}
 
 /// Every metric, in the order of documentation.
 #[rustfmt::skip]

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::scheme::{Found, Scheme, Tag, lenient};
 use crate::tasks::Report;
+use crate::tasks::report::figures;
 use crate::train::Metric;
 
 /// A metric, and how it is computed.
@@ -20,15 +21,6 @@ pub(super) static LOG_LOSS: Metric = Metric {
     about: "mean negative log-likelihood of the words' tags",
     higher_is_better: false,
 };
-
-macro_rules! figures {
-    ($(($name:literal, $about:literal, $higher:literal, $compute:expr)),* $(,)?) => {
-        &[$(Figure {
-            metric: Metric { name: $name, about: $about, higher_is_better: $higher },
-            compute: $compute,
-        }),*]
-    };
-}
 
 /// Every metric, in the order of documentation.
 #[rustfmt::skip]
