@@ -147,9 +147,9 @@ fn losses_of_steps_with_a_label_a_word_are_those_of_transformers() {
         assert!(loaded.missing.is_empty(), "{:?}", loaded.missing);
         let length = Some(reference.max_length);
         let (encoder, _) = Encoder::new(folder.path(), &loaded, length, None).expect("an encoder");
-        let encoded = encoder.encode_words(&reference.words).expect("encoded");
+        let words_as_tokens = encoder.encode_words(&reference.words).expect("encoded");
         let further: Option<&dyn Fn(u32) -> u32> = case.every_token.then_some(&further);
-        let targets = Targets::Tokens(encoded.marks(&words, further));
+        let targets = Targets::Tokens(words_as_tokens.marks(&words, further));
         let loss = reading.loss(&reference.names, &targets).expect("a loss");
         let mut network = loaded.network.train();
         let trained = network.parameters().into_iter().filter(|known| known.used);
@@ -171,9 +171,9 @@ fn losses_of_steps_with_a_label_a_word_are_those_of_transformers() {
             let targets = targets.take(batch.iter().copied());
             let tokens: Vec<&[u32]> = batch
                 .iter()
-                .map(|row| &encoded.inputs.tokens[*row][..])
+                .map(|row| &words_as_tokens.inputs.tokens[*row][..])
                 .collect();
-            let input = TokenBatch::new(&tokens, encoded.inputs.pad_id, &device);
+            let input = TokenBatch::new(&tokens, words_as_tokens.inputs.pad_id, &device);
             let places = targets.places();
             let outputs = network.outputs(0, Activations::Tokens(input), places.as_deref());
             let found = loss.sum(outputs, &targets, loss.weight(&targets));

@@ -252,8 +252,11 @@ fn tiny_bert() -> Tokenizer {
     Tokenizer::load(&folder).expect("a tokenizer")
 }
 
-/// Each window as its tokens and the words that it speaks for, with the places of their tokens.
-fn windows(encoded: &Windows) -> Vec<(usize, Vec<(usize, u32, usize)>)> {
+/// A word, the place of its first token, and how many others it has.
+type Place = (usize, u32, usize);
+
+/// How many tokens each window has, and the words that it speaks for, with the places of their tokens.
+fn windows(encoded: &Windows) -> Vec<(usize, Vec<Place>)> {
     let of_word = |word: &WordTokens| (word.word, word.first, word.further.len());
     let windows = encoded.windows.iter();
     windows
@@ -334,7 +337,8 @@ fn no_word_is_lost_in_windows() {
     let text: Vec<String> = (0..57).map(|word| format!("word{word}")).collect();
     for room in 1..12 {
         for stride in 0..room {
-            let encoded = tokenizer.encode_words(&[text.clone()], room + 2, Some(stride));
+            let encoded =
+                tokenizer.encode_words(std::slice::from_ref(&text), room + 2, Some(stride));
             let encoded = encoded.expect("encoded");
             let found = encoded[0].windows.iter().flat_map(|window| &window.words);
             let found: Vec<usize> = found.map(|tokens| tokens.word).collect();

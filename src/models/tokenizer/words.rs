@@ -155,9 +155,10 @@ impl Pieces {
                 0 => usize::MAX,
                 _ => piece - start,
             };
-            let behind = match number + 1 == count {
-                true => usize::MAX,
-                false => end - 1 - piece,
+            let behind = if number + 1 == count {
+                usize::MAX
+            } else {
+                end - 1 - piece
             };
             before.min(behind)
         };

@@ -108,7 +108,7 @@ impl Scheme {
 
     /// The scheme of these texts: the one that they fit, and of several the one that says more. Where `I` comes without `B` in some places
     /// and `B` where IOB1 needs none, it is IOB2 with mistakes.
-    pub(super) fn of<'t>(texts: impl Iterator<Item = Vec<Tag<'t>>> + Clone) -> Self {
+    pub(super) fn of<'t>(texts: &(impl Iterator<Item = Vec<Tag<'t>>> + Clone)) -> Self {
         let prefixes: BTreeSet<Prefix> = texts.clone().flatten().map(|tag| tag.prefix).collect();
         if prefixes.contains(&Prefix::E) || prefixes.contains(&Prefix::S) {
             return Self::Iobes;
@@ -167,10 +167,13 @@ impl Scheme {
             let open = |tag: Tag<'_>| matches!(tag.prefix, Prefix::B | Prefix::I);
             let goes_on = |tag: Tag<'_>| matches!(tag.prefix, Prefix::I | Prefix::E);
             match (self, tag.prefix) {
-                (_, Prefix::O) | (Self::Io | Self::Iob1, Prefix::I) => false,
-                (Self::Iob1, Prefix::B) => !open(before) || before.kind != tag.kind,
-                (Self::Iob2, Prefix::I) => !open(before) || before.kind != tag.kind,
-                (Self::Iob2, Prefix::B) => false,
+                (_, Prefix::O)
+                | (Self::Io | Self::Iob1, Prefix::I)
+                | (Self::Iob2, Prefix::B)
+                | (Self::Iobes, Prefix::S) => false,
+                (Self::Iob1, Prefix::B) | (Self::Iob2, Prefix::I) | (Self::Iobes, Prefix::E) => {
+                    !open(before) || before.kind != tag.kind
+                }
                 (Self::Iobes, Prefix::B) => !goes_on(behind) || behind.kind != tag.kind,
                 (Self::Iobes, Prefix::I) => {
                     !open(before)
@@ -178,8 +181,6 @@ impl Scheme {
                         || !goes_on(behind)
                         || behind.kind != tag.kind
                 }
-                (Self::Iobes, Prefix::E) => !open(before) || before.kind != tag.kind,
-                (Self::Iobes, Prefix::S) => false,
                 (Self::Io | Self::Iob1 | Self::Iob2, _) => true,
             }
         };

@@ -227,7 +227,7 @@ impl Reading for TagsReading {
         let scheme = if let Some(scheme) = &self.tags.scheme {
             scheme.value
         } else {
-            let scheme = Scheme::of(ports.iter().flatten().map(|tags| parsed(tags)));
+            let scheme = Scheme::of(&ports.iter().flatten().map(|tags| parsed(tags)));
             told.push(format!(
                 "`scheme` is {}, as the tags of the samples show: {}",
                 scheme.name(),

@@ -105,7 +105,7 @@ fn figures_are_those_of_seqeval() {
 fn a_scheme_is_known_by_its_tags() {
     let of = |texts: &[&str]| {
         let texts: Vec<Vec<String>> = texts.iter().map(|text| words(text)).collect();
-        let scheme = Scheme::of(texts.iter().map(|tags| parsed(tags)));
+        let scheme = Scheme::of(&texts.iter().map(|tags| parsed(tags)));
         let misplaced = texts
             .iter()
             .map(|tags| scheme.misplaced(&parsed(tags)).len());

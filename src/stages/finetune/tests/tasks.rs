@@ -51,7 +51,9 @@ impl Subject {
                     Problem::SingleLabelClassification => word(image).into(),
                     Problem::MultiLabelClassification => labels(image).join("|"),
                     Problem::Regression => format!("{:.1}", score(image)),
-                    problem => panic!("{problem:?} is not of images"),
+                    problem @ Problem::TokenClassification => {
+                        panic!("{problem:?} is not of images")
+                    }
                 })
                 .collect();
             squares(&bench.path(part), side, &labels);
@@ -237,7 +239,7 @@ fn texts(rows: usize, salt: usize) -> DataFrame {
         Column::new("text".into(), strings(&text)),
         Column::new("second".into(), strings(&second)),
         Column::new("label".into(), strings(&|row| word(row).into())),
-        lists_of("labels", rows, |row| labels(row)),
+        lists_of("labels", rows, labels),
         lists_of("words", rows, words),
         lists_of("tags", rows, tags),
         Column::new("score".into(), (0..rows).map(score).collect::<Vec<_>>()),
