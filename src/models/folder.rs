@@ -186,6 +186,21 @@ pub(super) fn classifier_config(
     config.insert("id2label".into(), Value::Object(id2label.collect()));
     config.insert("label2id".into(), Value::Object(label2id.collect()));
     config.insert("problem_type".into(), card.problem.name().into());
+    as_saved(config)
+}
+
+/// `config` of a model without a head, as Hugging Face's class `class` reads it.
+pub(super) fn encoder_config(config: &Map<String, Value>, class: &str) -> Map<String, Value> {
+    let mut config = config.clone();
+    config.insert("architectures".into(), Value::from(vec![class]));
+    for key in ["id2label", "label2id", "problem_type"] {
+        config.shift_remove(key);
+    }
+    as_saved(config)
+}
+
+/// `config` of weights as they are written.
+fn as_saved(mut config: Map<String, Value>) -> Map<String, Value> {
     for key in ["dtype", "torch_dtype"] {
         if let Some(value) = config.get_mut(key) {
             *value = "float32".into();

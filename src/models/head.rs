@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::heads::HeadKind;
 use crate::random::Random;
 
 /// What a network takes.
@@ -39,6 +40,8 @@ pub enum Problem {
     MultiLabelClassification,
     /// Numbers.
     Regression,
+    /// One vector: what is similar lies in the same direction. transformers has no word for it.
+    Embedding,
 }
 
 impl Problem {
@@ -49,6 +52,23 @@ impl Problem {
             Self::SingleLabelClassification => "single_label_classification",
             Self::MultiLabelClassification => "multi_label_classification",
             Self::Regression => "regression",
+            Self::Embedding => "embedding",
+        }
+    }
+
+    /// Whether a network for it stands without a layer of the task's own: the vector of a sample may be the output.
+    #[must_use]
+    pub fn needs_no_layer(self) -> bool {
+        self == Self::Embedding
+    }
+
+    /// The kind of head that gives such outputs.
+    pub(super) fn head_kind(self) -> HeadKind {
+        match self {
+            Self::Embedding => HeadKind::Embedding,
+            Self::SingleLabelClassification | Self::MultiLabelClassification | Self::Regression => {
+                HeadKind::Pooled
+            }
         }
     }
 
@@ -58,6 +78,7 @@ impl Problem {
             Self::SingleLabelClassification => "one label a sample",
             Self::MultiLabelClassification => "several labels a sample",
             Self::Regression => "numbers",
+            Self::Embedding => "an embedding",
         }
     }
 
@@ -100,8 +121,10 @@ pub struct Head {
     pub modality: Modality,
     /// What its outputs mean.
     pub problem: Problem,
-    /// The names of its outputs, in their order: labels, or columns of numbers.
+    /// The names of its outputs, in their order: labels, or columns of numbers. An embedding's have none.
     pub labels: Vec<String>,
+    /// How many numbers a layer on top makes of a sample's vector where that is an embedding; none if it stays as it is.
+    pub embedding_size: Option<usize>,
     /// How token states become one vector; none for what the model's folder says, else its architecture's habit.
     pub pooling: Option<Pooling>,
     /// Dropout before the classifier; none for what `config.json` says.

@@ -15,7 +15,7 @@ use super::export::Library;
 use super::heads::PredictionHead;
 use super::naming::Names;
 use super::weights::{self, Target};
-use super::{Activations, Anatomy, Card, FreezePlan, Resolved, folder};
+use super::{Activations, Anatomy, Card, FreezePlan, Pooling, Problem, Resolved, folder};
 use crate::error::{Error, Result};
 
 mod load;
@@ -233,6 +233,16 @@ impl Network {
         self.backbone().hidden_blocks()
     }
 
+    /// How the states of a text's tokens become one vector; none for networks that have one way only.
+    pub(super) fn pooling(&self) -> Option<Pooling> {
+        self.backbone().pooling()
+    }
+
+    /// How many numbers its backbone gives for a sample.
+    pub(super) fn width(&self) -> usize {
+        self.backbone().width()
+    }
+
     /// What loads it in Python.
     pub(super) fn library(&self) -> Library {
         self.backbone().library(self.names.head)
@@ -292,6 +302,9 @@ impl Network {
         let mut card = card.clone();
         card.pooling = self.backbone().pooling().or(card.pooling);
         let mut config = match self.names.class() {
+            Some(class) if card.problem == Problem::Embedding => {
+                folder::encoder_config(&self.config, class)
+            }
             Some(class) => folder::classifier_config(&self.config, class, &card),
             None => folder::timm_config(&self.config, &card.labels),
         };

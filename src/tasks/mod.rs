@@ -13,7 +13,9 @@ mod labels;
 mod numbers;
 mod rank;
 mod report;
+mod sentence_similarity;
 mod sets;
+mod similar;
 mod text_classification;
 mod text_multi_label;
 mod text_regression;
@@ -22,9 +24,10 @@ mod toy;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::Device;
 pub use classes::CrossEntropy;
 pub use report::Report;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -34,7 +37,7 @@ use serde_json::{Map, Value};
 use crate::config::{Parts, fields_of as fields};
 use crate::data::Table;
 use crate::error::{Error, Result, Span};
-use crate::models::{Card, Modality, Problem};
+use crate::models::{Card, Loaded, Modality, Network, Problem};
 use crate::train::{Loss, Metric, Targets};
 
 /// Every task, in the order of documentation.
@@ -42,6 +45,7 @@ pub const TASKS: &[&Task] = &[
     &text_classification::TASK,
     &text_multi_label::TASK,
     &text_regression::TASK,
+    &sentence_similarity::TASK,
     &image_classification::TASK,
     &image_multi_label::TASK,
     &image_regression::TASK,
@@ -120,6 +124,16 @@ pub trait Reading: Debug + Send + Sync {
         None
     }
 
+    /// The figure that says most about targets as the settings say that they are; none for the task's first.
+    fn first_metric(&self) -> Option<&'static Metric> {
+        None
+    }
+
+    /// Whether a sample is several texts, each of which is taken on its own.
+    fn compares(&self) -> bool {
+        false
+    }
+
     /// What the outputs mean, given the targets of all samples to train and measure on by port, and what the outputs of the model mean
     /// that it starts from.
     ///
@@ -169,6 +183,16 @@ pub trait Outputs: Debug + Send + Sync {
     /// What they are called, in their order.
     fn names(&self) -> &[String];
 
+    /// How many numbers a layer on top makes of a sample's vector where that is the output; none if it stays as it is.
+    fn embedding_size(&self) -> Option<usize> {
+        None
+    }
+
+    /// The columns beside a pair's with texts of a sample, where each text of a sample is taken on its own; none where a pair is one text.
+    fn apart(&self) -> Option<&[String]> {
+        None
+    }
+
     /// Writes down what [`TargetKind::open`] reads.
     fn write(&self, card: &mut Card);
 
@@ -193,11 +217,11 @@ pub trait Outputs: Debug + Send + Sync {
     /// The columns that `predict` adds, of these names.
     fn columns(&self, names: &Naming<'_>) -> Vec<String>;
 
-    /// Their values, column by column.
+    /// Their values for so many samples, column by column.
     ///
     /// # Errors
     /// Outputs that are no numbers.
-    fn values(&self, outputs: &[f32], raw: bool) -> Result<Vec<Values>>;
+    fn values(&self, outputs: &[f32], samples: usize, raw: bool) -> Result<Vec<Values>>;
 }
 
 /// Targets that were read, and what is to be told of how.
@@ -244,6 +268,8 @@ pub enum Values {
     Lists(Vec<Vec<String>>, String),
     /// Numbers.
     Numbers(Vec<f32>),
+    /// Lists of numbers.
+    Vectors(Vec<Vec<f32>>),
 }
 
 impl Debug for Task {
@@ -278,6 +304,40 @@ impl Task {
                 .note(format!("known metrics: {}", known.join(", ")))
                 .did_you_mean(name, known)
         })
+    }
+
+    /// The task of the model in `folder`, and the model: `asked`, which it need not be tuned to do, or what it is tuned to do.
+    ///
+    /// # Errors
+    /// A model that cannot be loaded or is not tuned; an `asked` task for which a model has to be tuned.
+    pub fn open(
+        asked: Option<&'static Self>,
+        folder: &Path,
+        device: &Device,
+    ) -> Result<(&'static Self, Loaded)> {
+        let Some(task) = asked else {
+            let loaded = Network::open(folder, device)?;
+            return Ok((of(&loaded.card, loaded.modality)?, loaded));
+        };
+        task.check_goes_untuned()?;
+        Ok((task, Network::open_encoder(folder, task.modality, device)?))
+    }
+
+    /// Refuses a task that a model has to be tuned for.
+    ///
+    /// # Errors
+    /// Such a task.
+    pub fn check_goes_untuned(&self) -> Result<()> {
+        if self.targets.problem().needs_no_layer() {
+            return Ok(());
+        }
+        let does = |task: &&&Task| task.targets.problem().needs_no_layer();
+        let all: Vec<_> = TASKS.iter().filter(does).map(|task| task.name).collect();
+        Err(Error::usage(format!(
+            "a model has to be tuned for {}, and then says itself that this is its task",
+            self.name
+        ))
+        .help(format!("leave `task` out; it is for {}", all.join(", "))))
     }
 
     /// Refuses samples of another modality.

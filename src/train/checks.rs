@@ -23,7 +23,9 @@ pub fn check_step(training: &Training<'_>, network: &Network) -> Result<()> {
 
 fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Result<()> {
     let samples = training.train.len().min(training.recipe.batch_size);
-    let views = (0..samples).collect::<Vec<_>>();
+    let views = training
+        .train
+        .views_of(&(0..samples).collect::<Vec<_>>(), 1);
     let step = Step {
         seed: random::derive(training.recipe.seed, "check", &[]),
         batches: vec![views.clone()],

@@ -8,22 +8,19 @@ use super::{Host, Loader, Progress, batches};
 use crate::error::Result;
 use crate::models::Network;
 
-/// What `network`, which is on the plain device, gives for all samples of `loader`: `[samples × width]`, row by row.
+/// What `network`, which is on the plain device, gives for all samples of `loader`, row by row: the numbers of a sample, or of each of its texts.
 ///
 /// # Errors
 /// That the user asked to stop.
 pub fn outputs(
     network: &Network,
     loader: &Loader<'_>,
-    width: usize,
     batch_size: usize,
     activity: &str,
     host: &dyn Host,
 ) -> Result<Vec<f32>> {
     let mut progress = Progress::new(host, activity, loader.all_targets().len(), "samples");
-    run(network, loader, width, batch_size, &mut |done| {
-        progress.at(done)
-    })
+    run(network, loader, batch_size, &mut |done| progress.at(done))
 }
 
 /// The same where `check` is called now and then, and may stop it.
@@ -33,26 +30,35 @@ pub fn outputs(
 pub fn run(
     network: &Network,
     loader: &Loader<'_>,
-    width: usize,
     batch_size: usize,
     check: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<f32>> {
     let blocks = loader.blocks()..network.blocks().len();
     let batches = batches::by_length(loader.lengths(), batch_size);
     let found = run_batches(&batches, check, |batch| {
-        let outputs = network.forward(blocks.clone(), loader.activations(batch));
+        let views = loader.views(batch, 1);
+        let outputs = network.forward(blocks.clone(), loader.activations(&views));
         outputs.into_logits().into_data()
     })?;
-    Ok(in_order(&batches, &found, width))
+    Ok(in_order(&batches, &found, loader.members()))
 }
 
-/// The rows of all batches in the order of the samples.
-fn in_order(batches: &[Vec<usize>], found: &[TensorData], width: usize) -> Vec<f32> {
+/// The rows of all batches in the order of the samples, each of which has so many `members`: a batch has rows of their first ones, then
+/// of their second ones, and so on.
+fn in_order(batches: &[Vec<usize>], found: &[TensorData], members: usize) -> Vec<f32> {
     let samples = batches.iter().map(Vec::len).sum::<usize>();
-    let mut rows = vec![0.0; samples * width];
+    let first = batches.first().zip(found.first());
+    let width = first.map_or(0, |(batch, found)| {
+        numbers(found).len() / (batch.len() * members)
+    });
+    let mut rows = vec![0.0; samples * members * width];
     for (batch, found) in batches.iter().zip(found) {
-        for (sample, row) in batch.iter().zip(numbers(found).chunks_exact(width)) {
-            rows[sample * width..][..width].copy_from_slice(row);
+        let places = (0..members).flat_map(|member| {
+            let place = move |sample: &usize| sample * members + member;
+            batch.iter().map(place)
+        });
+        for (place, row) in places.zip(numbers(found).chunks_exact(width)) {
+            rows[place * width..][..width].copy_from_slice(row);
         }
     }
     rows

@@ -61,8 +61,7 @@ impl<'a> Loader<'a> {
 
     /// The views of `samples` in `epoch`, counted from 1.
     pub(super) fn views(&self, samples: &[usize], epoch: usize) -> Vec<usize> {
-        let view = |sample: &usize| self.samples.view(*sample, epoch);
-        samples.iter().map(view).collect()
+        self.samples.views_of(samples, epoch)
     }
 
     /// A batch of views to train on, mixed as `seed` draws it, behind the prefix.
@@ -76,7 +75,7 @@ impl<'a> Loader<'a> {
         };
         Batch {
             input,
-            targets: self.targets(views.iter().copied()),
+            targets: self.targets(views),
             share,
         }
     }
@@ -96,9 +95,20 @@ impl<'a> Loader<'a> {
         self.prefix.device()
     }
 
-    /// The targets of views.
-    pub(super) fn targets(&self, views: impl IntoIterator<Item = usize>) -> Targets {
+    /// The targets of the views of a batch.
+    pub(super) fn targets(&self, views: &[usize]) -> Targets {
         self.samples.targets(views)
+    }
+
+    /// The targets of several batches of views.
+    pub(super) fn targets_of_all(&self, batches: &[Vec<usize>]) -> Targets {
+        let samples = batches.iter().flat_map(|views| self.samples.own(views));
+        self.samples.targets.take(samples)
+    }
+
+    /// How many texts of a sample the network takes each on its own.
+    pub(super) fn members(&self) -> usize {
+        self.samples.members()
     }
 
     /// The targets of all samples.

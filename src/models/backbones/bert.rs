@@ -305,6 +305,7 @@ impl Blocks for Bert {
     /// transformers' own classes pool by the checkpoint's pooler alone.
     fn library(&self, head: &LibraryHead) -> Library {
         match (head.library, self.pooling) {
+            (Library::SentenceTransformers, _) => head.library,
             (library, Pooling::Pooler) if self.pooler.is_some() => library,
             (Library::Transformers(class), Pooling::Mean) => {
                 Library::OwnClass(class, Pooling::Mean)
@@ -452,13 +453,22 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         spare: is_spare,
         beside: &[],
     },
-    heads: &[LibraryHead {
-        kind: HeadKind::Pooled,
-        block: "classifier",
-        layers: &[("linear", "classifier")],
-        library: Library::Transformers("AutoModelForSequenceClassification"),
-        classes: &[(BASE, "BertForSequenceClassification")],
-    }],
+    heads: &[
+        LibraryHead {
+            kind: HeadKind::Pooled,
+            block: "classifier",
+            layers: &[("linear", "classifier")],
+            library: Library::Transformers("AutoModelForSequenceClassification"),
+            classes: &[(BASE, "BertForSequenceClassification")],
+        },
+        LibraryHead {
+            kind: HeadKind::Embedding,
+            block: "projection",
+            layers: &[("linear", "projection")],
+            library: Library::SentenceTransformers,
+            classes: &[(BASE, "BertModel")],
+        },
+    ],
     build,
     recognise,
 };
@@ -473,9 +483,13 @@ fn build(source: &Source<'_>) -> Result<Built> {
     } = source;
     checkpoint.refuse_layers(config.num_hidden_layers)?;
     let pooler = checkpoint.has("pooler.dense.weight");
-    let wanted = source.head.pooling;
-    let Choice { pooling, told } =
-        pooling::choose(wanted, folder, &checkpoint.file, pooler, source.reading)?;
+    let Choice { pooling, told } = pooling::choose(
+        source.head,
+        folder,
+        &checkpoint.file,
+        pooler,
+        source.reading,
+    )?;
     Ok(Built {
         dropout: config
             .classifier_dropout

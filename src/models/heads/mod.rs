@@ -1,11 +1,13 @@
 //! What stands on a backbone, one file a kind of head. Which heads an architecture has, and what their layers are called, is said by
 //! its row ([`LibraryHead`](super::architecture::LibraryHead)).
 
+mod embedding;
 mod pooled;
 
 use burn::module::Module;
 use burn::tensor::Device;
 
+use self::embedding::Embedding;
 use self::pooled::Pooled;
 use super::Activations;
 
@@ -14,6 +16,8 @@ use super::Activations;
 pub(super) enum HeadKind {
     /// Dropout and a layer `linear` over the vector of a sample: a number for each label.
     Pooled,
+    /// The vector of a sample itself, or what a layer `linear` makes of it.
+    Embedding,
 }
 
 impl HeadKind {
@@ -21,6 +25,7 @@ impl HeadKind {
     pub(super) fn description(self) -> &'static str {
         match self {
             Self::Pooled => "one vector a sample",
+            Self::Embedding => "embeddings",
         }
     }
 }
@@ -30,6 +35,8 @@ impl HeadKind {
 pub(super) enum PredictionHead {
     /// Of the kind [`HeadKind::Pooled`].
     Pooled(Pooled),
+    /// Of the kind [`HeadKind::Embedding`].
+    Embedding(Embedding),
 }
 
 /// What a new head is.
@@ -37,8 +44,8 @@ pub(super) enum PredictionHead {
 pub(super) struct HeadConfig {
     /// How many numbers it takes for a sample.
     pub(super) inputs: usize,
-    /// How many it gives.
-    pub(super) outputs: usize,
+    /// How many it gives; none for an embedding that has as many.
+    pub(super) outputs: Option<usize>,
     /// Dropout before its layers.
     pub(super) dropout: f64,
     /// Standard deviation of its weights.
@@ -52,6 +59,7 @@ impl PredictionHead {
     pub(super) fn new(kind: HeadKind, config: HeadConfig, device: &Device) -> Self {
         match kind {
             HeadKind::Pooled => Self::Pooled(Pooled::new(config, device)),
+            HeadKind::Embedding => Self::Embedding(Embedding::new(config, device)),
         }
     }
 
@@ -59,6 +67,7 @@ impl PredictionHead {
     pub(super) fn forward(&self, x: Activations) -> Activations {
         match self {
             Self::Pooled(head) => head.forward(x),
+            Self::Embedding(head) => head.forward(x),
         }
     }
 }

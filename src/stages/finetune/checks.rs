@@ -43,7 +43,12 @@ pub(super) fn metric_is_defined(
     }
     let any = vec![0.0; targets.len() * outputs.names().len()];
     let name = metric.name;
-    let undefined = outputs.score(&any, targets)?.undefined;
+    let report = outputs.score(&any, targets)?;
+    if let Some(why) = report.elsewhere.get(name) {
+        return Err(Error::stage(format!("`{name}` cannot be measured: {why}"))
+            .help("choose another `metric_for_best_model`"));
+    }
+    let undefined = report.undefined;
     if !undefined.iter().any(|undefined| undefined == name) {
         return Ok(());
     }

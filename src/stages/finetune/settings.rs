@@ -89,6 +89,10 @@ impl Settings {
             Modality::Texts => {
                 self.columns.complete();
                 self.changes.refuse_all()?;
+                if self.reading.compares() {
+                    self.columns.need_pairs()?;
+                    self.input.refuse_for_compared()?;
+                }
                 self.input.check(&self.columns)?;
             }
             Modality::Images => {
@@ -104,7 +108,7 @@ impl Settings {
         self.unfreezing.check(self.steps.epochs())?;
         self.kept.most_bytes()?;
         let task = self.task();
-        self.best.complete(task)?;
+        self.best.complete(task, &*self.reading)?;
         if self.ports.validation.is_some() {
             return Ok(());
         }

@@ -108,7 +108,7 @@ impl Outputs for Classes {
         std::iter::once(label).chain(scores).collect()
     }
 
-    fn values(&self, outputs: &[f32], raw: bool) -> Result<Vec<Values>> {
+    fn values(&self, outputs: &[f32], _: usize, raw: bool) -> Result<Vec<Values>> {
         let classes = self.labels.len();
         // They say also which logits are no numbers.
         let probabilities = probabilities(outputs, classes)?;

@@ -122,7 +122,7 @@ impl Outputs for Numbers {
         }
     }
 
-    fn values(&self, outputs: &[f32], _: bool) -> Result<Vec<Values>> {
+    fn values(&self, outputs: &[f32], _: usize, _: bool) -> Result<Vec<Values>> {
         let width = self.names.len();
         check_finite(outputs, width)?;
         let column = |place| outputs.iter().skip(place).step_by(width).copied().collect();

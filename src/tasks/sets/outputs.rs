@@ -188,7 +188,7 @@ impl Outputs for Sets {
         std::iter::once(labels).chain(scores).collect()
     }
 
-    fn values(&self, outputs: &[f32], raw: bool) -> Result<Vec<Values>> {
+    fn values(&self, outputs: &[f32], _: usize, raw: bool) -> Result<Vec<Values>> {
         let width = self.labels.len();
         let probabilities = figures::probabilities(outputs, width)?;
         let rows = probabilities.chunks_exact(width);

@@ -48,6 +48,15 @@ impl Columns {
             .get_or_insert_with(|| "text".to_string().into());
     }
 
+    /// Refuses texts without others to compare them with.
+    pub(super) fn need_pairs(&self) -> Result<()> {
+        if self.text_pair_column.is_some() {
+            return Ok(());
+        }
+        Err(Error::usage("missing key `text_pair_column`")
+            .help("name the column with the texts that those of `text_column` are compared with"))
+    }
+
     /// Refuses all of them, where there are no texts.
     pub(super) fn refuse_all(&self) -> Result<()> {
         let errors = [
@@ -69,6 +78,18 @@ impl Input {
             refused("pooling", self.pooling.as_ref(), FOR_TEXTS),
             refused("max_length", self.max_length.as_ref(), FOR_TEXTS),
             refused("truncation", self.truncation.as_ref(), FOR_TEXTS),
+        ];
+        errors.into_iter().flatten().next().map_or(Ok(()), Err)
+    }
+
+    /// Refuses those that are not for texts of which each is taken on its own, and comes to a vector.
+    pub(super) fn refuse_for_compared(&self) -> Result<()> {
+        let one = "is for pairs that are one text, and here each text is taken on its own";
+        let none =
+            "is for a layer that says something of a text, and here its vector is the output";
+        let errors = [
+            refused("truncation", self.truncation.as_ref(), one),
+            refused("classifier_dropout", self.classifier_dropout.as_ref(), none),
         ];
         errors.into_iter().flatten().next().map_or(Ok(()), Err)
     }
