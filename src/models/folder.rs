@@ -222,6 +222,21 @@ pub(super) fn classifier_config(
     } else {
         config.shift_remove("problem_type");
     }
+    as_saved(config)
+}
+
+/// `config` of a model without a head, as Hugging Face's class `class` reads it.
+pub(super) fn encoder_config(config: &Map<String, Value>, class: &str) -> Map<String, Value> {
+    let mut config = config.clone();
+    config.insert("architectures".into(), Value::from(vec![class]));
+    for key in ["id2label", "label2id", "problem_type"] {
+        config.shift_remove(key);
+    }
+    as_saved(config)
+}
+
+/// `config` of weights as they are written.
+fn as_saved(mut config: Map<String, Value>) -> Map<String, Value> {
     for key in ["dtype", "torch_dtype"] {
         if let Some(value) = config.get_mut(key) {
             *value = "float32".into();

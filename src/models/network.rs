@@ -15,7 +15,7 @@ use super::export::Library;
 use super::heads::PredictionHead;
 use super::naming::Names;
 use super::weights::{self, Target};
-use super::{Activations, Anatomy, Card, FreezePlan, Resolved, folder};
+use super::{Activations, Anatomy, Card, FreezePlan, Pooling, Problem, Resolved, folder};
 use crate::error::{Error, Result};
 
 mod load;
@@ -230,7 +230,7 @@ impl Network {
     }
 
     /// The outputs for a batch, `[rows, outputs]`: runs the blocks from block `from` on. With `places` there is a row for each of these
-    /// tokens, sample by sample, and the head sees no others; without, there is a row a sample.
+    /// tokens, sample by sample, and the head sees no others; without, there is a row for each text or image of the batch.
     ///
     /// # Panics
     /// As [`forward`](Self::forward) and [`Activations::at`].
@@ -266,6 +266,16 @@ impl Network {
     #[must_use]
     pub fn hidden_blocks(&self) -> Option<usize> {
         self.backbone().hidden_blocks()
+    }
+
+    /// How the states of a text's tokens become one vector; none for networks that have one way only.
+    pub(super) fn pooling(&self) -> Option<Pooling> {
+        self.backbone().pooling()
+    }
+
+    /// How many numbers its backbone gives for a sample.
+    pub(super) fn width(&self) -> usize {
+        self.backbone().width()
     }
 
     /// What loads it in Python.
@@ -327,6 +337,9 @@ impl Network {
         let mut card = card.clone();
         card.pooling = self.backbone().pooling().or(card.pooling);
         let mut config = match self.names.class() {
+            Some(class) if card.problem == Problem::Embedding => {
+                folder::encoder_config(&self.config, class)
+            }
             Some(class) => folder::classifier_config(&self.config, class, &card),
             None => folder::timm_config(&self.config, &card.labels),
         };

@@ -27,8 +27,10 @@ impl OwnHead {
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
         let (labels, problem) = (folder.labels()?, folder.problem()?);
-        let same = problem == head.problem;
-        if same && labels == head.labels && !labels.is_empty() {
+        let own_size = folder.card.embedding_size;
+        let same = problem == head.problem && own_size == head.embedding_size;
+        let are_there = !labels.is_empty() || problem.needs_no_layer();
+        if same && labels == head.labels && are_there {
             return Ok(Self {
                 labels,
                 problem,
@@ -64,6 +66,11 @@ impl OwnHead {
                 "a new head is drawn for {}: {}",
                 list(&head.labels),
                 self.instead_of(head)
+            ));
+        }
+        if let (Some(size), false) = (head.embedding_size, account.missing.is_empty()) {
+            account.choices.push(format!(
+                "a new layer is drawn that makes embeddings of {size} numbers: the model has none"
             ));
         }
         account.unused.extend(self.left_out);

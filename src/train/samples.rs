@@ -13,7 +13,8 @@ use crate::models::{Activations, TokenBatch};
 /// Samples with their targets.
 ///
 /// A sample that is changed at random has several *views*. Those of `n` samples have numbers of their own: view `l` of sample `s` is
-/// `l * n + s`, so that samples which always look the same have one view, themselves.
+/// `l * n + s`, so that samples which always look the same have one view, themselves. A sample of several texts that a network takes
+/// each on its own has one for each of them, all of which are seen in every epoch.
 #[derive(Debug)]
 pub struct Samples {
     /// What the network sees.
@@ -43,10 +44,13 @@ pub enum Inputs {
 }
 
 /// Texts, or pairs of texts, as token ids, special tokens included and padding not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Texts {
-    /// The token ids of each sample.
+    /// The token ids of each sample; where a sample has several texts that are each taken on their own, those of the first texts of all
+    /// samples, then those of the second ones, and so on.
     pub tokens: Vec<Vec<u32>>,
+    /// How many texts of a sample are each taken on their own.
+    pub members: NonZeroUsize,
     /// The types of the tokens of each sample, which tell a pair's second text from its first; none if there are no pairs.
     pub types: Option<Vec<Vec<u32>>>,
     /// The token that fills shorter texts of a batch.
@@ -95,6 +99,23 @@ pub(super) struct Batch {
 }
 
 impl Samples {
+    /// Samples of these inputs; which texts are the same is written down in targets that ask for it.
+    #[must_use]
+    pub fn new(inputs: Inputs, mut targets: Targets) -> Self {
+        if let (Inputs::Texts(texts), Targets::Compared(compared)) = (&inputs, &mut targets) {
+            compared.identify(texts);
+        }
+        Self { inputs, targets }
+    }
+
+    /// How many texts of a sample a network takes each on its own.
+    pub(super) fn members(&self) -> usize {
+        match &self.inputs {
+            Inputs::Texts(texts) => texts.members.get(),
+            Inputs::Images(_) => 1,
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -128,7 +149,7 @@ impl Samples {
     /// How many views all samples have; none if they have no end.
     pub(super) fn all_views(&self) -> Option<usize> {
         match self.views() {
-            Views::One => Some(self.len()),
+            Views::One => Some(self.len() * self.members()),
             Views::Fixed(views) => Some(self.len().saturating_mul(views.get())),
             Views::Endless => None,
         }
@@ -143,10 +164,19 @@ impl Samples {
         }
     }
 
-    /// The targets of views.
+    /// The views of samples in `epoch`, counted from 1, sample by sample: those of a sample's texts follow each other.
+    pub(super) fn views_of(&self, samples: &[usize], epoch: usize) -> Vec<usize> {
+        let views = samples.iter().flat_map(|sample| {
+            let first = self.view(*sample, epoch);
+            (0..self.members()).map(move |member| member * self.len() + first)
+        });
+        views.collect()
+    }
+
+    /// The targets of the samples that these views are of, which are all of a sample's together.
     pub(super) fn targets(&self, views: impl IntoIterator<Item = usize>) -> Targets {
-        let samples = views.into_iter().map(|view| view % self.len());
-        self.targets.take(samples)
+        let firsts = views.into_iter().step_by(self.members());
+        self.targets.take(firsts.map(|view| view % self.len()))
     }
 
     /// The length of a view, by which batches are made: its tokens, or 1 for an image.
@@ -157,18 +187,29 @@ impl Samples {
         }
     }
 
-    /// The lengths of all samples.
+    /// The lengths of all samples: of several texts the longest.
     ///
     /// # Panics
     /// If a text has more than 2³² tokens.
     pub(super) fn lengths(&self) -> Vec<u32> {
-        let length = |sample| u32::try_from(self.length(sample)).expect("texts are shorter");
+        let longest = |sample: usize| {
+            let views = self.views_of(&[sample], 1).into_iter();
+            views.map(|view| self.length(view)).max().unwrap_or(0)
+        };
+        let length = |sample| u32::try_from(longest(sample)).expect("texts are shorter");
         (0..self.len()).map(length).collect()
     }
 
     /// The digest of a sample's content, whatever it looks like.
     fn content(&self, sample: usize) -> [u8; 32] {
         match &self.inputs {
+            Inputs::Texts(texts) if texts.members.get() > 1 => {
+                let mut hasher = blake3::Hasher::new();
+                for view in self.views_of(&[sample], 1) {
+                    hasher.update(&self.digest(view));
+                }
+                *hasher.finalize().as_bytes()
+            }
             Inputs::Texts(_) => self.digest(sample),
             Inputs::Images(images) => images.content(sample),
         }

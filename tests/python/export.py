@@ -264,6 +264,31 @@ def words(folder):
     compare("BERT, a tag a word", torch.tensor(ours), torch.tensor(theirs))
 
 
+def embeddings(folder, pooling, size):
+    """A tiny BERT that is tuned to give embeddings, of its own size or of another."""
+    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
+    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    texts = ["good food", "a bad film", "very very " * 9 + "good", "place", "the warm service was superb", "awful"]
+    rows = [f"{first},{second}" for first, second in zip(texts, reversed(texts))]
+    (folder / "reviews.csv").write_text("\n".join(["text,second", *rows]) + "\n")
+    (folder / "new.csv").write_text("\n".join(["text", *texts]) + "\n")
+    task = 'task = "sentence-similarity"\ntext_pair_column = "second"'
+    if size:
+        task += f"\nembedding_size = {size}"
+    pipeline = TEXT.format(task=task, pooling=pooling, files='"config.json", "model.safetensors", "tokenizer.json"')
+    if not size:
+        pipeline = pipeline.replace("trainable_layers = 0", "trainable_layers = 1")
+    out, _, rows = exported(folder, pipeline, "new.csv")
+    model = sentence_transformers.SentenceTransformer(str(out), device="cpu")
+    assert model.max_seq_length == 12, model
+    ours = torch.tensor([row["embedding"] for row in rows])
+    compare(f"embeddings, {pooling}, {size}", ours, model.encode(texts, convert_to_tensor=True).cpu())
+    encoder = transformers.AutoModel.from_pretrained(out)
+    assert not hasattr(encoder.config, "auto_map"), encoder.config
+    text = (out / "README.md").read_text()
+    assert "cut at 12 " in text and f"embedding of {size or 32} numbers" in text, text
+
+
 def check_outputs(out, model, problem, names, inputs, rows):
     """config.json says what the outputs are, so that transformers computes the right loss; refire's labels are those by the thresholds
     that the README names."""
@@ -396,6 +421,9 @@ def main():
                 task_of_texts(Path(folder), task, pairs, pooling)
     with tempfile.TemporaryDirectory() as folder:
         words(Path(folder))
+    for pooling, size in (("mean", None), ("cls", None), ("mean", 8)):
+        with tempfile.TemporaryDirectory() as folder:
+            embeddings(Path(folder), pooling, size)
     for task in ("image-multi-label", "image-regression"):
         outputs = len(IMAGES[task][-1])
         with tempfile.TemporaryDirectory() as folder:

@@ -310,6 +310,7 @@ impl Blocks for Bert {
             return head.library;
         }
         match (head.library, self.pooling) {
+            (Library::SentenceTransformers, _) => head.library,
             (library, Pooling::Pooler) if self.pooler.is_some() => library,
             (Library::Transformers(class), Pooling::Mean) => {
                 Library::OwnClass(class, Pooling::Mean)
@@ -472,6 +473,13 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             library: Library::Transformers("AutoModelForTokenClassification"),
             classes: &[(BASE, "BertForTokenClassification")],
         },
+        LibraryHead {
+            kind: HeadKind::Embedding,
+            block: "projection",
+            layers: &[("linear", "projection")],
+            library: Library::SentenceTransformers,
+            classes: &[(BASE, "BertModel")],
+        },
     ],
     build,
     initial,
@@ -488,7 +496,6 @@ fn build(source: &Source<'_>) -> Result<Built> {
     } = source;
     checkpoint.refuse_layers(config.num_hidden_layers)?;
     let pooler = checkpoint.has("pooler.dense.weight");
-    let wanted = source.head.pooling;
     // A head that takes the states of tokens has no use for the pooling: nothing is missed, and nothing told.
     let by_token = source.head.problem.head_kind().takes_tokens();
     let reading = if by_token {
@@ -497,7 +504,7 @@ fn build(source: &Source<'_>) -> Result<Built> {
         source.reading
     };
     let Choice { pooling, mut told } =
-        pooling::choose(wanted, folder, &checkpoint.file, pooler, reading)?;
+        pooling::choose(source.head, folder, &checkpoint.file, pooler, reading)?;
     if by_token {
         told.clear();
     }

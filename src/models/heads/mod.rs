@@ -1,12 +1,14 @@
 //! What stands on a backbone, one file a kind of head. Which heads an architecture has, and what their layers are called, is said by
 //! its row ([`LibraryHead`](super::architecture::LibraryHead)).
 
+mod embedding;
 mod pooled;
 mod tokens;
 
 use burn::module::Module;
 use burn::tensor::Device;
 
+use self::embedding::Embedding;
 use self::pooled::Pooled;
 use self::tokens::Tokens;
 use super::Activations;
@@ -18,6 +20,8 @@ pub(super) enum HeadKind {
     Pooled,
     /// Dropout and a layer `linear` over the state of each token: a number for each label.
     Tokens,
+    /// The vector of a sample itself, or what a layer `linear` makes of it.
+    Embedding,
 }
 
 impl HeadKind {
@@ -26,13 +30,14 @@ impl HeadKind {
         match self {
             Self::Pooled => "one vector a sample",
             Self::Tokens => "a vector a token",
+            Self::Embedding => "embeddings",
         }
     }
 
     /// Whether it takes what the backbone gives before the pooling: the states of all tokens.
     pub(super) fn takes_tokens(self) -> bool {
         match self {
-            Self::Pooled => false,
+            Self::Pooled | Self::Embedding => false,
             Self::Tokens => true,
         }
     }
@@ -45,6 +50,8 @@ pub(super) enum PredictionHead {
     Pooled(Pooled),
     /// Of the kind [`HeadKind::Tokens`].
     Tokens(Tokens),
+    /// Of the kind [`HeadKind::Embedding`].
+    Embedding(Embedding),
 }
 
 /// What a new head is.
@@ -52,8 +59,8 @@ pub(super) enum PredictionHead {
 pub(super) struct HeadConfig {
     /// How many numbers it takes for a sample.
     pub(super) inputs: usize,
-    /// How many it gives.
-    pub(super) outputs: usize,
+    /// How many it gives; none for an embedding that has as many.
+    pub(super) outputs: Option<usize>,
     /// Dropout before its layers.
     pub(super) dropout: f64,
     /// Standard deviation of its weights.
@@ -68,6 +75,7 @@ impl PredictionHead {
         match kind {
             HeadKind::Pooled => Self::Pooled(Pooled::new(config, device)),
             HeadKind::Tokens => Self::Tokens(Tokens::new(config, device)),
+            HeadKind::Embedding => Self::Embedding(Embedding::new(config, device)),
         }
     }
 
@@ -76,6 +84,7 @@ impl PredictionHead {
         match self {
             Self::Pooled(head) => head.forward(x),
             Self::Tokens(head) => head.forward(x),
+            Self::Embedding(head) => head.forward(x),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::models::{self, ImageInput, Loaded, Modality};
 use crate::stages::samples::AtPort;
 use crate::stages::{StageContext, photos};
 use crate::tasks::{ByWord, Outputs};
-use crate::train::{Inputs, Samples, Targets};
+use crate::train::{Inputs, Loss, Samples, Targets};
 
 /// Opens the samples to train on, and those to measure every epoch on.
 pub(super) fn open(settings: &Settings, cx: &StageContext<'_>) -> Result<Vec<AtPort>> {
@@ -79,11 +79,11 @@ impl Data {
             words(settings, by_word, ports, &targets, outputs, loaded, cx)?
         } else {
             let (inputs, how) = match settings.task().modality {
-                Modality::Texts => texts(settings, ports, loaded, cx)?,
+                Modality::Texts => texts(settings, ports, outputs, loaded, cx)?,
                 Modality::Images => images(settings, ports, loaded, cx)?,
             };
             let samples = inputs.into_iter().zip(targets);
-            let samples = samples.map(|(inputs, targets)| Samples { inputs, targets });
+            let samples = samples.map(|(inputs, targets)| Samples::new(inputs, targets));
             (samples.collect(), how)
         };
         let mut samples = samples.into_iter();
@@ -101,15 +101,18 @@ impl Data {
         })
     }
 
-    /// Decides how much the squares of weights count, where the samples to train on weigh `weight` in the loss.
+    /// Decides how much the squares of weights count beside `loss`.
     pub(super) fn hold_down(
         &mut self,
         settings: &Settings,
         pace: Pace,
-        weight: f32,
+        loss: &dyn Loss,
         cx: &StageContext<'_>,
     ) {
-        self.l2 = settings.optimizer.l2(pace, weight);
+        let weight = loss
+            .sees_lengths()
+            .then(|| loss.weight(&self.train.targets));
+        self.l2 = settings.optimizer.l2(pace, weight.unwrap_or_default());
         if settings.optimizer.l2.is_none() && self.l2 > 0.0 {
             cx.notice(format!("weights are held down by `l2` {:.2e}", self.l2));
         }
@@ -179,6 +182,7 @@ fn words(
 fn texts(
     settings: &Settings,
     ports: &[AtPort],
+    outputs: &dyn Outputs,
     loaded: &Loaded,
     cx: &StageContext<'_>,
 ) -> Result<(Vec<Inputs>, How)> {
@@ -186,6 +190,7 @@ fn texts(
     let columns = Columns {
         first: name(&settings.columns.text_column).unwrap_or_default(),
         second: name(&settings.columns.text_pair_column),
+        apart: outputs.apart().map(<[String]>::to_vec),
     };
     let sentences = ports.iter().map(|samples| samples.sentences(&columns));
     let sentences = sentences.collect::<Result<Vec<_>>>()?;

@@ -94,6 +94,10 @@ impl Settings {
                     self.columns.refuse_pairs()?;
                     self.input.refuse_for_words()?;
                 }
+                if self.reading.compares() {
+                    self.columns.need_pairs()?;
+                    self.input.refuse_for_compared()?;
+                }
                 self.input.check(&self.columns)?;
             }
             Modality::Images => {
@@ -109,7 +113,7 @@ impl Settings {
         self.unfreezing.check(self.steps.epochs())?;
         self.kept.most_bytes()?;
         let task = self.task();
-        self.best.complete(task)?;
+        self.best.complete(task, &*self.reading)?;
         if self.ports.validation.is_some() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! `finetune` and `evaluate` on a tiny BERT and texts whose words give their label away.
 
 mod again;
+mod compared;
 mod interruption;
 mod labels;
 mod overflow;

@@ -194,6 +194,7 @@ fn entities_have_their_words_and_a_score() {
     ];
     let given = Given {
         outputs: &outputs,
+        samples: texts.len(),
         words: Some((&texts, &targets)),
         raw: true,
     };

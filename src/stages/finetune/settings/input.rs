@@ -57,6 +57,15 @@ impl Columns {
         refused("text_pair_column", pairs, FOR_WHOLE_TEXTS).map_or(Ok(()), Err)
     }
 
+    /// Refuses texts without others to compare them with.
+    pub(super) fn need_pairs(&self) -> Result<()> {
+        if self.text_pair_column.is_some() {
+            return Ok(());
+        }
+        Err(Error::usage("missing key `text_pair_column`")
+            .help("name the column with the texts that those of `text_column` are compared with"))
+    }
+
     /// Refuses all of them, where there are no texts.
     pub(super) fn refuse_all(&self) -> Result<()> {
         let errors = [
@@ -88,6 +97,18 @@ impl Input {
         let truncation = self.truncation.as_ref();
         let truncation = refused("truncation", truncation, FOR_WHOLE_TEXTS);
         pooling.or(truncation).map_or(Ok(()), Err)
+    }
+
+    /// Refuses those that are not for texts of which each is taken on its own, and comes to a vector.
+    pub(super) fn refuse_for_compared(&self) -> Result<()> {
+        let one = "is for pairs that are one text, and here each text is taken on its own";
+        let none =
+            "is for a layer that says something of a text, and here its vector is the output";
+        let errors = [
+            refused("truncation", self.truncation.as_ref(), one),
+            refused("classifier_dropout", self.classifier_dropout.as_ref(), none),
+        ];
+        errors.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 
     /// Refuses what cannot be meant.

@@ -13,6 +13,7 @@ use crate::data::images::{Images, Writer};
 use crate::models::small::{SmallModel, small_models};
 use crate::models::{Card, Modality, Network, Problem};
 use crate::tasks::{self, Naming, TASKS, Task};
+use crate::train::{Compared, Targets};
 
 const PARTS: [(&str, usize); 3] = [("train", 24), ("validation", 8), ("test", 9)];
 
@@ -51,7 +52,7 @@ impl Subject {
                     Problem::SingleLabelClassification => word(image).into(),
                     Problem::MultiLabelClassification => labels(image).join("|"),
                     Problem::Regression => format!("{:.1}", score(image)),
-                    problem @ Problem::TokenClassification => {
+                    problem @ (Problem::TokenClassification | Problem::Embedding) => {
                         panic!("{problem:?} is not of images")
                     }
                 })
@@ -68,6 +69,9 @@ impl Subject {
     fn all() -> impl Iterator<Item = Self> {
         let of_task = |task: &&'static Task| match task.modality {
             Modality::Texts if task.targets.by_word() => vec![Self::of_texts(task, false)],
+            Modality::Texts if task.targets.problem() == Problem::Embedding => {
+                vec![Self::of_texts(task, true)]
+            }
             Modality::Texts => vec![Self::of_texts(task, false), Self::of_texts(task, true)],
             Modality::Images => vec![Self::of_images(task)],
         };
@@ -83,7 +87,12 @@ impl Subject {
         let own = match (self.task.targets.problem(), self.task.modality) {
             (Problem::MultiLabelClassification, Modality::Images) => "label_separator = \"|\"\n",
             (Problem::Regression, Modality::Texts) => "target_column = \"score\"\n",
+            (Problem::Embedding, _) => "embedding_size = 8\n",
             _ => "",
+        };
+        let dropout = match self.task.targets.problem() {
+            Problem::Embedding => "",
+            _ => "classifier_dropout = 0.0\n",
         };
         let pairs = if self.pairs {
             "text_pair_column = \"second\"\n"
@@ -92,7 +101,7 @@ impl Subject {
         };
         let text = format!(
             "model = \"encoder\"\ntrain = \"train\"\nvalidation = \"validation\"\ntask = \"{}\"\nbatch_size = 4\n\
-             classifier_dropout = 0.0\n{own}{pairs}{settings}",
+             {dropout}{own}{pairs}{settings}",
             self.task.name
         );
         let stage =
@@ -117,6 +126,9 @@ impl Subject {
         };
         let ports = format!("model = \"tuned\"\n{port} = \"test\"\n");
         let (_, measured) = run("evaluate", ports.clone(), "measured");
+        if self.task.targets.problem() == Problem::Embedding {
+            return [measured, self.measure_embeddings()];
+        }
         let (said, _) = run(
             "predict",
             format!("{ports}logits = true\nprefix = \"said_\""),
@@ -173,8 +185,45 @@ fn numbers_of(folder: &Path, column: &str) -> Vec<f32> {
     numbers.map(|number| number.expect("no gap")).collect()
 }
 
+impl Subject {
+    /// The figures of the embeddings that `predict` gives for one column after the other.
+    fn measure_embeddings(&self) -> BTreeMap<String, f64> {
+        let asked = Table::read(&self.bench.path("test")).expect("a table");
+        let columns = ["text", "second"].map(|column| {
+            let text = format!(
+                "model = \"tuned\"\ntable = \"test\"\ntext_column = \"{column}\"\nprefix = \"said_\""
+            );
+            let stage = parse("predict", &text).expect("it parses");
+            let said = self.bench.run(&*stage, "said", &|| false);
+            let numbers = numbers_of(&said.expect("it predicts").0, "said_embedding");
+            let texts = asked.values(column).expect("texts");
+            assert_eq!(numbers.len(), 8 * texts.len());
+            let vectors = numbers.chunks_exact(8).map(<[f32]>::to_vec);
+            vectors.zip(texts).collect::<Vec<_>>()
+        });
+        let mut known = BTreeMap::new();
+        let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+        for (first, second) in columns[0].iter().zip(&columns[1]) {
+            for (vector, text) in [first, second] {
+                numbers.extend_from_slice(vector);
+                let next = u32::try_from(known.len()).expect("few texts");
+                texts.push(*known.entry(text.clone()).or_insert(next));
+            }
+        }
+        let card = Card::read(&self.bench.path("tuned")).expect("a card");
+        let outputs = self.task.targets.open(&card, Modality::Texts, None);
+        let targets = Targets::Compared(Compared {
+            members: 2,
+            texts,
+            scores: Vec::new(),
+        });
+        let report = outputs.expect("a card").score(&numbers, &targets);
+        report.expect("finite").figures
+    }
+}
+
 /// The smallest network that takes a modality, without dropout.
-fn smallest(modality: Modality) -> SmallModel {
+pub(super) fn smallest(modality: Modality) -> SmallModel {
     let mut models = small_models().into_iter();
     let model = models.find(|model| model.modality == modality);
     model.expect("there are networks for it")
