@@ -8,7 +8,7 @@ use crate::support::{Project, Ran};
 
 /// Every pipeline, and what it is told beside its name: the settings in which `{shared}` is a file or folder of the
 /// shared data.
-const PIPELINES: [(&str, &[&str]); 12] = [
+const PIPELINES: [(&str, &[&str]); 13] = [
     ("cats-vs-dogs", &["photos={shared}cats-dogs"]),
     ("few-photos", &["photos={shared}cats-dogs"]),
     ("food-nutrients", &[]),
