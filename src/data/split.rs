@@ -86,12 +86,12 @@ pub fn portions(
         Portion::Count(_) => None,
     };
     let shared: Vec<(usize, f64)> = portions.iter().enumerate().filter_map(shared).collect();
-    let mut shares = vec![1.0 - shared.iter().map(|(_, share)| share).sum::<f64>()];
-    shares.extend(shared.iter().map(|(_, share)| share));
+    let mut of_rows = vec![1.0 - shared.iter().map(|(_, share)| share).sum::<f64>()];
+    of_rows.extend(shared.iter().map(|(_, share)| share));
     let members = members(classes, seed, shuffle);
     let sizes: Vec<usize> = members.iter().map(|(_, rows)| rows.len()).collect();
     let mut parts = vec![None; classes.len()];
-    for ((class, rows), counts) in members.into_iter().zip(quotas(&sizes, &shares)) {
+    for ((class, rows), counts) in members.into_iter().zip(quotas(&sizes, &of_rows)) {
         let (mut left, mut shared_rows) = rows.split_at(counts[0]);
         for ((part, _), count) in shared.iter().zip(&counts[1..]) {
             let (own, rest) = shared_rows.split_at(*count);
