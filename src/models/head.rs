@@ -42,6 +42,8 @@ pub enum Problem {
     Regression,
     /// Logits of labels of which each token has one. transformers has no word for it.
     TokenClassification,
+    /// Logits of all tokens for each masked one. transformers has no word for it.
+    MaskedLanguage,
 }
 
 impl Problem {
@@ -53,6 +55,7 @@ impl Problem {
             Self::MultiLabelClassification => "multi_label_classification",
             Self::Regression => "regression",
             Self::TokenClassification => "token_classification",
+            Self::MaskedLanguage => "masked_language",
         }
     }
 
@@ -63,7 +66,13 @@ impl Problem {
                 HeadKind::Pooled
             }
             Self::TokenClassification => HeadKind::Tokens,
+            Self::MaskedLanguage => HeadKind::Masked,
         }
+    }
+
+    /// Whether its outputs are labels or numbers that a user names, and not the tokens of a tokenizer.
+    pub(super) fn has_labels(self) -> bool {
+        self != Self::MaskedLanguage
     }
 
     /// Whether transformers knows it as a `problem_type`.
@@ -78,6 +87,7 @@ impl Problem {
             Self::MultiLabelClassification => "several labels a sample",
             Self::Regression => "numbers",
             Self::TokenClassification => "a label a token",
+            Self::MaskedLanguage => "masked tokens",
         }
     }
 

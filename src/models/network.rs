@@ -224,7 +224,7 @@ impl Network {
             } else if block < depth {
                 backbone.forward(block, x)
             } else {
-                self.head.forward(x)
+                self.head.forward(x, || backbone.embedding())
             }
         })
     }

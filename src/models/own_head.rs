@@ -27,6 +27,14 @@ impl OwnHead {
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
         let (labels, problem) = (folder.labels()?, folder.problem()?);
+        if !head.problem.has_labels() {
+            // What it says are tokens, and these are those of the checkpoint.
+            return Ok(Self {
+                labels,
+                problem,
+                left_out: Vec::new(),
+            });
+        }
         let same = problem == head.problem;
         if same && labels == head.labels && !labels.is_empty() {
             return Ok(Self {
@@ -59,6 +67,11 @@ impl OwnHead {
 
     /// Says in `account`, that of filling the network, what was left out, and that a head is new.
     pub(super) fn report(self, head: &Head, account: &mut Account) {
+        if !account.missing.is_empty() && !head.problem.has_labels() {
+            account
+                .choices
+                .push("a new head for masked tokens is drawn: the model has none".into());
+        }
         if !account.missing.is_empty() && !head.labels.is_empty() {
             account.choices.push(format!(
                 "a new head is drawn for {}: {}",

@@ -6,10 +6,12 @@
 
 mod class_weights;
 mod classes;
+mod fill_mask;
 mod image_classification;
 mod image_multi_label;
 mod image_regression;
 mod labels;
+mod masked;
 mod numbers;
 mod rank;
 mod report;
@@ -37,7 +39,7 @@ use crate::config::{Parts, fields_of as fields};
 use crate::data::Table;
 use crate::data::words::Entity;
 use crate::error::{Error, Result, Span};
-use crate::models::{Card, Modality, Problem};
+use crate::models::{Card, Masking, Modality, Problem, Tokenizer};
 use crate::train::{Loss, Marks, Metric, Targets};
 
 /// Every task, in the order of documentation.
@@ -46,6 +48,7 @@ pub const TASKS: &[&Task] = &[
     &text_multi_label::TASK,
     &text_regression::TASK,
     &token_classification::TASK,
+    &fill_mask::TASK,
     &image_classification::TASK,
     &image_multi_label::TASK,
     &image_regression::TASK,
@@ -79,6 +82,11 @@ pub trait TargetKind: Sync {
 
     /// Whether a sample is a list of words with a target each, and not a text with one.
     fn by_word(&self) -> bool {
+        false
+    }
+
+    /// Whether samples are texts without targets, of which some tokens are masked.
+    fn masks(&self) -> bool {
         false
     }
 
@@ -192,6 +200,16 @@ pub trait Outputs: Debug + Send + Sync {
     /// What they are called, in their order.
     fn names(&self) -> &[String];
 
+    /// How many numbers are kept of what a network says: as many as there are outputs, unless it is asked for less.
+    fn width(&self) -> usize {
+        self.names().len()
+    }
+
+    /// How tokens are masked, where samples are texts of which some are.
+    fn masking(&self) -> Option<Masking> {
+        None
+    }
+
     /// Writes down what [`TargetKind::open`] reads.
     fn write(&self, card: &mut Card);
 
@@ -235,6 +253,8 @@ pub struct Given<'g> {
     pub outputs: &'g [f32],
     /// Of samples that are lists of words: the words of each text, and which of them the rows are for.
     pub words: Option<(&'g [Vec<String>], &'g Targets)>,
+    /// Of texts with masks: the texts, which of their tokens the rows are for, and what tokens are called.
+    pub masks: Option<(&'g [String], &'g Targets, &'g Tokenizer)>,
     /// Whether columns are to hold the numbers, and not what they mean.
     pub raw: bool,
 }
@@ -247,6 +267,15 @@ impl<'g> Given<'g> {
     fn of_words(&self) -> (&'g [Vec<String>], &'g Marks) {
         let (words, targets) = self.words.expect("the samples are lists of words");
         (words, targets.marks())
+    }
+
+    /// The texts, which of their tokens the rows are for, and what tokens are called.
+    ///
+    /// # Panics
+    /// If the samples are no texts with masks.
+    fn of_masks(&self) -> (&'g [String], &'g Marks, &'g Tokenizer) {
+        let (texts, targets, tokenizer) = self.masks.expect("the samples are texts with masks");
+        (texts, targets.marks(), tokenizer)
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn metric_is_defined(
         return Err(Error::stage(format!("{place} has no {sample}")));
     }
     let rows: usize = targets.rows_of_outputs().iter().sum();
-    let any = vec![0.0; rows * outputs.names().len()];
+    let any = vec![0.0; rows * outputs.width()];
     let name = metric.name;
     let undefined = outputs.score(&any, targets)?.undefined;
     if !undefined.iter().any(|undefined| undefined == name) {

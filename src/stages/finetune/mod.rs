@@ -185,12 +185,11 @@ impl Finetune {
         data: &Data,
         cx: &StageContext<'_>,
     ) -> Result<Outcome> {
-        let names = outputs.names();
         let recipe = self.settings.recipe(plan.pace, data.l2, loss, cx.seed())?;
         let score = |found: &[f32], targets: &Targets| Ok(outputs.score(found, targets)?.figures);
         let training = Training {
             recipe: &recipe,
-            width: names.len(),
+            width: outputs.width(),
             score: &score,
             phases: &plan.phases,
             rate_scales: &plan.rate_scales,
@@ -217,7 +216,7 @@ impl Finetune {
         };
         let loader =
             Loader::without_features(validation, Prefix::new(network.clone(), 0, cx.device())?);
-        let (width, batch_size) = (found.names().len(), self.settings.steps.batch_size.get());
+        let (width, batch_size) = (found.width(), self.settings.steps.batch_size.get());
         let numbers = outputs(network, &loader, width, batch_size, "thresholds", cx)?;
         let decided = reading.settle(found, Some((&numbers, &validation.targets)))?;
         decided.told.into_iter().for_each(|told| cx.notice(told));
@@ -253,6 +252,7 @@ impl Finetune {
             task: Some(self.settings.task().name.into()),
             max_length: data.max_length(),
             training: Some(training),
+            masking: None,
             ..old
         };
         outputs.write(&mut card);

@@ -90,6 +90,10 @@ impl Settings {
                 let by_word = self.task().targets.by_word();
                 self.columns.complete(by_word);
                 self.changes.refuse_all()?;
+                if self.task().targets.masks() {
+                    self.columns.refuse_pairs_of_masked()?;
+                    self.input.refuse_for_masked()?;
+                }
                 if by_word {
                     self.columns.refuse_pairs()?;
                     self.input.refuse_for_words()?;

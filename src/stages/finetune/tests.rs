@@ -3,6 +3,7 @@
 mod again;
 mod interruption;
 mod labels;
+mod masked;
 mod overflow;
 mod registry;
 mod tasks;

@@ -195,6 +195,7 @@ fn entities_have_their_words_and_a_score() {
     let given = Given {
         outputs: &outputs,
         words: Some((&texts, &targets)),
+        masks: None,
         raw: true,
     };
     let values = tags.values(&given).expect("finite");
