@@ -192,7 +192,9 @@ impl Encoder {
         self.stride
     }
 
-    pub(super) fn tokenizer(&self) -> &Tokenizer {
+    /// Its tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 

@@ -48,9 +48,24 @@ pub struct Card {
     /// The scheme of its labels, where these are tags of words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
+    /// How tokens were masked, where it has learnt what stood there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masking: Option<Masking>,
     /// How it was trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
+}
+
+/// How tokens are masked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Masking {
+    /// The probability with which a token, or a word, is chosen.
+    pub probability: f64,
+    /// Whether all tokens of a word are chosen together.
+    pub whole_words: bool,
+    /// Whether texts follow each other in a piece.
+    pub packing: bool,
 }
 
 /// That weights were drawn, not trained.
@@ -134,6 +149,12 @@ impl Card {
         }
         if self.embedding_size == Some(0) {
             return Err("`embedding_size` is 0".into());
+        }
+        if self
+            .masking
+            .is_some_and(|masking| !(masking.probability > 0.0 && masking.probability < 1.0))
+        {
+            return Err("the probability of `masking` is not between 0 and 1".into());
         }
         if self.max_length == Some(0) {
             return Err("`max_length` is 0".into());

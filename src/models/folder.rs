@@ -215,28 +215,18 @@ pub(super) fn classifier_config(
         .map(|(id, label)| (id.to_string(), Value::from(label.as_str())));
     let label2id = ids.map(|(id, label)| (label.clone(), Value::from(id)));
     config.insert("architectures".into(), Value::from(vec![class]));
-    config.insert("id2label".into(), Value::Object(id2label.collect()));
-    config.insert("label2id".into(), Value::Object(label2id.collect()));
+    if card.problem.has_labels() {
+        config.insert("id2label".into(), Value::Object(id2label.collect()));
+        config.insert("label2id".into(), Value::Object(label2id.collect()));
+    } else {
+        config.shift_remove("id2label");
+        config.shift_remove("label2id");
+    }
     if card.problem.is_problem_type() {
         config.insert("problem_type".into(), card.problem.name().into());
     } else {
         config.shift_remove("problem_type");
     }
-    as_saved(config)
-}
-
-/// `config` of a model without a head, as Hugging Face's class `class` reads it.
-pub(super) fn encoder_config(config: &Map<String, Value>, class: &str) -> Map<String, Value> {
-    let mut config = config.clone();
-    config.insert("architectures".into(), Value::from(vec![class]));
-    for key in ["id2label", "label2id", "problem_type"] {
-        config.shift_remove(key);
-    }
-    as_saved(config)
-}
-
-/// `config` of weights as they are written.
-fn as_saved(mut config: Map<String, Value>) -> Map<String, Value> {
     for key in ["dtype", "torch_dtype"] {
         if let Some(value) = config.get_mut(key) {
             *value = "float32".into();

@@ -44,6 +44,8 @@ pub enum Problem {
     TokenClassification,
     /// One vector: what is similar lies in the same direction. transformers has no word for it.
     Embedding,
+    /// Logits of all tokens for each masked one. transformers has no word for it.
+    MaskedLanguage,
 }
 
 impl Problem {
@@ -56,6 +58,7 @@ impl Problem {
             Self::Regression => "regression",
             Self::TokenClassification => "token_classification",
             Self::Embedding => "embedding",
+            Self::MaskedLanguage => "masked_language",
         }
     }
 
@@ -73,7 +76,13 @@ impl Problem {
             }
             Self::TokenClassification => HeadKind::Tokens,
             Self::Embedding => HeadKind::Embedding,
+            Self::MaskedLanguage => HeadKind::Masked,
         }
+    }
+
+    /// Whether its outputs are labels or numbers that a user names, and not the tokens of a tokenizer or a vector.
+    pub(super) fn has_labels(self) -> bool {
+        !matches!(self, Self::MaskedLanguage | Self::Embedding)
     }
 
     /// Whether transformers knows it as a `problem_type`.
@@ -89,6 +98,7 @@ impl Problem {
             Self::Regression => "numbers",
             Self::TokenClassification => "a label a token",
             Self::Embedding => "an embedding",
+            Self::MaskedLanguage => "masked tokens",
         }
     }
 

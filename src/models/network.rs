@@ -15,7 +15,7 @@ use super::export::Library;
 use super::heads::PredictionHead;
 use super::naming::Names;
 use super::weights::{self, Target};
-use super::{Activations, Anatomy, Card, FreezePlan, Pooling, Problem, Resolved, folder};
+use super::{Activations, Anatomy, Card, FreezePlan, Pooling, Resolved, folder};
 use crate::error::{Error, Result};
 
 mod load;
@@ -224,7 +224,7 @@ impl Network {
             } else if block < depth {
                 backbone.forward(block, x)
             } else {
-                self.head.forward(x)
+                self.head.forward(x, || backbone.embedding())
             }
         })
     }
@@ -337,9 +337,6 @@ impl Network {
         let mut card = card.clone();
         card.pooling = self.backbone().pooling().or(card.pooling);
         let mut config = match self.names.class() {
-            Some(class) if card.problem == Problem::Embedding => {
-                folder::encoder_config(&self.config, class)
-            }
             Some(class) => folder::classifier_config(&self.config, class, &card),
             None => folder::timm_config(&self.config, &card.labels),
         };

@@ -27,10 +27,14 @@ impl OwnHead {
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
         let (labels, problem) = (folder.labels()?, folder.problem()?);
-        let own_size = folder.card.embedding_size;
-        let same = problem == head.problem && own_size == head.embedding_size;
-        let are_there = !labels.is_empty() || problem.needs_no_layer();
-        if same && labels == head.labels && are_there {
+        let same = problem == head.problem;
+        let is_kept = match head.problem {
+            // What it says are tokens, and these are those of the checkpoint.
+            Problem::MaskedLanguage => true,
+            Problem::Embedding => folder.card.embedding_size == head.embedding_size,
+            _ => same && labels == head.labels && !labels.is_empty(),
+        };
+        if is_kept {
             return Ok(Self {
                 labels,
                 problem,
@@ -61,19 +65,26 @@ impl OwnHead {
 
     /// Says in `account`, that of filling the network, what was left out, and that a head is new.
     pub(super) fn report(self, head: &Head, account: &mut Account) {
-        if !account.missing.is_empty() && !head.labels.is_empty() {
-            account.choices.push(format!(
-                "a new head is drawn for {}: {}",
-                list(&head.labels),
-                self.instead_of(head)
-            ));
-        }
-        if let (Some(size), false) = (head.embedding_size, account.missing.is_empty()) {
-            account.choices.push(format!(
-                "a new layer is drawn that makes embeddings of {size} numbers: the model has none"
-            ));
+        if !account.missing.is_empty() {
+            account.choices.extend(self.drawn(head));
         }
         account.unused.extend(self.left_out);
+    }
+
+    /// That `head` is new, and why; nothing if it is for nothing.
+    fn drawn(&self, head: &Head) -> Option<String> {
+        match head.problem {
+            Problem::MaskedLanguage => {
+                Some("a new head for masked tokens is drawn: the model has none".into())
+            }
+            Problem::Embedding => head.embedding_size.map(|size| {
+                format!("a new layer is drawn that makes embeddings of {size} numbers: the model has none")
+            }),
+            _ => (!head.labels.is_empty()).then(|| {
+                let (labels, why) = (list(&head.labels), self.instead_of(head));
+                format!("a new head is drawn for {labels}: {why}")
+            }),
+        }
     }
 
     /// Why the model's own head does not do in place of `head`.

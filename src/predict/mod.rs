@@ -171,10 +171,17 @@ pub fn predict(request: &Request<'_>, observer: &dyn Observer) -> Result<Done> {
                 (Samples::Words(words), Some(targets)) => Some((&words[..], targets)),
                 _ => None,
             };
+            let masks = match (&samples, &targets, model.tokenizer()) {
+                (Samples::Texts(texts), Some(targets), Some(tokenizer)) => {
+                    Some((&texts.first[..], targets, tokenizer))
+                }
+                _ => None,
+            };
             let values = model.outputs().values(&Given {
                 outputs: &outputs,
                 samples: table.rows(),
                 words,
+                masks,
                 raw: options.logits,
             })?;
             sink.write(add(table, &columns, values, as_text)?)?;

@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::inputs::texts::{Columns, Encoder};
 use crate::inputs::{self, Changes, squares};
-use crate::models::{self, ImageInput, Loaded, Modality, Network};
+use crate::models::{self, ImageInput, Loaded, Modality, Network, Tokenizer};
 use crate::tasks::{self, Outputs, Task};
-use crate::train::{self, Inputs, Loader, Marks, Prefix, Targets};
+use crate::train::{self, Inputs, Loader, Mark, Marks, Prefix, Targets};
 
 /// A tuned model.
 pub(super) struct Model {
@@ -125,6 +125,14 @@ impl Model {
         self.outputs.apart().is_some()
     }
 
+    /// Its tokenizer; none if it takes photos.
+    pub(super) fn tokenizer(&self) -> Option<&Tokenizer> {
+        match &self.takes {
+            Takes::Texts { encoder, .. } => Some(encoder.tokenizer()),
+            Takes::Photos(_) => None,
+        }
+    }
+
     /// What its outputs mean.
     pub(super) fn outputs(&self) -> &dyn Outputs {
         &*self.outputs
@@ -178,6 +186,16 @@ impl Model {
             (Samples::Texts(sentences), Takes::Texts { encoder, .. }) => {
                 let tokens = encoder.encode(sentences)?;
                 let (empty, cut) = (tokens.empty, tokens.cut);
+                if self.outputs.masking().is_some() {
+                    let targets = Targets::Masked(masks(&tokens.inputs, encoder.tokenizer())?);
+                    return Ok(Labelled {
+                        outputs: self.run(tokens.into(), targets.clone(), options, observer)?,
+                        targets: Some(targets),
+                        empty,
+                        cut,
+                        ..Labelled::default()
+                    });
+                }
                 Ok(Labelled {
                     outputs: self.run(
                         tokens.into(),
@@ -271,6 +289,24 @@ impl Model {
         let mut check = |_| observer.check_cancelled();
         train::run(&self.network, &loader, size, &mut check)
     }
+}
+
+/// Where masks are in texts, of which nobody says what stands there.
+fn masks(texts: &train::Texts, tokenizer: &Tokenizer) -> Result<Marks> {
+    let mask = tokenizer.mask_id()?;
+    let of_text = |tokens: &Vec<u32>| {
+        let places = (0..).zip(tokens).filter(|(_, id)| **id == mask);
+        let asked = |(place, _): (u32, &u32)| Mark {
+            class: 0,
+            place: Some(place),
+        };
+        places.map(asked).collect()
+    };
+    let samples: Vec<Vec<Mark>> = texts.tokens.iter().map(of_text).collect();
+    Ok(Marks {
+        begins: vec![true; samples.len()],
+        samples,
+    })
 }
 
 /// Photos that are decoded before they are labelled: a whole number of batches of the usual size.

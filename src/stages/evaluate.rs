@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::samples::{AtPort, artifacts};
+use super::samples::{AtPort, MEASURED, artifacts};
 use super::{
     ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, feature_cache, photos,
 };
@@ -285,6 +285,15 @@ impl Evaluate {
                 IMAGES => "there is no image to measure the model on",
                 _ => "the table has no row to measure the model on",
             }));
+        }
+        if let Some(masking) = found.masking() {
+            let columns = self.columns(found, loaded)?;
+            let encoder = Encoder::of_tuned(cx.input("model"), loaded)?;
+            let told = encoder.notice().into_iter();
+            told.for_each(|told| cx.notice(told));
+            return Ok(samples
+                .masked(&columns.first, &encoder, masking, MEASURED, cx)?
+                .fixed());
         }
         let targets = samples
             .targets(found, cx)

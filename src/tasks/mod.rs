@@ -1,15 +1,17 @@
 //! What networks are tuned to do: the registry of tasks. `finetune`, `evaluate` and `predict` know no task; they call it.
 //!
 //! A task is one file here and two lines below, its `mod` and its row: what it takes, and what kind of targets its samples have. A
-//! [`TargetKind`] (one label, several labels, numbers, a tag a word, texts that are compared) reads targets, and has the loss, the figures, and what `predict` adds; that also
+//! [`TargetKind`] (one label, several labels, numbers, a tag a word, texts that are compared, masked tokens) reads targets, and has the loss, the figures, and what `predict` adds; that also
 //! is one module here.
 
 mod class_weights;
 mod classes;
+mod fill_mask;
 mod image_classification;
 mod image_multi_label;
 mod image_regression;
 mod labels;
+mod masked;
 mod numbers;
 mod rank;
 mod report;
@@ -40,7 +42,7 @@ use crate::config::{Parts, fields_of as fields};
 use crate::data::Table;
 use crate::data::words::Entity;
 use crate::error::{Error, Result, Span};
-use crate::models::{Card, Loaded, Modality, Network, Problem};
+use crate::models::{Card, Loaded, Masking, Modality, Network, Problem, Tokenizer};
 use crate::train::{Loss, Marks, Metric, Targets};
 
 /// Every task, in the order of documentation.
@@ -50,6 +52,7 @@ pub const TASKS: &[&Task] = &[
     &text_regression::TASK,
     &token_classification::TASK,
     &sentence_similarity::TASK,
+    &fill_mask::TASK,
     &image_classification::TASK,
     &image_multi_label::TASK,
     &image_regression::TASK,
@@ -83,6 +86,11 @@ pub trait TargetKind: Sync {
 
     /// Whether a sample is a list of words with a target each, and not a text with one.
     fn by_word(&self) -> bool {
+        false
+    }
+
+    /// Whether samples are texts without targets, of which some tokens are masked.
+    fn masks(&self) -> bool {
         false
     }
 
@@ -216,6 +224,11 @@ pub trait Outputs: Debug + Send + Sync {
         None
     }
 
+    /// How tokens are masked, where samples are texts of which some are.
+    fn masking(&self) -> Option<Masking> {
+        None
+    }
+
     /// Writes down what [`TargetKind::open`] reads.
     fn write(&self, card: &mut Card);
 
@@ -261,6 +274,8 @@ pub struct Given<'g> {
     pub samples: usize,
     /// Of samples that are lists of words: the words of each text, and which of them the rows are for.
     pub words: Option<(&'g [Vec<String>], &'g Targets)>,
+    /// Of texts with masks: the texts, which of their tokens the rows are for, and what tokens are called.
+    pub masks: Option<(&'g [String], &'g Targets, &'g Tokenizer)>,
     /// Whether columns are to hold the numbers, and not what they mean.
     pub raw: bool,
 }
@@ -273,6 +288,15 @@ impl<'g> Given<'g> {
     fn of_words(&self) -> (&'g [Vec<String>], &'g Marks) {
         let (words, targets) = self.words.expect("the samples are lists of words");
         (words, targets.marks())
+    }
+
+    /// The texts, which of their tokens the rows are for, and what tokens are called.
+    ///
+    /// # Panics
+    /// If the samples are no texts with masks.
+    fn of_masks(&self) -> (&'g [String], &'g Marks, &'g Tokenizer) {
+        let (texts, targets, tokenizer) = self.masks.expect("the samples are texts with masks");
+        (texts, targets.marks(), tokenizer)
     }
 }
 

@@ -132,7 +132,9 @@ fn lengths(samples: &Samples, prefix: &Prefix) -> Vec<u32> {
         !matches!(first, Activations::Pooled(_) | Activations::Logits(_))
     };
     match samples.inputs {
-        Inputs::Texts(_) if !samples.is_empty() && padded(&[0]) => samples.lengths(),
+        Inputs::Texts(_) | Inputs::Rewritten(_) if !samples.is_empty() && padded(&[0]) => {
+            samples.lengths()
+        }
         _ => vec![1; samples.len()],
     }
 }

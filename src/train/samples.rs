@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::Targets;
 use super::mixing::{Mix, Mixing};
+use super::{Mark, Marks, Targets};
 use crate::models::{Activations, TokenBatch};
 
 /// Samples with their targets.
@@ -41,6 +41,23 @@ pub enum Inputs {
     Texts(Texts),
     /// Images.
     Images(Box<dyn Images>),
+    /// Texts that look different in every epoch.
+    Rewritten(Box<dyn Rewritten>),
+}
+
+/// Texts that look different in every epoch, and come to something else each time.
+pub trait Rewritten: Debug + Send + Sync {
+    /// The token that fills shorter texts of a batch.
+    fn pad_id(&self) -> u32;
+
+    /// The tokens of sample `sample` as it is.
+    fn original(&self, sample: usize) -> &[u32];
+
+    /// Everything but the texts that decides what [`view`](Self::view) gives, in words.
+    fn signature(&self) -> String;
+
+    /// The tokens of view `view`, as many as the sample has, and what some of them are to come to.
+    fn view(&self, view: usize) -> (Vec<u32>, Vec<Mark>);
 }
 
 /// Texts, or pairs of texts, as token ids, special tokens included and padding not.
@@ -112,7 +129,7 @@ impl Samples {
     pub(super) fn members(&self) -> usize {
         match &self.inputs {
             Inputs::Texts(texts) => texts.members.get(),
-            Inputs::Images(_) => 1,
+            Inputs::Images(_) | Inputs::Rewritten(_) => 1,
         }
     }
 
@@ -143,6 +160,7 @@ impl Samples {
         match &self.inputs {
             Inputs::Texts(_) => Views::One,
             Inputs::Images(images) => images.views(),
+            Inputs::Rewritten(_) => Views::Endless,
         }
     }
 
@@ -175,6 +193,13 @@ impl Samples {
 
     /// The targets of the samples that these views are of, which are all of a sample's together.
     pub(super) fn targets(&self, views: impl IntoIterator<Item = usize>) -> Targets {
+        if let Inputs::Rewritten(texts) = &self.inputs {
+            let samples: Vec<_> = views.into_iter().map(|view| texts.view(view).1).collect();
+            return Targets::Masked(Marks {
+                begins: vec![true; samples.len()],
+                samples,
+            });
+        }
         let firsts = views.into_iter().step_by(self.members());
         self.targets.take(firsts.map(|view| view % self.len()))
     }
@@ -183,6 +208,7 @@ impl Samples {
     pub(super) fn length(&self, view: usize) -> usize {
         match &self.inputs {
             Inputs::Texts(texts) => texts.tokens[view].len(),
+            Inputs::Rewritten(texts) => texts.original(view % self.len()).len(),
             Inputs::Images(_) => 1,
         }
     }
@@ -211,6 +237,7 @@ impl Samples {
                 *hasher.finalize().as_bytes()
             }
             Inputs::Texts(_) => self.digest(sample),
+            Inputs::Rewritten(texts) => digest(texts.original(sample).iter()),
             Inputs::Images(images) => images.content(sample),
         }
     }
@@ -221,12 +248,10 @@ impl Samples {
             Inputs::Texts(texts) => {
                 let types = texts.types.as_ref().map(|types| types[view].as_slice());
                 let numbers = texts.tokens[view].iter().chain(types.unwrap_or_default());
-                let bytes = numbers
-                    .flat_map(|number| number.to_le_bytes())
-                    .collect::<Vec<_>>();
-                *blake3::hash(&bytes).as_bytes()
+                digest(numbers)
             }
             Inputs::Images(images) => images.digest(view),
+            Inputs::Rewritten(texts) => digest(texts.view(view).0.iter()),
         }
     }
 
@@ -238,6 +263,9 @@ impl Samples {
                 Some(_) => format!("padding {}, pairs", texts.pad_id),
             },
             Inputs::Images(images) => images.signature(),
+            Inputs::Rewritten(texts) => {
+                format!("padding {}, {}", texts.pad_id(), texts.signature())
+            }
         }
     }
 
@@ -259,6 +287,11 @@ impl Samples {
                 })
             }
             Inputs::Images(images) => render(&**images, views, Mix::None, device),
+            Inputs::Rewritten(texts) => {
+                let views: Vec<_> = views.iter().map(|view| texts.view(*view).0).collect();
+                let views: Vec<&[u32]> = views.iter().map(Vec::as_slice).collect();
+                Activations::Tokens(TokenBatch::new(&views, texts.pad_id(), device))
+            }
         }
     }
 
@@ -270,6 +303,14 @@ impl Samples {
         let mix = images.mixing().draw(images.size(), seed);
         (render(&**images, views, mix, device), mix.share())
     }
+}
+
+/// The digest of numbers in their order.
+fn digest<'n>(numbers: impl Iterator<Item = &'n u32>) -> [u8; 32] {
+    let bytes = numbers
+        .flat_map(|number| number.to_le_bytes())
+        .collect::<Vec<_>>();
+    *blake3::hash(&bytes).as_bytes()
 }
 
 /// Images as one tensor.

@@ -19,6 +19,9 @@ pub enum Targets {
     Tokens(Marks),
     /// Each sample has texts that are compared.
     Compared(Compared),
+    /// Some of the tokens of each sample stood for others, whose classes these are. A network is asked how likely those are, and what is
+    /// the most likely, and not for all of its outputs: [`WIDTH_OF_MASKED`](super::WIDTH_OF_MASKED) numbers.
+    Masked(Marks),
 }
 
 /// What some of the tokens of each sample are to come to.
@@ -54,6 +57,13 @@ impl Marks {
             begins: vec![true; samples.len()],
             samples,
         }
+    }
+
+    fn take(&self, samples: impl Iterator<Item = usize>) -> Self {
+        let (samples, begins) = samples
+            .map(|sample| (self.samples[sample].clone(), self.begins[sample]))
+            .unzip();
+        Self { samples, begins }
     }
 
     /// Of each sample the tokens that the network has something to say of.
@@ -205,7 +215,7 @@ impl Targets {
             Self::Unknown(samples) => *samples,
             Self::Classes(classes) => classes.len(),
             Self::Sets(rows) | Self::Numbers(rows) => rows.len(),
-            Self::Tokens(marks) => marks.samples.len(),
+            Self::Tokens(marks) | Self::Masked(marks) => marks.samples.len(),
             Self::Compared(compared) => compared.len(),
         }
     }
@@ -214,7 +224,7 @@ impl Targets {
     #[must_use]
     pub fn places(&self) -> Option<Vec<Vec<u32>>> {
         match self {
-            Self::Tokens(marks) => Some(marks.places()),
+            Self::Tokens(marks) | Self::Masked(marks) => Some(marks.places()),
             Self::Unknown(_)
             | Self::Classes(_)
             | Self::Sets(_)
@@ -227,7 +237,9 @@ impl Targets {
     #[must_use]
     pub fn rows_of_outputs(&self) -> Vec<usize> {
         match self {
-            Self::Tokens(marks) => marks.places().iter().map(Vec::len).collect(),
+            Self::Tokens(marks) | Self::Masked(marks) => {
+                marks.places().iter().map(Vec::len).collect()
+            }
             Self::Compared(compared) => vec![compared.members; compared.len()],
             Self::Unknown(_) | Self::Classes(_) | Self::Sets(_) | Self::Numbers(_) => {
                 vec![1; self.len()]
@@ -255,12 +267,8 @@ impl Targets {
             }
             Self::Sets(rows) => Self::Sets(rows.take(samples)),
             Self::Numbers(rows) => Self::Numbers(rows.take(samples)),
-            Self::Tokens(marks) => {
-                let (samples, begins) = samples
-                    .map(|sample| (marks.samples[sample].clone(), marks.begins[sample]))
-                    .unzip();
-                Self::Tokens(Marks { samples, begins })
-            }
+            Self::Tokens(marks) => Self::Tokens(marks.take(samples)),
+            Self::Masked(marks) => Self::Masked(marks.take(samples)),
             Self::Compared(compared) => Self::Compared(compared.take(&samples.collect::<Vec<_>>())),
         }
     }
@@ -290,7 +298,7 @@ impl Targets {
     #[must_use]
     pub fn marks(&self) -> &Marks {
         match self {
-            Self::Tokens(marks) => marks,
+            Self::Tokens(marks) | Self::Masked(marks) => marks,
             other => panic!("these targets are no tokens: {other:?}"),
         }
     }

@@ -16,8 +16,8 @@ use super::pieces::Pieces;
 use super::samples::Batch;
 use super::trainer_state::{Position, TrainerState};
 use super::{
-    EpochFigures, Gradients, Host, Loader, Optimizer, Phase, Prefix, Progress, Recipe, Samples,
-    Targets, Trained, Views, mixed,
+    EpochFigures, Gradients, Host, Inputs, Loader, Optimizer, Phase, Prefix, Progress, Recipe,
+    Samples, Targets, Trained, Views, mixed,
 };
 use super::{batches, inference};
 use crate::error::{Kind, Result};
@@ -182,11 +182,15 @@ impl Training<'_> {
     fn report_random_changes(&self) {
         let frozen = self.phases.iter().any(|phase| phase.plan.prefix > 0);
         if frozen && self.train.views() == Views::Endless {
-            self.host.notice(
-                "the frozen layers run again in every epoch, because images change at random before them; \
-                 `cached_views = 4` would train on four fixed views of each image instead"
-                    .into(),
-            );
+            let why = match self.train.inputs {
+                Inputs::Rewritten(_) => "other tokens are masked in each",
+                Inputs::Texts(_) | Inputs::Images(_) => {
+                    "images change at random before them; \
+                     `cached_views = 4` would train on four fixed views of each image instead"
+                }
+            };
+            let told = format!("the frozen layers run again in every epoch, because {why}");
+            self.host.notice(told);
         }
     }
 

@@ -30,6 +30,7 @@ from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
+    AutoModelForMaskedLM,
     AutoModelForTokenClassification,
     AutoTokenizer,
 )
@@ -223,6 +224,38 @@ def task_of_texts(folder, task, pairs, pooling):
         sentences = sentence_transformers.SentenceTransformer(str(out), device="cpu")
         samples = list(zip(firsts, seconds)) if pairs else firsts
         compare(f"sentence-transformers, {task}", ours, sentences.encode(samples, convert_to_tensor=True).cpu())
+
+
+def masks(folder):
+    """A tiny BERT that is tuned to fill masks."""
+    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
+    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    texts = ["the film was good food", "a bad film", "very " * 15 + "good place", "awful"]
+    (folder / "reviews.csv").write_text("\n".join(["text", *texts]) + "\n")
+    pipeline = TEXT.replace('pooling = "{pooling}"\n', "")
+    task = 'task = "fill-mask"\nmask_probability = 0.5'
+    (folder / "refire.toml").write_text(pipeline.format(task=task, files='"config.json", "model.safetensors", "tokenizer.json"'))
+    (folder / ".refire").mkdir()
+    refire(folder, "run")
+    refire(folder, "get", "out", "out")
+    new = ["the [MASK] was good [MASK]", "a bad film", "[MASK] film"]
+    (folder / "new.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in new))
+    refire(folder, "predict", "tune", "new.jsonl", "-o", "said.jsonl")
+    rows = [json.loads(line) for line in (folder / "said.jsonl").read_text().splitlines()]
+    model, loading = AutoModelForMaskedLM.from_pretrained(folder / "out", output_loading_info=True)
+    # The pooler is kept for what is tuned next.
+    unexpected = {name for name in loading["unexpected_keys"] if not name.startswith("bert.pooler.")}
+    assert not loading["missing_keys"] and not unexpected and not loading["mismatched_keys"], loading
+    tokenizer = AutoTokenizer.from_pretrained(folder / "out")
+    for text, row in zip(new, rows):
+        batch = tokenizer([text], truncation=True, return_tensors="pt")
+        with torch.no_grad():
+            found = model.eval()(**batch).logits[0].softmax(1)[batch["input_ids"][0] == tokenizer.convert_tokens_to_ids("[MASK]")]
+        best = found.max(1)
+        assert row["tokens"] == tokenizer.convert_ids_to_tokens(best.indices.tolist()), (row, best)
+        if row["tokens"]:
+            compare("BERT, masks", torch.tensor(row["probabilities"]), best.values)
+        assert "[MASK]" not in row["filled"], row
 
 
 def words(folder):
@@ -424,6 +457,8 @@ def main():
     for pooling, size in (("mean", None), ("cls", None), ("mean", 8)):
         with tempfile.TemporaryDirectory() as folder:
             embeddings(Path(folder), pooling, size)
+    with tempfile.TemporaryDirectory() as folder:
+        masks(Path(folder))
     for task in ("image-multi-label", "image-regression"):
         outputs = len(IMAGES[task][-1])
         with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::{self, Library};
 use crate::models::folder::ModelFolder;
-use crate::models::heads::HeadKind;
+use crate::models::heads::{HeadKind, MaskedConfig};
 use crate::models::initial::{self, Initial, Rule};
 use crate::models::naming::Naming;
 use crate::models::operations::dropout;
@@ -339,6 +339,10 @@ impl Blocks for Bert {
         Some(self.encoder.layer.len() + 1)
     }
 
+    fn embedding(&self) -> Option<Tensor<2>> {
+        Some(self.embeddings.word_embeddings.weight.val())
+    }
+
     fn max_tokens(&self) -> Option<usize> {
         Some(self.config.max_position_embeddings)
     }
@@ -480,6 +484,13 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             library: Library::SentenceTransformers,
             classes: &[(BASE, "BertModel")],
         },
+        LibraryHead {
+            kind: HeadKind::Masked,
+            block: "cls",
+            layers: &[("predictions", "cls.predictions")],
+            library: Library::Transformers("AutoModelForMaskedLM"),
+            classes: &[(BASE, "BertForMaskedLM")],
+        },
     ],
     build,
     initial,
@@ -513,6 +524,11 @@ fn build(source: &Source<'_>) -> Result<Built> {
             .classifier_dropout
             .unwrap_or(config.hidden_dropout_prob),
         initializer_range: config.initializer_range,
+        masked: Some(MaskedConfig {
+            act: config.hidden_act,
+            layer_norm_eps: config.layer_norm_eps,
+            vocabulary: config.vocab_size,
+        }),
         choices: told,
         ..Built::new(Bert::new(config, pooler, pooling, source.device))
     })

@@ -38,6 +38,9 @@ fn outputs(card: &Card) -> String {
              probability on that stands beside it:"
         }
         Problem::Regression => "Numbers, in this order:",
+        Problem::MaskedLanguage => {
+            return "\n## What comes out\n\nFor each token a logit for each token of the tokenizer: what may stand where a mask does.\n".into();
+        }
         Problem::TokenClassification => {
             "For each token a logit for each label, in this order. What the model says of a word is what it says of its first token:"
         }

@@ -2,16 +2,19 @@
 //! its row ([`LibraryHead`](super::architecture::LibraryHead)).
 
 mod embedding;
+mod masked;
 mod pooled;
 mod tokens;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use self::embedding::Embedding;
+use self::masked::Masked;
 use self::pooled::Pooled;
 use self::tokens::Tokens;
 use super::Activations;
+use super::backbones::Act;
 
 /// The kinds of heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub(super) enum HeadKind {
     Tokens,
     /// The vector of a sample itself, or what a layer `linear` makes of it.
     Embedding,
+    /// Layers over the state of a token, and a number for each token that may stand there: `predictions`.
+    Masked,
 }
 
 impl HeadKind {
@@ -31,6 +36,7 @@ impl HeadKind {
             Self::Pooled => "one vector a sample",
             Self::Tokens => "a vector a token",
             Self::Embedding => "embeddings",
+            Self::Masked => "masked tokens",
         }
     }
 
@@ -38,7 +44,7 @@ impl HeadKind {
     pub(super) fn takes_tokens(self) -> bool {
         match self {
             Self::Pooled | Self::Embedding => false,
-            Self::Tokens => true,
+            Self::Tokens | Self::Masked => true,
         }
     }
 }
@@ -52,6 +58,8 @@ pub(super) enum PredictionHead {
     Tokens(Tokens),
     /// Of the kind [`HeadKind::Embedding`].
     Embedding(Embedding),
+    /// Of the kind [`HeadKind::Masked`].
+    Masked(Masked),
 }
 
 /// What a new head is.
@@ -67,24 +75,51 @@ pub(super) struct HeadConfig {
     pub(super) initializer_range: f64,
     /// What they are drawn from.
     pub(super) seed: u64,
+    /// What a head for masked tokens is beyond that, if the backbone has one.
+    pub(super) masked: Option<MaskedConfig>,
+}
+
+/// What a head for masked tokens is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MaskedConfig {
+    /// The function behind its first layer.
+    pub(super) act: Act,
+    pub(super) layer_norm_eps: f64,
+    /// How many tokens there are.
+    pub(super) vocabulary: usize,
 }
 
 impl PredictionHead {
     /// A head with weights that are drawn anew.
+    ///
+    /// # Panics
+    /// If a head for masked tokens is asked for of a backbone that has none: its architecture's row is wrong.
     pub(super) fn new(kind: HeadKind, config: HeadConfig, device: &Device) -> Self {
         match kind {
             HeadKind::Pooled => Self::Pooled(Pooled::new(config, device)),
             HeadKind::Tokens => Self::Tokens(Tokens::new(config, device)),
             HeadKind::Embedding => Self::Embedding(Embedding::new(config, device)),
+            HeadKind::Masked => {
+                let masked = config.masked.expect("the backbone says what its head is");
+                Self::Masked(Masked::new(config, masked, device))
+            }
         }
     }
 
-    /// What the backbone gives → a number for each output.
-    pub(super) fn forward(&self, x: Activations) -> Activations {
+    /// What the backbone gives → a number for each output. `embedding` is that of the backbone's tokens, which some heads share.
+    pub(super) fn forward(
+        &self,
+        x: Activations,
+        embedding: impl FnOnce() -> Option<Tensor<2>>,
+    ) -> Activations {
         match self {
             Self::Pooled(head) => head.forward(x),
             Self::Tokens(head) => head.forward(x),
             Self::Embedding(head) => head.forward(x),
+            Self::Masked(head) => {
+                let embedding = embedding().expect("a network with such a head takes tokens");
+                head.forward(x, embedding)
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ impl Network {
             folder.path.display()
         ))
         .help("tune it first: a stage of kind `finetune`");
-        if head.labels.is_empty() && !head.problem.needs_no_layer() {
+        if head.labels.is_empty() && head.problem.has_labels() {
             return Err(untuned);
         }
         let mut loaded = read(folder, &head, Reading::Values, device)?;
@@ -206,6 +206,7 @@ fn with_head(
         dropout: head.dropout.unwrap_or(built.dropout),
         initializer_range: built.initializer_range,
         seed: head.seed,
+        masked: built.masked,
     };
     let network = Network {
         names: Names {

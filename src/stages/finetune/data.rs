@@ -7,8 +7,8 @@ use super::settings::{Pace, Settings};
 use crate::config::Spanned;
 use crate::error::Result;
 use crate::inputs::texts::{Columns, Encoder};
-use crate::models::{self, ImageInput, Loaded, Modality};
-use crate::stages::samples::AtPort;
+use crate::models::{self, ImageInput, Loaded, Masking, Modality};
+use crate::stages::samples::{AtPort, MEASURED};
 use crate::stages::{StageContext, photos};
 use crate::tasks::{ByWord, Outputs};
 use crate::train::{Inputs, Loss, Samples, Targets};
@@ -69,6 +69,9 @@ impl Data {
         loaded: &Loaded,
         cx: &StageContext<'_>,
     ) -> Result<Self> {
+        if let Some(masking) = outputs.masking() {
+            return masked(settings, masking, ports, loaded, cx);
+        }
         let targets = ports.iter().map(|samples| samples.targets(outputs, cx));
         let targets = targets.collect::<Result<Vec<_>>>()?;
         if let [_, validation] = ports {
@@ -154,6 +157,42 @@ fn encoder(settings: &Settings, loaded: &Loaded, cx: &StageContext<'_>) -> Resul
     Ok(encoder)
 }
 
+/// Texts of which some tokens are masked: anew in every epoch where they are trained on, once where they are measured.
+fn masked(
+    settings: &Settings,
+    masking: Masking,
+    ports: &[AtPort],
+    loaded: &Loaded,
+    cx: &StageContext<'_>,
+) -> Result<Data> {
+    let column = settings.columns.text_column.as_ref();
+    let column = column
+        .map(|column| column.value.as_str())
+        .unwrap_or_default();
+    let encoder = encoder(settings, loaded, cx)?;
+    let train = ports[0].masked(column, &encoder, masking, cx.seed(), cx)?;
+    let validation = ports.get(1);
+    let validation = validation
+        .map(|samples| samples.masked(column, &encoder, masking, MEASURED, cx))
+        .transpose()?;
+    if let Some(validation) = &validation {
+        let (shared, (all, _)) = (validation.also_in(&train), validation.counted());
+        if shared > 0 {
+            cx.notice(format!(
+                "{shared} of {all} validation samples are also in the training table"
+            ));
+        }
+    }
+    Ok(Data {
+        train: train.changing(),
+        validation: validation.map(|samples| samples.fixed()),
+        how: How::Texts {
+            max_length: encoder.max_length(),
+        },
+        l2: 0.0,
+    })
+}
+
 /// Lists of words as tokens, with what these come to.
 fn words(
     settings: &Settings,
@@ -228,7 +267,7 @@ fn report_shared(train: &Samples, validation: &Samples, cx: &StageContext<'_>) {
     if shared > 0 {
         let all = validation.len();
         cx.notice(match validation.inputs {
-            Inputs::Texts(_) => {
+            Inputs::Texts(_) | Inputs::Rewritten(_) => {
                 format!("{shared} of {all} validation texts are also in the training table")
             }
             Inputs::Images(_) => {

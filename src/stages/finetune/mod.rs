@@ -258,6 +258,7 @@ impl Finetune {
             training: Some(training),
             embedding_size: None,
             scheme: None,
+            masking: None,
             ..old
         };
         outputs.write(&mut card);

@@ -90,11 +90,13 @@ impl Settings {
                 let by_word = self.task().targets.by_word();
                 self.columns.complete(by_word);
                 self.changes.refuse_all()?;
-                if by_word {
+                if self.task().targets.masks() {
+                    self.columns.refuse_pairs_of_masked()?;
+                    self.input.refuse_for_masked()?;
+                } else if by_word {
                     self.columns.refuse_pairs()?;
                     self.input.refuse_for_words()?;
-                }
-                if self.reading.compares() {
+                } else if self.reading.compares() {
                     self.columns.need_pairs()?;
                     self.input.refuse_for_compared()?;
                 }

@@ -4,6 +4,7 @@ mod again;
 mod compared;
 mod interruption;
 mod labels;
+mod masked;
 mod overflow;
 mod registry;
 mod tasks;

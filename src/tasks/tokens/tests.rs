@@ -196,6 +196,7 @@ fn entities_have_their_words_and_a_score() {
         outputs: &outputs,
         samples: texts.len(),
         words: Some((&texts, &targets)),
+        masks: None,
         raw: true,
     };
     let values = tags.values(&given).expect("finite");

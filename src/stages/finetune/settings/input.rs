@@ -41,6 +41,8 @@ pub(in crate::stages::finetune) struct Input {
 
 const FOR_WHOLE_TEXTS: &str = "is for whole texts, and here each word has a target";
 
+const FOR_OTHERS: &str = "is for other tasks: of these texts some tokens are masked";
+
 const FOR_TEXTS: &str = "is for texts, not for images";
 
 impl Columns {
@@ -66,6 +68,12 @@ impl Columns {
             .help("name the column with the texts that those of `text_column` are compared with"))
     }
 
+    /// Refuses pairs where texts are masked.
+    pub(super) fn refuse_pairs_of_masked(&self) -> Result<()> {
+        let pairs = self.text_pair_column.as_ref();
+        refused("text_pair_column", pairs, FOR_OTHERS).map_or(Ok(()), Err)
+    }
+
     /// Refuses all of them, where there are no texts.
     pub(super) fn refuse_all(&self) -> Result<()> {
         let errors = [
@@ -87,6 +95,20 @@ impl Input {
             refused("pooling", self.pooling.as_ref(), FOR_TEXTS),
             refused("max_length", self.max_length.as_ref(), FOR_TEXTS),
             refused("truncation", self.truncation.as_ref(), FOR_TEXTS),
+        ];
+        errors.into_iter().flatten().next().map_or(Ok(()), Err)
+    }
+
+    /// Refuses those that mean nothing where tokens are masked.
+    pub(super) fn refuse_for_masked(&self) -> Result<()> {
+        let errors = [
+            refused("pooling", self.pooling.as_ref(), FOR_OTHERS),
+            refused(
+                "classifier_dropout",
+                self.classifier_dropout.as_ref(),
+                FOR_OTHERS,
+            ),
+            refused("truncation", self.truncation.as_ref(), FOR_OTHERS),
         ];
         errors.into_iter().flatten().next().map_or(Ok(()), Err)
     }
