@@ -96,7 +96,9 @@ pub fn portions(
         for ((part, _), count) in shared.iter().zip(&counts[1..]) {
             let (own, rest) = shared_rows.split_at(*count);
             shared_rows = rest;
-            own.iter().for_each(|row| parts[*row] = Some(*part));
+            for row in own {
+                parts[*row] = Some(*part);
+            }
         }
         for (part, portion) in portions.iter().enumerate() {
             let Portion::Count(count) = *portion else {
@@ -111,7 +113,9 @@ pub fn portions(
                 });
             };
             left = rest;
-            own.iter().for_each(|row| parts[*row] = Some(part));
+            for row in own {
+                parts[*row] = Some(part);
+            }
         }
     }
     Ok(parts)

@@ -78,11 +78,16 @@ pub(super) fn kaiming(fan: usize) -> Initial {
     Initial::Normal((2.0 / fan).sqrt())
 }
 
+/// Whether the parameter `name` is the bias of a layer.
+pub(super) fn is_bias(name: &str) -> bool {
+    name.rsplit('.').next() == Some("bias")
+}
+
 /// The rule of networks whose linear layers and convolutions are drawn by `convolution`, given their shape, and whose normalisations
 /// change nothing yet.
 pub(super) fn convolutions(convolution: fn(&[usize]) -> Initial) -> Rule {
     Box::new(move |name, shape| match shape {
-        [_] if name.ends_with(".bias") => Initial::Zeros,
+        [_] if is_bias(name) => Initial::Zeros,
         [_] => Initial::Ones,
         shape => convolution(shape),
     })
@@ -95,8 +100,7 @@ pub(super) fn convolutions(convolution: fn(&[usize]) -> Initial) -> Rule {
 pub(super) fn initializer_range(folder: &ModelFolder) -> Result<f64> {
     const USUAL: f64 = 0.02;
     match folder.config.get("initializer_range").map(Value::as_f64) {
-        None => Ok(USUAL),
-        Some(Some(range)) if range == 0.0 => Ok(USUAL),
+        None | Some(Some(0.0)) => Ok(USUAL),
         Some(Some(range)) if range.is_finite() && range > 0.0 => Ok(range),
         Some(_) => Err(Error::stage(
             "config.json: `initializer_range` is no standard deviation",

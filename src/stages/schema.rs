@@ -195,6 +195,11 @@ fn accept_references(schema: &mut Value) {
             or_reference(inner);
         }
     }
+    for key in ["anyOf", "oneOf"] {
+        if let Some(Value::Array(forms)) = object.get_mut(key) {
+            forms.iter_mut().for_each(accept_references);
+        }
+    }
 }
 
 fn or_reference(setting: &mut Value) {

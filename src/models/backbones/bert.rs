@@ -20,7 +20,7 @@ use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Sour
 use crate::models::export::{self, Library};
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, MaskedConfig};
-use crate::models::initial::{self, Initial, Rule};
+use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::Naming;
 use crate::models::operations::dropout;
 use crate::models::weights::{Reading, Shapes};
@@ -541,7 +541,7 @@ fn initial(folder: &ModelFolder) -> Result<Rule> {
     let config: BertConfig = folder.config_as()?;
     let padding = initial::padding_row(folder, config.vocab_size)?;
     Ok(Box::new(move |name, _| match (name, padding) {
-        (name, _) if name.ends_with(".bias") => Initial::Zeros,
+        (name, _) if is_bias(name) => Initial::Zeros,
         (name, _) if name.ends_with("LayerNorm.weight") => Initial::Ones,
         ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
         _ => Initial::Normal(std),

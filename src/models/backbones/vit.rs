@@ -16,7 +16,7 @@ use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
-use crate::models::initial::{self, Initial, Rule};
+use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::{Naming, is_count, is_in};
 use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
@@ -436,7 +436,7 @@ fn initial(folder: &ModelFolder) -> Result<Rule> {
     let std = initial::initializer_range(folder)?;
     let VitConfig { model_type, .. } = folder.config_as()?;
     Ok(Box::new(move |name, shape| match shape {
-        [_] if name.ends_with(".bias") => Initial::Zeros,
+        [_] if is_bias(name) => Initial::Zeros,
         [_] => Initial::Ones,
         [_, _, _] if model_type == Family::Deit => Initial::Zeros,
         [_, _, _] => Initial::Truncated(std),

@@ -217,7 +217,7 @@ fn weights_are_distributed_as_their_libraries_draw_them() {
             .into_iter()
             .filter(|name| !name.contains("running_"));
         let (mut ours, theirs): (Vec<_>, Vec<_>) = (ours.collect(), tensors.keys().collect());
-        ours.sort();
+        ours.sort_unstable();
         assert_eq!(ours, theirs, "{name}");
         for (tensor, theirs) in tensors {
             let ours = weights.tensor(&tensor).expect("it is there");

@@ -1,4 +1,4 @@
-//! A WordPiece tokenizer out of texts: the pieces are joined as in byte pair encoding, and written as the `tokenizer.json` of a BERT.
+//! A `WordPiece` tokenizer out of texts: the pieces are joined as in byte pair encoding, and written as the `tokenizer.json` of a BERT.
 //!
 //! The tokenizers crate trains one too, but which pieces it joins depends there on the order of a hash map; here the same texts give the
 //! same tokenizer. What texts become words by, and all that is done with the tokenizer afterwards, is the crate's.
@@ -30,7 +30,7 @@ const ALPHABET: usize = 1000;
 /// The longest word that is no unknown one, as in transformers' `BertTokenizer`.
 const LONGEST: usize = 100;
 
-/// What a WordPiece tokenizer is to be.
+/// What a `WordPiece` tokenizer is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WordPiece {
     /// How many pieces it has at most, with those that are no words: `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`.
@@ -322,13 +322,12 @@ impl Joined {
             self.pieces[first],
             end.strip_prefix(PREFIX).unwrap_or(end)
         );
-        let piece = match self.ids.get(&text) {
-            Some(piece) => *piece,
-            None => {
-                self.ids.insert(text.clone(), self.pieces.len());
-                self.pieces.push(text);
-                self.pieces.len() - 1
-            }
+        let piece = if let Some(piece) = self.ids.get(&text) {
+            *piece
+        } else {
+            self.ids.insert(text.clone(), self.pieces.len());
+            self.pieces.push(text);
+            self.pieces.len() - 1
         };
         let mut new = BTreeSet::new();
         for place in self.places.remove(&pair).unwrap_or_default() {

@@ -133,7 +133,7 @@ impl Settings {
             return Ok(());
         };
         if let Some(rows) = keys.get("vocab_size")
-            && rows.value != Value::from(size.value)
+            && rows.value != size.value
         {
             let error = Error::usage(format!(
                 "`vocab_size` is {} in `config`, but {} in `tokenizer`",
@@ -144,7 +144,7 @@ impl Settings {
                 .help("leave it out of `config`: the network is made for the tokenizer"));
         }
         match keys.get("pad_token_id") {
-            Some(pad) if pad.value != Value::from(0) => {
+            Some(pad) if pad.value != 0 => {
                 let error = Error::usage(format!(
                     "`pad_token_id` is {}, but the padding token of a new tokenizer is 0",
                     pad.value
