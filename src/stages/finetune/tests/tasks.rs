@@ -1,6 +1,8 @@
 //! Every task of the registry, on one text a sample, on pairs, and on images: it learns, `evaluate` measures what `predict` says, and a
 //! training that is interrupted ends as one that is left alone.
 
+mod embeddings;
+
 use polars::prelude::{
     Column, DataFrame, ListBuilderTrait, ListStringChunkedBuilder, NamedFrom, ParquetReader,
     SerReader, Series,
@@ -13,7 +15,6 @@ use crate::data::images::{Images, Writer};
 use crate::models::small::{SmallModel, small_models};
 use crate::models::{Card, Modality, Network, Problem};
 use crate::tasks::{self, Naming, TASKS, Task};
-use crate::train::{Compared, Targets};
 
 const PARTS: [(&str, usize); 3] = [("train", 24), ("validation", 8), ("test", 9)];
 
@@ -187,43 +188,6 @@ fn numbers_of(folder: &Path, column: &str) -> Vec<f32> {
     };
     let numbers = column.f32().expect("numbers").iter();
     numbers.map(|number| number.expect("no gap")).collect()
-}
-
-impl Subject {
-    /// The figures of the embeddings that `predict` gives for one column after the other.
-    fn measure_embeddings(&self) -> BTreeMap<String, f64> {
-        let asked = Table::read(&self.bench.path("test")).expect("a table");
-        let columns = ["text", "second"].map(|column| {
-            let text = format!(
-                "model = \"tuned\"\ntable = \"test\"\ntext_column = \"{column}\"\nprefix = \"said_\""
-            );
-            let stage = parse("predict", &text).expect("it parses");
-            let said = self.bench.run(&*stage, "said", &|| false);
-            let numbers = numbers_of(&said.expect("it predicts").0, "said_embedding");
-            let texts = asked.values(column).expect("texts");
-            assert_eq!(numbers.len(), 8 * texts.len());
-            let vectors = numbers.chunks_exact(8).map(<[f32]>::to_vec);
-            vectors.zip(texts).collect::<Vec<_>>()
-        });
-        let mut known = BTreeMap::new();
-        let (mut texts, mut numbers) = (Vec::new(), Vec::new());
-        for (first, second) in columns[0].iter().zip(&columns[1]) {
-            for (vector, text) in [first, second] {
-                numbers.extend_from_slice(vector);
-                let next = u32::try_from(known.len()).expect("few texts");
-                texts.push(*known.entry(text.clone()).or_insert(next));
-            }
-        }
-        let card = Card::read(&self.bench.path("tuned")).expect("a card");
-        let outputs = self.task.targets.open(&card, Modality::Texts, None);
-        let targets = Targets::Compared(Compared {
-            members: 2,
-            texts,
-            scores: Vec::new(),
-        });
-        let report = outputs.expect("a card").score(&numbers, &targets);
-        report.expect("finite").figures
-    }
 }
 
 /// The smallest network that takes a modality, without dropout.
