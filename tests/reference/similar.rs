@@ -45,7 +45,8 @@ struct Figures {
     vectors: Vec<Vec<f32>>,
     rows: Vec<Vec<u32>>,
     scores: Vec<f32>,
-    figures: BTreeMap<String, f64>,
+    #[serde(rename = "figures")]
+    expected: BTreeMap<String, f64>,
 }
 
 fn reference() -> Reference {
@@ -112,8 +113,8 @@ fn losses_of_steps_on_compared_texts_are_those_of_sentence_transformers() {
             second: None,
             apart: reference.texts[1..case.members].to_vec(),
         };
-        let encoded = encoder.encode(&sentences).expect("encoded").inputs;
-        let (tokens, pad_id) = (encoded.tokens.clone(), encoded.pad_id);
+        let inputs = encoder.encode(&sentences).expect("encoded").inputs;
+        let (tokens, pad_id) = (inputs.tokens.clone(), inputs.pad_id);
         let count = reference.texts[0].len();
         let scores = if case.settings.contains("target_column") {
             reference.scores.clone()
@@ -121,7 +122,7 @@ fn losses_of_steps_on_compared_texts_are_those_of_sentence_transformers() {
             Vec::new()
         };
         let targets = Targets::Compared(Compared::new(count, case.members, scores));
-        let samples = Samples::new(Inputs::Texts(encoded), targets);
+        let samples = Samples::new(Inputs::Texts(inputs), targets);
         let loss = reading(&case.settings).loss(&[], &samples.targets);
         let loss = loss.expect("a loss");
         let mut network = loaded.network.train();
@@ -201,7 +202,7 @@ fn figures_of_embeddings_are_those_of_sentence_transformers() {
         }
         assert!(found.len() >= 9, "{found:?}");
         for (name, figure) in found {
-            let expected = case.figures[&name];
+            let expected = case.expected[&name];
             let apart = (figure - expected).abs();
             assert!(apart <= 1e-6, "{name} is {figure}, not {expected}");
         }
