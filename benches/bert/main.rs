@@ -36,6 +36,7 @@ fn main() {
         modality: Modality::Texts,
         problem: Problem::default(),
         labels: vec!["negative".into(), "positive".into()],
+        embedding_size: None,
         pooling: Some(Pooling::Mean),
         dropout: None,
         seed: 0,

@@ -19,7 +19,8 @@ use crate::stages::ArtifactType;
 /// MODEL is the stage that tuned it, or a folder as `refire get` and `refire export` make one. INPUT is a table (.csv, .tsv,
 /// .jsonl, .parquet) with texts or photos, a folder of photos, or a stage that makes a table or images. OUT is written in the
 /// format that its name ends in (.csv, .tsv, .jsonl, .parquet): the columns of the input, then what the model's task says: `label`, or
-/// `labels` for several, and a column `probability_LABEL` for each label; or `prediction`, a number. Memory does not grow with the
+/// `labels` for several, and a column `probability_LABEL` for each label; or `prediction`, a number; or `embedding`, a list of numbers.
+/// Memory does not grow with the
 /// input. A pipeline file may stand before MODEL.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "refire predict [OPTIONS] [PIPELINE] MODEL INPUT -o OUT")]
@@ -46,6 +47,10 @@ pub(super) struct Args {
     /// CSV, TSV: the first row of INPUT holds no names: its columns are `column_1`, `column_2` and so on
     #[arg(long)]
     no_header: bool,
+
+    /// What a model does that is not tuned: sentence-similarity; by default what it was tuned to do
+    #[arg(long, value_name = "TASK")]
+    task: Option<String>,
 
     /// The column with the texts; by default the one that the model was tuned on
     #[arg(long, value_name = "COLUMN")]
@@ -124,6 +129,7 @@ impl Args {
             device: &self.device,
             options: Options {
                 written,
+                task: self.task,
                 text_column: self.text_column,
                 text_pair_column: self.text_pair_column,
                 image_column: self.image_column,

@@ -5,9 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use polars::prelude::{
-    Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn, ListBuilderTrait,
-    ListStringChunkedBuilder, NamedFrom, ParquetCompression, ParquetReader, ParquetWriter,
-    PlSmallStr, PolarsResult, SerReader, Series, StatisticsOptions,
+    Column, DataFrame, DataType, Float32Type, IdxCa, IdxSize, IntoColumn, ListBuilderTrait,
+    ListPrimitiveChunkedBuilder, ListStringChunkedBuilder, NamedFrom, ParquetCompression,
+    ParquetReader, ParquetWriter, PlSmallStr, PolarsResult, SerReader, Series, StatisticsOptions,
 };
 
 use super::guard::guarded;
@@ -153,6 +153,24 @@ impl Table {
         for list in lists {
             let list = builder.append_series(&list);
             list.or_stage(|| "labels are no list of text")?;
+        }
+        self.with(builder.finish().into_column())
+    }
+
+    /// The same with a column of lists of numbers behind the others.
+    ///
+    /// # Errors
+    /// As [`with_text`](Self::with_text).
+    pub fn with_vectors(self, name: &str, values: &[Vec<f32>]) -> Result<Self> {
+        let (rows, numbers) = (values.len(), values.iter().map(Vec::len).sum());
+        let mut builder = ListPrimitiveChunkedBuilder::<Float32Type>::new(
+            name.into(),
+            rows,
+            numbers,
+            DataType::Float32,
+        );
+        for vector in values {
+            builder.append_slice(vector);
         }
         self.with(builder.finish().into_column())
     }

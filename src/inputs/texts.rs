@@ -1,5 +1,6 @@
 //! Texts and pairs of texts: which columns hold them, and how they become tokens.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use crate::data::{Table, text};
@@ -17,6 +18,8 @@ pub struct Columns {
     pub first: String,
     /// The second texts of pairs.
     pub second: Option<String>,
+    /// Where the texts of a sample are each taken on their own: further ones. None where a pair is one text with a mark between.
+    pub apart: Option<Vec<String>>,
 }
 
 /// Texts, or pairs of texts.
@@ -26,6 +29,8 @@ pub struct Sentences {
     pub first: Vec<String>,
     /// The second texts of pairs.
     pub second: Option<Vec<String>>,
+    /// The texts beside the first of samples whose texts are each taken on their own, column by column.
+    pub apart: Vec<Vec<String>>,
 }
 
 impl Columns {
@@ -36,6 +41,7 @@ impl Columns {
         Some(Self {
             first: tuned.word("text_column")?.to_owned(),
             second: tuned.word("text_pair_column").map(String::from),
+            apart: None,
         })
     }
 
@@ -49,21 +55,44 @@ impl Columns {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.first)
             .chain(&self.second)
+            .chain(self.apart.iter().flatten())
             .map(String::as_str)
     }
 
     /// The texts in `table`.
     ///
     /// # Errors
-    /// Columns that are not there or hold no text, rows without one.
+    /// Columns that are not there or hold no text, rows without one; an empty text that is to be compared.
     pub fn read(&self, table: &Table) -> Result<Sentences> {
+        if self.apart.is_some() {
+            let mut columns = self.names().map(|column| not_empty(table, column));
+            return Ok(Sentences {
+                first: columns.next().unwrap_or_else(|| Ok(Vec::new()))?,
+                second: None,
+                apart: columns.collect::<Result<_>>()?,
+            });
+        }
         let second = self.second.as_ref();
         Ok(Sentences {
             first: text::texts(table, &self.first)?,
             second: second
                 .map(|column| text::texts(table, column))
                 .transpose()?,
+            apart: Vec::new(),
         })
+    }
+}
+
+/// The texts in a column, none of which may be empty: nothing is like an empty text, or unlike it.
+fn not_empty(table: &Table, column: &str) -> Result<Vec<String>> {
+    let texts = text::texts(table, column)?;
+    match texts.iter().position(|text| text.trim().is_empty()) {
+        None => Ok(texts),
+        Some(row) => Err(Error::stage(format!(
+            "row {} has an empty text in column `{column}`, with which nothing can be compared",
+            row + 1
+        ))
+        .help("fill it, or leave such rows out in a `preprocess` stage")),
     }
 }
 
@@ -163,7 +192,9 @@ impl Encoder {
         self.stride
     }
 
-    pub(super) fn tokenizer(&self) -> &Tokenizer {
+    /// Its tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
@@ -184,12 +215,14 @@ impl Encoder {
     /// # Errors
     /// Texts that the tokenizer cannot encode or that cannot be cut as they are to be.
     pub fn encode(&self, sentences: &Sentences) -> Result<Tokens> {
-        let encoded = self.tokenizer.encode(
-            &sentences.first,
-            sentences.second.as_deref(),
-            self.max_length,
-            self.truncation,
-        )?;
+        let encode = |first: &[String], second: Option<&[String]>| {
+            let (longest, truncation) = (self.max_length, self.truncation);
+            self.tokenizer.encode(first, second, longest, truncation)
+        };
+        let mut encoded = encode(&sentences.first, sentences.second.as_deref())?;
+        for texts in &sentences.apart {
+            encoded.extend(encode(texts, None)?);
+        }
         let count = |has: fn(&Encoded) -> bool| encoded.iter().filter(|text| has(text)).count();
         let (cut, empty) = (count(|text| text.truncated), count(|text| text.is_empty));
         let pairs = sentences.second.is_some();
@@ -200,6 +233,7 @@ impl Encoder {
         Ok(Tokens {
             inputs: Texts {
                 tokens,
+                members: NonZeroUsize::MIN.saturating_add(sentences.apart.len()),
                 types: pairs.then_some(types),
                 pad_id: self.tokenizer.pad_id(),
             },

@@ -1,5 +1,7 @@
 //! Texts that are lists of words: how they become tokens, and which token is asked about which word.
 
+use std::num::NonZeroUsize;
+
 use super::texts::Encoder;
 use crate::data::{Table, words};
 use crate::error::Result;
@@ -57,6 +59,7 @@ impl Encoder {
         Ok(Words {
             inputs: Texts {
                 tokens,
+                members: NonZeroUsize::MIN,
                 types: None,
                 pad_id: self.tokenizer().pad_id(),
             },

@@ -1,5 +1,7 @@
 //! What flows through a network.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// A batch of token ids.
@@ -123,6 +125,51 @@ impl Activations {
         let count = rows.len();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &states.device());
         Self::Pooled(states.reshape([samples * tokens, width]).select(0, rows))
+    }
+
+    /// How many samples they are of; of samples of several texts, how many texts.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Tokens(batch) => batch.ids.dims()[0],
+            Self::Hidden { states, .. } => states.dims()[0],
+            Self::Images(rows) | Self::Map(rows) => rows.dims()[0],
+            Self::Pooled(rows) | Self::Logits(rows) => rows.dims()[0],
+        }
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Tokens(batch) => batch.ids.device(),
+            Self::Hidden { states, .. } => states.device(),
+            Self::Images(rows) | Self::Map(rows) => rows.device(),
+            Self::Pooled(rows) | Self::Logits(rows) => rows.device(),
+        }
+    }
+
+    /// Those of some of the rows.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn take(&self, rows: Range<usize>) -> Self {
+        match self {
+            Self::Tokens(TokenBatch { ids, mask, types }) => Self::Tokens(TokenBatch {
+                ids: ids.clone().slice(rows.clone()),
+                mask: mask.clone().slice(rows.clone()),
+                types: types.clone().map(|types| types.slice(rows)),
+            }),
+            Self::Hidden { states, mask } => Self::Hidden {
+                states: states.clone().slice(rows.clone()),
+                mask: mask.clone().slice(rows),
+            },
+            Self::Images(images) => Self::Images(images.clone().slice(rows)),
+            Self::Map(map) => Self::Map(map.clone().slice(rows)),
+            Self::Pooled(vectors) => Self::Pooled(vectors.clone().slice(rows)),
+            Self::Logits(logits) => Self::Logits(logits.clone().slice(rows)),
+        }
     }
 
     /// The logits `[batch, labels]`.

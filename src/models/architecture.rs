@@ -1,12 +1,12 @@
 //! What an architecture has to give, and how to find the right one.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value};
 
 use super::backbones::Backbone;
 use super::export::Library;
 use super::folder::ModelFolder;
-use super::heads::HeadKind;
+use super::heads::{HeadKind, MaskedConfig};
 use super::image_input::Variant;
 use super::initial::Rule;
 use super::naming::Naming;
@@ -74,6 +74,8 @@ pub(super) struct Built {
     pub(super) dropout: f64,
     /// Standard deviation of a new head's weights.
     pub(super) initializer_range: f64,
+    /// What a head for masked tokens is like, if there is one.
+    pub(super) masked: Option<MaskedConfig>,
     /// What was decided that nobody asked for, as sentences for the user.
     pub(super) choices: Vec<String>,
 }
@@ -85,6 +87,7 @@ impl Built {
             backbone: backbone.into(),
             dropout: 0.0,
             initializer_range: 0.01,
+            masked: None,
             choices: Vec::new(),
         }
     }
@@ -135,6 +138,11 @@ pub(super) trait Blocks {
         None
     }
 
+    /// The vectors of its tokens, `[tokens, width]`; none for networks that take no tokens.
+    fn embedding(&self) -> Option<Tensor<2>> {
+        None
+    }
+
     /// The most tokens that a text may have.
     fn max_tokens(&self) -> Option<usize> {
         None
@@ -180,7 +188,10 @@ impl LibraryHead {
             let field = path.strip_prefix(layer)?.strip_prefix('.')?;
             Some(format!("{name}.{field}"))
         });
-        named.unwrap_or_else(|| path.to_string())
+        named
+            .unwrap_or_else(|| path.to_string())
+            .replace("layer_norm.gamma", "LayerNorm.weight")
+            .replace("layer_norm.beta", "LayerNorm.bias")
     }
 
     /// The library's class of a backbone that it calls `base` with this head, if that stands in `config.json`.

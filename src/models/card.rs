@@ -24,6 +24,9 @@ pub struct Card {
     /// Its labels, in the order of its outputs; of a regression what the numbers are called.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// How many numbers a layer on top makes of a sample's vector where that is an embedding; none if it stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_size: Option<usize>,
     /// How token states become one vector.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooling: Option<Pooling>,
@@ -45,9 +48,24 @@ pub struct Card {
     /// The scheme of its labels, where these are tags of words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
+    /// How tokens were masked, where it has learnt what stood there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masking: Option<Masking>,
     /// How it was trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
+}
+
+/// How tokens are masked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Masking {
+    /// The probability with which a token, or a word, is chosen.
+    pub probability: f64,
+    /// Whether all tokens of a word are chosen together.
+    pub whole_words: bool,
+    /// Whether texts follow each other in a piece.
+    pub packing: bool,
 }
 
 /// That weights were drawn, not trained.
@@ -129,6 +147,15 @@ impl Card {
         {
             return Err("a threshold is not between 0 and 1".into());
         }
+        if self.embedding_size == Some(0) {
+            return Err("`embedding_size` is 0".into());
+        }
+        if self
+            .masking
+            .is_some_and(|masking| !(masking.probability > 0.0 && masking.probability < 1.0))
+        {
+            return Err("the probability of `masking` is not between 0 and 1".into());
+        }
         if self.max_length == Some(0) {
             return Err("`max_length` is 0".into());
         }
@@ -188,10 +215,18 @@ impl TunedBy {
     /// The columns of targets, where there are several.
     #[must_use]
     pub fn target_columns(&self) -> Option<Vec<String>> {
-        let columns = self.0.get("target_columns")?.as_array()?.iter();
-        columns
-            .map(|column| column.as_str().map(String::from))
-            .collect()
+        self.words("target_columns")
+    }
+
+    /// The columns of texts that those of `text_column` do not belong to.
+    #[must_use]
+    pub fn negative_columns(&self) -> Option<Vec<String>> {
+        self.words("negative_columns")
+    }
+
+    fn words(&self, name: &str) -> Option<Vec<String>> {
+        let words = self.0.get(name)?.as_array()?.iter();
+        words.map(|word| word.as_str().map(String::from)).collect()
     }
 
     fn check(&self) -> Result<(), String> {
@@ -209,12 +244,14 @@ impl TunedBy {
                 ));
             }
         }
-        match self.0.get("target_columns") {
-            Some(_) if self.target_columns().is_none() => {
-                Err("the setting `target_columns` that it was tuned by is no list of names".into())
+        for name in ["target_columns", "negative_columns"] {
+            if self.0.contains_key(name) && self.words(name).is_none() {
+                return Err(format!(
+                    "the setting `{name}` that it was tuned by is no list of names"
+                ));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }
 

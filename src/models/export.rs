@@ -23,6 +23,8 @@ pub(super) enum Library {
     Transformers(&'static str),
     /// The same with a class that comes with the model, which pools in this way; sentence-transformers needs none.
     OwnClass(&'static str, Pooling),
+    /// sentence-transformers, from the folder alone.
+    SentenceTransformers,
     /// torchvision's function of the name that `architecture` in `config.json` has.
     Torchvision,
     /// timm's model of that name.
@@ -48,10 +50,16 @@ pub fn export(folder: &Path, to: &Path) -> Result<String> {
     let mut input = None;
     if takes_texts {
         let max_length = card.max_length.or(network.max_tokens());
-        let pairs = card.tuned_by().word("text_pair_column").is_some();
+        let pairs = card.tuned_by().word("text_pair_column").is_some()
+            && library != Library::SentenceTransformers;
         complete_tokenizer(to, max_length, pairs)?;
+        let longest = max_length.unwrap_or_default();
         if let Library::OwnClass(_, pooling) = library {
-            sentence::complete(to, pooling, max_length.unwrap_or_default())?;
+            sentence::complete(to, pooling, longest)?;
+        }
+        if library == Library::SentenceTransformers {
+            let pooling = network.pooling().unwrap_or(Pooling::Mean);
+            sentence::complete_encoder(to, pooling, network.width(), longest)?;
         }
     } else {
         input = ImageInput::of(folder)?;
@@ -124,6 +132,10 @@ impl Library {
             Self::OwnClass(class, _) => format!(
                 "from transformers import {class}\n\nmodel = {class}.from_pretrained(\".\", trust_remote_code=True)\n"
             ),
+            Self::SentenceTransformers => {
+                "from sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer(\".\")\n"
+                    .into()
+            }
             Self::Torchvision => format!(
                 "import torchvision\nfrom safetensors.torch import load_file\n\n\
                  model = torchvision.models.{name}(num_classes={labels})\n\

@@ -215,8 +215,13 @@ pub(super) fn classifier_config(
         .map(|(id, label)| (id.to_string(), Value::from(label.as_str())));
     let label2id = ids.map(|(id, label)| (label.clone(), Value::from(id)));
     config.insert("architectures".into(), Value::from(vec![class]));
-    config.insert("id2label".into(), Value::Object(id2label.collect()));
-    config.insert("label2id".into(), Value::Object(label2id.collect()));
+    if card.problem.has_labels() {
+        config.insert("id2label".into(), Value::Object(id2label.collect()));
+        config.insert("label2id".into(), Value::Object(label2id.collect()));
+    } else {
+        config.shift_remove("id2label");
+        config.shift_remove("label2id");
+    }
     if card.problem.is_problem_type() {
         config.insert("problem_type".into(), card.problem.name().into());
     } else {

@@ -42,6 +42,10 @@ pub enum Problem {
     Regression,
     /// Logits of labels of which each token has one. transformers has no word for it.
     TokenClassification,
+    /// One vector: what is similar lies in the same direction. transformers has no word for it.
+    Embedding,
+    /// Logits of all tokens for each masked one. transformers has no word for it.
+    MaskedLanguage,
 }
 
 impl Problem {
@@ -53,7 +57,15 @@ impl Problem {
             Self::MultiLabelClassification => "multi_label_classification",
             Self::Regression => "regression",
             Self::TokenClassification => "token_classification",
+            Self::Embedding => "embedding",
+            Self::MaskedLanguage => "masked_language",
         }
+    }
+
+    /// Whether a network for it stands without a layer of the task's own: the vector of a sample may be the output.
+    #[must_use]
+    pub fn needs_no_layer(self) -> bool {
+        self == Self::Embedding
     }
 
     /// The kind of head that gives such outputs.
@@ -63,7 +75,14 @@ impl Problem {
                 HeadKind::Pooled
             }
             Self::TokenClassification => HeadKind::Tokens,
+            Self::Embedding => HeadKind::Embedding,
+            Self::MaskedLanguage => HeadKind::Masked,
         }
+    }
+
+    /// Whether its outputs are labels or numbers that a user names, and not the tokens of a tokenizer or a vector.
+    pub(super) fn has_labels(self) -> bool {
+        !matches!(self, Self::MaskedLanguage | Self::Embedding)
     }
 
     /// Whether transformers knows it as a `problem_type`.
@@ -78,6 +97,8 @@ impl Problem {
             Self::MultiLabelClassification => "several labels a sample",
             Self::Regression => "numbers",
             Self::TokenClassification => "a label a token",
+            Self::Embedding => "an embedding",
+            Self::MaskedLanguage => "masked tokens",
         }
     }
 
@@ -120,8 +141,10 @@ pub struct Head {
     pub modality: Modality,
     /// What its outputs mean.
     pub problem: Problem,
-    /// The names of its outputs, in their order: labels, or columns of numbers.
+    /// The names of its outputs, in their order: labels, or columns of numbers. An embedding's have none.
     pub labels: Vec<String>,
+    /// How many numbers a layer on top makes of a sample's vector where that is an embedding; none if it stays as it is.
+    pub embedding_size: Option<usize>,
     /// How token states become one vector; none for what the model's folder says, else its architecture's habit.
     pub pooling: Option<Pooling>,
     /// Dropout before the classifier; none for what `config.json` says.

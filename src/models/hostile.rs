@@ -55,6 +55,7 @@ fn read(folder: &Path, place: &str, modality: Modality) -> Result<()> {
         modality,
         problem: Problem::default(),
         labels: vec!["a".into(), "b".into()],
+        embedding_size: None,
         pooling: None,
         dropout: None,
         seed: 1,

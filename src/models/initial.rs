@@ -155,6 +155,7 @@ impl Blank {
             modality: architecture.modality,
             problem: Problem::default(),
             labels: Vec::new(),
+            embedding_size: None,
             pooling: None,
             dropout: None,
             seed: 0,

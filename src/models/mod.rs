@@ -30,7 +30,7 @@ mod weights;
 pub use activations::{Activations, TokenBatch};
 pub use architecture::Architecture;
 pub use backbones::ARCHITECTURES;
-pub use card::{CARD_FILE, Card, Frozen, RandomWeights, Training, TunedBy};
+pub use card::{CARD_FILE, Card, Frozen, Masking, RandomWeights, Training, TunedBy};
 pub use device::{DEVICES, DeviceKind, device, device_class, reseed};
 pub use export::export;
 pub use folder::{config, copy_companions, copy_folder, copy_inputs, labels, write_config};
@@ -40,6 +40,7 @@ pub use image_input::{ImageInput, architectures, bare_config};
 pub use initial::Blank;
 pub use network::{Loaded, Network, Parameter};
 pub use tokenizer::{
-    Encoded, Pieces, Tokenizer, Truncation, Window, Windows, WordPiece, WordTokens, copy_tokenizer,
+    Cut, Cutting, Encoded, Piece, Pieces, Tokenizer, Truncation, Window, Windows, WordPiece,
+    WordTokens, copy_tokenizer,
 };
 pub use weights::Saved;

@@ -15,7 +15,7 @@ use super::export::Library;
 use super::heads::PredictionHead;
 use super::naming::Names;
 use super::weights::{self, Target};
-use super::{Activations, Anatomy, Card, FreezePlan, Resolved, folder};
+use super::{Activations, Anatomy, Card, FreezePlan, Pooling, Resolved, folder};
 use crate::error::{Error, Result};
 
 mod load;
@@ -224,13 +224,13 @@ impl Network {
             } else if block < depth {
                 backbone.forward(block, x)
             } else {
-                self.head.forward(x)
+                self.head.forward(x, || backbone.embedding())
             }
         })
     }
 
     /// The outputs for a batch, `[rows, outputs]`: runs the blocks from block `from` on. With `places` there is a row for each of these
-    /// tokens, sample by sample, and the head sees no others; without, there is a row a sample.
+    /// tokens, sample by sample, and the head sees no others; without, there is a row for each text or image of the batch.
     ///
     /// # Panics
     /// As [`forward`](Self::forward) and [`Activations::at`].
@@ -266,6 +266,16 @@ impl Network {
     #[must_use]
     pub fn hidden_blocks(&self) -> Option<usize> {
         self.backbone().hidden_blocks()
+    }
+
+    /// How the states of a text's tokens become one vector; none for networks that have one way only.
+    pub(super) fn pooling(&self) -> Option<Pooling> {
+        self.backbone().pooling()
+    }
+
+    /// How many numbers its backbone gives for a sample.
+    pub(super) fn width(&self) -> usize {
+        self.backbone().width()
     }
 
     /// What loads it in Python.

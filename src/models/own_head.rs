@@ -28,7 +28,13 @@ impl OwnHead {
     ) -> Result<Self> {
         let (labels, problem) = (folder.labels()?, folder.problem()?);
         let same = problem == head.problem;
-        if same && labels == head.labels && !labels.is_empty() {
+        let is_kept = match head.problem {
+            // What it says are tokens, and these are those of the checkpoint.
+            Problem::MaskedLanguage => true,
+            Problem::Embedding => folder.card.embedding_size == head.embedding_size,
+            _ => same && labels == head.labels && !labels.is_empty(),
+        };
+        if is_kept {
             return Ok(Self {
                 labels,
                 problem,
@@ -59,14 +65,26 @@ impl OwnHead {
 
     /// Says in `account`, that of filling the network, what was left out, and that a head is new.
     pub(super) fn report(self, head: &Head, account: &mut Account) {
-        if !account.missing.is_empty() && !head.labels.is_empty() {
-            account.choices.push(format!(
-                "a new head is drawn for {}: {}",
-                list(&head.labels),
-                self.instead_of(head)
-            ));
+        if !account.missing.is_empty() {
+            account.choices.extend(self.drawn(head));
         }
         account.unused.extend(self.left_out);
+    }
+
+    /// That `head` is new, and why; nothing if it is for nothing.
+    fn drawn(&self, head: &Head) -> Option<String> {
+        match head.problem {
+            Problem::MaskedLanguage => {
+                Some("a new head for masked tokens is drawn: the model has none".into())
+            }
+            Problem::Embedding => head.embedding_size.map(|size| {
+                format!("a new layer is drawn that makes embeddings of {size} numbers: the model has none")
+            }),
+            _ => (!head.labels.is_empty()).then(|| {
+                let (labels, why) = (list(&head.labels), self.instead_of(head));
+                format!("a new head is drawn for {labels}: {why}")
+            }),
+        }
     }
 
     /// Why the model's own head does not do in place of `head`.

@@ -15,8 +15,10 @@ pub use words::{Window, Windows, WordTokens};
 use super::{Network, folder, weights};
 use crate::error::{Context, Error, Result, contained};
 
+mod pieces;
 mod wordpiece;
 
+pub use pieces::{Cut, Cutting, Piece};
 pub use wordpiece::{Pieces, WordPiece};
 
 /// A text as token ids, special tokens included, without padding.

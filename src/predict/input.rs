@@ -114,10 +114,20 @@ impl Input {
         let has = |name: &str| scan.columns().contains(&name);
         if let Some(tuned_on) = model.columns() {
             let first = options.text_column.as_ref().unwrap_or(&tuned_on.first);
+            if model.takes_single_texts() && options.text_pair_column.is_some() {
+                return Err(Error::usage(
+                    "the model gives an embedding for each text, and takes no pairs",
+                )
+                .help("leave `text_pair_column` out, and name one column after the other: `text_column`")
+                .naming(&["text_pair_column", "text_column"]));
+            }
             let second = options.text_pair_column.as_ref();
+            let own = tuned_on.second.as_ref();
+            let own = own.filter(|_| !model.takes_single_texts());
             let columns = Columns {
                 first: first.clone(),
-                second: second.or(tuned_on.second.as_ref()).cloned(),
+                second: second.or(own).cloned(),
+                apart: None,
             };
             if !has(&columns.first) {
                 return Err(column_is_missing(
@@ -200,6 +210,7 @@ impl Input {
                     second: second
                         .map(|column| values(&table, column, first))
                         .transpose()?,
+                    apart: Vec::new(),
                 };
                 first += table.rows();
                 let samples = Samples::Texts(sentences);

@@ -41,6 +41,8 @@ pub struct Request<'a> {
 pub struct Options {
     /// How the input is written, if it is a table in a file.
     pub written: Written,
+    /// What a model that is not tuned does; none for what it was tuned to do.
+    pub task: Option<String>,
     /// The column with the texts; none for the one that the model was tuned on.
     pub text_column: Option<String>,
     /// The column with the second texts of pairs; none for the one that the model was tuned on.
@@ -63,6 +65,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             written: Written::default(),
+            task: None,
             text_column: None,
             text_pair_column: None,
             image_column: None,
@@ -129,9 +132,9 @@ impl Done {
 /// read, a column that is there already; those of the disk, and that the user asked to stop.
 pub fn predict(request: &Request<'_>, observer: &dyn Observer) -> Result<Done> {
     let options = &request.options;
-    let model = Model::open(request.model, request.device)?;
-    if let Some(notice) = model.notice() {
-        observer.notice(notice.into());
+    let model = Model::open(request.model, request.device, options.task.as_deref())?;
+    for notice in model.notices() {
+        observer.notice(notice);
     }
     let input = Input::open(request.input, &model, options, observer)?;
     let columns = columns(&model, &input, options)?;
@@ -168,9 +171,17 @@ pub fn predict(request: &Request<'_>, observer: &dyn Observer) -> Result<Done> {
                 (Samples::Words(words), Some(targets)) => Some((&words[..], targets)),
                 _ => None,
             };
+            let masks = match (&samples, &targets, model.tokenizer()) {
+                (Samples::Texts(texts), Some(targets), Some(tokenizer)) => {
+                    Some((&texts.first[..], targets, tokenizer))
+                }
+                _ => None,
+            };
             let values = model.outputs().values(&Given {
                 outputs: &outputs,
+                samples: table.rows(),
                 words,
+                masks,
                 raw: options.logits,
             })?;
             sink.write(add(table, &columns, values, as_text)?)?;
@@ -222,5 +233,12 @@ fn add(table: Table, names: &[String], values: Vec<Values>, as_text: bool) -> Re
             Values::Numbers(numbers) => table.with_numbers(name, &numbers),
             Values::NumberLists(lists) => table.with_number_lists(name, &lists),
             Values::Entities(lists) => table.with_entities(name, &lists),
+            Values::Vectors(vectors) if as_text => {
+                let joined: Vec<String> =
+                    vectors.iter().map(|vector| format!("{vector:?}")).collect();
+                let joined: Vec<&str> = joined.iter().map(String::as_str).collect();
+                table.with_text(name, &joined)
+            }
+            Values::Vectors(vectors) => table.with_vectors(name, &vectors),
         })
 }

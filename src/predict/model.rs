@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::inputs::texts::{Columns, Encoder};
 use crate::inputs::{self, Changes, squares};
-use crate::models::{self, ImageInput, Loaded, Modality, Network};
-use crate::tasks::{self, Outputs};
-use crate::train::{self, Inputs, Loader, Marks, Prefix, Targets};
+use crate::models::{self, ImageInput, Loaded, Modality, Network, Tokenizer};
+use crate::tasks::{self, Outputs, Task};
+use crate::train::{self, Inputs, Loader, Mark, Marks, Prefix, Targets};
 
 /// A tuned model.
 pub(super) struct Model {
@@ -22,6 +22,8 @@ pub(super) struct Model {
     outputs: Box<dyn Outputs>,
     device: String,
     takes: Takes,
+    /// What was decided when it was loaded, as sentences for the user.
+    choices: Vec<String>,
 }
 
 /// What a model takes, and how that becomes numbers.
@@ -59,6 +61,7 @@ impl Takes {
         let columns = Columns::of_tuned(&loaded.card).unwrap_or_else(|| Columns {
             first: Columns::usual(by_word).into(),
             second: None,
+            apart: None,
         });
         Ok(Self::Texts {
             encoder: Box::new(Encoder::of_tuned(folder, loaded)?),
@@ -85,9 +88,14 @@ pub(super) struct Labelled {
 
 impl Model {
     /// Loads the model in `folder`.
-    pub(super) fn open(folder: &Path, device: &str) -> Result<Self> {
-        let loaded = Network::open(folder, &models::device(device)?)?;
-        let task = tasks::of(&loaded.card, loaded.modality)?;
+    pub(super) fn open(folder: &Path, device: &str, task: Option<&str>) -> Result<Self> {
+        let asked = task.map(tasks::find).transpose();
+        let asked = asked.map_err(|error| error.naming(&["task"]))?;
+        let (task, loaded) = Task::open(asked, folder, &models::device(device)?)?;
+        let choices = match asked {
+            Some(_) => loaded.choices.clone(),
+            None => Vec::new(),
+        };
         let takes = match task.modality {
             Modality::Images => Takes::photos(folder, &loaded.network)?,
             Modality::Texts => Takes::texts(folder, &loaded, task.targets.by_word())?,
@@ -98,13 +106,29 @@ impl Model {
             network: loaded.network,
             device: device.into(),
             takes,
+            choices,
         })
     }
 
     /// What the user should know of it.
-    pub(super) fn notice(&self) -> Option<&'static str> {
-        match &self.takes {
+    pub(super) fn notices(&self) -> impl Iterator<Item = String> {
+        let of_texts = match &self.takes {
             Takes::Texts { encoder, .. } => encoder.notice(),
+            Takes::Photos(_) => None,
+        };
+        let of_texts = of_texts.into_iter().map(String::from);
+        self.choices.iter().cloned().chain(of_texts)
+    }
+
+    /// Whether each text is taken on its own, so that there are no pairs.
+    pub(super) fn takes_single_texts(&self) -> bool {
+        self.outputs.apart().is_some()
+    }
+
+    /// Its tokenizer; none if it takes photos.
+    pub(super) fn tokenizer(&self) -> Option<&Tokenizer> {
+        match &self.takes {
+            Takes::Texts { encoder, .. } => Some(encoder.tokenizer()),
             Takes::Photos(_) => None,
         }
     }
@@ -162,6 +186,16 @@ impl Model {
             (Samples::Texts(sentences), Takes::Texts { encoder, .. }) => {
                 let tokens = encoder.encode(sentences)?;
                 let (empty, cut) = (tokens.empty, tokens.cut);
+                if self.outputs.masking().is_some() {
+                    let targets = Targets::Masked(masks(&tokens.inputs, encoder.tokenizer())?);
+                    return Ok(Labelled {
+                        outputs: self.run(tokens.into(), targets.clone(), options, observer)?,
+                        targets: Some(targets),
+                        empty,
+                        cut,
+                        ..Labelled::default()
+                    });
+                }
                 Ok(Labelled {
                     outputs: self.run(
                         tokens.into(),
@@ -251,11 +285,28 @@ impl Model {
         let samples = train::Samples { inputs, targets };
         let prefix = Prefix::new(self.network.clone(), 0, &self.device)?;
         let loader = Loader::without_features(&samples, prefix);
-        let width = self.outputs.names().len();
         let size = options.batch_size.get();
         let mut check = |_| observer.check_cancelled();
-        train::run(&self.network, &loader, width, size, &mut check)
+        train::run(&self.network, &loader, size, &mut check)
     }
+}
+
+/// Where masks are in texts, of which nobody says what stands there.
+fn masks(texts: &train::Texts, tokenizer: &Tokenizer) -> Result<Marks> {
+    let mask = tokenizer.mask_id()?;
+    let of_text = |tokens: &Vec<u32>| {
+        let places = (0..).zip(tokens).filter(|(_, id)| **id == mask);
+        let asked = |(place, _): (u32, &u32)| Mark {
+            class: 0,
+            place: Some(place),
+        };
+        places.map(asked).collect()
+    };
+    let samples: Vec<Vec<Mark>> = texts.tokens.iter().map(of_text).collect();
+    Ok(Marks {
+        begins: vec![true; samples.len()],
+        samples,
+    })
 }
 
 /// Photos that are decoded before they are labelled: a whole number of batches of the usual size.

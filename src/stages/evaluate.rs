@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::samples::{AtPort, artifacts};
+use super::samples::{AtPort, MEASURED, artifacts};
 use super::{
     ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, feature_cache, photos,
 };
@@ -16,9 +16,9 @@ use crate::error::{Context, Error, Result};
 use crate::fingerprint::{Manifest, describe};
 use crate::inputs::Changes;
 use crate::inputs::texts::{Columns, Encoder};
-use crate::models::{self, Loaded, Modality, Network};
+use crate::models::{self, Loaded, Modality};
 use crate::store::write_atomic;
-use crate::tasks::{self, Outputs, Report, Task};
+use crate::tasks::{self, Outputs, Report, Task, TaskName};
 use crate::train::{Loader, Prefix, Samples, outputs};
 
 /// The kind `evaluate`.
@@ -37,6 +37,10 @@ struct Settings {
     table: Option<Port>,
     /// The images to measure it on.
     images: Option<Port>,
+    /// What to measure a model as that is not tuned, where that needs no layer of a task's own: `sentence-similarity`. Default: what it
+    /// was tuned to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<Spanned<TaskName>>,
     /// The column with the texts. Default: the one that the model was tuned on.
     text_column: Option<Spanned<String>>,
     /// The column with the second texts of pairs. Default: the one that the model was tuned on.
@@ -83,6 +87,10 @@ impl StageKind for EvaluateKind {
             .samples()
             .map_err(|error| error.or_at(&table.span, ""))?;
         feature_cache::most_bytes(settings.feature_cache_max.as_ref())?;
+        if let Some(task) = &settings.task {
+            let checked = task.value.0.check_goes_untuned();
+            checked.map_err(|error| task.blame(error, ""))?;
+        }
         for name in settings.metrics.iter().flatten() {
             tasks::check_metric(&name.value).map_err(|error| name.blame(error, ""))?;
         }
@@ -184,7 +192,7 @@ impl Stage for Evaluate {
     }
 
     fn suits(&self, upstream: &dyn Fn(&str) -> Option<&'static Task>) -> Result<()> {
-        let Some(task) = upstream("model") else {
+        let Some(task) = self.task().or_else(|| upstream("model")) else {
             return Ok(());
         };
         self.check_metrics(task)?;
@@ -196,9 +204,12 @@ impl Stage for Evaluate {
     }
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
-        let loaded = Network::open(cx.input("model"), &models::device(cx.device())?)?;
+        let device = models::device(cx.device())?;
+        let (task, loaded) = Task::open(self.task(), cx.input("model"), &device)?;
         let card = &loaded.card;
-        let task = tasks::of(card, loaded.modality)?;
+        if self.settings.task.is_some() {
+            loaded.choices.iter().for_each(|choice| cx.notice(choice));
+        }
         self.check_metrics(task)?;
         let found = task
             .targets
@@ -212,15 +223,7 @@ impl Stage for Evaluate {
         let most_bytes = feature_cache::most_bytes_or_tuned(setting, card)?;
         let batches = Loader::new(&samples, prefix, most_bytes, cx)?;
         let batch_size = self.settings.batch_size.get();
-        let width = found.names().len();
-        let numbers = outputs(
-            &loaded.network,
-            &batches,
-            width,
-            batch_size,
-            "evaluation",
-            cx,
-        )?;
+        let numbers = outputs(&loaded.network, &batches, batch_size, "evaluation", cx)?;
         self.publish(found.score(&numbers, &samples.targets)?, cx)
     }
 }
@@ -247,6 +250,11 @@ impl Evaluate {
                 .map_err(|error| error.or_at(&gate.span, "the gate"))?;
         }
         Ok(())
+    }
+
+    /// What to measure the model as, where that is not what it was tuned to do.
+    fn task(&self) -> Option<&'static Task> {
+        self.settings.task.as_ref().map(|task| task.value.0)
     }
 
     /// The columns with targets that the settings name.
@@ -278,11 +286,20 @@ impl Evaluate {
                 _ => "the table has no row to measure the model on",
             }));
         }
+        if let Some(masking) = found.masking() {
+            let columns = self.columns(found, loaded)?;
+            let encoder = Encoder::of_tuned(cx.input("model"), loaded)?;
+            let told = encoder.notice().into_iter();
+            told.for_each(|told| cx.notice(told));
+            return Ok(samples
+                .masked(&columns.first, &encoder, masking, MEASURED, cx)?
+                .fixed());
+        }
         let targets = samples
             .targets(found, cx)
             .map_err(|error| error.note("`labels` are those that the model was tuned on"))?;
         if task.targets.by_word() {
-            let columns = self.columns(loaded)?;
+            let columns = self.columns(found, loaded)?;
             if let Some(second) = &self.settings.text_pair_column {
                 let error = Error::stage(
                     "the model takes lists of words, and `text_pair_column` is for pairs of texts",
@@ -301,7 +318,7 @@ impl Evaluate {
                 samples.images(&loaded.network, asked, Changes::default())?
             }
             Modality::Texts => {
-                let columns = self.columns(loaded)?;
+                let columns = self.columns(found, loaded)?;
                 let encoder = Encoder::of_tuned(cx.input("model"), loaded)?;
                 encoder
                     .notice()
@@ -310,25 +327,37 @@ impl Evaluate {
                 samples.tokens(&samples.sentences(&columns)?, &encoder, cx)?
             }
         };
-        Ok(Samples { inputs, targets })
+        Ok(Samples::new(inputs, targets))
     }
 
     /// The columns of texts: those that the settings name, or those that the model was tuned on.
-    fn columns(&self, loaded: &Loaded) -> Result<Columns> {
+    fn columns(&self, found: &dyn Outputs, loaded: &Loaded) -> Result<Columns> {
         let tuned = Columns::of_tuned(&loaded.card);
         let named =
             |column: &Option<Spanned<String>>| column.as_ref().map(|name| name.value.clone());
         let first = named(&self.settings.text_column)
             .or_else(|| tuned.as_ref().map(|tuned| tuned.first.clone()));
+        let apart = found.apart().map(<[String]>::to_vec);
+        let second =
+            named(&self.settings.text_pair_column).or_else(|| tuned.and_then(|tuned| tuned.second));
+        if apart.is_some() && second.is_none() {
+            return Err(tasks::unknown_column("text_pair_column"));
+        }
         Ok(Columns {
             first: first.ok_or_else(|| tasks::unknown_column("text_column"))?,
-            second: named(&self.settings.text_pair_column)
-                .or_else(|| tuned.and_then(|tuned| tuned.second)),
+            second,
+            apart,
         })
     }
 
     /// Writes `metrics.json`, the table by label to the log, and the figures to the record.
     fn publish(&self, mut report: Report, cx: &mut StageContext<'_>) -> Result<()> {
+        let mut asked = self.settings.metrics.iter().flatten();
+        let refused = asked.find_map(|name| Some((name, report.elsewhere.get(&name.value)?)));
+        if let Some((name, why)) = refused {
+            let error = Error::stage(format!("`{}` cannot be measured: {why}", name.value));
+            return Err(name.blame(error, ""));
+        }
         if let Some(metrics) = &self.settings.metrics {
             let wanted = |name: &str| metrics.iter().any(|metric| metric.value == name);
             report.figures.retain(|name, _| wanted(name));

@@ -6,13 +6,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::{ArtifactType, Input, Output, Port, Stage, StageContext, StageKind};
-use crate::config::{Table, from_table};
+use crate::config::{Spanned, Table, from_table};
 use crate::data::table::FILE;
 use crate::error::{Error, Result};
 use crate::fingerprint::{Manifest, describe};
 use crate::models::Modality;
 use crate::predict::{Format, OnError, Options, Request, predict};
-use crate::tasks::Task;
+use crate::tasks::{Task, TaskName};
 
 /// The kind `predict`.
 pub(super) struct PredictKind;
@@ -24,7 +24,8 @@ const IMAGES: &str = "images";
 /// Says of rows or images what a tuned model makes of them: a table with their columns, then, for one label a sample, `label`, the most
 /// likely one; for several, `labels`, those above their thresholds; and a column `probability_LABEL` for each label; for numbers
 /// `prediction`, or `prediction_NAME` for each of several; for lists of words `labels`, a tag for each word, and `entities`, the names that
-/// they make up, each a struct of `label`, `start`, `end`, `text` and `score`. Of images the columns are `path` and `true_label`, the label that they have.
+/// they make up, each a struct of `label`, `start`, `end`, `text` and `score`; for texts that are compared `embedding`, a list of numbers.
+/// Of images the columns are `path` and `true_label`, the label that they have.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -34,6 +35,10 @@ struct Settings {
     table: Option<Port>,
     /// Instead of a table: images to label.
     images: Option<Port>,
+    /// What a model that is not tuned does, where that needs no layer of a task's own: `sentence-similarity`. Default: what it was tuned
+    /// to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<Spanned<TaskName>>,
     /// The column of the table with the texts. Default: the one that the model was tuned on.
     text_column: Option<String>,
     /// The column of the table with the second texts of pairs. Default: the one that the model was tuned on.
@@ -78,6 +83,10 @@ impl StageKind for PredictKind {
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
         let settings: Settings = from_table(table)?;
+        if let Some(task) = &settings.task {
+            let checked = task.value.0.check_goes_untuned();
+            checked.map_err(|error| task.blame(error, ""))?;
+        }
         match (&settings.table, &settings.images) {
             (Some(_), None) | (None, Some(_)) => Ok(Box::new(Predict { settings })),
             (Some(Port(table)), Some(Port(images))) => Err(images.blame_also(
@@ -150,6 +159,7 @@ impl Stage for Predict {
             format: Format::Parquet,
             device: cx.device(),
             options: Options {
+                task: settings.task.map(|task| task.value.0.name.into()),
                 text_column: settings.text_column,
                 text_pair_column: settings.text_pair_column,
                 image_column: settings.image_column,

@@ -6,10 +6,11 @@ use super::{ArtifactType, StageContext, photos};
 use crate::data::Table;
 use crate::data::images::Images;
 use crate::error::{Error, Result};
+use crate::inputs::masks::MaskedTexts;
 use crate::inputs::texts::{Columns, Encoder, Sentences};
 use crate::inputs::words;
 use crate::inputs::{Changes, squares};
-use crate::models::{ImageInput, Modality, Network};
+use crate::models::{ImageInput, Masking, Modality, Network};
 use crate::tasks::Outputs;
 use crate::train::{Inputs, Samples, Targets};
 
@@ -20,6 +21,9 @@ pub(super) fn artifacts(modality: Modality) -> &'static [ArtifactType] {
         Modality::Images => &[ArtifactType::Images],
     }
 }
+
+/// What masks are drawn from where samples are measured: the same ones whenever that is.
+pub(super) const MEASURED: u64 = 0;
 
 /// The samples at a port.
 #[derive(Debug)]
@@ -159,6 +163,39 @@ impl AtPort {
             targets: Targets::Tokens(tokens.marks(marks, further)),
             inputs: Inputs::Texts(tokens.inputs),
         })
+    }
+
+    /// The texts in `column` as samples of masked pieces, which are drawn from `seed`.
+    ///
+    /// # Errors
+    /// A column that is not there or holds no text; texts of which none has a token that could be masked.
+    pub(super) fn masked(
+        &self,
+        column: &str,
+        encoder: &Encoder,
+        masking: Masking,
+        seed: u64,
+        cx: &StageContext<'_>,
+    ) -> Result<MaskedTexts> {
+        let columns = Columns {
+            first: column.into(),
+            second: None,
+            apart: None,
+        };
+        let texts = self.sentences(&columns)?.first;
+        let (tokenizer, length) = (encoder.tokenizer(), encoder.max_length());
+        let masked = MaskedTexts::new(tokenizer, &texts, length, masking, seed)
+            .map_err(|error| error.note(format!("in the table of port `{}`", self.port)))?;
+        if let Some(told) = masked.told(self.port) {
+            cx.notice(told);
+        }
+        let (pieces, tokens) = masked.counted();
+        cx.log(format!(
+            "{}: {} texts are {pieces} samples of {tokens} tokens in all",
+            self.port,
+            texts.len()
+        ));
+        Ok(masked)
     }
 
     /// Images with the colours that `input` asks for, changed at random by `changes`.

@@ -125,7 +125,7 @@ fn inline(schema: Schema, generator: &mut SchemaGenerator) -> Value {
 }
 
 /// The schema of a table whose settings fall into `parts`, described by `about`. Parts may come more than once; of two settings of one
-/// name the first describes it.
+/// name the first describes it, and may be written as either says.
 pub(super) fn merged(about: &str, parts: Vec<Schema>, generator: &mut SchemaGenerator) -> Schema {
     let mut properties = Map::new();
     let mut required: Vec<Value> = Vec::new();
@@ -137,7 +137,12 @@ pub(super) fn merged(about: &str, parts: Vec<Schema>, generator: &mut SchemaGene
         seen.push(part.clone());
         let (own, mut schema) = split(inline(part, generator));
         for (name, setting) in own {
-            properties.entry(name).or_insert(setting);
+            match properties.get_mut(&name) {
+                None => {
+                    properties.insert(name, setting);
+                }
+                Some(known) => *known = either(known, &setting),
+            }
         }
         if let Some(Value::Array(own)) = schema.remove("required") {
             required.extend(own);
@@ -149,6 +154,28 @@ pub(super) fn merged(about: &str, parts: Vec<Schema>, generator: &mut SchemaGene
         "properties": properties,
         "required": required,
     })
+}
+
+/// The schema of a setting that may be written as one or the other says; the first describes it.
+fn either(one: &Value, other: &Value) -> Value {
+    let bare = |schema: &Value| {
+        let mut bare = schema.clone();
+        if let Some(object) = bare.as_object_mut() {
+            object.retain(|key, _| !["description", "default"].contains(&key.as_str()));
+        }
+        bare
+    };
+    let (first, second) = (bare(one), bare(other));
+    if first == second {
+        return one.clone();
+    }
+    let mut setting = json!({ "anyOf": [first, second] });
+    for key in ["description", "default"] {
+        if let Some(value) = one.get(key) {
+            setting[key] = value.clone();
+        }
+    }
+    setting
 }
 
 /// Lets every setting inside `schema` also be a `"${…}"`, unless it takes any string anyway.

@@ -1,19 +1,23 @@
 //! What networks are tuned to do: the registry of tasks. `finetune`, `evaluate` and `predict` know no task; they call it.
 //!
 //! A task is one file here and two lines below, its `mod` and its row: what it takes, and what kind of targets its samples have. A
-//! [`TargetKind`] (one label, several labels, numbers) reads targets, and has the loss, the figures, and what `predict` adds; that also
+//! [`TargetKind`] (one label, several labels, numbers, a tag a word, texts that are compared, masked tokens) reads targets, and has the loss, the figures, and what `predict` adds; that also
 //! is one module here.
 
 mod class_weights;
 mod classes;
+mod fill_mask;
 mod image_classification;
 mod image_multi_label;
 mod image_regression;
 mod labels;
+mod masked;
 mod numbers;
 mod rank;
 mod report;
+mod sentence_similarity;
 mod sets;
+mod similar;
 mod text_classification;
 mod text_multi_label;
 mod text_regression;
@@ -24,9 +28,10 @@ mod toy;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::Device;
 pub use classes::CrossEntropy;
 pub use report::Report;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -37,7 +42,7 @@ use crate::config::{Parts, fields_of as fields};
 use crate::data::Table;
 use crate::data::words::Entity;
 use crate::error::{Error, Result, Span};
-use crate::models::{Card, Modality, Problem};
+use crate::models::{Card, Loaded, Masking, Modality, Network, Problem, Tokenizer};
 use crate::train::{Loss, Marks, Metric, Targets};
 
 /// Every task, in the order of documentation.
@@ -46,6 +51,8 @@ pub const TASKS: &[&Task] = &[
     &text_multi_label::TASK,
     &text_regression::TASK,
     &token_classification::TASK,
+    &sentence_similarity::TASK,
+    &fill_mask::TASK,
     &image_classification::TASK,
     &image_multi_label::TASK,
     &image_regression::TASK,
@@ -79,6 +86,11 @@ pub trait TargetKind: Sync {
 
     /// Whether a sample is a list of words with a target each, and not a text with one.
     fn by_word(&self) -> bool {
+        false
+    }
+
+    /// Whether samples are texts without targets, of which some tokens are masked.
+    fn masks(&self) -> bool {
         false
     }
 
@@ -132,6 +144,16 @@ pub trait Reading: Debug + Send + Sync {
     /// How words become samples; none if a sample is a text or an image.
     fn by_word(&self) -> Option<ByWord> {
         None
+    }
+
+    /// The figure that says most about targets as the settings say that they are; none for the task's first.
+    fn first_metric(&self) -> Option<&'static Metric> {
+        None
+    }
+
+    /// Whether a sample is several texts, each of which is taken on its own.
+    fn compares(&self) -> bool {
+        false
     }
 
     /// What the outputs mean, given the targets of all samples to train and measure on by port, and what the outputs of the model mean
@@ -192,6 +214,21 @@ pub trait Outputs: Debug + Send + Sync {
     /// What they are called, in their order.
     fn names(&self) -> &[String];
 
+    /// How many numbers a layer on top makes of a sample's vector where that is the output; none if it stays as it is.
+    fn embedding_size(&self) -> Option<usize> {
+        None
+    }
+
+    /// The columns beside a pair's with texts of a sample, where each text of a sample is taken on its own; none where a pair is one text.
+    fn apart(&self) -> Option<&[String]> {
+        None
+    }
+
+    /// How tokens are masked, where samples are texts of which some are.
+    fn masking(&self) -> Option<Masking> {
+        None
+    }
+
     /// Writes down what [`TargetKind::open`] reads.
     fn write(&self, card: &mut Card);
 
@@ -221,7 +258,7 @@ pub trait Outputs: Debug + Send + Sync {
     /// The columns that `predict` adds, of these names.
     fn columns(&self, names: &Naming<'_>) -> Vec<String>;
 
-    /// Their values, column by column.
+    /// Their values for samples of which a network gives this, column by column.
     ///
     /// # Errors
     /// Outputs that are no numbers.
@@ -233,8 +270,12 @@ pub trait Outputs: Debug + Send + Sync {
 pub struct Given<'g> {
     /// The numbers, `[rows × outputs]`, row by row.
     pub outputs: &'g [f32],
+    /// How many samples there are.
+    pub samples: usize,
     /// Of samples that are lists of words: the words of each text, and which of them the rows are for.
     pub words: Option<(&'g [Vec<String>], &'g Targets)>,
+    /// Of texts with masks: the texts, which of their tokens the rows are for, and what tokens are called.
+    pub masks: Option<(&'g [String], &'g Targets, &'g Tokenizer)>,
     /// Whether columns are to hold the numbers, and not what they mean.
     pub raw: bool,
 }
@@ -247,6 +288,15 @@ impl<'g> Given<'g> {
     fn of_words(&self) -> (&'g [Vec<String>], &'g Marks) {
         let (words, targets) = self.words.expect("the samples are lists of words");
         (words, targets.marks())
+    }
+
+    /// The texts, which of their tokens the rows are for, and what tokens are called.
+    ///
+    /// # Panics
+    /// If the samples are no texts with masks.
+    fn of_masks(&self) -> (&'g [String], &'g Marks, &'g Tokenizer) {
+        let (texts, targets, tokenizer) = self.masks.expect("the samples are texts with masks");
+        (texts, targets.marks(), tokenizer)
     }
 }
 
@@ -298,6 +348,8 @@ pub enum Values {
     NumberLists(Vec<Vec<Option<f32>>>),
     /// Lists of entities.
     Entities(Vec<Vec<Entity>>),
+    /// Lists of numbers that are one thing.
+    Vectors(Vec<Vec<f32>>),
 }
 
 impl Debug for Task {
@@ -332,6 +384,40 @@ impl Task {
                 .note(format!("known metrics: {}", known.join(", ")))
                 .did_you_mean(name, known)
         })
+    }
+
+    /// The task of the model in `folder`, and the model: `asked`, which it need not be tuned to do, or what it is tuned to do.
+    ///
+    /// # Errors
+    /// A model that cannot be loaded or is not tuned; an `asked` task for which a model has to be tuned.
+    pub fn open(
+        asked: Option<&'static Self>,
+        folder: &Path,
+        device: &Device,
+    ) -> Result<(&'static Self, Loaded)> {
+        let Some(task) = asked else {
+            let loaded = Network::open(folder, device)?;
+            return Ok((of(&loaded.card, loaded.modality)?, loaded));
+        };
+        task.check_goes_untuned()?;
+        Ok((task, Network::open_encoder(folder, task.modality, device)?))
+    }
+
+    /// Refuses a task that a model has to be tuned for.
+    ///
+    /// # Errors
+    /// Such a task.
+    pub fn check_goes_untuned(&self) -> Result<()> {
+        if self.targets.problem().needs_no_layer() {
+            return Ok(());
+        }
+        let does = |task: &&&Task| task.targets.problem().needs_no_layer();
+        let all: Vec<_> = TASKS.iter().filter(does).map(|task| task.name).collect();
+        Err(Error::usage(format!(
+            "a model has to be tuned for {}, and then says itself that this is its task",
+            self.name
+        ))
+        .help(format!("leave `task` out; it is for {}", all.join(", "))))
     }
 
     /// Refuses samples of another modality.

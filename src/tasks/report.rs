@@ -25,6 +25,9 @@ pub struct Report {
     pub figures: BTreeMap<String, f64>,
     /// The metrics that these samples leave undefined.
     pub undefined: Vec<String>,
+    /// The metrics that are for samples of another kind, and why: they are not measured, which is told where they are asked for.
+    #[serde(skip)]
+    pub elsewhere: BTreeMap<String, &'static str>,
     /// What else the task has to say, such as figures by label.
     #[serde(flatten)]
     pub details: Map<String, Value>,
@@ -44,6 +47,7 @@ impl Report {
             samples,
             figures: BTreeMap::new(),
             undefined: Vec::new(),
+            elsewhere: BTreeMap::new(),
             details: Map::new(),
             table: Vec::new(),
         };

@@ -23,8 +23,9 @@ pub fn check_step(training: &Training<'_>, network: &Network) -> Result<()> {
 
 fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Result<()> {
     let asked = training.train.targets.rows_of_outputs();
-    let views = (0..training.train.len()).filter(|sample| asked[*sample] > 0);
-    let views: Vec<usize> = views.take(training.recipe.batch_size).collect();
+    let samples = (0..training.train.len()).filter(|sample| asked[*sample] > 0);
+    let samples: Vec<usize> = samples.take(training.recipe.batch_size).collect();
+    let views = training.train.views_of(&samples, 1);
     let step = Step {
         seed: random::derive(training.recipe.seed, "check", &[]),
         batches: vec![views.clone()],

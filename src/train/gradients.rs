@@ -61,12 +61,13 @@ impl Gradients {
     }
 
     /// The parameters that have a gradient.
-    pub(super) fn parameters(&self) -> impl Iterator<Item = ParamId> {
+    pub fn parameters(&self) -> impl Iterator<Item = ParamId> {
         self.by_parameter.keys().copied()
     }
 
     /// The gradient of one parameter, row by row.
-    pub(super) fn get(&self, id: ParamId) -> Option<&[f32]> {
+    #[must_use]
+    pub fn get(&self, id: ParamId) -> Option<&[f32]> {
         self.by_parameter.get(&id).map(numbers)
     }
 }

@@ -61,8 +61,7 @@ impl<'a> Loader<'a> {
 
     /// The views of `samples` in `epoch`, counted from 1.
     pub(super) fn views(&self, samples: &[usize], epoch: usize) -> Vec<usize> {
-        let view = |sample: &usize| self.samples.view(*sample, epoch);
-        samples.iter().map(view).collect()
+        self.samples.views_of(samples, epoch)
     }
 
     /// A batch of views to train on, mixed as `seed` draws it, behind the prefix.
@@ -96,9 +95,14 @@ impl<'a> Loader<'a> {
         self.prefix.device()
     }
 
-    /// The targets of views.
+    /// The targets of the samples that these views are of.
     pub(super) fn targets(&self, views: impl IntoIterator<Item = usize>) -> Targets {
         self.samples.targets(views)
+    }
+
+    /// How many texts of a sample the network takes each on its own.
+    pub(super) fn members(&self) -> usize {
+        self.samples.members()
     }
 
     /// The targets of all samples.
@@ -128,7 +132,9 @@ fn lengths(samples: &Samples, prefix: &Prefix) -> Vec<u32> {
         !matches!(first, Activations::Pooled(_) | Activations::Logits(_))
     };
     match samples.inputs {
-        Inputs::Texts(_) if !samples.is_empty() && padded(&[0]) => samples.lengths(),
+        Inputs::Texts(_) | Inputs::Rewritten(_) if !samples.is_empty() && padded(&[0]) => {
+            samples.lengths()
+        }
         _ => vec![1; samples.len()],
     }
 }

@@ -6,14 +6,15 @@ use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::Targets;
 use super::mixing::{Mix, Mixing};
+use super::{Mark, Marks, Targets};
 use crate::models::{Activations, TokenBatch};
 
 /// Samples with their targets.
 ///
 /// A sample that is changed at random has several *views*. Those of `n` samples have numbers of their own: view `l` of sample `s` is
-/// `l * n + s`, so that samples which always look the same have one view, themselves.
+/// `l * n + s`, so that samples which always look the same have one view, themselves. A sample of several texts that a network takes
+/// each on its own has one for each of them, all of which are seen in every epoch.
 #[derive(Debug)]
 pub struct Samples {
     /// What the network sees.
@@ -40,13 +41,33 @@ pub enum Inputs {
     Texts(Texts),
     /// Images.
     Images(Box<dyn Images>),
+    /// Texts that look different in every epoch.
+    Rewritten(Box<dyn Rewritten>),
+}
+
+/// Texts that look different in every epoch, and come to something else each time.
+pub trait Rewritten: Debug + Send + Sync {
+    /// The token that fills shorter texts of a batch.
+    fn pad_id(&self) -> u32;
+
+    /// The tokens of sample `sample` as it is.
+    fn original(&self, sample: usize) -> &[u32];
+
+    /// Everything but the texts that decides what [`view`](Self::view) gives, in words.
+    fn signature(&self) -> String;
+
+    /// The tokens of view `view`, as many as the sample has, and what some of them are to come to.
+    fn view(&self, view: usize) -> (Vec<u32>, Vec<Mark>);
 }
 
 /// Texts, or pairs of texts, as token ids, special tokens included and padding not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Texts {
-    /// The token ids of each sample.
+    /// The token ids of each sample; where a sample has several texts that are each taken on their own, those of the first texts of all
+    /// samples, then those of the second ones, and so on.
     pub tokens: Vec<Vec<u32>>,
+    /// How many texts of a sample are each taken on their own.
+    pub members: NonZeroUsize,
     /// The types of the tokens of each sample, which tell a pair's second text from its first; none if there are no pairs.
     pub types: Option<Vec<Vec<u32>>>,
     /// The token that fills shorter texts of a batch.
@@ -95,6 +116,23 @@ pub(super) struct Batch {
 }
 
 impl Samples {
+    /// Samples of these inputs; which texts are the same is written down in targets that ask for it.
+    #[must_use]
+    pub fn new(inputs: Inputs, mut targets: Targets) -> Self {
+        if let (Inputs::Texts(texts), Targets::Compared(compared)) = (&inputs, &mut targets) {
+            compared.identify(texts);
+        }
+        Self { inputs, targets }
+    }
+
+    /// How many texts of a sample a network takes each on its own.
+    pub(super) fn members(&self) -> usize {
+        match &self.inputs {
+            Inputs::Texts(texts) => texts.members.get(),
+            Inputs::Images(_) | Inputs::Rewritten(_) => 1,
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -122,13 +160,14 @@ impl Samples {
         match &self.inputs {
             Inputs::Texts(_) => Views::One,
             Inputs::Images(images) => images.views(),
+            Inputs::Rewritten(_) => Views::Endless,
         }
     }
 
     /// How many views all samples have; none if they have no end.
     pub(super) fn all_views(&self) -> Option<usize> {
         match self.views() {
-            Views::One => Some(self.len()),
+            Views::One => Some(self.len() * self.members()),
             Views::Fixed(views) => Some(self.len().saturating_mul(views.get())),
             Views::Endless => None,
         }
@@ -143,33 +182,62 @@ impl Samples {
         }
     }
 
-    /// The targets of views.
+    /// The views of samples in `epoch`, counted from 1, sample by sample: those of a sample's texts follow each other.
+    pub(super) fn views_of(&self, samples: &[usize], epoch: usize) -> Vec<usize> {
+        let views = samples.iter().flat_map(|sample| {
+            let first = self.view(*sample, epoch);
+            (0..self.members()).map(move |member| member * self.len() + first)
+        });
+        views.collect()
+    }
+
+    /// The targets of the samples that these views are of, which are all of a sample's together.
     pub(super) fn targets(&self, views: impl IntoIterator<Item = usize>) -> Targets {
-        let samples = views.into_iter().map(|view| view % self.len());
-        self.targets.take(samples)
+        if let Inputs::Rewritten(texts) = &self.inputs {
+            let samples: Vec<_> = views.into_iter().map(|view| texts.view(view).1).collect();
+            return Targets::Masked(Marks {
+                begins: vec![true; samples.len()],
+                samples,
+            });
+        }
+        let firsts = views.into_iter().step_by(self.members());
+        self.targets.take(firsts.map(|view| view % self.len()))
     }
 
     /// The length of a view, by which batches are made: its tokens, or 1 for an image.
     pub(super) fn length(&self, view: usize) -> usize {
         match &self.inputs {
             Inputs::Texts(texts) => texts.tokens[view].len(),
+            Inputs::Rewritten(texts) => texts.original(view % self.len()).len(),
             Inputs::Images(_) => 1,
         }
     }
 
-    /// The lengths of all samples.
+    /// The lengths of all samples: of several texts the longest.
     ///
     /// # Panics
     /// If a text has more than 2³² tokens.
     pub(super) fn lengths(&self) -> Vec<u32> {
-        let length = |sample| u32::try_from(self.length(sample)).expect("texts are shorter");
+        let longest = |sample: usize| {
+            let views = self.views_of(&[sample], 1).into_iter();
+            views.map(|view| self.length(view)).max().unwrap_or(0)
+        };
+        let length = |sample| u32::try_from(longest(sample)).expect("texts are shorter");
         (0..self.len()).map(length).collect()
     }
 
     /// The digest of a sample's content, whatever it looks like.
     fn content(&self, sample: usize) -> [u8; 32] {
         match &self.inputs {
+            Inputs::Texts(texts) if texts.members.get() > 1 => {
+                let mut hasher = blake3::Hasher::new();
+                for view in self.views_of(&[sample], 1) {
+                    hasher.update(&self.digest(view));
+                }
+                *hasher.finalize().as_bytes()
+            }
             Inputs::Texts(_) => self.digest(sample),
+            Inputs::Rewritten(texts) => digest(texts.original(sample).iter()),
             Inputs::Images(images) => images.content(sample),
         }
     }
@@ -180,12 +248,10 @@ impl Samples {
             Inputs::Texts(texts) => {
                 let types = texts.types.as_ref().map(|types| types[view].as_slice());
                 let numbers = texts.tokens[view].iter().chain(types.unwrap_or_default());
-                let bytes = numbers
-                    .flat_map(|number| number.to_le_bytes())
-                    .collect::<Vec<_>>();
-                *blake3::hash(&bytes).as_bytes()
+                digest(numbers)
             }
             Inputs::Images(images) => images.digest(view),
+            Inputs::Rewritten(texts) => digest(texts.view(view).0.iter()),
         }
     }
 
@@ -197,6 +263,9 @@ impl Samples {
                 Some(_) => format!("padding {}, pairs", texts.pad_id),
             },
             Inputs::Images(images) => images.signature(),
+            Inputs::Rewritten(texts) => {
+                format!("padding {}, {}", texts.pad_id(), texts.signature())
+            }
         }
     }
 
@@ -218,6 +287,11 @@ impl Samples {
                 })
             }
             Inputs::Images(images) => render(&**images, views, Mix::None, device),
+            Inputs::Rewritten(texts) => {
+                let views: Vec<_> = views.iter().map(|view| texts.view(*view).0).collect();
+                let views: Vec<&[u32]> = views.iter().map(Vec::as_slice).collect();
+                Activations::Tokens(TokenBatch::new(&views, texts.pad_id(), device))
+            }
         }
     }
 
@@ -229,6 +303,14 @@ impl Samples {
         let mix = images.mixing().draw(images.size(), seed);
         (render(&**images, views, mix, device), mix.share())
     }
+}
+
+/// The digest of numbers in their order.
+fn digest<'n>(numbers: impl Iterator<Item = &'n u32>) -> [u8; 32] {
+    let bytes = numbers
+        .flat_map(|number| number.to_le_bytes())
+        .collect::<Vec<_>>();
+    *blake3::hash(&bytes).as_bytes()
 }
 
 /// Images as one tensor.

@@ -1,5 +1,9 @@
 //! What samples are to come to, whatever the task.
 
+use std::collections::HashMap;
+
+use super::Texts;
+
 /// The targets of samples, in their order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
@@ -13,6 +17,11 @@ pub enum Targets {
     Numbers(Rows),
     /// Some of the tokens of each sample belong to a class each.
     Tokens(Marks),
+    /// Each sample has texts that are compared.
+    Compared(Compared),
+    /// Some of the tokens of each sample stood for others, whose classes these are. A network is asked how likely those are, and what is
+    /// the most likely, and not for all of its outputs: [`WIDTH_OF_MASKED`](super::WIDTH_OF_MASKED) numbers.
+    Masked(Marks),
 }
 
 /// What some of the tokens of each sample are to come to.
@@ -50,6 +59,13 @@ impl Marks {
         }
     }
 
+    fn take(&self, samples: impl Iterator<Item = usize>) -> Self {
+        let (samples, begins) = samples
+            .map(|sample| (self.samples[sample].clone(), self.begins[sample]))
+            .unzip();
+        Self { samples, begins }
+    }
+
     /// Of each sample the tokens that the network has something to say of.
     fn places(&self) -> Vec<Vec<u32>> {
         let places = |marks: &Vec<Mark>| marks.iter().filter_map(|mark| mark.place).collect();
@@ -67,6 +83,85 @@ impl Marks {
             }
         }
         texts
+    }
+}
+
+/// Texts that are compared, and how similar they are to be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Compared {
+    /// How many texts a sample has.
+    pub members: usize,
+    /// Which text each is, sample by sample: what is the same to the network has the same number.
+    pub texts: Vec<u32>,
+    /// How similar the first two texts of each sample are; empty where nobody says it, and they belong together.
+    pub scores: Vec<f32>,
+}
+
+impl Compared {
+    /// Samples of so many texts each, none of which is known to be the same as another.
+    ///
+    /// # Panics
+    /// If there are more than 2³² texts.
+    #[must_use]
+    pub fn new(samples: usize, members: usize, scores: Vec<f32>) -> Self {
+        let texts = u32::try_from(samples * members).expect("there are fewer texts");
+        Self {
+            members,
+            texts: (0..texts).collect(),
+            scores,
+        }
+    }
+
+    /// How many samples there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.texts.len().checked_div(self.members).unwrap_or(0)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The texts of each sample.
+    #[must_use]
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &[u32]> + ExactSizeIterator {
+        self.texts.chunks_exact(self.members.max(1))
+    }
+
+    /// Says which of `texts` are the same, by their tokens.
+    ///
+    /// # Panics
+    /// If there are more than 2³² texts.
+    pub(super) fn identify(&mut self, texts: &Texts) {
+        let mut known = HashMap::new();
+        let numbers = texts.tokens.iter().map(|tokens| {
+            let next = u32::try_from(known.len()).expect("there are fewer texts");
+            *known.entry(&tokens[..]).or_insert(next)
+        });
+        let by_member: Vec<u32> = numbers.collect();
+        self.members = texts.members.get();
+        let samples = by_member.len() / self.members;
+        let of_sample =
+            |sample| (0..texts.members.get()).map(move |member| member * samples + sample);
+        self.texts = (0..samples)
+            .flat_map(of_sample)
+            .map(|place| by_member[place])
+            .collect();
+    }
+
+    fn take(&self, samples: &[usize]) -> Self {
+        let texts = |sample: &usize| &self.texts[sample * self.members..][..self.members];
+        let scores = self.scores.first().map(|_| {
+            let scores = samples.iter().map(|sample| self.scores[*sample]);
+            scores.collect()
+        });
+        Self {
+            members: self.members,
+            texts: samples.iter().flat_map(texts).copied().collect(),
+            scores: scores.unwrap_or_default(),
+        }
     }
 }
 
@@ -120,7 +215,8 @@ impl Targets {
             Self::Unknown(samples) => *samples,
             Self::Classes(classes) => classes.len(),
             Self::Sets(rows) | Self::Numbers(rows) => rows.len(),
-            Self::Tokens(marks) => marks.samples.len(),
+            Self::Tokens(marks) | Self::Masked(marks) => marks.samples.len(),
+            Self::Compared(compared) => compared.len(),
         }
     }
 
@@ -128,17 +224,26 @@ impl Targets {
     #[must_use]
     pub fn places(&self) -> Option<Vec<Vec<u32>>> {
         match self {
-            Self::Tokens(marks) => Some(marks.places()),
-            Self::Unknown(_) | Self::Classes(_) | Self::Sets(_) | Self::Numbers(_) => None,
+            Self::Tokens(marks) | Self::Masked(marks) => Some(marks.places()),
+            Self::Unknown(_)
+            | Self::Classes(_)
+            | Self::Sets(_)
+            | Self::Numbers(_)
+            | Self::Compared(_) => None,
         }
     }
 
-    /// How many rows of numbers a network gives for each sample.
+    /// How many rows of numbers a network gives for each sample: one, or one for each of its tokens or texts that is asked.
     #[must_use]
     pub fn rows_of_outputs(&self) -> Vec<usize> {
-        match self.places() {
-            Some(places) => places.iter().map(Vec::len).collect(),
-            None => vec![1; self.len()],
+        match self {
+            Self::Tokens(marks) | Self::Masked(marks) => {
+                marks.places().iter().map(Vec::len).collect()
+            }
+            Self::Compared(compared) => vec![compared.members; compared.len()],
+            Self::Unknown(_) | Self::Classes(_) | Self::Sets(_) | Self::Numbers(_) => {
+                vec![1; self.len()]
+            }
         }
     }
 
@@ -162,12 +267,9 @@ impl Targets {
             }
             Self::Sets(rows) => Self::Sets(rows.take(samples)),
             Self::Numbers(rows) => Self::Numbers(rows.take(samples)),
-            Self::Tokens(marks) => {
-                let (samples, begins) = samples
-                    .map(|sample| (marks.samples[sample].clone(), marks.begins[sample]))
-                    .unzip();
-                Self::Tokens(Marks { samples, begins })
-            }
+            Self::Tokens(marks) => Self::Tokens(marks.take(samples)),
+            Self::Masked(marks) => Self::Masked(marks.take(samples)),
+            Self::Compared(compared) => Self::Compared(compared.take(&samples.collect::<Vec<_>>())),
         }
     }
 
@@ -196,8 +298,20 @@ impl Targets {
     #[must_use]
     pub fn marks(&self) -> &Marks {
         match self {
-            Self::Tokens(marks) => marks,
+            Self::Tokens(marks) | Self::Masked(marks) => marks,
             other => panic!("these targets are no tokens: {other:?}"),
+        }
+    }
+
+    /// The texts that are compared.
+    ///
+    /// # Panics
+    /// If these are other targets.
+    #[must_use]
+    pub fn compared(&self) -> &Compared {
+        match self {
+            Self::Compared(compared) => compared,
+            other => panic!("these targets are no texts to compare: {other:?}"),
         }
     }
 

@@ -12,11 +12,12 @@ use super::ahead::ahead;
 use super::checkpoint::Checkpoint;
 use super::diverged::Failed;
 use super::features::Features;
+use super::pieces::Pieces;
 use super::samples::Batch;
 use super::trainer_state::{Position, TrainerState};
 use super::{
-    EpochFigures, Gradients, Host, Loader, Optimizer, Phase, Prefix, Progress, Recipe, Samples,
-    Targets, Trained, Views, mixed,
+    EpochFigures, Gradients, Host, Inputs, Loader, Optimizer, Phase, Prefix, Progress, Recipe,
+    Samples, Targets, Trained, Views, mixed,
 };
 use super::{batches, inference};
 use crate::error::{Kind, Result};
@@ -27,8 +28,6 @@ use crate::random;
 pub struct Training<'a> {
     /// The settings.
     pub recipe: &'a Recipe,
-    /// How many numbers the network gives for a sample.
-    pub width: usize,
     /// The figures of what the network gives for samples with these targets, by name.
     pub score: &'a Score<'a>,
     /// What trains in which epochs.
@@ -45,7 +44,7 @@ pub struct Training<'a> {
     pub host: &'a dyn Host,
 }
 
-/// The figures of outputs, `[samples × width]`, for samples with these targets, by name.
+/// The figures of outputs, row by row, for samples with these targets, by name.
 pub type Score<'a> = dyn Fn(&[f32], &Targets) -> Result<BTreeMap<String, f64>> + 'a;
 
 /// The samples as a phase takes them.
@@ -183,11 +182,15 @@ impl Training<'_> {
     fn report_random_changes(&self) {
         let frozen = self.phases.iter().any(|phase| phase.plan.prefix > 0);
         if frozen && self.train.views() == Views::Endless {
-            self.host.notice(
-                "the frozen layers run again in every epoch, because images change at random before them; \
-                 `cached_views = 4` would train on four fixed views of each image instead"
-                    .into(),
-            );
+            let why = match self.train.inputs {
+                Inputs::Rewritten(_) => "other tokens are masked in each",
+                Inputs::Texts(_) | Inputs::Images(_) => {
+                    "images change at random before them; \
+                     `cached_views = 4` would train on four fixed views of each image instead"
+                }
+            };
+            let told = format!("the frozen layers run again in every epoch, because {why}");
+            self.host.notice(told);
         }
     }
 
@@ -307,7 +310,8 @@ impl Training<'_> {
                         steps.len()
                     ))
                 })?;
-            let samples = step.batches.iter().map(Vec::len).sum();
+            let views: usize = step.batches.iter().map(Vec::len).sum();
+            let samples = views / loader.members();
             trainer
                 .position
                 .advance(step_loss * share(samples, self.train.len()));
@@ -362,10 +366,24 @@ impl Training<'_> {
         let total = loss.weight(&loader.targets(step.batches.iter().flatten().copied()));
         let mut sum = 0.0;
         let mut gradients = Gradients::default();
-        for _ in &step.batches {
+        for index in 0..step.batches.len() as u64 {
             let batch = next();
             let places = batch.targets.places();
             if inference::is_empty(places.as_deref()) {
+                continue;
+            }
+            if let Some(size) = loss.piece().filter(|size| batch.input.rows() > *size) {
+                let pieces = Pieces {
+                    network,
+                    from: loader.blocks(),
+                    input: batch.input,
+                    size,
+                    seed: random::derive(step.seed, "batch", &[index]),
+                };
+                let (value, more) =
+                    pieces.run(|outputs| mixed(loss, outputs, &batch.targets, batch.share, total));
+                sum += value;
+                gradients.add(more);
                 continue;
             }
             let input = autodiff(batch.input);
@@ -391,7 +409,6 @@ impl Training<'_> {
         let outputs = inference::outputs(
             network,
             loader,
-            self.width,
             self.recipe.batch_size,
             &activity,
             self.host,
@@ -422,7 +439,7 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 /// Puts activations on the autodiff device, where dropout is active.
-fn autodiff(activations: Activations) -> Activations {
+pub(super) fn autodiff(activations: Activations) -> Activations {
     match activations {
         Activations::Tokens(_) => activations,
         Activations::Hidden { states, mask } => Activations::Hidden {

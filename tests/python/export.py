@@ -30,6 +30,7 @@ from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
+    AutoModelForMaskedLM,
     AutoModelForTokenClassification,
     AutoTokenizer,
 )
@@ -228,6 +229,38 @@ def task_of_texts(folder, task, pairs, pooling):
         compare(f"sentence-transformers, {task}", ours, sentences.encode(samples, convert_to_tensor=True).cpu())
 
 
+def masks(folder):
+    """A tiny BERT that is tuned to fill masks."""
+    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
+    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    texts = ["the film was good food", "a bad film", "very " * 15 + "good place", "awful"]
+    (folder / "reviews.csv").write_text("\n".join(["text", *texts]) + "\n")
+    pipeline = TEXT.replace('pooling = "{pooling}"\n', "")
+    task = 'task = "fill-mask"\nmask_probability = 0.5'
+    (folder / "refire.toml").write_text(pipeline.format(task=task, files='"config.json", "model.safetensors", "tokenizer.json"'))
+    (folder / ".refire").mkdir()
+    refire(folder, "run")
+    refire(folder, "get", "out", "out")
+    new = ["the [MASK] was good [MASK]", "a bad film", "[MASK] film"]
+    (folder / "new.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in new))
+    refire(folder, "predict", "tune", "new.jsonl", "-o", "said.jsonl")
+    rows = [json.loads(line) for line in (folder / "said.jsonl").read_text().splitlines()]
+    model, loading = AutoModelForMaskedLM.from_pretrained(folder / "out", output_loading_info=True)
+    # The pooler is kept for what is tuned next.
+    unexpected = {name for name in loading["unexpected_keys"] if not name.startswith("bert.pooler.")}
+    assert not loading["missing_keys"] and not unexpected and not loading["mismatched_keys"], loading
+    tokenizer = AutoTokenizer.from_pretrained(folder / "out")
+    for text, row in zip(new, rows):
+        batch = tokenizer([text], truncation=True, return_tensors="pt")
+        with torch.no_grad():
+            found = model.eval()(**batch).logits[0].softmax(1)[batch["input_ids"][0] == tokenizer.convert_tokens_to_ids("[MASK]")]
+        best = found.max(1)
+        assert row["tokens"] == tokenizer.convert_ids_to_tokens(best.indices.tolist()), (row, best)
+        if row["tokens"]:
+            compare("BERT, masks", torch.tensor(row["probabilities"]), best.values)
+        assert "[MASK]" not in row["filled"], row
+
+
 def words(folder):
     """A tiny BERT that is tuned to tags of words."""
     transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
@@ -265,6 +298,31 @@ def words(folder):
         for entity in row["entities"]:
             assert entity["text"] == " ".join(text.split()[entity["start"] : entity["end"]]) and 0 < entity["score"] <= 1, entity
     compare("BERT, a tag a word", torch.tensor(ours), torch.tensor(theirs))
+
+
+def embeddings(folder, pooling, size):
+    """A tiny BERT that is tuned to give embeddings, of its own size or of another."""
+    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
+    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    texts = ["good food", "a bad film", "very very " * 9 + "good", "place", "the warm service was superb", "awful"]
+    rows = [f"{first},{second}" for first, second in zip(texts, reversed(texts))]
+    (folder / "reviews.csv").write_text("\n".join(["text,second", *rows]) + "\n")
+    (folder / "new.csv").write_text("\n".join(["text", *texts]) + "\n")
+    task = 'task = "sentence-similarity"\ntext_pair_column = "second"'
+    if size:
+        task += f"\nembedding_size = {size}"
+    pipeline = TEXT.format(task=task, pooling=pooling, files='"config.json", "model.safetensors", "tokenizer.json"')
+    if not size:
+        pipeline = pipeline.replace("trainable_layers = 0", "trainable_layers = 1")
+    out, _, rows = exported(folder, pipeline, "new.csv")
+    model = sentence_transformers.SentenceTransformer(str(out), device="cpu")
+    assert model.max_seq_length == 12, model
+    ours = torch.tensor([row["embedding"] for row in rows])
+    compare(f"embeddings, {pooling}, {size}", ours, model.encode(texts, convert_to_tensor=True).cpu())
+    encoder = transformers.AutoModel.from_pretrained(out)
+    assert not hasattr(encoder.config, "auto_map"), encoder.config
+    text = (out / "README.md").read_text()
+    assert "cut at 12 " in text and f"embedding of {size or 32} numbers" in text, text
 
 
 def check_outputs(out, model, problem, names, inputs, rows):
@@ -401,6 +459,11 @@ def main():
                 task_of_texts(Path(folder), task, pairs, pooling)
     with tempfile.TemporaryDirectory() as folder:
         words(Path(folder))
+    for pooling, size in (("mean", None), ("cls", None), ("mean", 8)):
+        with tempfile.TemporaryDirectory() as folder:
+            embeddings(Path(folder), pooling, size)
+    with tempfile.TemporaryDirectory() as folder:
+        masks(Path(folder))
     for task in ("image-multi-label", "image-regression"):
         outputs = len(IMAGES[task][-1])
         with tempfile.TemporaryDirectory() as folder:

@@ -66,6 +66,7 @@ pub(crate) fn head() -> Head {
         modality: Modality::Texts,
         problem: Problem::default(),
         labels: vec!["negative".into(), "positive".into()],
+        embedding_size: None,
         pooling: Some(Pooling::Mean),
         dropout: Some(0.0),
         seed: 0,

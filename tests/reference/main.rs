@@ -8,6 +8,7 @@ mod lessons;
 mod pairs;
 mod preparation;
 mod rates;
+mod similar;
 mod tasks;
 mod vision;
 mod wheels;

@@ -42,6 +42,7 @@ fn states_and_pooled_vectors_of_pairs_are_those_of_transformers() {
         modality: Modality::Texts,
         problem: Problem::default(),
         labels: vec!["no".into(), "yes".into()],
+        embedding_size: None,
         pooling: Some(Pooling::Pooler),
         dropout: None,
         seed: 0,

@@ -144,6 +144,7 @@ impl Case {
             modality: task.modality,
             problem: task.targets.problem(),
             labels: self.names(),
+            embedding_size: None,
             pooling,
             dropout: Some(0.0),
             seed: 0,
@@ -265,6 +266,7 @@ fn losses_of_steps_on_texts_and_pairs_are_those_of_transformers() {
         let sentences = Sentences {
             first: reference.texts.clone(),
             second: pairs.then(|| reference.seconds.clone()),
+            apart: Vec::new(),
         };
         let cut = Some(Truncation::LongestFirst);
         let length = Some(reference.max_length);
@@ -273,6 +275,7 @@ fn losses_of_steps_on_texts_and_pairs_are_those_of_transformers() {
             tokens,
             types,
             pad_id,
+            ..
         } = encoder.encode(&sentences).expect("encoded").inputs;
         let expected = &reference.tokens[if *pairs { "pairs" } else { "texts" }];
         assert_eq!(tokens, expected.input_ids, "{}", case.name);

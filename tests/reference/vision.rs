@@ -174,6 +174,7 @@ fn logits_of_weights_by_formula_are_those_of_the_libraries() {
             modality: Modality::Images,
             problem: Problem::default(),
             labels: loaded.card.labels,
+            embedding_size: None,
             pooling: None,
             dropout: Some(0.0),
             seed: 0,

@@ -118,6 +118,7 @@ fn losses_of_steps_with_a_label_a_word_are_those_of_transformers() {
         modality: Modality::Texts,
         problem: task.targets.problem(),
         labels: reference.names.clone(),
+        embedding_size: None,
         pooling: None,
         dropout: Some(0.0),
         seed: 0,

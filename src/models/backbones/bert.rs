@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::{self, Library};
 use crate::models::folder::ModelFolder;
-use crate::models::heads::HeadKind;
+use crate::models::heads::{HeadKind, MaskedConfig};
 use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::Naming;
 use crate::models::operations::dropout;
@@ -310,6 +310,7 @@ impl Blocks for Bert {
             return head.library;
         }
         match (head.library, self.pooling) {
+            (Library::SentenceTransformers, _) => head.library,
             (library, Pooling::Pooler) if self.pooler.is_some() => library,
             (Library::Transformers(class), Pooling::Mean) => {
                 Library::OwnClass(class, Pooling::Mean)
@@ -336,6 +337,10 @@ impl Blocks for Bert {
 
     fn hidden_blocks(&self) -> Option<usize> {
         Some(self.encoder.layer.len() + 1)
+    }
+
+    fn embedding(&self) -> Option<Tensor<2>> {
+        Some(self.embeddings.word_embeddings.weight.val())
     }
 
     fn max_tokens(&self) -> Option<usize> {
@@ -472,6 +477,20 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             library: Library::Transformers("AutoModelForTokenClassification"),
             classes: &[(BASE, "BertForTokenClassification")],
         },
+        LibraryHead {
+            kind: HeadKind::Embedding,
+            block: "projection",
+            layers: &[("linear", "projection")],
+            library: Library::SentenceTransformers,
+            classes: &[(BASE, "BertModel")],
+        },
+        LibraryHead {
+            kind: HeadKind::Masked,
+            block: "cls",
+            layers: &[("predictions", "cls.predictions")],
+            library: Library::Transformers("AutoModelForMaskedLM"),
+            classes: &[(BASE, "BertForMaskedLM")],
+        },
     ],
     build,
     initial,
@@ -488,7 +507,6 @@ fn build(source: &Source<'_>) -> Result<Built> {
     } = source;
     checkpoint.refuse_layers(config.num_hidden_layers)?;
     let pooler = checkpoint.has("pooler.dense.weight");
-    let wanted = source.head.pooling;
     // A head that takes the states of tokens has no use for the pooling: nothing is missed, and nothing told.
     let by_token = source.head.problem.head_kind().takes_tokens();
     let reading = if by_token {
@@ -497,7 +515,7 @@ fn build(source: &Source<'_>) -> Result<Built> {
         source.reading
     };
     let Choice { pooling, mut told } =
-        pooling::choose(wanted, folder, &checkpoint.file, pooler, reading)?;
+        pooling::choose(source.head, folder, &checkpoint.file, pooler, reading)?;
     if by_token {
         told.clear();
     }
@@ -506,6 +524,11 @@ fn build(source: &Source<'_>) -> Result<Built> {
             .classifier_dropout
             .unwrap_or(config.hidden_dropout_prob),
         initializer_range: config.initializer_range,
+        masked: Some(MaskedConfig {
+            act: config.hidden_act,
+            layer_norm_eps: config.layer_norm_eps,
+            vocabulary: config.vocab_size,
+        }),
         choices: told,
         ..Built::new(Bert::new(config, pooler, pooling, source.device))
     })

@@ -14,6 +14,8 @@ mod vit;
 
 use burn::module::Module;
 
+pub(super) use transformer::Act;
+
 use super::architecture::{Architecture, Blocks};
 
 /// Makes the type that holds a backbone of any architecture, and the registry of their rows: `TYPE in FILE`, where the file has a row

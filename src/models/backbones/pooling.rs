@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Context, Error, Result};
-use crate::models::Pooling;
 use crate::models::folder::{ModelFolder, optional};
 use crate::models::weights::Reading;
+use crate::models::{Head, Pooling, Problem};
 
 /// A pooling, and what is to be told about it.
 pub(super) struct Choice {
@@ -21,13 +21,15 @@ pub(super) struct Choice {
     pub(super) told: Vec<String>,
 }
 
-/// The pooling of the model in `folder`, whose weights are `file`: the `wanted` one, else what the folder says, else the habit of its
-/// class, which goes by whether the checkpoint has a pooler.
+/// The pooling of the model in `folder`, whose weights are `file`: the one that `head` asks for, else what the folder says, else the
+/// habit of its class, which goes by whether the checkpoint has a pooler. What is to give embeddings pools by the mean where nothing
+/// says otherwise, as in sentence-transformers.
 ///
 /// # Errors
-/// A pooling that refire or the checkpoint does not have; a sentence encoder whose folder lacks what says how it pools.
+/// A pooling that refire or the checkpoint does not have; a sentence encoder whose folder lacks what says how it pools; embeddings from
+/// a checkpoint's pooler, for which sentence-transformers has no module.
 pub(super) fn choose(
-    wanted: Option<Pooling>,
+    head: &Head,
     folder: &ModelFolder,
     file: &Path,
     has_pooler: bool,
@@ -37,7 +39,11 @@ pub(super) fn choose(
         pooling,
         told: Vec::new(),
     };
-    let choice = if let Some(pooling) = wanted.or(folder.card.pooling) {
+    let embeds = head.problem == Problem::Embedding;
+    // The pooler of another task's card is what that task's class has.
+    let tuned = folder.card.pooling;
+    let tuned = tuned.filter(|pooling| !embeds || *pooling != Pooling::Pooler);
+    let choice = if let Some(pooling) = head.pooling.or(tuned) {
         silent(pooling)
     } else if let Some(pooling) = exported(folder)? {
         silent(pooling)
@@ -55,10 +61,20 @@ pub(super) fn choose(
             None if reading == Reading::Headers => silent(habit(has_pooler)),
             None => {
                 refuse_sentence_encoders(folder, file, &modules)?;
-                by_habit(folder, has_pooler)
+                if embeds {
+                    by_mean()
+                } else {
+                    by_habit(folder, has_pooler)
+                }
             }
         }
     };
+    if embeds && choice.pooling == Pooling::Pooler {
+        return Err(Error::stage(
+            "pooling = \"pooler\" is for classifiers: embeddings are the mean over a text's tokens, or the first token's state",
+        )
+        .help("choose pooling = \"mean\" or \"cls\""));
+    }
     if choice.pooling == Pooling::Pooler && !has_pooler {
         return Err(
             Error::stage("the checkpoint has no pooler for pooling = \"pooler\"")
@@ -73,6 +89,17 @@ fn words(pooling: Pooling) -> &'static str {
         Pooling::Mean => "the mean over a text's tokens",
         Pooling::Cls => "the first token's state",
         Pooling::Pooler => "the checkpoint's pooler over the first token",
+    }
+}
+
+fn by_mean() -> Choice {
+    let told = format!(
+        "pools by {}, because nothing in the model's folder says how; `pooling` chooses another way",
+        words(Pooling::Mean)
+    );
+    Choice {
+        pooling: Pooling::Mean,
+        told: vec![told],
     }
 }
 

@@ -13,7 +13,7 @@ use crate::models::operations::{attention, dropout, gelu};
 /// The function between a layer's two wide linear layers.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Act {
+pub(in crate::models) enum Act {
     /// x Φ(x), with the normal distribution's own Φ (arXiv:1606.08415).
     #[default]
     #[serde(alias = "gelu_python")]
@@ -28,7 +28,7 @@ pub(super) enum Act {
 }
 
 impl Act {
-    pub(super) fn apply(self, x: Tensor<3>) -> Tensor<3> {
+    pub(in crate::models) fn apply(self, x: Tensor<3>) -> Tensor<3> {
         match self {
             Self::Gelu => gelu(x),
             Self::GeluNew => gelu_approximate(x),

@@ -17,6 +17,10 @@ pub(super) fn text(
     photos: Option<&str>,
 ) -> String {
     let mut text = format!("{}\n\n```python\n{how}```\n", about(library));
+    if card.problem == Problem::Embedding {
+        text.push_str(&embeddings(network, card));
+        return text;
+    }
     if network.vocabulary().is_some() {
         text.push_str(&texts(library, network, card));
     }
@@ -34,9 +38,13 @@ fn outputs(card: &Card) -> String {
              probability on that stands beside it:"
         }
         Problem::Regression => "Numbers, in this order:",
+        Problem::MaskedLanguage => {
+            return "\n## What comes out\n\nFor each token a logit for each token of the tokenizer: what may stand where a mask does.\n".into();
+        }
         Problem::TokenClassification => {
             "For each token a logit for each label, in this order. What the model says of a word is what it says of its first token:"
         }
+        Problem::Embedding => "An embedding.",
     };
     let mut text = format!("\n## What comes out\n\n{what}\n\n");
     for (place, label) in card.labels.iter().enumerate() {
@@ -59,10 +67,26 @@ fn about(library: &Library) -> &'static str {
              transformers has no class for, so the class comes with it, in `modeling_refire.py`; `trust_remote_code=True` lets \
              transformers run it. Other classes refuse the folder, because they would pool in another way."
         }
+        Library::SentenceTransformers => {
+            "A model that gives embeddings of texts, which sentence-transformers loads by itself."
+        }
         Library::Torchvision => "Weights with torchvision's names.",
         Library::Timm => "A model that timm loads by itself.",
         Library::Repository(_) => "Weights with the names of a repository of models.",
     }
+}
+
+/// What goes into a model that gives embeddings, and what comes out.
+fn embeddings(network: &Network, card: &Card) -> String {
+    let longest = card.max_length.or(network.max_tokens()).unwrap_or_default();
+    let size = card.embedding_size.unwrap_or(network.width());
+    format!(
+        "\n## What goes in\n\nTexts, each on its own, as tokens of the tokenizer in `tokenizer.json`, cut at {longest} (`max_length`, \
+         special tokens included):\n\n\
+         ```python\nembeddings = model.encode([\"a text\", \"another\"])\nsimilarity = model.similarity(embeddings, embeddings)\n```\n\
+         \n## What comes out\n\nAn embedding of {size} numbers a text. Their lengths say nothing: texts are compared by the cosine of \
+         the angle between their embeddings.\n"
+    )
 }
 
 /// How texts become the model's input.

@@ -54,15 +54,58 @@ pub(super) fn complete(to: &Path, pooling: Pooling, max_length: usize) -> Result
     config.insert("pooling".into(), pooling.name().into());
     folder::write_config(to, &config)?;
     weights::write_new(&to.join(CLASS_FILE), CLASS.as_bytes())?;
+    modules(to, pooling, width, Some(labels), max_length)
+}
+
+/// Makes an export that sentence-transformers loads of the saved encoder in `to`, whose vectors have `width` numbers and which takes texts
+/// of at most `max_length` tokens. The layer on top, if there is one, is a module of its own, and stays among the weights, where refire
+/// reads it.
+///
+/// # Errors
+/// Those of the disk.
+pub(super) fn complete_encoder(
+    to: &Path,
+    pooling: Pooling,
+    width: usize,
+    max_length: usize,
+) -> Result<()> {
+    let path = to.join(weights::SAFETENSORS);
+    let cannot = || format!("cannot read `{}`", path.display());
+    let bytes = fs::read(&path).or_stage(cannot)?;
+    let tensors = SafeTensors::deserialize(&bytes).or_stage(cannot)?;
+    let mut dense = Vec::new();
+    let mut size = None;
+    for (name, view) in tensors.iter() {
+        if let Some(field) = name.strip_prefix("projection.") {
+            if let [rows, _] = *view.shape() {
+                size = Some(rows);
+            }
+            dense.push((format!("linear.{field}"), view));
+        }
+    }
+    if size.is_some() {
+        write_tensors(&to.join("2_Dense").join(weights::SAFETENSORS), dense)?;
+    }
+    modules(to, pooling, width, size, max_length)
+}
+
+/// Writes the settings of sentence-transformers' modules: an encoder of `width` numbers, how it pools, and a layer that makes so many
+/// numbers of them, if there is one.
+fn modules(
+    to: &Path,
+    pooling: Pooling,
+    width: usize,
+    outputs: Option<usize>,
+    max_length: usize,
+) -> Result<()> {
     let module = |index: usize, path: &str, class: &str| {
         let class = format!("sentence_transformers.models.{class}");
         json!({ "idx": index, "name": index.to_string(), "path": path, "type": class })
     };
-    let modules = json!([
+    let mut modules = vec![
         module(0, "", "Transformer"),
         module(1, "1_Pooling", "Pooling"),
-        module(2, "2_Dense", "Dense"),
-    ]);
+    ];
     let pools = json!({
         "word_embedding_dimension": width,
         "pooling_mode_cls_token": pooling == Pooling::Cls,
@@ -70,17 +113,20 @@ pub(super) fn complete(to: &Path, pooling: Pooling, max_length: usize) -> Result
         "pooling_mode_max_tokens": false,
         "pooling_mode_mean_sqrt_len_tokens": false,
     });
-    let dense = json!({
-        "in_features": width,
-        "out_features": labels,
-        "bias": true,
-        "activation_function": "torch.nn.modules.linear.Identity",
-    });
     let cut = json!({ "max_seq_length": max_length, "do_lower_case": false });
-    write_json(&to.join("modules.json"), &modules)?;
     write_json(&to.join("sentence_bert_config.json"), &cut)?;
     write_json(&to.join("1_Pooling").join("config.json"), &pools)?;
-    write_json(&to.join("2_Dense").join("config.json"), &dense)
+    if let Some(outputs) = outputs {
+        modules.push(module(2, "2_Dense", "Dense"));
+        let dense = json!({
+            "in_features": width,
+            "out_features": outputs,
+            "bias": true,
+            "activation_function": "torch.nn.modules.linear.Identity",
+        });
+        write_json(&to.join("2_Dense").join("config.json"), &dense)?;
+    }
+    write_json(&to.join("modules.json"), &modules.into())
 }
 
 /// Gives the linear layer on top its name in the class, and copies it for sentence-transformers; its rows and columns.

@@ -1,15 +1,20 @@
 //! What stands on a backbone, one file a kind of head. Which heads an architecture has, and what their layers are called, is said by
 //! its row ([`LibraryHead`](super::architecture::LibraryHead)).
 
+mod embedding;
+mod masked;
 mod pooled;
 mod tokens;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
+use self::embedding::Embedding;
+use self::masked::Masked;
 use self::pooled::Pooled;
 use self::tokens::Tokens;
 use super::Activations;
+use super::backbones::Act;
 
 /// The kinds of heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +23,10 @@ pub(super) enum HeadKind {
     Pooled,
     /// Dropout and a layer `linear` over the state of each token: a number for each label.
     Tokens,
+    /// The vector of a sample itself, or what a layer `linear` makes of it.
+    Embedding,
+    /// Layers over the state of a token, and a number for each token that may stand there: `predictions`.
+    Masked,
 }
 
 impl HeadKind {
@@ -26,14 +35,16 @@ impl HeadKind {
         match self {
             Self::Pooled => "one vector a sample",
             Self::Tokens => "a vector a token",
+            Self::Embedding => "embeddings",
+            Self::Masked => "masked tokens",
         }
     }
 
     /// Whether it takes what the backbone gives before the pooling: the states of all tokens.
     pub(super) fn takes_tokens(self) -> bool {
         match self {
-            Self::Pooled => false,
-            Self::Tokens => true,
+            Self::Pooled | Self::Embedding => false,
+            Self::Tokens | Self::Masked => true,
         }
     }
 }
@@ -45,6 +56,10 @@ pub(super) enum PredictionHead {
     Pooled(Pooled),
     /// Of the kind [`HeadKind::Tokens`].
     Tokens(Tokens),
+    /// Of the kind [`HeadKind::Embedding`].
+    Embedding(Embedding),
+    /// Of the kind [`HeadKind::Masked`].
+    Masked(Masked),
 }
 
 /// What a new head is.
@@ -52,30 +67,59 @@ pub(super) enum PredictionHead {
 pub(super) struct HeadConfig {
     /// How many numbers it takes for a sample.
     pub(super) inputs: usize,
-    /// How many it gives.
-    pub(super) outputs: usize,
+    /// How many it gives; none for an embedding that has as many.
+    pub(super) outputs: Option<usize>,
     /// Dropout before its layers.
     pub(super) dropout: f64,
     /// Standard deviation of its weights.
     pub(super) initializer_range: f64,
     /// What they are drawn from.
     pub(super) seed: u64,
+    /// What a head for masked tokens is beyond that, if the backbone has one.
+    pub(super) masked: Option<MaskedConfig>,
+}
+
+/// What a head for masked tokens is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MaskedConfig {
+    /// The function behind its first layer.
+    pub(super) act: Act,
+    pub(super) layer_norm_eps: f64,
+    /// How many tokens there are.
+    pub(super) vocabulary: usize,
 }
 
 impl PredictionHead {
     /// A head with weights that are drawn anew.
+    ///
+    /// # Panics
+    /// If a head for masked tokens is asked for of a backbone that has none: its architecture's row is wrong.
     pub(super) fn new(kind: HeadKind, config: HeadConfig, device: &Device) -> Self {
         match kind {
             HeadKind::Pooled => Self::Pooled(Pooled::new(config, device)),
             HeadKind::Tokens => Self::Tokens(Tokens::new(config, device)),
+            HeadKind::Embedding => Self::Embedding(Embedding::new(config, device)),
+            HeadKind::Masked => {
+                let masked = config.masked.expect("the backbone says what its head is");
+                Self::Masked(Masked::new(config, masked, device))
+            }
         }
     }
 
-    /// What the backbone gives → a number for each output.
-    pub(super) fn forward(&self, x: Activations) -> Activations {
+    /// What the backbone gives → a number for each output. `embedding` is that of the backbone's tokens, which some heads share.
+    pub(super) fn forward(
+        &self,
+        x: Activations,
+        embedding: impl FnOnce() -> Option<Tensor<2>>,
+    ) -> Activations {
         match self {
             Self::Pooled(head) => head.forward(x),
             Self::Tokens(head) => head.forward(x),
+            Self::Embedding(head) => head.forward(x),
+            Self::Masked(head) => {
+                let embedding = embedding().expect("a network with such a head takes tokens");
+                head.forward(x, embedding)
+            }
         }
     }
 }

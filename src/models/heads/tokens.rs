@@ -17,7 +17,7 @@ pub(in crate::models) struct Tokens {
 
 impl Tokens {
     pub(super) fn new(config: HeadConfig, device: &Device) -> Self {
-        let linear = LinearConfig::new(config.inputs, config.outputs)
+        let linear = LinearConfig::new(config.inputs, config.outputs.unwrap_or_default())
             .with_initializer(Initializer::Zeros)
             .init(device);
         Self {

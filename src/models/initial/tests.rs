@@ -65,6 +65,7 @@ fn every_architecture_can_begin_with_random_weights() {
             modality: outline.modality,
             problem: Problem::default(),
             labels: vec!["a".into(), "b".into()],
+            embedding_size: None,
             pooling: None,
             dropout: None,
             seed: 1,

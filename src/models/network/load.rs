@@ -12,7 +12,7 @@ use crate::models::heads::{HeadConfig, PredictionHead};
 use crate::models::naming::Names;
 use crate::models::own_head::OwnHead;
 use crate::models::weights::{Account, Checkpoint, Reading};
-use crate::models::{Card, Head, Modality, export};
+use crate::models::{Card, Head, Modality, Problem, export};
 
 /// A loaded network, and the account of its checkpoint.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Network {
             folder.path.display()
         ))
         .help("tune it first: a stage of kind `finetune`");
-        if head.labels.is_empty() {
+        if head.labels.is_empty() && head.problem.has_labels() {
             return Err(untuned);
         }
         let mut loaded = read(folder, &head, Reading::Values, device)?;
@@ -65,6 +65,30 @@ impl Network {
         }
         loaded.card.problem = head.problem;
         loaded.card.labels = head.labels;
+        Ok(loaded)
+    }
+
+    /// Loads the model in `folder`, which need not be tuned, with the vector of a sample for its output, or what its own layer for
+    /// that makes of it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn open_encoder(folder: &Path, modality: Modality, device: &Device) -> Result<Loaded> {
+        if Card::read(folder)?.problem == Problem::Embedding {
+            return Self::open(folder, device);
+        }
+        let head = Head {
+            modality,
+            problem: Problem::Embedding,
+            labels: Vec::new(),
+            embedding_size: None,
+            pooling: None,
+            dropout: None,
+            seed: 0,
+        };
+        let mut loaded = Self::load(folder, &head, device)?;
+        loaded.card.problem = Problem::Embedding;
+        loaded.card.labels.clear();
         Ok(loaded)
     }
 
@@ -86,6 +110,7 @@ fn own_head(folder: &ModelFolder) -> Result<Head> {
         modality: architecture(folder)?.modality,
         problem: folder.problem()?,
         labels: folder.labels()?,
+        embedding_size: folder.card.embedding_size,
         pooling: None,
         dropout: None,
         seed: 0,
@@ -174,10 +199,14 @@ fn with_head(
     let backbone = built.backbone.inner();
     let config = HeadConfig {
         inputs: backbone.width(),
-        outputs: head.labels.len(),
+        outputs: match head.problem {
+            Problem::Embedding => head.embedding_size,
+            _ => Some(head.labels.len()),
+        },
         dropout: head.dropout.unwrap_or(built.dropout),
         initializer_range: built.initializer_range,
         seed: head.seed,
+        masked: built.masked,
     };
     let network = Network {
         names: Names {

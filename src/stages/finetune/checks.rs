@@ -44,7 +44,12 @@ pub(super) fn metric_is_defined(
     let rows: usize = targets.rows_of_outputs().iter().sum();
     let any = vec![0.0; rows * outputs.names().len()];
     let name = metric.name;
-    let undefined = outputs.score(&any, targets)?.undefined;
+    let report = outputs.score(&any, targets)?;
+    if let Some(why) = report.elsewhere.get(name) {
+        return Err(Error::stage(format!("`{name}` cannot be measured: {why}"))
+            .help("choose another `metric_for_best_model`"));
+    }
+    let undefined = report.undefined;
     if !undefined.iter().any(|undefined| undefined == name) {
         return Ok(());
     }

@@ -7,11 +7,11 @@ use super::settings::{Pace, Settings};
 use crate::config::Spanned;
 use crate::error::Result;
 use crate::inputs::texts::{Columns, Encoder};
-use crate::models::{self, ImageInput, Loaded, Modality};
-use crate::stages::samples::AtPort;
+use crate::models::{self, ImageInput, Loaded, Masking, Modality};
+use crate::stages::samples::{AtPort, MEASURED};
 use crate::stages::{StageContext, photos};
 use crate::tasks::{ByWord, Outputs};
-use crate::train::{Inputs, Samples, Targets};
+use crate::train::{Inputs, Loss, Samples, Targets};
 
 /// Opens the samples to train on, and those to measure every epoch on.
 pub(super) fn open(settings: &Settings, cx: &StageContext<'_>) -> Result<Vec<AtPort>> {
@@ -69,6 +69,9 @@ impl Data {
         loaded: &Loaded,
         cx: &StageContext<'_>,
     ) -> Result<Self> {
+        if let Some(masking) = outputs.masking() {
+            return masked(settings, masking, ports, loaded, cx);
+        }
         let targets = ports.iter().map(|samples| samples.targets(outputs, cx));
         let targets = targets.collect::<Result<Vec<_>>>()?;
         if let [_, validation] = ports {
@@ -79,11 +82,11 @@ impl Data {
             words(settings, by_word, ports, &targets, outputs, loaded, cx)?
         } else {
             let (inputs, how) = match settings.task().modality {
-                Modality::Texts => texts(settings, ports, loaded, cx)?,
+                Modality::Texts => texts(settings, ports, outputs, loaded, cx)?,
                 Modality::Images => images(settings, ports, loaded, cx)?,
             };
             let samples = inputs.into_iter().zip(targets);
-            let samples = samples.map(|(inputs, targets)| Samples { inputs, targets });
+            let samples = samples.map(|(inputs, targets)| Samples::new(inputs, targets));
             (samples.collect(), how)
         };
         let mut samples = samples.into_iter();
@@ -101,15 +104,18 @@ impl Data {
         })
     }
 
-    /// Decides how much the squares of weights count, where the samples to train on weigh `weight` in the loss.
+    /// Decides how much the squares of weights count beside `loss`.
     pub(super) fn hold_down(
         &mut self,
         settings: &Settings,
         pace: Pace,
-        weight: f32,
+        loss: &dyn Loss,
         cx: &StageContext<'_>,
     ) {
-        self.l2 = settings.optimizer.l2(pace, weight);
+        let weight = loss
+            .sees_lengths()
+            .then(|| loss.weight(&self.train.targets));
+        self.l2 = settings.optimizer.l2(pace, weight.unwrap_or_default());
         if settings.optimizer.l2.is_none() && self.l2 > 0.0 {
             cx.notice(format!("weights are held down by `l2` {:.2e}", self.l2));
         }
@@ -151,6 +157,42 @@ fn encoder(settings: &Settings, loaded: &Loaded, cx: &StageContext<'_>) -> Resul
     Ok(encoder)
 }
 
+/// Texts of which some tokens are masked: anew in every epoch where they are trained on, once where they are measured.
+fn masked(
+    settings: &Settings,
+    masking: Masking,
+    ports: &[AtPort],
+    loaded: &Loaded,
+    cx: &StageContext<'_>,
+) -> Result<Data> {
+    let column = settings.columns.text_column.as_ref();
+    let column = column
+        .map(|column| column.value.as_str())
+        .unwrap_or_default();
+    let encoder = encoder(settings, loaded, cx)?;
+    let train = ports[0].masked(column, &encoder, masking, cx.seed(), cx)?;
+    let validation = ports.get(1);
+    let validation = validation
+        .map(|samples| samples.masked(column, &encoder, masking, MEASURED, cx))
+        .transpose()?;
+    if let Some(validation) = &validation {
+        let (shared, (all, _)) = (validation.also_in(&train), validation.counted());
+        if shared > 0 {
+            cx.notice(format!(
+                "{shared} of {all} validation samples are also in the training table"
+            ));
+        }
+    }
+    Ok(Data {
+        train: train.changing(),
+        validation: validation.map(|samples| samples.fixed()),
+        how: How::Texts {
+            max_length: encoder.max_length(),
+        },
+        l2: 0.0,
+    })
+}
+
 /// Lists of words as tokens, with what these come to.
 fn words(
     settings: &Settings,
@@ -179,6 +221,7 @@ fn words(
 fn texts(
     settings: &Settings,
     ports: &[AtPort],
+    outputs: &dyn Outputs,
     loaded: &Loaded,
     cx: &StageContext<'_>,
 ) -> Result<(Vec<Inputs>, How)> {
@@ -186,6 +229,7 @@ fn texts(
     let columns = Columns {
         first: name(&settings.columns.text_column).unwrap_or_default(),
         second: name(&settings.columns.text_pair_column),
+        apart: outputs.apart().map(<[String]>::to_vec),
     };
     let sentences = ports.iter().map(|samples| samples.sentences(&columns));
     let sentences = sentences.collect::<Result<Vec<_>>>()?;
@@ -223,7 +267,7 @@ fn report_shared(train: &Samples, validation: &Samples, cx: &StageContext<'_>) {
     if shared > 0 {
         let all = validation.len();
         cx.notice(match validation.inputs {
-            Inputs::Texts(_) => {
+            Inputs::Texts(_) | Inputs::Rewritten(_) => {
                 format!("{shared} of {all} validation texts are also in the training table")
             }
             Inputs::Images(_) => {

@@ -132,7 +132,11 @@ impl Stage for Finetune {
         let loss = settings
             .reading
             .loss(outputs.names(), &data.train.targets)?;
-        data.hold_down(settings, plan.pace, loss.weight(&data.train.targets), cx);
+        let told = loss.look(&data.train.targets, settings.steps.batch_size.get())?;
+        for told in told {
+            cx.notice(told);
+        }
+        data.hold_down(settings, plan.pace, &*loss, cx);
         let outcome = self.train(&loaded.network, &plan, loss, &*outputs, &data, cx)?;
         let outputs = self.settle(outputs, &outcome.network, &data, cx)?;
         let mut old = loaded.card;
@@ -163,6 +167,7 @@ impl Finetune {
             modality: task.modality,
             problem: task.targets.problem(),
             labels: outputs.names().to_vec(),
+            embedding_size: outputs.embedding_size(),
             pooling: input.pooling.as_ref().map(|pooling| pooling.value),
             dropout: input
                 .classifier_dropout
@@ -185,12 +190,10 @@ impl Finetune {
         data: &Data,
         cx: &StageContext<'_>,
     ) -> Result<Outcome> {
-        let names = outputs.names();
         let recipe = self.settings.recipe(plan.pace, data.l2, loss, cx.seed())?;
         let score = |found: &[f32], targets: &Targets| Ok(outputs.score(found, targets)?.figures);
         let training = Training {
             recipe: &recipe,
-            width: names.len(),
             score: &score,
             phases: &plan.phases,
             rate_scales: &plan.rate_scales,
@@ -217,8 +220,8 @@ impl Finetune {
         };
         let loader =
             Loader::without_features(validation, Prefix::new(network.clone(), 0, cx.device())?);
-        let (width, batch_size) = (found.names().len(), self.settings.steps.batch_size.get());
-        let numbers = outputs(network, &loader, width, batch_size, "thresholds", cx)?;
+        let batch_size = self.settings.steps.batch_size.get();
+        let numbers = outputs(network, &loader, batch_size, "thresholds", cx)?;
         let decided = reading.settle(found, Some((&numbers, &validation.targets)))?;
         decided.told.into_iter().for_each(|told| cx.notice(told));
         Ok(decided.outputs)
@@ -253,7 +256,9 @@ impl Finetune {
             task: Some(self.settings.task().name.into()),
             max_length: data.max_length(),
             training: Some(training),
+            embedding_size: None,
             scheme: None,
+            masking: None,
             ..old
         };
         outputs.write(&mut card);

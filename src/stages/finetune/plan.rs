@@ -43,7 +43,13 @@ impl Plan {
                 "what was frozen when the model was tuned stays so: {frozen}; a `freeze` stage before this one changes that"
             ));
         }
-        let frozen = frozen.resolve(&anatomy)?;
+        let has_layer = anatomy.parameters.iter().any(|known| known.head);
+        let frozen = frozen.resolve(&anatomy).map_err(|error| {
+            if has_layer {
+                return error;
+            }
+            error.help("let layers of the encoder train, or put one on top of it: `embedding_size`")
+        })?;
         let trained = anatomy.parameters.iter().zip(&frozen.frozen);
         let mut trained = trained.filter(|(_, frozen)| !**frozen);
         let only_head = trained.all(|(parameter, _)| parameter.head);

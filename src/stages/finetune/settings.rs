@@ -90,9 +90,15 @@ impl Settings {
                 let by_word = self.task().targets.by_word();
                 self.columns.complete(by_word);
                 self.changes.refuse_all()?;
-                if by_word {
+                if self.task().targets.masks() {
+                    self.columns.refuse_pairs_of_masked()?;
+                    self.input.refuse_for_masked()?;
+                } else if by_word {
                     self.columns.refuse_pairs()?;
                     self.input.refuse_for_words()?;
+                } else if self.reading.compares() {
+                    self.columns.need_pairs()?;
+                    self.input.refuse_for_compared()?;
                 }
                 self.input.check(&self.columns)?;
             }
@@ -109,7 +115,7 @@ impl Settings {
         self.unfreezing.check(self.steps.epochs())?;
         self.kept.most_bytes()?;
         let task = self.task();
-        self.best.complete(task)?;
+        self.best.complete(task, &*self.reading)?;
         if self.ports.validation.is_some() {
             return Ok(());
         }

@@ -1,8 +1,10 @@
 //! `finetune` and `evaluate` on a tiny BERT and texts whose words give their label away.
 
 mod again;
+mod compared;
 mod interruption;
 mod labels;
+mod masked;
 mod overflow;
 mod registry;
 mod tasks;

@@ -194,7 +194,9 @@ fn entities_have_their_words_and_a_score() {
     ];
     let given = Given {
         outputs: &outputs,
+        samples: texts.len(),
         words: Some((&texts, &targets)),
+        masks: None,
         raw: true,
     };
     let values = tags.values(&given).expect("finite");

@@ -35,7 +35,7 @@ impl Form {
             Activations::Hidden { states, .. } => {
                 let [_, vectors, width] = states.dims();
                 match samples.inputs {
-                    Inputs::Texts(_) => (Shape::ByToken, width),
+                    Inputs::Texts(_) | Inputs::Rewritten(_) => (Shape::ByToken, width),
                     Inputs::Images(_) => (Shape::Row(vectors), width),
                 }
             }

@@ -68,6 +68,7 @@ fn prefix() -> Prefix {
         modality: Modality::Texts,
         problem: Problem::default(),
         labels: vec!["a".into(), "b".into()],
+        embedding_size: None,
         pooling: None,
         dropout: None,
         seed: 0,
@@ -84,6 +85,7 @@ fn samples() -> Samples {
     Samples {
         inputs: Inputs::Texts(Texts {
             tokens: tokens.collect(),
+            members: std::num::NonZeroUsize::MIN,
             types: None,
             pad_id: 0,
         }),

@@ -16,6 +16,7 @@ fn text_network(folder: &Path) -> Network {
         modality: Modality::Texts,
         problem: Problem::default(),
         labels: vec!["no".into(), "yes".into()],
+        embedding_size: None,
         pooling: None,
         dropout: None,
         seed: 7,

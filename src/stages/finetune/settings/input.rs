@@ -41,6 +41,8 @@ pub(in crate::stages::finetune) struct Input {
 
 const FOR_WHOLE_TEXTS: &str = "is for whole texts, and here each word has a target";
 
+const FOR_OTHERS: &str = "is for other tasks: of these texts some tokens are masked";
+
 const FOR_TEXTS: &str = "is for texts, not for images";
 
 impl Columns {
@@ -55,6 +57,21 @@ impl Columns {
     pub(super) fn refuse_pairs(&self) -> Result<()> {
         let pairs = self.text_pair_column.as_ref();
         refused("text_pair_column", pairs, FOR_WHOLE_TEXTS).map_or(Ok(()), Err)
+    }
+
+    /// Refuses texts without others to compare them with.
+    pub(super) fn need_pairs(&self) -> Result<()> {
+        if self.text_pair_column.is_some() {
+            return Ok(());
+        }
+        Err(Error::usage("missing key `text_pair_column`")
+            .help("name the column with the texts that those of `text_column` are compared with"))
+    }
+
+    /// Refuses pairs where texts are masked.
+    pub(super) fn refuse_pairs_of_masked(&self) -> Result<()> {
+        let pairs = self.text_pair_column.as_ref();
+        refused("text_pair_column", pairs, FOR_OTHERS).map_or(Ok(()), Err)
     }
 
     /// Refuses all of them, where there are no texts.
@@ -82,12 +99,38 @@ impl Input {
         errors.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 
+    /// Refuses those that mean nothing where tokens are masked.
+    pub(super) fn refuse_for_masked(&self) -> Result<()> {
+        let errors = [
+            refused("pooling", self.pooling.as_ref(), FOR_OTHERS),
+            refused(
+                "classifier_dropout",
+                self.classifier_dropout.as_ref(),
+                FOR_OTHERS,
+            ),
+            refused("truncation", self.truncation.as_ref(), FOR_OTHERS),
+        ];
+        errors.into_iter().flatten().next().map_or(Ok(()), Err)
+    }
+
     /// Refuses those that are for texts as a whole.
     pub(super) fn refuse_for_words(&self) -> Result<()> {
         let pooling = refused("pooling", self.pooling.as_ref(), FOR_WHOLE_TEXTS);
         let truncation = self.truncation.as_ref();
         let truncation = refused("truncation", truncation, FOR_WHOLE_TEXTS);
         pooling.or(truncation).map_or(Ok(()), Err)
+    }
+
+    /// Refuses those that are not for texts of which each is taken on its own, and comes to a vector.
+    pub(super) fn refuse_for_compared(&self) -> Result<()> {
+        let one = "is for pairs that are one text, and here each text is taken on its own";
+        let none =
+            "is for a layer that says something of a text, and here its vector is the output";
+        let errors = [
+            refused("truncation", self.truncation.as_ref(), one),
+            refused("classifier_dropout", self.classifier_dropout.as_ref(), none),
+        ];
+        errors.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 
     /// Refuses what cannot be meant.

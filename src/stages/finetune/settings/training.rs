@@ -11,7 +11,7 @@ use crate::config::Spanned;
 use crate::error::{Error, Result};
 use crate::models::Pattern;
 use crate::stages::feature_cache;
-use crate::tasks::Task;
+use crate::tasks::{Reading, Task};
 use crate::train::{AdamWSettings, Metric, Shape, Warmup};
 
 /// How often samples are trained on, and how many at a time.
@@ -323,9 +323,10 @@ impl OptimizerSettings {
 }
 
 impl Best {
-    /// Fills in the task's first figure, and refuses one that it does not have.
-    pub(super) fn complete(&mut self, task: &Task) -> Result<()> {
-        let first = task.targets.metrics()[0].name;
+    /// Fills in the figure that suits the targets best, and refuses one that the task does not have.
+    pub(super) fn complete(&mut self, task: &Task, reading: &dyn Reading) -> Result<()> {
+        let first = reading.first_metric();
+        let first = first.unwrap_or(task.targets.metrics()[0]).name;
         self.metric_for_best_model
             .get_or_insert_with(|| first.to_string().into());
         self.metric(task).map(drop)

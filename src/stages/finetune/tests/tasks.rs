@@ -1,6 +1,8 @@
 //! Every task of the registry, on one text a sample, on pairs, and on images: it learns, `evaluate` measures what `predict` says, and a
 //! training that is interrupted ends as one that is left alone.
 
+mod embeddings;
+
 use polars::prelude::{
     Column, DataFrame, ListBuilderTrait, ListStringChunkedBuilder, NamedFrom, ParquetReader,
     SerReader, Series,
@@ -51,9 +53,7 @@ impl Subject {
                     Problem::SingleLabelClassification => word(image).into(),
                     Problem::MultiLabelClassification => labels(image).join("|"),
                     Problem::Regression => format!("{:.1}", score(image)),
-                    problem @ Problem::TokenClassification => {
-                        panic!("{problem:?} is not of images")
-                    }
+                    problem => panic!("{problem:?} is not of images"),
                 })
                 .collect();
             squares(&bench.path(part), side, &labels);
@@ -67,7 +67,12 @@ impl Subject {
 
     fn all() -> impl Iterator<Item = Self> {
         let of_task = |task: &&'static Task| match task.modality {
-            Modality::Texts if task.targets.by_word() => vec![Self::of_texts(task, false)],
+            Modality::Texts if task.targets.by_word() || task.targets.masks() => {
+                vec![Self::of_texts(task, false)]
+            }
+            Modality::Texts if task.targets.problem() == Problem::Embedding => {
+                vec![Self::of_texts(task, true)]
+            }
             Modality::Texts => vec![Self::of_texts(task, false), Self::of_texts(task, true)],
             Modality::Images => vec![Self::of_images(task)],
         };
@@ -83,7 +88,12 @@ impl Subject {
         let own = match (self.task.targets.problem(), self.task.modality) {
             (Problem::MultiLabelClassification, Modality::Images) => "label_separator = \"|\"\n",
             (Problem::Regression, Modality::Texts) => "target_column = \"score\"\n",
+            (Problem::Embedding, _) => "embedding_size = 8\n",
             _ => "",
+        };
+        let dropout = match self.task.targets.problem() {
+            Problem::Embedding | Problem::MaskedLanguage => "",
+            _ => "classifier_dropout = 0.0\n",
         };
         let pairs = if self.pairs {
             "text_pair_column = \"second\"\n"
@@ -92,7 +102,7 @@ impl Subject {
         };
         let text = format!(
             "model = \"encoder\"\ntrain = \"train\"\nvalidation = \"validation\"\ntask = \"{}\"\nbatch_size = 4\n\
-             classifier_dropout = 0.0\n{own}{pairs}{settings}",
+             {dropout}{own}{pairs}{settings}",
             self.task.name
         );
         let stage =
@@ -117,6 +127,9 @@ impl Subject {
         };
         let ports = format!("model = \"tuned\"\n{port} = \"test\"\n");
         let (_, measured) = run("evaluate", ports.clone(), "measured");
+        if self.task.targets.problem() == Problem::Embedding {
+            return [measured, self.measure_embeddings()];
+        }
         let (said, _) = run(
             "predict",
             format!("{ports}logits = true\nprefix = \"said_\""),
@@ -133,6 +146,10 @@ impl Subject {
             prefix: "said_",
             raw: true,
         });
+        if task.targets.masks() {
+            // What it predicts are masks, of which these texts have none: its own tests compare the two.
+            return [measured.clone(), measured];
+        }
         let numbers = &columns[columns.len() - outputs.names().len()..];
         let columns: Vec<Vec<f32>> = numbers
             .iter()
@@ -174,7 +191,7 @@ fn numbers_of(folder: &Path, column: &str) -> Vec<f32> {
 }
 
 /// The smallest network that takes a modality, without dropout.
-fn smallest(modality: Modality) -> SmallModel {
+pub(super) fn smallest(modality: Modality) -> SmallModel {
     let mut models = small_models().into_iter();
     let model = models.find(|model| model.modality == modality);
     model.expect("there are networks for it")
