@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use polars::prelude::{Column, DataType};
+use polars::prelude::DataType;
 
 use super::table::Table;
 use super::types::{number, type_name};
+use super::words;
 use crate::error::{Error, Result};
 
 /// The labels of each row by column `name`: a list, or text in which `separator` stands between labels. A row may have none; one that it
@@ -16,7 +17,11 @@ use crate::error::{Error, Result};
 pub fn label_lists(table: &Table, name: &str, separator: Option<&str>) -> Result<Vec<Vec<String>>> {
     let column = table.column(name)?;
     match (column.dtype(), separator) {
-        (DataType::List(_), None) => lists(column, name),
+        (DataType::List(_), None) => {
+            let rows = words::of_column(column, name, "labels", 0)?;
+            let labels = |row: &Vec<String>| distinct(row.iter().map(String::as_str));
+            Ok(rows.iter().map(labels).collect())
+        }
         (DataType::List(_), Some(_)) => Err(Error::stage(format!(
             "column `{name}` holds lists, which need no separator"
         ))
@@ -49,27 +54,6 @@ fn distinct<'l>(labels: impl Iterator<Item = &'l str>) -> Vec<String> {
         .filter(|label| seen.insert(*label))
         .map(String::from)
         .collect()
-}
-
-fn lists(column: &Column, name: &str) -> Result<Vec<Vec<String>>> {
-    let strange = |row: usize| {
-        Error::stage(format!(
-            "row {} has no list of labels in column `{name}`",
-            row + 1
-        ))
-        .help("an empty list says that it has no label")
-    };
-    let lists = column.list().map_err(|_| strange(0))?;
-    let mut rows = Vec::with_capacity(lists.len());
-    for row in 0..lists.len() {
-        let list = lists.get_as_series(row).ok_or_else(|| strange(row))?;
-        let words = list.cast(&DataType::String).map_err(|_| strange(row))?;
-        let words = words.str().map_err(|_| strange(row))?;
-        let words: Option<Vec<&str>> = words.iter().collect();
-        let words = words.ok_or_else(|| strange(row))?;
-        rows.push(distinct(words.into_iter()));
-    }
-    Ok(rows)
 }
 
 /// For each row and each of `labels` whether the row has it, 1 or 0, row by row.

@@ -1,15 +1,18 @@
 //! Columns of lists of words, and lists of what was found in them.
 
 use polars::prelude::{
-    DataType, IntoColumn, IntoSeries as _, NamedFrom as _, PlSmallStr, Series, StructChunked,
+    Column, DataType, IntoColumn, IntoSeries as _, NamedFrom as _, PlSmallStr, Series,
+    StructChunked,
 };
+
+use serde::Serialize;
 
 use super::table::Table;
 use super::types::type_name;
 use crate::error::{Context, Error, Result};
 
 /// Some words that follow each other and what they are.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entity {
     /// What they are.
     pub label: String,
@@ -42,9 +45,23 @@ pub fn lists(table: &Table, name: &str, first: usize) -> Result<Vec<Vec<String>>
             type_name(inner)
         )));
     }
+    of_column(column, name, "words", first)
+}
+
+/// The lists of text in `column`, which is called `name` and holds `what`, one a row; `first` is the number of the first row, counted
+/// from 0.
+///
+/// # Errors
+/// A row without a list, a list with a gap.
+pub(super) fn of_column(
+    column: &Column,
+    name: &str,
+    what: &str,
+    first: usize,
+) -> Result<Vec<Vec<String>>> {
     let strange = |row: usize| {
         Error::stage(format!(
-            "row {} has no list of words in column `{name}`",
+            "row {} has no list of {what} in column `{name}`",
             first + row + 1
         ))
         .help("an empty list says that there are none; leave rows without one out in a `preprocess` stage")

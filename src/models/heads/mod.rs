@@ -1,18 +1,16 @@
 //! What stands on a backbone, one file a kind of head. Which heads an architecture has, and what their layers are called, is said by
 //! its row ([`LibraryHead`](super::architecture::LibraryHead)).
 
+mod classifier;
 mod embedding;
 mod masked;
-mod pooled;
-mod tokens;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use self::classifier::Classifier;
 use self::embedding::Embedding;
 use self::masked::Masked;
-use self::pooled::Pooled;
-use self::tokens::Tokens;
 use super::Activations;
 use super::backbones::Act;
 
@@ -53,9 +51,9 @@ impl HeadKind {
 #[derive(Module, Debug)]
 pub(super) enum PredictionHead {
     /// Of the kind [`HeadKind::Pooled`].
-    Pooled(Pooled),
+    Pooled(Classifier),
     /// Of the kind [`HeadKind::Tokens`].
-    Tokens(Tokens),
+    Tokens(Classifier),
     /// Of the kind [`HeadKind::Embedding`].
     Embedding(Embedding),
     /// Of the kind [`HeadKind::Masked`].
@@ -96,8 +94,8 @@ impl PredictionHead {
     /// If a head for masked tokens is asked for of a backbone that has none: its architecture's row is wrong.
     pub(super) fn new(kind: HeadKind, config: HeadConfig, device: &Device) -> Self {
         match kind {
-            HeadKind::Pooled => Self::Pooled(Pooled::new(config, device)),
-            HeadKind::Tokens => Self::Tokens(Tokens::new(config, device)),
+            HeadKind::Pooled => Self::Pooled(Classifier::new(config, device)),
+            HeadKind::Tokens => Self::Tokens(Classifier::new(config, device)),
             HeadKind::Embedding => Self::Embedding(Embedding::new(config, device)),
             HeadKind::Masked => {
                 let masked = config.masked.expect("the backbone says what its head is");
@@ -113,8 +111,7 @@ impl PredictionHead {
         embedding: impl FnOnce() -> Option<Tensor<2>>,
     ) -> Activations {
         match self {
-            Self::Pooled(head) => head.forward(x),
-            Self::Tokens(head) => head.forward(x),
+            Self::Pooled(head) | Self::Tokens(head) => head.forward(x),
             Self::Embedding(head) => head.forward(x),
             Self::Masked(head) => {
                 let embedding = embedding().expect("a network with such a head takes tokens");
