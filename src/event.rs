@@ -135,6 +135,12 @@ pub enum Event {
         run: String,
         /// The stages that this run will bring up to date, in order.
         stages: Vec<String>,
+        /// The params of the pipeline, as TOML.
+        #[serde(default)]
+        params: BTreeMap<String, String>,
+        /// The commit that git has checked out; none outside of a repository.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<String>,
     },
     /// A stage begins to run (never sent for a cached one).
     StageStarted {

@@ -32,6 +32,7 @@ use crate::lock::{Entry, Lock};
 use crate::models;
 pub use crate::models::DEVICES;
 use crate::plan::{Goal, Node, Plan, Selection};
+use crate::stages::Gate;
 use crate::store::{Digest, Record, Store};
 
 /// From how many bytes of a lock on waking threads costs less than it saves.
@@ -105,8 +106,11 @@ pub fn run(
         configuration: project.configuration.clone(),
         run: journal.run().into(),
         stages: project.names(&selection.included),
+        params: history::flat(&project.pipeline.params),
+        revision: git::checked_out(project.workspace.project()),
     });
     tell(&project.store, &journal);
+    project.tell_lonely_gates(&selection, &journal);
     let around = Surroundings {
         store: &project.store,
         events: &journal,
@@ -210,8 +214,9 @@ impl Project {
         } else {
             (now(), before())
         };
-        let (plan, pipeline) = now?;
+        let (mut plan, pipeline) = now?;
         check_device(&pipeline)?;
+        hold_against_committed(&mut plan, path, overrides);
         let (lock, store) = before?;
         let store = store.map_or_else(|| Store::open(workspace.cache()), Ok)?;
         workspace.hide();
@@ -229,6 +234,21 @@ impl Project {
             lock_path,
             walks: Vec::new(),
         })
+    }
+
+    /// Tells which gates pass because no lock was committed that they could compare with.
+    fn tell_lonely_gates(&self, selection: &Selection, events: &dyn Sink) {
+        let nodes = self.plan.nodes.iter().zip(&selection.included);
+        for (node, _) in nodes.filter(|(_, included)| **included) {
+            for metric in node.without_baseline() {
+                events.send(&Event::Notice {
+                    stage: Some(node.name.clone()),
+                    text: format!(
+                        "no committed lock says what `{metric}` was: the gate that compares with it passes"
+                    ),
+                });
+            }
+        }
     }
 
     /// Checks everything that can be checked without running: files that stages read, and what their kinds can tell.
@@ -382,6 +402,21 @@ impl Summary {
             Kind::Gate => 3,
         };
         self.errors.iter().map(|(_, error)| error).min_by_key(rank)
+    }
+}
+
+/// Gives the stages whose gates compare with the lock that was committed last what that says of them; nothing where there is none.
+fn hold_against_committed(plan: &mut Plan, path: &Path, overrides: &Overrides) {
+    let is_relative = |node: &Node| node.stage.gates().iter().any(Gate::is_relative);
+    if !plan.nodes.iter().any(is_relative) {
+        return;
+    }
+    let Ok(mut known) = history::metrics(path, overrides, "HEAD") else {
+        return;
+    };
+    for node in plan.nodes.iter_mut().filter(|node| is_relative(node)) {
+        let metrics = known.remove(&node.name).unwrap_or_default();
+        node.baseline = metrics.iter().cloned().collect();
     }
 }
 

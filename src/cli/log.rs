@@ -6,7 +6,7 @@ use crate::journal;
 use crate::report;
 use crate::run::Workspace;
 
-/// Show earlier runs of the pipeline file, the latest first.
+/// Show earlier runs of the pipeline file, the latest first, with the params that are not the same in all of them and what each came to.
 ///
 /// With `--profile` or `-S` only those with these.
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ impl Args {
         } else if rows.is_empty() {
             report::print_status("no run is known\n");
         } else {
-            report::print_styled(&report::runs(&rows))?;
+            report::print_styled(&report::runs(&rows, report::width()))?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `refire metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::flags::Changes;
@@ -9,6 +10,7 @@ use crate::config::{Named, Overrides};
 use crate::error::{Error, Result};
 use crate::report::{self, MetricChange, Standing};
 use crate::run::{self, Figures, Project, Version};
+use crate::stages::higher_is_better;
 
 /// Show the metrics of each stage, with those of other settings or inputs than now marked.
 ///
@@ -26,6 +28,14 @@ pub(super) struct Args {
 
     #[command(flatten)]
     changes: Changes,
+
+    /// Sort the instances of each matrix by this figure, the best first
+    #[arg(long, value_name = "METRIC")]
+    sort: Option<String>,
+
+    /// Show only so many instances of each matrix
+    #[arg(long, value_name = "N")]
+    top: Option<NonZeroUsize>,
 
     /// As JSON
     #[arg(long)]
@@ -46,7 +56,20 @@ impl Args {
         }
         let path = pipeline::only(self.pipeline)?;
         let project = Project::open(&path, &self.changes.overrides())?;
-        let figures = project.figures();
+        let mut figures = project.figures();
+        if let Some(name) = &self.sort {
+            check(name, &figures)?;
+        }
+        let lower_is_better = self.sort.as_deref().is_some_and(lower_is_better);
+        let most = self.top.map(NonZeroUsize::get);
+        if self.sort.is_some() || most.is_some() {
+            report::rank(
+                &mut figures.rows,
+                self.sort.as_deref(),
+                lower_is_better,
+                most,
+            );
+        }
         if self.json {
             report::print_json(&figures.rows)?;
         } else if figures.rows.is_empty() && figures.missing.is_empty() {
@@ -57,6 +80,25 @@ impl Args {
         remark(&figures);
         Ok(())
     }
+}
+
+/// Whether the figure `name`, of a training or a test, is the better the lower it is.
+fn lower_is_better(name: &str) -> bool {
+    let of_test = name.strip_prefix("validation_").unwrap_or(name);
+    higher_is_better(of_test).map_or(name == "train_loss", |higher| !higher)
+}
+
+/// Refuses to sort by a figure that no stage has.
+fn check(name: &str, figures: &Figures) -> Result<()> {
+    let known = figures.rows.iter().flat_map(|row| row.metrics.keys());
+    let known: BTreeSet<&str> = known.map(String::as_str).collect();
+    if known.contains(name) || known.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<&str> = known.iter().copied().collect();
+    Err(Error::usage(format!("no stage has the metric `{name}`"))
+        .note(format!("metrics: {}", list.join(", ")))
+        .did_you_mean(name, known))
 }
 
 /// Says what the table does not.

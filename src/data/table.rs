@@ -125,6 +125,36 @@ impl Table {
         }
     }
 
+    /// A table of so many rows that has no column yet.
+    #[must_use]
+    pub fn of_rows(rows: usize) -> Self {
+        Self {
+            frame: DataFrame::empty_with_height(rows),
+        }
+    }
+
+    /// The same with a column of values behind the others: whole numbers, numbers, or else text, whatever all of them are.
+    ///
+    /// # Errors
+    /// As [`with_text`](Self::with_text).
+    pub fn with_values(self, name: &str, values: &[Option<String>]) -> Result<Self> {
+        if let Some(whole) = parsed::<i64>(values) {
+            return self.with(Column::new(name.into(), whole));
+        }
+        match parsed::<f64>(values) {
+            Some(numbers) => self.with(Column::new(name.into(), numbers)),
+            None => self.with(Column::new(name.into(), values)),
+        }
+    }
+
+    /// The same with a column of figures behind the others, with gaps where there is none.
+    ///
+    /// # Errors
+    /// As [`with_text`](Self::with_text).
+    pub fn with_figures(self, name: &str, values: &[Option<f64>]) -> Result<Self> {
+        self.with(Column::new(name.into(), values))
+    }
+
     /// The same with a column of text behind the others.
     ///
     /// # Errors
@@ -253,6 +283,15 @@ impl Table {
             .help(format!("drop such rows before: WHERE {name} IS NOT NULL"))),
         }
     }
+}
+
+/// All values as what they may be; none if one is not.
+fn parsed<T: std::str::FromStr>(values: &[Option<String>]) -> Option<Vec<Option<T>>> {
+    let read = |value: &Option<String>| value.as_ref().map(|value| value.parse().ok());
+    values
+        .iter()
+        .map(|value| read(value).map_or(Some(None), |read| read.map(Some)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -53,6 +53,8 @@ pub(crate) fn run() -> Vec<Event> {
             stages: ["encoder", "tune", "test", "audit", "publish"]
                 .map(String::from)
                 .into(),
+            params: BTreeMap::from([("epochs".into(), "10".into())]),
+            revision: Some("28df0a9c".repeat(5)),
         },
         finished("encoder", Outcome::Cached, 0.002, "", &[]),
         Event::StageStarted {

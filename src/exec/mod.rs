@@ -349,7 +349,7 @@ impl<'a> Run<'a> {
         reason: String,
     ) {
         let metrics = self.shared.metrics(index);
-        let broken = self.shared.node(index).stage.broken_gate(&metrics);
+        let broken = self.shared.node(index).broken_gate(&metrics);
         let (outcome, reason) = match broken {
             None => (outcome, reason),
             Some(error) => {

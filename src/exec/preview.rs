@@ -138,7 +138,7 @@ impl Decider<'_> {
         };
         let fingerprint = self.fingerprint(index, input)?;
         let forecast = match self.decide(index, &fingerprint, forced)? {
-            Decision::Cached(record) => match node.stage.broken_gate(&record.metrics) {
+            Decision::Cached(record) => match node.broken_gate(&record.metrics) {
                 None => Forecast::Cached(record),
                 Some(error) => Forecast::Fails(record, error),
             },

@@ -90,7 +90,7 @@ impl<'a> Shared<'a> {
             match self.decide(index, false)? {
                 (Decision::Cached(record), _) => {
                     let node = self.node(index);
-                    if let Some(error) = node.stage.broken_gate(&record.metrics) {
+                    if let Some(error) = node.broken_gate(&record.metrics) {
                         let text =
                             format!("stage `{}` is needed, but {}", node.name, error.message());
                         return Err(error.with_message(text));

@@ -1,5 +1,6 @@
 //! Earlier runs, read back from their journals.
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,12 @@ pub struct RunRow {
     /// Its file, and what was laid over it.
     #[serde(flatten)]
     pub configuration: Configuration,
+    /// The params of the pipeline, as TOML; empty if an earlier refire wrote it down.
+    pub params: BTreeMap<String, String>,
+    /// The commit that git had checked out.
+    pub revision: Option<String>,
+    /// The last stage that came to figures, and these.
+    pub headline: Option<Headline>,
     /// How many stages it was about.
     pub stages: usize,
     /// How many stages ran.
@@ -36,6 +43,16 @@ pub struct RunRow {
     pub seconds: Option<f64>,
     /// Whether it is still under way; none if that cannot be told.
     pub running: Option<bool>,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Headline {
+    /// The stage.
+    pub stage: String,
+    /// Its figures.
+    #[serde(serialize_with = "event::counted")]
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// The folders of all runs in the folder `runs`, the latest first.
@@ -179,6 +196,8 @@ fn row(folder: &Path) -> Option<RunRow> {
         pipeline,
         configuration,
         stages,
+        params,
+        revision,
         ..
     } = events.first()?
     else {
@@ -188,6 +207,9 @@ fn row(folder: &Path) -> Option<RunRow> {
         run: folder.file_name()?.to_str()?.into(),
         pipeline: pipeline.clone(),
         configuration: configuration.clone(),
+        params: params.clone(),
+        revision: revision.clone(),
+        headline: None,
         stages: stages.len(),
         ran: 0,
         cached: 0,
@@ -198,7 +220,18 @@ fn row(folder: &Path) -> Option<RunRow> {
     };
     for event in &events {
         match event {
-            Event::StageFinished { outcome, .. } => {
+            Event::StageFinished {
+                outcome,
+                stage,
+                metrics,
+                ..
+            } => {
+                if !metrics.is_empty() {
+                    row.headline = Some(Headline {
+                        stage: stage.clone(),
+                        metrics: metrics.clone(),
+                    });
+                }
                 *match outcome {
                     Outcome::Ran => &mut row.ran,
                     Outcome::Cached => &mut row.cached,

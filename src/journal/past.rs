@@ -162,6 +162,8 @@ mod tests {
             },
             run: journal.run().into(),
             stages: vec![stage.clone()],
+            params: BTreeMap::new(),
+            revision: None,
         });
         journal.send(&Event::StageStarted {
             stage: stage.clone(),

@@ -8,6 +8,7 @@ mod tests;
 
 pub use select::{Goal, Selection};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -43,6 +44,8 @@ pub struct Node {
     pub inputs: Vec<Edge>,
     /// Its outputs.
     pub outputs: Vec<Output>,
+    /// What it measured according to the lock that was committed, where one of its gates compares with that.
+    pub baseline: BTreeMap<String, f64>,
 }
 
 /// An input of a stage and where it comes from.
@@ -87,7 +90,11 @@ impl Plan {
         let mut tasks = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let upstream = |port: &str| {
-                let edge = node.inputs.iter().find(|edge| edge.port == port)?;
+                let is_at = |edge: &&Edge| {
+                    let rest = edge.port.strip_prefix(port);
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                let edge = node.inputs.iter().find(is_at)?;
                 tasks.get(edge.from).copied().flatten()
             };
             node.stage
@@ -129,6 +136,7 @@ impl Node {
             inputs: Vec::new(),
             limits: Limits::default(),
             outputs: stage.outputs(),
+            baseline: BTreeMap::new(),
             stage,
             span: span.clone(),
             settings: Arc::clone(settings),
@@ -138,6 +146,22 @@ impl Node {
                 .map(node)
                 .map_err(|error| error.or_at(&span, "")),
         )
+    }
+}
+
+impl Node {
+    /// The error for the first of its gates that `metrics` do not pass.
+    #[must_use]
+    pub fn broken_gate(&self, metrics: &BTreeMap<String, f64>) -> Option<Error> {
+        let mut gates = self.stage.gates().iter();
+        gates.find_map(|gate| gate.failure(metrics, &self.baseline))
+    }
+
+    /// The metrics that a gate compares with a lock which says nothing of them.
+    pub fn without_baseline(&self) -> impl Iterator<Item = &str> {
+        let gates = self.stage.gates().iter();
+        let lonely = gates.filter(|gate| gate.number(&self.baseline).is_none());
+        lonely.map(|gate| gate.metric.as_str())
     }
 }
 

@@ -42,14 +42,15 @@ pub enum Standing {
 }
 
 impl MetricsRow {
-    fn cell(&self) -> Cell {
+    /// A cell with `text`, and how the figures stand if they are not fresh.
+    fn cell(&self, text: &str) -> Cell {
         let (word, style) = match self.state {
-            Standing::Fresh => return self.stage.as_str().into(),
+            Standing::Fresh => return text.into(),
             Standing::Stale => ("stale", ODD),
             Standing::Failed => ("failed", BAD),
             Standing::Unknown => ("unknown", ODD),
         };
-        Cell::styled(format!("{} ({word})", self.stage), style)
+        Cell::styled(format!("{text} ({word})"), style)
     }
 
     fn figure(&self, name: &str) -> Cell {
@@ -65,8 +66,8 @@ impl MetricsRow {
     }
 }
 
-/// Metrics, and below them why some are not fresh. A row a stage and a column a metric; where that is wider than `width`, a
-/// column a stage if there are few, else a table for each stage and all instances of its matrix. Empty without rows.
+/// Metrics, and below them why some are not fresh. The instances of a matrix are a table of their own, with a column for each of its keys.
+/// Other stages are a row each; where that is wider than `width`, a column each if there are few. Empty without rows.
 #[must_use]
 pub fn metrics(rows: &[MetricsRow], width: usize) -> String {
     if rows.is_empty() {
@@ -80,29 +81,72 @@ pub fn metrics(rows: &[MetricsRow], width: usize) -> String {
     text
 }
 
+/// Sorts the instances of each matrix by the figure `name`, the best first, and keeps only the first `most` of each, if that is given.
+/// Other stages stay as they are.
+pub fn rank(
+    rows: &mut Vec<MetricsRow>,
+    name: Option<&str>,
+    lower_is_better: bool,
+    most: Option<usize>,
+) {
+    let mut bases: Vec<String> = Vec::new();
+    for row in &*rows {
+        if !bases.iter().any(|base| base == row.base()) {
+            bases.push(row.base().into());
+        }
+    }
+    let place = |row: &MetricsRow| bases.iter().position(|base| base == row.base());
+    let figure = |row: &MetricsRow| {
+        let figure = name.and_then(|name| row.metrics.get(name)).copied();
+        // What has no figure comes last.
+        figure.map_or(f64::INFINITY, |figure| {
+            if lower_is_better { figure } else { -figure }
+        })
+    };
+    rows.sort_by(|one, other| {
+        let by_base = place(one).cmp(&place(other));
+        by_base.then_with(|| figure(one).total_cmp(&figure(other)))
+    });
+    if let Some(most) = most {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        rows.retain(|row| {
+            let seen = seen.entry(row.base().into()).or_default();
+            *seen += 1;
+            *seen <= most || !row.stage.contains('@')
+        });
+    }
+}
+
 fn tables(rows: &[MetricsRow], width: usize) -> String {
-    let all: Vec<&MetricsRow> = rows.iter().collect();
-    let names = names(&all);
-    let whole = wide(&all, &names);
-    if whole.width() <= width {
-        return whole.render();
-    }
-    let is_matrix = rows.iter().any(|row| row.stage.contains('@'));
-    let turned = tall(&all, &names);
-    if !is_matrix && turned.width() <= width {
-        return turned.render();
-    }
+    let (instances, others): (Vec<_>, Vec<_>) =
+        rows.iter().partition(|row| row.stage.contains('@'));
     let mut bases: Vec<&str> = Vec::new();
-    for row in rows {
+    for row in &instances {
         if !bases.contains(&row.base()) {
             bases.push(row.base());
         }
     }
-    let group = |base: &&str| {
-        let rows: Vec<&MetricsRow> = rows.iter().filter(|row| row.base() == *base).collect();
+    let of_base = |base: &&str| {
+        let rows: Vec<&MetricsRow> = instances
+            .iter()
+            .filter(|row| row.base() == *base)
+            .copied()
+            .collect();
         columns_that_fit(&rows, width)
     };
-    let groups: Vec<String> = bases.iter().map(group).collect();
+    let mut groups: Vec<String> = bases.iter().map(of_base).collect();
+    if !others.is_empty() {
+        let names = names(&others);
+        let whole = wide(&others, &names);
+        let turned = tall(&others, &names);
+        groups.push(if whole.width() <= width {
+            whole.render()
+        } else if turned.width() <= width {
+            turned.render()
+        } else {
+            columns_that_fit(&others, width)
+        });
+    }
     groups.join("\n")
 }
 
@@ -132,13 +176,46 @@ fn names<'r>(rows: &[&'r MetricsRow]) -> Vec<&'r str> {
     names.into_iter().collect()
 }
 
-/// A row a stage.
+/// A row a stage; of instances of one matrix, with a column a key, called as they stand in the instances' names.
 fn wide(rows: &[&MetricsRow], names: &[&str]) -> Table {
-    let columns = names.iter().map(|name| (*name, Align::Right));
-    let mut table = Table::new([("stage", Align::Left)].into_iter().chain(columns));
+    let values = |row: &MetricsRow| -> Option<Vec<(String, String)>> {
+        let (_, values) = row.stage.split_once('@')?;
+        let value = |part: &str| {
+            part.split_once('=')
+                .map(|(key, value)| (key.into(), value.into()))
+        };
+        values.split(',').map(value).collect()
+    };
+    let mut keys: Vec<String> = Vec::new();
+    for (key, _) in rows.iter().filter_map(|row| values(row)).flatten() {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let first = match (rows.first(), keys.first()) {
+        (Some(row), Some(key)) => format!("{}@{key}", row.base()),
+        _ => "stage".into(),
+    };
+    let further = keys.iter().skip(1).cloned();
+    let columns = names.iter().map(|name| ((*name).to_owned(), Align::Right));
+    let head = std::iter::once(first)
+        .chain(further)
+        .map(|title| (title, Align::Left));
+    let mut table = Table::new(head.chain(columns));
     for row in rows {
         let figures = names.iter().map(|name| row.figure(name));
-        table.row(std::iter::once(row.cell()).chain(figures));
+        let values = values(row).unwrap_or_default();
+        let value = |key: &String| {
+            let found = values.iter().find(|(known, _)| known == key);
+            found.map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        let first = keys.first().map_or_else(|| row.stage.clone(), &value);
+        let further = keys.iter().skip(1).map(|key| Cell::from(value(key)));
+        table.row(
+            std::iter::once(row.cell(&first))
+                .chain(further)
+                .chain(figures),
+        );
     }
     table
 }
@@ -148,7 +225,7 @@ fn tall(rows: &[&MetricsRow], names: &[&str]) -> Table {
     let bold = Style::new().bold();
     let columns = rows.iter().map(|row| match row.state {
         Standing::Fresh => (Cell::styled(&row.stage, bold), Align::Right),
-        _ => (row.cell(), Align::Right),
+        _ => (row.cell(&row.stage), Align::Right),
     });
     let first = (Cell::styled("metric", bold), Align::Left);
     let mut table = Table::with_head(std::iter::once(first).chain(columns));
@@ -216,6 +293,24 @@ mod tests {
             row("test@lr=3e-4", &[("accuracy", 0.5)]),
         ];
         insta::assert_snapshot!(plain(&metrics(&rows, 40)));
+    }
+
+    #[test]
+    fn instances_are_ranked_within_their_matrix() {
+        let tested = |stage: &str, accuracy| row(stage, &[("accuracy", accuracy)]);
+        let mut rows = vec![
+            tested("a@lr=1,depth=0", 0.5),
+            tested("a@lr=2,depth=0", 0.75),
+            row("a@lr=3,depth=0", &[]),
+            tested("test", 0.25),
+            tested("b@lr=1", 0.5),
+            tested("b@lr=2", 0.625),
+        ];
+        rank(&mut rows, Some("accuracy"), false, Some(2));
+        insta::assert_snapshot!(plain(&metrics(&rows, 80)));
+        rank(&mut rows, Some("accuracy"), true, Some(1));
+        let names: Vec<&str> = rows.iter().map(|row| row.stage.as_str()).collect();
+        assert_eq!(names, ["a@lr=1,depth=0", "test", "b@lr=1"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
 pub use graph::GraphNode;
-pub use metrics::{MetricsRow, Standing, metrics};
+pub use metrics::{MetricsRow, Standing, metrics, rank};
 pub use runs::runs;
 pub use views::{DeviceRow, PlanRow, StatusRow, devices, params, plan, status};
 

@@ -72,6 +72,7 @@ fn text(event: &Event, late: bool, results: &mut Results) -> Option<String> {
             configuration,
             run,
             stages,
+            ..
         } => {
             let plural = if stages.len() == 1 { "" } else { "s" };
             let flags = configuration.flags();

@@ -137,10 +137,12 @@ fn texts(event: &mut Event) -> Vec<&mut String> {
             pipeline,
             configuration,
             stages,
+            params,
             ..
         } => {
             let of = configuration.profiles.iter_mut();
             let of = of.chain(&mut configuration.set).chain(stages);
+            let of = of.chain(params.values_mut());
             of.chain([pipeline, &mut configuration.file]).collect()
         }
         Event::StageStarted { stage, reason, .. } | Event::StageFinished { stage, reason, .. } => {

@@ -93,7 +93,7 @@ impl Project {
             let why = forecast.map(changed).unwrap_or_default();
             return Some((metrics, Standing::Stale, why));
         }
-        match node.stage.broken_gate(&metrics) {
+        match node.broken_gate(&metrics) {
             None => Some((metrics, Standing::Fresh, String::new())),
             Some(error) => Some((metrics, Standing::Failed, error.message().to_string())),
         }

@@ -45,6 +45,36 @@ pub(super) fn text_at(path: &Path, revision: &str) -> Result<String> {
     )
 }
 
+/// The commit that is checked out in the repository that `folder` is in; none if there is none. It is read from git's own
+/// files, since starting git takes longer than a run that has nothing to do.
+pub(super) fn checked_out(folder: &Path) -> Option<String> {
+    let read = |path: &Path| Some(std::fs::read_to_string(path).ok()?.trim().to_owned());
+    let folder = folder
+        .ancestors()
+        .find(|above| above.join(".git").exists())?;
+    let mut state = folder.join(".git");
+    // In a linked worktree it is a file that says where the rest is.
+    if state.is_file() {
+        state = folder.join(read(&state)?.strip_prefix("gitdir: ")?);
+    }
+    let head = read(&state.join("HEAD"))?;
+    let commit = match head.strip_prefix("ref: ") {
+        None => head,
+        Some(name) => {
+            let shared = read(&state.join("commondir"));
+            let shared = shared.map_or_else(|| state.clone(), |path| state.join(path));
+            let packed = || {
+                let list = read(&shared.join("packed-refs"))?;
+                let mut lines = list.lines().filter_map(|line| line.split_once(' '));
+                lines.find_map(|(commit, known)| (known == name).then(|| commit.to_owned()))
+            };
+            read(&shared.join(name)).or_else(packed)?
+        }
+    };
+    let is_digest = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest.then_some(commit)
+}
+
 /// The path of a file without links in it. The file may be gone, but not its folder.
 fn real(path: &Path) -> std::io::Result<PathBuf> {
     let path = std::path::absolute(path)?;

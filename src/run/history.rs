@@ -51,9 +51,14 @@ pub fn params(
         Version::Now => config::load(path, overrides)?,
         Version::At(revision) => pipeline(path, overrides, revision)?,
     };
+    Ok(flat(&pipeline.params))
+}
+
+/// Name of each param → its value as TOML; tables inside tables have dotted names.
+pub(super) fn flat(table: &Table) -> BTreeMap<String, String> {
     let mut params = BTreeMap::new();
-    flatten("", &pipeline.params, &mut params);
-    Ok(params)
+    flatten("", table, &mut params);
+    params
 }
 
 fn flatten(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {

@@ -278,7 +278,7 @@ fn interrupted() -> Error {
 struct State {
     device: String,
     /// Stage → its recipe, and the bounds of its gates.
-    stages: BTreeMap<String, (Digest, Vec<(String, u64)>)>,
+    stages: BTreeMap<String, (Digest, Vec<(String, Option<u64>)>)>,
 }
 
 /// Looks at the files, and at what there is to be watched.
@@ -357,7 +357,12 @@ impl Project {
             .filter_map(|(node, recipe)| {
                 let gates = node.stage.gates().iter();
                 let gates = gates
-                    .map(|gate| (gate.metric.clone(), gate.bound.to_bits()))
+                    .map(|gate| {
+                        (
+                            gate.metric.clone(),
+                            gate.number(&node.baseline).map(f64::to_bits),
+                        )
+                    })
                     .collect();
                 Some((node.name.clone(), (recipe?, gates)))
             });

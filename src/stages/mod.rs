@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod bench;
 mod command;
+mod compare;
 mod context;
 mod data_schema;
 mod dataset;
@@ -13,6 +14,7 @@ mod export;
 mod feature_cache;
 mod finetune;
 mod freeze;
+mod gate;
 mod images;
 mod initialize;
 mod mirrors;
@@ -23,14 +25,15 @@ mod preprocess;
 mod pretrained;
 mod samples;
 mod schema;
+mod select;
 mod split;
 mod variables;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use context::{Job, StageContext};
+pub use gate::{Bound, Comparison, Gate};
 pub use port::{Port, Ports};
 pub use schema::schema;
 pub use variables::{VISIBLE_GPUS, Variables};
@@ -39,9 +42,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Table;
-use crate::error::{Error, Kind, Result, Span};
+use crate::error::{Error, Result, Span};
 use crate::fingerprint::Manifest;
 use crate::tasks::Task;
+pub use crate::tasks::higher_is_better;
 
 /// Every stage kind of refire, in the order in which they are documented.
 pub const KINDS: &[&dyn StageKind] = &[
@@ -54,6 +58,8 @@ pub const KINDS: &[&dyn StageKind] = &[
     &freeze::FreezeKind,
     &finetune::FinetuneKind,
     &evaluate::EvaluateKind,
+    &compare::CompareKind,
+    &select::SelectKind,
     &predict::PredictKind,
     &export::ExportKind,
     &command::CommandKind,
@@ -122,12 +128,6 @@ pub trait Stage: Send + Sync {
         &[]
     }
 
-    /// The error for the first of its gates that `metrics` do not pass.
-    fn broken_gate(&self, metrics: &BTreeMap<String, f64>) -> Option<Error> {
-        let broken = self.gates().iter().find(|gate| !gate.passes(metrics));
-        broken.map(|gate| gate.failure(metrics))
-    }
-
     /// `error` as it may be seen: without what the settings say is secret.
     fn without_secrets(&self, error: Error) -> Error {
         error
@@ -141,7 +141,8 @@ pub trait Stage: Send + Sync {
         Ok(())
     }
 
-    /// The task of the model that it makes, if that is known; `upstream` says it of a model at an input port.
+    /// The task of the model that it makes, if that is known; `upstream` says it of a model at an input port, and of the first of those
+    /// that a port gathers.
     fn task(&self, _upstream: &dyn Fn(&str) -> Option<&'static Task>) -> Option<&'static Task> {
         None
     }
@@ -260,97 +261,6 @@ pub struct LocalFile {
     pub path: PathBuf,
     /// Where the pipeline names it.
     pub span: Span,
-}
-
-/// A condition on a metric.
-#[derive(Clone, Debug)]
-pub struct Gate {
-    /// Name of the metric.
-    pub metric: String,
-    /// How it is compared.
-    pub comparison: Comparison,
-    /// With what.
-    pub bound: f64,
-    /// Where it is written.
-    pub span: Span,
-}
-
-/// How a gate compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// `>=`
-    AtLeast,
-    /// `>`
-    Above,
-    /// `<=`
-    AtMost,
-    /// `<`
-    Below,
-    /// `==`
-    Equal,
-}
-
-impl Gate {
-    /// Reads `>= 0.75`.
-    ///
-    /// # Errors
-    /// If it has no comparison or no number.
-    pub fn parse(metric: &str, condition: &str, span: &Span) -> Result<Self> {
-        let condition = condition.trim();
-        let table = [
-            (">=", Comparison::AtLeast),
-            ("<=", Comparison::AtMost),
-            ("==", Comparison::Equal),
-            (">", Comparison::Above),
-            ("<", Comparison::Below),
-        ];
-        table
-            .into_iter()
-            .find_map(|(sign, comparison)| {
-                let bound = condition.strip_prefix(sign)?.trim().parse().ok()?;
-                Some(Self { metric: metric.into(), comparison, bound, span: span.clone() })
-            })
-            .filter(|gate| gate.bound.is_finite())
-            .ok_or_else(|| {
-                Error::usage(format!("cannot read the gate `{condition}` on `{metric}`"))
-                    .at(span, "")
-                    .help("write a comparison and a number, such as \">= 0.75\"; the comparisons are >= > <= < ==")
-            })
-    }
-
-    /// The error for `metrics` that do not pass.
-    #[must_use]
-    pub fn failure(&self, metrics: &BTreeMap<String, f64>) -> Error {
-        let value = metrics
-            .get(&self.metric)
-            .map_or("missing".into(), |value| format!("{value:.4}"));
-        let sign = match self.comparison {
-            Comparison::AtLeast => ">=",
-            Comparison::Above => ">",
-            Comparison::AtMost => "<=",
-            Comparison::Below => "<",
-            Comparison::Equal => "==",
-        };
-        let message = format!(
-            "{} is {value}, but the gate asks for {sign} {}",
-            self.metric, self.bound
-        );
-        Error::new(Kind::Gate, message).at(&self.span, "the gate")
-    }
-
-    /// Whether `metrics` pass; a metric that is missing does not.
-    #[must_use]
-    pub fn passes(&self, metrics: &BTreeMap<String, f64>) -> bool {
-        metrics
-            .get(&self.metric)
-            .is_some_and(|value| match self.comparison {
-                Comparison::AtLeast => *value >= self.bound,
-                Comparison::Above => *value > self.bound,
-                Comparison::AtMost => *value <= self.bound,
-                Comparison::Below => *value < self.bound,
-                Comparison::Equal => (*value - self.bound).abs() <= f64::EPSILON,
-            })
-    }
 }
 
 /// The kinds that a program adds to its own refire.

@@ -474,6 +474,14 @@ fn with_metric(name: &str) -> Vec<&'static str> {
     TASKS.iter().filter(has).map(|task| task.name).collect()
 }
 
+/// Whether a metric of any task is the better the higher it is; none if no task has it.
+#[must_use]
+pub fn higher_is_better(name: &str) -> Option<bool> {
+    let mut metrics = TASKS.iter().flat_map(|task| task.targets.metrics());
+    let found = metrics.find(|metric| metric.name == name);
+    found.map(|metric| metric.higher_is_better)
+}
+
 /// Refuses a metric that no task has.
 ///
 /// # Errors

@@ -259,3 +259,20 @@ sql = "SELECT x, COUNT(*) AS n FROM data GROUP BY x ORDER BY x"
     }
     assert!(done, "with enough of them it runs");
 }
+
+#[test]
+fn an_output_that_is_not_what_it_is_said_to_be_is_told_apart_where_it_is_declared() {
+    let project = Project::with(
+        r#"
+[stage.make]
+kind = "command"
+argv = ["mkdir", "scores"]
+outputs = { model = { path = "scores", type = "model" } }
+"#,
+    );
+    project
+        .refire(&["run"])
+        .fails_with(1)
+        .shows("`scores` is not a model: there is no `config.json` in it")
+        .shows("declared here");
+}

@@ -6,6 +6,7 @@ mod clients;
 mod clocks;
 mod command_line;
 mod commands;
+mod comparing;
 mod damage_walk;
 mod data;
 mod empty_texts;

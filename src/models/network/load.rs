@@ -33,6 +33,26 @@ pub struct Loaded {
     pub file: PathBuf,
 }
 
+impl Loaded {
+    /// How many of its weights trained when it was tuned; 0 if it was not.
+    ///
+    /// # Errors
+    /// A card whose plan of what was frozen does not fit the network.
+    pub fn trained_weights(&self) -> Result<usize> {
+        let Some(training) = &self.card.training else {
+            return Ok(0);
+        };
+        let anatomy = self.network.anatomy();
+        let plan = training.freeze.clone().unwrap_or_default();
+        let frozen = plan.resolve(&anatomy)?.frozen;
+        let trained = anatomy.parameters.iter().zip(frozen);
+        let sizes = trained
+            .filter(|(_, frozen)| !frozen)
+            .map(|(known, _)| known.size());
+        Ok(sizes.sum())
+    }
+}
+
 impl Network {
     /// Loads the model in `folder` and puts `head` on it. A head that the checkpoint already has is kept if its labels
     /// are the same, in the same order; for other labels a new one is drawn from the head's seed.

@@ -120,7 +120,6 @@ fn what_other_sections_show_is_valid_inside_the_whole_pipeline() {
     for part in parts {
         pipeline = with(&pipeline, &part);
         let project = project(&pipeline, FEW);
-        sweep_files(&project);
         project.refire(&["check"]).succeeds();
     }
 }
@@ -201,11 +200,6 @@ fn every_setting_that_a_table_shows_is_one() {
     assert!(seen >= 32, "{seen} settings");
 }
 
-/// The programs of this repository that the README's pipelines run, where they look for them.
-fn sweep_files(project: &Project) {
-    project.write("pipelines/best.py", paper("pipelines/best.py"));
-}
-
 /// The whole pipeline, as it stands, on its own model and data; then the parts, and the commands for what they made.
 #[test]
 #[ignore = "needs pip and its registry"]
@@ -238,7 +232,6 @@ fn the_pipelines_run_on_their_real_files() {
     for part in parts {
         pipeline = with(&pipeline, &part);
         project.write(FILE, &pipeline);
-        sweep_files(&project);
         project.refire(&["run"]).succeeds();
     }
 }

@@ -1,0 +1,208 @@
+//! Runs of a matrix side by side: `compare` and `select`.
+
+use serde_json::Value;
+
+use crate::support::Project;
+
+/// Two ways at two budgets and three seeds, whose figures stand in the pipeline itself; one of each is a model.
+const RUNS: &str = r#"
+[params.grid]
+labels = [8, 16]
+seed = [0, 1, 2]
+
+[stage.tuned]
+kind = "command"
+argv = ["sh", "-c", "echo \"{\\\"accuracy\\\": 0.7${matrix.labels}${matrix.seed}, \\\"log_loss\\\": 0.5}\" > metrics.json"]
+outputs = { metrics = { path = "metrics.json", type = "metrics" } }
+matrix = "${params.grid}"
+
+[stage.scratch]
+kind = "command"
+argv = ["sh", "-c", "echo \"{\\\"accuracy\\\": 0.5${matrix.labels}${matrix.seed}, \\\"log_loss\\\": 0.75}\" > metrics.json"]
+outputs = { metrics = { path = "metrics.json", type = "metrics" } }
+matrix = "${params.grid}"
+
+[stage.gain]
+kind = "compare"
+results = { tuned = "tuned", scratch = "scratch" }
+baseline = "scratch"
+sort = "matrix"
+gate = { accuracy_gain = "> 0.1" }
+"#;
+
+#[test]
+fn a_comparison_is_shown_kept_and_gated() {
+    let project = Project::with(RUNS);
+    let ran = project.refire(&["run"]).succeeds();
+    ran.shows("means over `seed` ± half of the 95 % interval; * is the best by `accuracy`");
+    let log = project.refire(&["logs", "gain"]).succeeds().stdout();
+    insta::assert_snapshot!(log, @"
+    means over `seed` ± half of the 95 % interval; * is the best by `accuracy`
+       results  labels  runs  accuracy         gain              log_loss         gain
+       scratch       8     3  0.5810 ± 0.0025                    0.7500 ± 0.0000
+    *  tuned         8     3  0.7810 ± 0.0025  +0.2000 ± 0.0000  0.5000 ± 0.0000  +0.2500 ± 0.0000
+       scratch      16     3  0.5161 ± 0.0002                    0.7500 ± 0.0000
+       tuned        16     3  0.7161 ± 0.0002  +0.2000 ± 0.0000  0.5000 ± 0.0000  +0.2500 ± 0.0000
+    ");
+    project
+        .refire(&["get", "gain.metrics", "figures"])
+        .succeeds();
+    let kept: Value = serde_json::from_str(&project.read("figures/metrics.json")).expect("JSON");
+    let rows = kept["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 4);
+    assert_eq!(rows[1]["results"], "tuned");
+    assert_eq!(rows[1]["matrix"]["labels"], "8");
+    let gain = rows[1]["figures"]["accuracy"]["gain"]["mean"].as_f64();
+    assert!((gain.expect("a number") - 0.2).abs() < 1e-9);
+    // Lower is better for a loss, which is known of the figure's name.
+    assert_eq!(kept["figures"]["log_loss_gain"], 0.25);
+
+    project.edit("> 0.1", "> 0.3");
+    project
+        .refire(&["run"])
+        .fails_with(3)
+        .shows("accuracy_gain is 0.2000, but the gate asks for > 0.3");
+    project.edit("baseline = \"scratch\"", "");
+    project
+        .refire(&["check"])
+        .fails_with(2)
+        .shows("the gate on `accuracy_gain` needs a `baseline` to gain over");
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_where_it_is_written() {
+    let project = Project::with(RUNS);
+    project.edit("baseline = \"scratch\"", "baseline = \"scrathc\"");
+    project
+        .refire(&["check"])
+        .fails_with(2)
+        .shows("`results` has no `scrathc`")
+        .shows("did you mean `scratch`?");
+    project.edit("baseline = \"scrathc\"", "baseline = \"labels=32\"");
+    project
+        .refire(&["run"])
+        .fails_with(1)
+        .shows("no result has these values")
+        .shows("baseline = \"labels=32\"");
+    project.edit("baseline = \"labels=32\"", "over = \"sead\"");
+    project.edit("gate = { accuracy_gain = \"> 0.1\" }", "");
+    project
+        .refire(&["run"])
+        .fails_with(1)
+        .shows("no result has the key `sead`")
+        .shows("the keys of the matrices: labels, seed");
+    project.edit("over = \"sead\"", "metrics = [\"acuracy\"]");
+    project
+        .refire(&["run"])
+        .fails_with(1)
+        .shows("no result has the figure `acuracy`")
+        .shows("did you mean `accuracy`?");
+    project.edit("metrics = [\"acuracy\"]", "models = { other = \"tuned\" }");
+    project
+        .refire(&["check"])
+        .fails_with(2)
+        .shows("`results` has no `other`");
+}
+
+#[test]
+fn the_best_model_is_chosen_by_a_figure_that_each_has() {
+    let project = Project::with(
+        r#"
+[stage.tune]
+kind = "command"
+argv = ["sh", "-c", "mkdir m; echo '{}' > m/config.json; echo ${matrix.rate} > m/rate"]
+outputs = { model = { path = "m", type = "model" } }
+matrix = { rate = [1, 2, 3] }
+
+[stage.check]
+kind = "command"
+argv = ["sh", "-c", "echo \"{\\\"rmse\\\": 0.${matrix.rate}, \\\"cost\\\": 5}\" > metrics.json"]
+inputs = { model = "tune@rate=${matrix.rate}" }
+outputs = { metrics = { path = "metrics.json", type = "metrics" } }
+matrix = { rate = [1, 2, 3] }
+
+[stage.best]
+kind = "select"
+models = "tune"
+results = "check"
+metric = "rmse"
+"#,
+    );
+    project
+        .refire(&["run"])
+        .succeeds()
+        .shows("the best of 3 is rate=1, with rmse 0.1000");
+    project.refire(&["get", "best", "model"]).succeeds();
+    assert_eq!(project.read("model/rate"), "1\n");
+
+    // Equals: the first of the matrix.
+    project.edit("metric = \"rmse\"", "metric = \"cost\"");
+    project
+        .refire(&["run"])
+        .succeeds()
+        .shows("the best of 3 is rate=1, with cost 5.0000");
+    project.edit("metric = \"cost\"", "metric = \"accuracy\"");
+    project
+        .refire(&["run"])
+        .fails_with(1)
+        .shows("the result of `rate=1` has no figure `accuracy`")
+        .shows("its figures: cost, rmse");
+    project.edit(
+        "outputs = { model = { path = \"m\", type = \"model\" } }\nmatrix = { rate = [1, 2, 3] }",
+        "outputs = { model = { path = \"m\", type = \"model\" } }\nmatrix = { rate = [1, 2, 4] }",
+    );
+    project.edit("inputs = { model = \"tune@rate=${matrix.rate}\" }\n", "");
+    project.edit("metric = \"accuracy\"", "metric = \"rmse\"");
+    project
+        .refire(&["run"])
+        .fails_with(1)
+        .shows("`results` has the instance `rate=3`, and `models` has not");
+}
+
+#[test]
+fn a_gate_compares_with_the_lock_that_was_committed() {
+    let project = Project::with(
+        r#"
+[params]
+accuracy = 0.75
+
+[stage.measure]
+kind = "command"
+argv = ["sh", "-c", "echo \"{\\\"accuracy\\\": ${params.accuracy}}\" > metrics.json"]
+outputs = { metrics = { path = "metrics.json", type = "metrics" } }
+
+[stage.gain]
+kind = "compare"
+results = { measured = "measure" }
+gate = { accuracy = ">= baseline - 0.005" }
+"#,
+    );
+    let lonely = "gain: note: no committed lock says what `accuracy` was: the gate that compares with it passes";
+    project.refire(&["run"]).succeeds().shows(lonely);
+    let git = |arguments: &[&str]| {
+        let status = std::process::Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.org"])
+            .args(arguments)
+            .current_dir(project.path(""))
+            .output()
+            .expect("git runs");
+        assert!(status.status.success(), "{status:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "first"]);
+    let quiet = project.refire(&["run"]).succeeds();
+    assert!(!quiet.stderr().contains("no committed lock"));
+
+    project.edit("accuracy = 0.75", "accuracy = 0.7475");
+    project.refire(&["run"]).succeeds();
+    project.edit("accuracy = 0.7475", "accuracy = 0.74");
+    let worse = "accuracy is 0.7400, but the gate asks for >= baseline - 0.005, which is 0.7450";
+    // Again and again: the lock that a run writes is not the one that was committed.
+    for _ in 0..2 {
+        project.refire(&["run"]).fails_with(3).shows(worse);
+    }
+    project.refire(&["status"]).succeeds().prints("failed");
+    git(&["commit", "-q", "-a", "-m", "worse, and meant so"]);
+    project.refire(&["run"]).succeeds();
+}
