@@ -162,15 +162,11 @@ impl Scheme {
         let tag = |word: usize| {
             let (is_first, is_last) = (word == 0, word + 1 == words);
             let prefix = match self {
-                Self::Io => "I",
-                Self::Iob1 if is_first && follows => "B",
-                Self::Iob1 => "I",
-                Self::Iob2 if is_first => "B",
-                Self::Iob2 => "I",
                 Self::Iobes if is_first && is_last => "S",
-                Self::Iobes if is_first => "B",
                 Self::Iobes if is_last => "E",
-                Self::Iobes => "I",
+                Self::Iob1 if is_first && follows => "B",
+                Self::Iob2 | Self::Iobes if is_first => "B",
+                _ => "I",
             };
             format!("{prefix}-{kind}")
         };

@@ -97,11 +97,10 @@ fn of_spans(spans: &[Vec<Span>], texts: &[Cut], column: &str, how: How<'_>) -> R
             let ends = text.places.partition_point(|word| word.start < end);
             let from = begins.max(taken);
             if from >= ends {
-                let why = match begins < ends {
-                    true => {
-                        "has no word of its own: the span before it has a part of the same word"
-                    }
-                    false => "is over no word",
+                let why = if begins < ends {
+                    "has no word of its own: the span before it has a part of the same word"
+                } else {
+                    "is over no word"
                 };
                 return Err(Error::stage(format!("{place} {why}"))
                     .help("mend or remove it: a word is a punctuation mark, or a run of other characters without white space"));
