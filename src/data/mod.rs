@@ -12,6 +12,7 @@ pub mod ndjson;
 mod numerals;
 pub mod scan;
 pub mod schema;
+pub mod spans;
 pub mod split;
 pub mod sql;
 pub mod table;

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use crate::data::{Table, text};
+use crate::data::{Table, text, words};
 use crate::error::{Error, Result};
 use crate::models::{Card, Encoded, Loaded, Network, Tokenizer, Truncation};
 use crate::train::{Inputs, Texts};
@@ -48,7 +48,7 @@ impl Columns {
     /// What the column of texts, or of lists of words, is called unless something else is said.
     #[must_use]
     pub fn usual(by_word: bool) -> &'static str {
-        if by_word { "words" } else { "text" }
+        if by_word { words::COLUMN } else { "text" }
     }
 
     /// Their names.

@@ -25,12 +25,12 @@ pub struct Words {
     spoken_for: Vec<Vec<Vec<WordTokens>>>,
 }
 
-/// The words in column `name` of `table`; `first` is the number of the first row, counted from 0.
+/// The words in column `name` of `table`, which may hold texts; `first` is the number of the first row, counted from 0.
 ///
 /// # Errors
-/// No such column, one that holds no lists of text, rows without one.
-pub fn read(table: &Table, name: &str, first: usize) -> Result<Vec<Vec<String>>> {
-    words::lists(table, name, first)
+/// No such column, one that holds neither texts nor lists of text, rows without one.
+pub fn read(table: &Table, name: &str, first: usize) -> Result<words::Texts> {
+    words::texts(table, name, first)
 }
 
 impl Encoder {

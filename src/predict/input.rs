@@ -9,6 +9,7 @@ use super::{Options, Written};
 use crate::data::csv::{Dialect, Names};
 use crate::data::images::{self, Content, ENDINGS, Images};
 use crate::data::scan::Scan;
+use crate::data::words::Texts;
 use crate::data::{Format, Table, table, text};
 use crate::error::{Error, Result};
 use crate::event::Observer;
@@ -26,8 +27,8 @@ const TRUE_LABEL: &str = "true_label";
 pub(super) enum Input {
     /// The columns of a table that hold texts.
     Texts(Scan, Columns),
-    /// The column of a table that holds lists of words.
-    Words(Scan, String),
+    /// The column of a table that holds lists of words, or texts.
+    Words(Scan, String, OfTexts),
     /// The column of a table that holds photos, or their paths within a folder.
     Table(Scan, String, PathBuf),
     /// Photos by their paths within a folder.
@@ -35,6 +36,10 @@ pub(super) enum Input {
     /// Squares, ready for a network.
     Squares(Arc<Images>),
 }
+
+/// Whether words come from texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OfTexts(pub(super) bool);
 
 /// Some rows.
 #[derive(Debug)]
@@ -50,7 +55,7 @@ pub(super) struct Piece<'a> {
 pub(super) enum Samples<'a> {
     Texts(Sentences),
     /// Lists of words.
-    Words(Vec<Vec<String>>),
+    Words(Texts),
     /// Photos and what they are called.
     Photos(Vec<(String, Content)>),
     /// Some of the squares of an artifact.
@@ -152,7 +157,11 @@ impl Input {
                     )
                     .naming(&["text_pair_column"]));
                 }
-                return Ok(Self::Words(scan, columns.first));
+                let scan = scan.with_text(|column| column == columns.first);
+                let first = scan.tables()?.next().transpose()?;
+                let of_texts = first.map(|table| text::is_text(&table, &columns.first));
+                let of_texts = OfTexts(of_texts.transpose()?.unwrap_or_default());
+                return Ok(Self::Words(scan, columns.first, of_texts));
             }
             let scan = scan.with_text(|column| columns.names().any(|name| name == column));
             return Ok(Self::Texts(scan, columns));
@@ -174,7 +183,9 @@ impl Input {
     pub(super) fn with_text(self) -> Self {
         match self {
             Self::Texts(scan, column) => Self::Texts(scan.with_text(|_| true), column),
-            Self::Words(scan, column) => Self::Words(scan.with_text(|_| true), column),
+            Self::Words(scan, column, of_texts) => {
+                Self::Words(scan.with_text(|_| true), column, of_texts)
+            }
             Self::Table(scan, column, root) => Self::Table(scan.with_text(|_| true), column, root),
             other => other,
         }
@@ -183,7 +194,7 @@ impl Input {
     /// The names of the columns that will be written.
     pub(super) fn columns(&self) -> Vec<&str> {
         match self {
-            Self::Texts(scan, _) | Self::Words(scan, _) | Self::Table(scan, ..) => scan.columns(),
+            Self::Texts(scan, _) | Self::Words(scan, ..) | Self::Table(scan, ..) => scan.columns(),
             Self::Photos(..) => vec!["path"],
             Self::Squares(_) => vec!["path", TRUE_LABEL],
         }
@@ -192,7 +203,7 @@ impl Input {
     /// How many samples there are.
     pub(super) fn rows(&self) -> usize {
         match self {
-            Self::Texts(scan, _) | Self::Words(scan, _) | Self::Table(scan, ..) => scan.rows(),
+            Self::Texts(scan, _) | Self::Words(scan, ..) | Self::Table(scan, ..) => scan.rows(),
             Self::Photos(_, photos) => photos.len(),
             Self::Squares(images) => images.len(),
         }
@@ -216,7 +227,7 @@ impl Input {
                 let samples = Samples::Texts(sentences);
                 Ok(Piece { table, samples })
             }))),
-            Self::Words(scan, column) => Ok(Box::new(scan.tables()?.map(move |table| {
+            Self::Words(scan, column, _) => Ok(Box::new(scan.tables()?.map(move |table| {
                 let table = table?;
                 let samples = Samples::Words(words::read(&table, column, first)?);
                 first += table.rows();

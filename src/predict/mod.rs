@@ -12,7 +12,7 @@ pub use crate::data::csv::character;
 pub use crate::data::images::OnError;
 use serde::Serialize;
 
-use self::input::{Input, Piece, Samples};
+use self::input::{Input, OfTexts, Piece, Samples};
 use self::model::{Labelled, Model};
 use crate::data::Table;
 use crate::data::scan::Sink;
@@ -169,7 +169,7 @@ pub fn predict(request: &Request<'_>, observer: &dyn Observer) -> Result<Done> {
         done.left_out.extend(broken);
         if table.rows() > 0 {
             let words = match (&samples, &targets) {
-                (Samples::Words(words), Some(targets)) => Some((&words[..], targets)),
+                (Samples::Words(words), Some(targets)) => Some((words, targets)),
                 _ => None,
             };
             let masks = match (&samples, &targets, model.tokenizer()) {
@@ -203,6 +203,7 @@ fn columns(model: &Model, input: &Input, options: &Options) -> Result<Vec<String
     let columns = model.outputs().columns(&Naming {
         prefix: &options.prefix,
         raw: options.logits,
+        of_texts: matches!(input, Input::Words(_, _, OfTexts(true))),
     });
     let there = input.columns();
     match columns.iter().find(|name| there.contains(&name.as_str())) {

@@ -209,8 +209,8 @@ impl Model {
                 })
             }
             (Samples::Words(texts), Takes::Texts { encoder, .. }) => {
-                let tokens = encoder.encode_words(texts)?;
-                let unknown = Marks::unknown(texts.iter().map(Vec::len));
+                let tokens = encoder.encode_words(&texts.words)?;
+                let unknown = Marks::unknown(texts.words.iter().map(Vec::len));
                 let targets = Targets::Tokens(tokens.marks(&unknown, None));
                 let cut = tokens.cut;
                 let inputs = Inputs::Texts(tokens.inputs);

@@ -211,9 +211,12 @@ impl Stage for Evaluate {
             loaded.choices.iter().for_each(|choice| cx.notice(choice));
         }
         self.check_metrics(task)?;
-        let found = task
+        let mut found = task
             .targets
             .open(card, task.modality, self.target_columns())?;
+        if let Some(column) = &self.settings.text_column {
+            found.set_text_column(&column.value);
+        }
         let samples = self.read(task, &*found, &loaded, cx)?;
         let plan = loaded
             .network

@@ -120,7 +120,7 @@ impl AtPort {
         Ok(tokens.into())
     }
 
-    /// The lists of words in `column`, with `targets` for each word, as tokens. With `every_token` the tokens of a word behind its first
+    /// The lists of words in `column`, or its texts as such, with `targets` for each word, as tokens. With `every_token` the tokens of a word behind its first
     /// one have targets, too.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl AtPort {
             panic!("images have no columns of words");
         };
         let at_port = |error: Error| error.note(format!("in the table of port `{}`", self.port));
-        let texts = words::read(table, column, 0).map_err(at_port)?;
+        let texts = words::read(table, column, 0).map_err(at_port)?.words;
         let marks = targets.marks();
         let mut rows = texts.iter().zip(&marks.samples).enumerate();
         if let Some((row, (words, marks))) =

@@ -40,7 +40,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{Parts, fields_of as fields};
 use crate::data::Table;
-use crate::data::words::Entity;
+use crate::data::words::{self, Entity};
 use crate::error::{Error, Result, Span};
 use crate::models::{Card, Loaded, Masking, Modality, Network, Problem, Tokenizer};
 use crate::train::{Loss, Marks, Metric, Targets};
@@ -229,6 +229,9 @@ pub trait Outputs: Debug + Send + Sync {
         None
     }
 
+    /// Takes `column` as the one with the texts that targets are parts of.
+    fn set_text_column(&mut self, _column: &str) {}
+
     /// Writes down what [`TargetKind::open`] reads.
     fn write(&self, card: &mut Card);
 
@@ -273,7 +276,7 @@ pub struct Given<'g> {
     /// How many samples there are.
     pub samples: usize,
     /// Of samples that are lists of words: the words of each text, and which of them the rows are for.
-    pub words: Option<(&'g [Vec<String>], &'g Targets)>,
+    pub words: Option<(&'g words::Texts, &'g Targets)>,
     /// Of texts with masks: the texts, which of their tokens the rows are for, and what tokens are called.
     pub masks: Option<(&'g [String], &'g Targets, &'g Tokenizer)>,
     /// Whether columns are to hold the numbers, and not what they mean.
@@ -285,7 +288,7 @@ impl<'g> Given<'g> {
     ///
     /// # Panics
     /// If the samples are no lists of words.
-    fn of_words(&self) -> (&'g [Vec<String>], &'g Marks) {
+    fn of_words(&self) -> (&'g words::Texts, &'g Marks) {
         let (words, targets) = self.words.expect("the samples are lists of words");
         (words, targets.marks())
     }
@@ -325,6 +328,8 @@ pub struct Naming<'n> {
     pub prefix: &'n str,
     /// Whether they hold what the network gives, and not what that means.
     pub raw: bool,
+    /// Of samples that are lists of words: whether these come from texts.
+    pub of_texts: bool,
 }
 
 impl Naming<'_> {

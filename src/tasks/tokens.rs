@@ -5,6 +5,7 @@ mod loss;
 mod outputs;
 mod scheme;
 mod settings;
+mod spans;
 #[cfg(test)]
 mod tests;
 

@@ -40,6 +40,7 @@ mod sentiment;
 mod settings;
 mod shards;
 mod sources;
+mod spans;
 mod support;
 mod tampering;
 mod tiny;

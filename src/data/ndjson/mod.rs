@@ -11,6 +11,7 @@ use polars::prelude::{
     DataFrame, DataType, Field, JsonFormat, JsonReader, PolarsResult, Schema, SchemaRef, SerReader,
 };
 
+pub(super) use self::object::AsText;
 use self::object::{Member, Value, members, quoted};
 use super::csv::{Loaded, decode};
 use super::guard::guarded;
@@ -20,12 +21,12 @@ use super::types::Type;
 use crate::error::{Context, Error, Result};
 
 /// Reads the lines of `bytes`, which `name` stands for in messages. Columns come in the order in which they first
-/// appear; a key that an object does not have is null there. Text columns that `types` calls dates become dates; numbers in
+/// appear; a key that an object does not have is null there. Objects, and lists of lists or objects, stay JSON text. Text columns that `types` calls dates become dates; numbers in
 /// columns that it calls strings stay as they are written.
 ///
 /// # Errors
-/// Bytes that are not UTF-8, a line that is no JSON object of plain values and lists of them, a column with values of two types, a number that would
-/// change, no rows, no columns.
+/// Bytes that are not UTF-8, a line that is no JSON object, a column with values of two types, a number that would change, no rows, no
+/// columns.
 pub fn read(name: &str, bytes: &[u8], types: &BTreeMap<String, Type>) -> Result<Loaded> {
     let text = decode(name, bytes)?;
     let mut columns = Columns::of(types);
@@ -38,14 +39,16 @@ pub fn read(name: &str, bytes: &[u8], types: &BTreeMap<String, Type>) -> Result<
     let what = || format!("cannot read `{name}`");
     let frame = parse(text, columns.schema(), &columns.quoted()).or_stage(what)?;
     let table = Table::new(with_dates(&frame, types).or_stage(what)?);
-    Loaded::new(name, table, lines)
+    let mut loaded = Loaded::new(name, table, lines)?;
+    loaded.notices.extend(columns.told(name));
+    Ok(loaded)
 }
 
-/// Reads the lines of `text` as columns of `schema`; numbers of the columns `as_text` as they are written.
+/// Reads the lines of `text` as columns of `schema`, those of `as_text` as they are written.
 pub(super) fn parse(
     text: &str,
     schema: impl Into<SchemaRef>,
-    as_text: &BTreeSet<String>,
+    as_text: &AsText,
 ) -> PolarsResult<DataFrame> {
     let text = if as_text.is_empty() {
         Cow::Borrowed(text)
@@ -100,6 +103,8 @@ enum Kind {
     Plain(Type),
     /// Lists of such values; none if all were empty so far.
     List(Option<Type>),
+    /// Objects, and lists of lists or objects.
+    Json,
 }
 
 impl Kind {
@@ -113,6 +118,9 @@ impl Kind {
             (Self::List(Some(one)), Self::List(Some(other))) => {
                 Some(Self::List(Some(common(one, other)?)))
             }
+            (Self::Json, Self::Json | Self::List(None)) | (Self::List(None), Self::Json) => {
+                Some(Self::Json)
+            }
             _ => None,
         }
     }
@@ -122,12 +130,14 @@ impl Kind {
         match self {
             Self::Plain(of) => Some(of),
             Self::List(of) => of,
+            Self::Json => None,
         }
     }
 
     fn with_article(self) -> String {
         match self {
             Self::Plain(of) => of.with_article().to_owned(),
+            Self::Json => "nested JSON".to_owned(),
             Self::List(None) => "a list".to_owned(),
             Self::List(Some(Type::Boolean)) => "a list of true and false".to_owned(),
             Self::List(Some(of)) => {
@@ -154,6 +164,11 @@ impl Changed {
 }
 
 impl Seen {
+    /// Whether its values stay JSON.
+    fn is_json(&self) -> bool {
+        self.kind.is_some_and(|(kind, _)| kind == Kind::Json)
+    }
+
     /// Whether it is a column of floats that would not all be what is written.
     fn changes(&self) -> Option<&Changed> {
         let of = self.kind.and_then(|(kind, _)| kind.of());
@@ -229,10 +244,13 @@ impl Columns {
                     Type::Number
                 }
             }
-            Value::Null | Value::List(_) => unreachable!("the scanner has plain values here"),
+            Value::Null | Value::List(_) | Value::Json(_) => {
+                unreachable!("the scanner has plain values here")
+            }
         };
         let found = match &member.value {
             Value::Null => return Ok(()),
+            Value::Json(_) => Kind::Json,
             Value::List(values) => {
                 let mut of = Some(Kind::List(None));
                 for (at, value) in values {
@@ -295,12 +313,29 @@ impl Columns {
         )))
     }
 
-    /// The columns whose numbers are to be read as they are written: those declared as text, and those of floats that would
-    /// change.
-    pub(super) fn quoted(&self) -> BTreeSet<String> {
-        let seen = self.list.iter();
-        let text = seen.filter(|seen| seen.has_digits || seen.changes().is_some());
-        text.map(|seen| seen.name.clone()).collect()
+    /// The columns whose numbers are to be read as they are written, those declared as text and those of floats that would change; and
+    /// those whose values stay JSON.
+    pub(super) fn quoted(&self) -> AsText {
+        let names = |wanted: fn(&Seen) -> bool| {
+            let seen = self.list.iter().filter(|seen| wanted(seen));
+            seen.map(|seen| seen.name.clone()).collect()
+        };
+        AsText {
+            numbers: names(|seen| seen.has_digits || seen.changes().is_some()),
+            json: names(Seen::is_json),
+        }
+    }
+
+    /// What the user is to be told of the columns of the file `name`, if anything.
+    fn told(&self, name: &str) -> Option<String> {
+        let json = self.list.iter().filter(|seen| seen.is_json());
+        let json: Vec<_> = json.map(|seen| format!("`{}`", seen.name)).collect();
+        (!json.is_empty()).then(|| {
+            format!(
+                "nested values of `{name}` stay JSON text, in the columns {}",
+                json.join(", ")
+            )
+        })
     }
 
     /// The columns in the order in which they first appeared.
@@ -311,7 +346,7 @@ impl Columns {
                 let (kind, is_list) = match seen.kind {
                     Some((Kind::List(of), _)) => (of, true),
                     Some((Kind::Plain(of), _)) => (Some(of), false),
-                    None => (None, false),
+                    Some((Kind::Json, _)) | None => (None, false),
                 };
                 let dtype = match kind {
                     _ if seen.changes().is_some() => DataType::String,
@@ -400,11 +435,32 @@ mod tests {
         );
         assert!(message("{\"a\":[1,\"x\"]}").contains("values of several types in column `a`"));
         assert!(message("{\"a\":[null]}").ends_with("there is a null in a list (column 10)"));
-        assert!(message("{\"a\":[[1]]}").contains("there is a list in a list"));
+        assert_eq!(
+            message("{\"a\":[1]}\n{\"a\":[[1]]}"),
+            "line 2 of `t.ndjson` has nested JSON in column `a`, which is a list of integers on line 1"
+        );
         assert!(
             message("{\"a\":[0.5, 9007199254740993]}")
                 .starts_with("line 1, column 12 of `t.ndjson`: `a` is 9007199254740993,")
         );
+    }
+
+    #[test]
+    fn nested_values_stay_json_and_it_is_said() {
+        let loaded = load(concat!(
+            "{\"spans\":[],\"x\":1}\n{\"spans\":[{\"start\": 0}],\"x\":2}\n{\"spans\":[[0, 4, \"A\"]],\"x\":2}\n",
+            "{\"spans\":null,\"x\":3}"
+        ))
+        .expect("read");
+        let expected = ["[]", "[{\"start\": 0}]", "[[0, 4, \"A\"]]"];
+        let expected = expected.map(|text| Some(text.to_owned()));
+        let found = column(&loaded, "spans");
+        assert_eq!((&found[..3], &found[3]), (&expected[..], &None));
+        assert_eq!(
+            loaded.notices,
+            ["nested values of `t.ndjson` stay JSON text, in the columns `spans`"]
+        );
+        assert!(load("{\"a\":[1]}").expect("read").notices.is_empty());
     }
 
     #[test]
@@ -419,11 +475,11 @@ mod tests {
         let message = |text: &str| load(text).expect_err("refused").to_string();
         assert_eq!(
             message("{\"a\":1}\n{\"a\":1,}\n"),
-            "line 2 of `t.ndjson` is not a JSON object of plain values and lists: trailing comma (column 8)"
+            "line 2 of `t.ndjson` is not a JSON object of values and lists: trailing comma (column 8)"
         );
         assert_eq!(
-            message("{\"a\":{}}"),
-            "line 1 of `t.ndjson` is not a JSON object of plain values and lists: an object is not a plain value (column 7)"
+            message("{\"a\":{\"b\":}}"),
+            "line 1 of `t.ndjson` is not a JSON object of values and lists: expected value (column 11)"
         );
         assert_eq!(
             message("{\"a\":1}\n{\"a\":\"x\"}"),
@@ -431,7 +487,7 @@ mod tests {
         );
         assert_eq!(
             message("{\"a\":1,\"a\":2}"),
-            "line 1 of `t.ndjson` is not a JSON object of plain values and lists: key `a` comes twice (column 13)"
+            "line 1 of `t.ndjson` is not a JSON object of values and lists: key `a` comes twice (column 13)"
         );
         assert_eq!(message("\n"), "`t.ndjson` has no rows");
     }

@@ -1,4 +1,5 @@
-//! One line of NDJSON: an object of plain values and lists of them, with each number as it is written.
+//! One line of NDJSON: an object of plain values and lists of them, with each number as it is written; and of deeper values, which stay
+//! the JSON that they are.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,6 +16,8 @@ pub(super) struct Member<'l> {
     pub(super) value: Value<'l>,
     /// Where in the line the value begins, in bytes.
     pub(super) at: usize,
+    /// Where it ends.
+    pub(super) end: usize,
 }
 
 /// A value.
@@ -27,12 +30,30 @@ pub(super) enum Value<'l> {
     Number(&'l str),
     /// Plain values that are not null, and where in the line each begins, in bytes.
     List(Vec<(usize, Value<'l>)>),
+    /// An object, or a list with objects or lists in it, as it is written.
+    Json(&'l str),
+}
+
+/// Columns whose values are text, though they are written otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::data) struct AsText {
+    /// Those whose numbers stay as they are written.
+    pub(super) numbers: BTreeSet<String>,
+    /// Those whose values stay the JSON that they are.
+    pub(super) json: BTreeSet<String>,
+}
+
+impl AsText {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.numbers.is_empty() && self.json.is_empty()
+    }
 }
 
 /// The members of the object on line `number` of the file `name`.
 ///
 /// # Errors
-/// A line that is no JSON object of plain values and lists of them, a key that comes twice.
+/// A line that is no JSON object, a null in a list of plain values, a key that comes twice.
 pub(super) fn members<'l>(name: &str, number: usize, line: &'l str) -> Result<Vec<Member<'l>>> {
     let mut scanner = Scanner { line, at: 0 };
     scanner.object().ok_or_else(|| {
@@ -47,28 +68,42 @@ pub(super) fn members<'l>(name: &str, number: usize, line: &'l str) -> Result<Ve
             }
         };
         Error::stage(format!(
-            "line {number} of `{name}` is not a JSON object of plain values and lists"
+            "line {number} of `{name}` is not a JSON object of values and lists"
         ))
         .cause(reason)
         .help("NDJSON has one object a line: {\"text\": \"good\", \"label\": 1}")
     })
 }
 
-/// `line`, a JSON object, with quotes around the numbers of `columns`.
-pub(super) fn quoted(line: &str, columns: &BTreeSet<String>) -> String {
+/// `line`, a JSON object, with quotes around what is to be text.
+pub(super) fn quoted(line: &str, columns: &AsText) -> String {
     let members = Scanner { line, at: 0 }.object().unwrap_or_default();
-    let members = members
-        .into_iter()
-        .filter(|member| columns.contains(&*member.key));
-    let values = members.flat_map(|member| match member.value {
-        Value::List(values) => values,
-        value => vec![(member.at, value)],
-    });
     let (mut text, mut end) = (String::new(), 0);
-    for (at, value) in values {
-        if let Value::Number(number) = value {
-            text.extend([&line[end..at], "\"", number, "\""]);
-            end = at + number.len();
+    let mut quote = |at: usize, value: &str| {
+        text.push_str(&line[end..at]);
+        text.push_str(&serde_json::Value::from(value).to_string());
+        end = at + value.len();
+    };
+    for Member {
+        key,
+        value,
+        at,
+        end,
+    } in members
+    {
+        let is_json = matches!(value, Value::Json(_) | Value::List(_));
+        if is_json && columns.json.contains(&*key) {
+            quote(at, &line[at..end]);
+        } else if columns.numbers.contains(&*key) {
+            let values = match value {
+                Value::List(values) => values,
+                value => vec![(at, value)],
+            };
+            for (at, value) in values {
+                if let Value::Number(number) = value {
+                    quote(at, number);
+                }
+            }
         }
     }
     text + &line[end..]
@@ -94,30 +129,53 @@ impl<'l> Scanner<'l> {
             self.take(b':')?;
             self.skip_blanks();
             let at = self.at;
-            let value = match self.take(b'[') {
-                Some(()) => self.list()?,
-                None => self.value()?,
+            let value = match self.line.as_bytes().get(at) {
+                Some(b'[') => self.list()?,
+                Some(b'{') => self.json()?,
+                _ => self.value()?,
             };
             seen.insert(key.clone()).then_some(())?;
-            members.push(Member { key, value, at });
+            let end = self.at;
+            members.push(Member {
+                key,
+                value,
+                at,
+                end,
+            });
         }
         self.skip_blanks();
         (self.at == self.line.len()).then_some(members)
     }
 
-    /// A list behind its bracket.
+    /// A list.
     fn list(&mut self) -> Option<Value<'l>> {
+        let start = self.at;
         let mut values = Vec::new();
+        self.take(b'[')?;
         while self.take(b']').is_none() {
             if !values.is_empty() {
                 self.take(b',')?;
             }
             self.skip_blanks();
             let at = self.at;
+            if matches!(self.line.as_bytes().get(at), Some(b'[' | b'{')) {
+                self.at = start;
+                return self.json();
+            }
             let value = self.value().filter(|value| *value != Value::Null)?;
             values.push((at, value));
         }
         Some(Value::List(values))
+    }
+
+    /// A value of any kind, which is not looked into.
+    fn json(&mut self) -> Option<Value<'l>> {
+        let rest = &self.line[self.at..];
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
+        values.next()?.ok()?;
+        let length = values.byte_offset();
+        self.at += length;
+        Some(Value::Json(&rest[..length]))
     }
 
     /// A plain value.
@@ -176,7 +234,7 @@ impl<'l> Scanner<'l> {
     }
 }
 
-/// An object of plain values and lists, for `serde_json`'s words about one that is not.
+/// An object as [`members`] takes it, for `serde_json`'s words about one that it does not take.
 struct Checked;
 
 impl<'de> Deserialize<'de> for Checked {
@@ -192,7 +250,7 @@ impl<'de> Deserialize<'de> for Checked {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checked, A::Error> {
                 let mut seen = BTreeSet::new();
-                while let Some((key, Flat::<false>)) = map.next_entry()? {
+                while let Some((key, Checking::<false> { .. })) = map.next_entry()? {
                     let key: String = key;
                     if !seen.insert(key.clone()) {
                         return Err(A::Error::custom(format!("key `{key}` comes twice")));
@@ -206,61 +264,68 @@ impl<'de> Deserialize<'de> for Checked {
     }
 }
 
-/// A plain value; where it is not in a list, also null or a list.
-struct Flat<const IN_LIST: bool>;
+/// A value. In a list of plain values there is no null.
+struct Checking<const IN_LIST: bool> {
+    is_plain: bool,
+}
 
-impl<'de, const IN_LIST: bool> Deserialize<'de> for Flat<IN_LIST> {
+impl<'de, const IN_LIST: bool> Deserialize<'de> for Checking<IN_LIST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FlatVisitor<const IN_LIST: bool>;
+        struct ValueVisitor<const IN_LIST: bool>;
 
-        impl<'de, const IN_LIST: bool> Visitor<'de> for FlatVisitor<IN_LIST> {
-            type Value = Flat<IN_LIST>;
+        impl<'de, const IN_LIST: bool> Visitor<'de> for ValueVisitor<IN_LIST> {
+            type Value = Checking<IN_LIST>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string, a number, true or false")
             }
 
             fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(Flat)
+                Ok(Checking { is_plain: true })
             }
 
             fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Flat)
+                Ok(Checking { is_plain: true })
             }
 
             fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(Flat)
+                Ok(Checking { is_plain: true })
             }
 
             fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(Flat)
+                Ok(Checking { is_plain: true })
             }
 
             fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Flat)
+                Ok(Checking { is_plain: true })
             }
 
             fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
                 if IN_LIST {
                     return Err(E::custom("there is a null in a list"));
                 }
-                Ok(Flat)
+                Ok(Checking { is_plain: true })
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                if IN_LIST {
-                    return Err(A::Error::custom("there is a list in a list"));
+                let mut is_plain = !IN_LIST;
+                while is_plain {
+                    match list.next_element::<Checking<true>>()? {
+                        Some(value) => is_plain = value.is_plain,
+                        None => return Ok(Checking { is_plain: !IN_LIST }),
+                    }
                 }
-                while list.next_element::<Flat<true>>()?.is_some() {}
-                Ok(Flat)
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Checking { is_plain: false })
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-                Err(A::Error::custom("an object is not a plain value"))
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Checking { is_plain: false })
             }
         }
 
-        deserializer.deserialize_any(FlatVisitor)
+        deserializer.deserialize_any(ValueVisitor)
     }
 }
 
@@ -297,21 +362,49 @@ mod tests {
         assert_eq!(members[0].value, Value::List(numbers.into()));
         assert_eq!(members[1].value, Value::List(Vec::new()));
         assert_eq!(
-            quoted(list, &BTreeSet::from(["a".to_owned()])),
+            quoted(list, &of_numbers(&["a"])),
             "{\"a\": [\"1\" ,\"2.50\", \"x\"], \"b\":[ ]}"
         );
-        let columns = BTreeSet::from(["aA".to_owned(), "c".to_owned()]);
-        let text = quoted(line, &columns);
+        let text = quoted(line, &of_numbers(&["aA", "c"]));
         assert_eq!(
             text,
             " {\"a\\u0041\" : \"12e400\",\"b\":-0.10 , \"c\":\"9\\\"}\",\"d\":null} "
         );
     }
 
+    fn of_numbers(columns: &[&str]) -> AsText {
+        AsText {
+            numbers: columns.iter().map(|name| (*name).to_owned()).collect(),
+            ..AsText::default()
+        }
+    }
+
+    #[test]
+    fn what_is_deeper_stays_json() {
+        let line = "{\"a\": [ [0, 12e400,\"\\u00e9\"] ] , \"b\":{\"x\":[]}, \"c\":[], \"d\":[1]}";
+        let members = members("t", 1, line).expect("an object");
+        assert_eq!(members[0].value, Value::Json("[ [0, 12e400,\"\\u00e9\"] ]"));
+        assert_eq!(members[1].value, Value::Json("{\"x\":[]}"));
+        assert_eq!(members[2].value, Value::List(Vec::new()));
+        let columns = AsText {
+            json: ["a", "b", "c"].map(String::from).into(),
+            ..AsText::default()
+        };
+        let text = quoted(line, &columns);
+        let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let expected = serde_json::json!({
+            "a": "[ [0, 12e400,\"\\u00e9\"] ]", "b": "{\"x\":[]}", "c": "[]", "d": [1],
+        });
+        assert_eq!(read, expected);
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(super::members("t", 1, &deep).is_ok());
+        assert!(super::members("t", 1, &deep[..150_000]).is_err());
+    }
+
     proptest! {
         #[test]
         fn what_is_an_object_is_what_serde_json_says(
-            line in "[{ ]{1,2}(\"(a|b|\\\\n|\\\\u00e9|\\\\x|ä)\" ?[:,]? ?(1|-|01|1.|-0.5|2e5|tru|true|nullx|null|\"\"|\"\\\\\"\"|\\[1\\]|\\[\\]|\\[1 ?, \"\"|, ?null\\]|\\[\\[1\\]\\]|\\{\\})[,} ]{0,2}){0,3}\\}?",
+            line in "[{ ]{1,2}(\"(a|b|\\\\n|\\\\u00e9|\\\\x|ä)\" ?[:,]? ?(1|-|01|1.|-0.5|2e5|tru|true|nullx|null|\"\"|\"\\\\\"\"|\\[1\\]|\\[\\]|\\[1 ?, \"\"|, ?null\\]|\\[\\[1\\]\\]|\\[1, \\{\\}, null\\]|\\{\\}|\\{\"a\": ?\\[1\\]\\})[,} ]{0,2}){0,3}\\}?",
         ) {
             let ours = members("t", 1, &line).is_ok();
             prop_assert_eq!(ours, serde_json::from_str::<Checked>(&line).is_ok(), "{}", line);

@@ -5,7 +5,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -40,8 +40,8 @@ pub struct Scan {
 enum Form {
     /// The types of columns that are not text.
     Delimited(Dialect, BTreeMap<String, Type>),
-    /// The columns, and those whose numbers are kept as they are written, because a float would change them.
-    Ndjson(SchemaRef, BTreeSet<String>),
+    /// The columns, and those whose values are kept as they are written: numbers that a float would change, and nested values.
+    Ndjson(SchemaRef, ndjson::AsText),
     /// First row and number of rows of each part that is read at a time.
     Parquet(Vec<(usize, usize)>),
 }

@@ -7,6 +7,7 @@ mod labels;
 mod masked;
 mod overflow;
 mod registry;
+mod spans;
 mod tasks;
 mod unfreezing;
 mod words;

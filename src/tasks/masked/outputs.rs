@@ -71,7 +71,7 @@ impl Outputs for Fillings {
     }
 
     fn columns(&self, names: &Naming<'_>) -> Vec<String> {
-        let Naming { prefix, raw } = names;
+        let Naming { prefix, raw, .. } = names;
         let how_likely = if *raw {
             "log_probabilities"
         } else {

@@ -200,6 +200,7 @@ fn masks_are_filled_one_after_the_other() {
     let naming = Naming {
         prefix: "it_",
         raw: false,
+        of_texts: false,
     };
     assert_eq!(
         fillings().columns(&naming),

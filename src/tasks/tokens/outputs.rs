@@ -3,6 +3,7 @@
 use super::figures::Measured;
 use super::scheme::{Prefix, Scheme, Tag, lenient};
 use super::settings::{Invalid, check_label, parsed};
+use super::spans::{self, How, Tagged};
 use crate::data::{Table, words};
 use crate::error::{Error, Result};
 use crate::models::{Card, Problem};
@@ -14,7 +15,9 @@ use crate::train::{Mark, Marks, Targets};
 #[derive(Clone, Debug)]
 pub(super) struct Tags {
     pub(super) labels: Vec<String>,
-    /// The column with the tags; none where nobody says it.
+    /// The column with the words or texts; none where nobody says it.
+    pub(super) text_column: Option<String>,
+    /// The column with the tags or spans; none where nobody says it.
     pub(super) column: Option<String>,
     pub(super) scheme: Scheme,
     pub(super) invalid: Invalid,
@@ -33,6 +36,7 @@ impl Tags {
         let own = || tuned.word("target_column").map(String::from);
         Ok(Self {
             labels: card.labels.clone(),
+            text_column: tuned.word("text_column").map(String::from),
             column: columns
                 .and_then(|columns| columns.into_iter().next())
                 .or_else(own),
@@ -68,7 +72,12 @@ impl Tags {
     }
 
     /// The entities of a text, and how likely they are: the mean probability of its words' tags.
-    fn entities(&self, said: &[Option<Vec<f64>>], words: &[String]) -> Vec<words::Entity> {
+    fn entities(
+        &self,
+        said: &[Option<Vec<f64>>],
+        words: &[String],
+        cut: Option<&words::Cut>,
+    ) -> Vec<words::Entity> {
         let tags: Vec<Tag<'_>> = said.iter().map(|word| self.said(word.as_deref())).collect();
         let found = lenient(&tags).into_iter();
         let entities = found.map(|entity| {
@@ -78,11 +87,19 @@ impl Tags {
                 likely.fold((0.0, 0.0), |(sum, count), next| (sum + next, count + 1.0));
             #[expect(clippy::cast_possible_truncation, reason = "scores are written as f32")]
             let score = (sum / f64::max(count, 1.0)) as f32;
+            let (place, text) = match cut {
+                Some(cut) => {
+                    let places = &cut.places[entity.words];
+                    let place = places[0].start..places[places.len() - 1].end;
+                    (place.clone(), cut.at(place))
+                }
+                None => (entity.words.clone(), words[entity.words].join(" ")),
+            };
             words::Entity {
                 label: entity.kind.to_owned(),
-                start: number(entity.words.start),
-                end: number(entity.words.end),
-                text: words[entity.words].join(" "),
+                start: number(place.start),
+                end: number(place.end),
+                text,
                 score,
             }
         });
@@ -141,6 +158,10 @@ impl Outputs for Tags {
         &self.labels
     }
 
+    fn set_text_column(&mut self, column: &str) {
+        self.text_column = Some(column.to_owned());
+    }
+
     fn write(&self, card: &mut Card) {
         card.problem = Problem::TokenClassification;
         card.labels.clone_from(&self.labels);
@@ -151,7 +172,16 @@ impl Outputs for Tags {
     fn read(&self, table: &Table) -> Result<Read> {
         let column = self.column.as_deref();
         let column = column.ok_or_else(|| crate::tasks::unknown_column("target_column"))?;
-        let texts = words::lists(table, column, 0)?;
+        let how = How {
+            scheme: self.scheme,
+            invalid: self.invalid,
+            labels: Some(&self.labels),
+        };
+        let Tagged {
+            tags: texts,
+            mut told,
+            ..
+        } = spans::read(table, self.text_column.as_deref(), column, how)?;
         let known = || self.labels.iter().map(String::as_str);
         let mut samples = Vec::with_capacity(texts.len());
         for (row, tags) in texts.iter().enumerate() {
@@ -174,8 +204,9 @@ impl Outputs for Tags {
             samples.push(marks);
         }
         let begins = vec![true; samples.len()];
+        told.extend(self.check_places(&texts, column)?);
         Ok(Read {
-            told: self.check_places(&texts, column)?,
+            told,
             targets: Targets::Tokens(Marks { samples, begins }),
         })
     }
@@ -258,7 +289,9 @@ impl Outputs for Tags {
 
     fn columns(&self, names: &Naming<'_>) -> Vec<String> {
         let prefix = names.prefix;
-        let mut columns = vec![format!("{prefix}labels"), format!("{prefix}entities")];
+        let words = names.of_texts.then(|| format!("{prefix}words"));
+        let mut columns: Vec<String> = words.into_iter().collect();
+        columns.extend([format!("{prefix}labels"), format!("{prefix}entities")]);
         if names.raw {
             columns.extend(self.labels.iter().map(|label| names.score(label)));
         }
@@ -276,12 +309,16 @@ impl Outputs for Tags {
             };
             text.iter().map(label).collect()
         });
-        let texts = said.iter().zip(words);
-        let entities = texts.map(|(said, words)| self.entities(said, words));
-        let mut values = vec![
-            Values::Lists(labels.collect(), " ".into()),
+        let cut = |text: usize| words.cut.as_ref().map(|cut| &cut[text]);
+        let texts = said.iter().zip(&words.words).enumerate();
+        let entities = texts.map(|(text, (said, words))| self.entities(said, words, cut(text)));
+        let lists = |lists| Values::Lists(lists, " ".into());
+        let of_texts = words.cut.as_ref().map(|_| lists(words.words.clone()));
+        let mut values: Vec<Values> = of_texts.into_iter().collect();
+        values.extend([
+            lists(labels.collect()),
             Values::Entities(entities.collect()),
-        ];
+        ]);
         if given.raw {
             let width = self.labels.len();
             let columns = (0..width).map(|label| {

@@ -157,6 +157,37 @@ impl Scheme {
         }
     }
 
+    /// The tags of an entity of so many words; `follows` says that one of the same kind ends right before it.
+    pub(super) fn tags(self, kind: &str, words: usize, follows: bool) -> Vec<String> {
+        let tag = |word: usize| {
+            let (is_first, is_last) = (word == 0, word + 1 == words);
+            let prefix = match self {
+                Self::Iobes if is_first && is_last => "S",
+                Self::Iobes if is_last => "E",
+                Self::Iob1 if is_first && follows => "B",
+                Self::Iob2 | Self::Iobes if is_first => "B",
+                _ => "I",
+            };
+            format!("{prefix}-{kind}")
+        };
+        (0..words).map(tag).collect()
+    }
+
+    /// All tags of entities of these kinds, and the one outside of entities.
+    pub(super) fn labels<'k>(self, kinds: impl Iterator<Item = &'k String>) -> Vec<String> {
+        let prefixes: &[&str] = match self {
+            Self::Io => &["I"],
+            Self::Iob1 | Self::Iob2 => &["B", "I"],
+            Self::Iobes => &["B", "I", "E", "S"],
+        };
+        let of_kind = |kind| {
+            prefixes
+                .iter()
+                .map(move |prefix| format!("{prefix}-{kind}"))
+        };
+        kinds.flat_map(of_kind).chain(["O".into()]).collect()
+    }
+
     /// The words whose tags cannot stand where they do.
     pub(super) fn misplaced(self, tags: &[Tag<'_>]) -> Vec<usize> {
         let place = |word: Option<usize>| word.and_then(|word| tags.get(word)).copied();

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::loss::OverTokens;
 use super::outputs::Tags;
 use super::scheme::{Scheme, Tag};
+use super::spans::{self, How, Tagged};
 use crate::config::{Parts, Spanned};
 use crate::data::{Table, labels as of_tables, words};
 use crate::error::{Error, Result, Span};
@@ -19,7 +20,8 @@ use crate::train::{Loss, Targets};
 /// Where the tags are.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 pub(super) struct Columns {
-    /// The column with the tags of words, lists as long as those of the words. Default: `tags`.
+    /// The column with the tags of words, lists as long as those of the words; or, where `text_column` holds texts, with the spans of each:
+    /// lists of structs or JSON with `start`, `end` and `label`. Default: `tags`.
     target_column: Option<Spanned<String>>,
 }
 
@@ -36,10 +38,11 @@ pub(super) struct Labels {
 /// How tags are read, and which tokens have them.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 pub(super) struct TagsSettings {
-    /// How tags say where entities begin and end: `IO`, `IOB1`, `IOB2` or `IOBES`. Default: what the tags of the samples show.
+    /// How tags say where entities begin and end: `IO`, `IOB1`, `IOB2` or `IOBES`. Default: what the tags of the samples show, and `IOB2`
+    /// for spans.
     scheme: Option<Spanned<Scheme>>,
-    /// What becomes of tags that cannot stand where they do, such as an `I-PER` of IOB2 without a `B-PER` before it: `keep` counts and
-    /// tells them, `error` names the first one and stops.
+    /// What becomes of tags that cannot stand where they do, such as an `I-PER` of IOB2 without a `B-PER` before it, and of spans that
+    /// begin or end within a word: `keep` counts and tells them, `error` names the first one and stops. Such spans have the whole words.
     #[serde(default)]
     invalid_tags: Invalid,
     /// Whether all tokens of a word learn its tag, those behind the first one `I-` for `B-`; else the first one alone does. What the model
@@ -77,6 +80,7 @@ fn zero() -> Spanned<f64> {
 
 #[derive(Debug)]
 pub(super) struct TagsReading {
+    text_column: String,
     column: String,
     columns: Columns,
     labels: Labels,
@@ -93,6 +97,10 @@ impl TagsReading {
             .get_or_insert_with(|| "tags".to_owned().into())
             .value
             .clone();
+        // It belongs to another part, but spans are parts of these texts.
+        let text_column = parts.table().get("text_column");
+        let text_column = text_column.and_then(|name| name.as_str());
+        let text_column = text_column.unwrap_or(words::COLUMN).to_owned();
         let labels: Labels = parts.read()?;
         let tags: TagsSettings = parts.read()?;
         let smoothing: Smoothing = parts.read()?;
@@ -118,6 +126,7 @@ impl TagsReading {
             }
         }
         Ok(Self {
+            text_column,
             column,
             columns,
             labels,
@@ -127,24 +136,36 @@ impl TagsReading {
         })
     }
 
+    /// The scheme that the settings name.
+    fn scheme(&self) -> Option<Scheme> {
+        self.tags.scheme.as_ref().map(|set| set.value)
+    }
+
     /// The tags of the samples at `port`, text by text.
-    fn texts(&self, port: &str, table: &Table) -> Result<Vec<Vec<String>>> {
+    fn texts(&self, port: &str, table: &Table) -> Result<Tagged> {
         let read = || {
-            let texts = words::lists(table, &self.column, 0)?;
-            for (row, tags) in texts.iter().enumerate() {
+            let how = How {
+                scheme: self.scheme().unwrap_or(OF_SPANS),
+                invalid: self.tags.invalid_tags,
+                labels: None,
+            };
+            let tagged = spans::read(table, Some(&self.text_column), &self.column, how)?;
+            for (row, tags) in tagged.tags.iter().enumerate() {
                 for (word, tag) in tags.iter().enumerate() {
-                    let scheme = self.tags.scheme.as_ref().map(|set| set.value);
-                    check_label(tag, scheme).map_err(|error| {
+                    check_label(tag, self.scheme()).map_err(|error| {
                         let (row, word) = (row + 1, word + 1);
                         error.note(format!("row {row}, word {word}, column `{}`", self.column))
                     })?;
                 }
             }
-            Ok(texts)
+            Ok(tagged)
         };
         read().map_err(|error: Error| error.note(format!("in the table of port `{port}`")))
     }
 }
+
+/// The scheme of tags that are made of spans, unless another one is set.
+const OF_SPANS: Scheme = Scheme::Iob2;
 
 /// Refuses a label that is no tag, or none of `scheme`.
 pub(super) fn check_label(label: &str, scheme: Option<Scheme>) -> Result<()> {
@@ -199,12 +220,16 @@ impl Reading for TagsReading {
         let ports = ports.collect::<Result<Vec<_>>>()?;
         let labels = if let Some(labels) = self.written.read(Least::Two)? {
             for label in &labels {
-                check_label(label, self.tags.scheme.as_ref().map(|set| set.value))?;
+                check_label(label, self.scheme())?;
             }
             labels
         } else {
             let found = ports.iter().map(|texts| {
-                let mut labels: Vec<String> = texts.iter().flatten().cloned().collect();
+                let mut labels = match &texts.kinds {
+                    // An entity may be longer elsewhere than all are here.
+                    Some(kinds) => self.scheme().unwrap_or(OF_SPANS).labels(kinds.iter()),
+                    None => texts.tags.iter().flatten().cloned().collect(),
+                };
                 of_tables::sort(&mut labels);
                 labels.dedup();
                 labels
@@ -224,10 +249,18 @@ impl Reading for TagsReading {
             }
             labels
         };
-        let scheme = if let Some(scheme) = &self.tags.scheme {
-            scheme.value
+        let scheme = if let Some(scheme) = self.scheme() {
+            scheme
+        } else if ports.iter().any(|texts| texts.kinds.is_some()) {
+            told.push(format!(
+                "spans become tags of the scheme {}: {}",
+                OF_SPANS.name(),
+                OF_SPANS.prefixes()
+            ));
+            OF_SPANS
         } else {
-            let scheme = Scheme::of(&ports.iter().flatten().map(|tags| parsed(tags)));
+            let texts = ports.iter().flat_map(|texts| &texts.tags);
+            let scheme = Scheme::of(&texts.map(|tags| parsed(tags)));
             told.push(format!(
                 "`scheme` is {}, as the tags of the samples show: {}",
                 scheme.name(),
@@ -238,6 +271,7 @@ impl Reading for TagsReading {
         Ok(Decided {
             outputs: Box::new(Tags {
                 labels,
+                text_column: Some(self.text_column.clone()),
                 column: Some(self.column.clone()),
                 scheme,
                 invalid: self.tags.invalid_tags,

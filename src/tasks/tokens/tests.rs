@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::outputs::Tags;
 use super::scheme::{Found, Scheme, lenient};
 use super::settings::{Invalid, check_label, parsed};
+use crate::data::words::{Cut, Texts};
 use crate::tasks::{Given, Naming, Outputs as _, Values};
 use crate::train::{Mark, Marks, Targets};
 
@@ -29,6 +30,7 @@ struct Case {
 fn tags(scheme: Scheme, labels: &[String]) -> Tags {
     Tags {
         labels: labels.to_vec(),
+        text_column: Some("words".into()),
         column: Some("tags".into()),
         scheme,
         invalid: Invalid::Keep,
@@ -184,7 +186,10 @@ fn entities_have_their_words_and_a_score() {
         ],
         begins: vec![true, true, false, true],
     });
-    let texts = vec![words("Ada wrote"), words("by Ada Lovelace"), Vec::new()];
+    let texts = Texts {
+        words: vec![words("Ada wrote"), words("by Ada Lovelace"), Vec::new()],
+        cut: None,
+    };
     #[rustfmt::skip]
     let outputs = [
         2.0, 0.0, 0.0,
@@ -194,7 +199,7 @@ fn entities_have_their_words_and_a_score() {
     ];
     let given = Given {
         outputs: &outputs,
-        samples: texts.len(),
+        samples: texts.words.len(),
         words: Some((&texts, &targets)),
         masks: None,
         raw: true,
@@ -203,6 +208,7 @@ fn entities_have_their_words_and_a_score() {
     let names = tags.columns(&Naming {
         prefix: "",
         raw: true,
+        of_texts: false,
     });
     assert_eq!(
         names,
@@ -245,4 +251,52 @@ fn entities_have_their_words_and_a_score() {
     // A word of which nothing is said counts as outside.
     let report = tags.score(&outputs, &targets).expect("finite");
     assert!((report.figures["recall"] - 0.4).abs() < 1e-9, "{report:?}");
+
+    // Of texts there are the words, and places are characters.
+    let cut = ["Ada wrote", "\u{1f600}by Ada  Lovelace", ""];
+    let cut = cut.map(|text| Cut::new(text.to_owned()));
+    let texts = Texts {
+        words: cut.iter().map(Cut::words).collect(),
+        cut: Some(cut.into()),
+    };
+    let naming = Naming {
+        prefix: "x_",
+        raw: false,
+        of_texts: true,
+    };
+    assert_eq!(tags.columns(&naming), ["x_words", "x_labels", "x_entities"]);
+    let given = Given {
+        words: Some((&texts, &targets)),
+        raw: false,
+        ..given
+    };
+    let values = tags.values(&given).expect("finite");
+    assert_eq!(values.len(), 3);
+    assert_eq!(values[0], Values::Lists(texts.words.clone(), " ".into()));
+    let Values::Entities(entities) = &values[2] else {
+        panic!("{values:?}");
+    };
+    assert_eq!(shown(&entities[1][0]), ("PER".into(), 4, 7, "Ada".into()));
+}
+
+#[test]
+fn entities_become_tags_of_each_scheme() {
+    let tags = |scheme: Scheme, words, follows| scheme.tags("X", words, follows).join(" ");
+    assert_eq!(tags(Scheme::Io, 2, true), "I-X I-X");
+    assert_eq!(tags(Scheme::Iob1, 2, false), "I-X I-X");
+    assert_eq!(tags(Scheme::Iob1, 2, true), "B-X I-X");
+    assert_eq!(tags(Scheme::Iob2, 3, false), "B-X I-X I-X");
+    assert_eq!(tags(Scheme::Iobes, 1, false), "S-X");
+    assert_eq!(tags(Scheme::Iobes, 3, false), "B-X I-X E-X");
+    for scheme in [Scheme::Io, Scheme::Iob1, Scheme::Iob2, Scheme::Iobes] {
+        let labels = scheme.labels(["X".to_owned()].iter());
+        for words in 1..4 {
+            for follows in [false, true] {
+                let tags = scheme.tags("X", words, follows);
+                assert!(tags.iter().all(|tag| labels.contains(tag)), "{scheme:?}");
+            }
+            let tags = scheme.tags("X", words, false);
+            assert_eq!(scheme.strict(&parsed(&tags)).len(), 1, "{scheme:?}");
+        }
+    }
 }

@@ -76,7 +76,7 @@ fn project(pipeline: &str, reviews: &[u8]) -> Project {
 }
 
 /// The tables of the README's tasks, a few rows of each.
-const SAMPLES: [(&str, &str); 6] = [
+const SAMPLES: [(&str, &str); 7] = [
     (
         "questions.tsv",
         "first\tsecond\tsame\nhow old is he\twhat is his age\tyes\nwho is he\twhere is it\tno\nwho is he\twhat is his name\tyes\n",
@@ -92,6 +92,10 @@ const SAMPLES: [(&str, &str); 6] = [
     (
         "sentences.conll",
         "Ada B-PER\nwrote O\n\nShe O\nlived O\nin O\nLondon B-LOC\n",
+    ),
+    (
+        "letters.jsonl",
+        "{\"text\": \"Ada wrote to Rome.\", \"entities\": [[0, 3, \"PER\"], [13, 17, \"LOC\"]]}\n{\"text\": \"She did.\", \"entities\": []}\n",
     ),
     (
         "answers.csv",

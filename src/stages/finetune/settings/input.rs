@@ -13,7 +13,8 @@ use crate::models::{Pooling, Truncation};
 /// The columns of texts.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 pub(in crate::stages::finetune) struct Columns {
-    /// The column with the texts, or with lists of their words where each word has a target. Default: `text`, or `words`.
+    /// The column with the texts, or with lists of their words where each word has a target; texts are cut into words there. Default:
+    /// `text`, or `words`.
     pub(in crate::stages::finetune) text_column: Option<Spanned<String>>,
     /// The column with the second text of each pair, for tasks on pairs of texts.
     pub(in crate::stages::finetune) text_pair_column: Option<Spanned<String>>,

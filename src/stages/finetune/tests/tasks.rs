@@ -145,6 +145,7 @@ impl Subject {
         let columns = outputs.columns(&Naming {
             prefix: "said_",
             raw: true,
+            of_texts: false,
         });
         if task.targets.masks() {
             // What it predicts are masks, of which these texts have none: its own tests compare the two.

@@ -92,7 +92,14 @@ fn tags_that_are_none_are_refused_with_their_row() {
         &bench,
         "text_column = \"text\"\ntarget_column = \"label\"\n",
     ));
-    assert!(error.message().contains("not lists of words"), "{error}");
+    assert!(
+        error
+            .message()
+            .contains("row 1 has no list of spans in column `label`"),
+        "{error}"
+    );
+    let error = failure(run(&bench, "target_column = \"text\"\n"));
+    assert!(error.message().contains("no column `words`"), "{error}");
     tagged(&bench, "train", &[("", ""), ("", "")]);
     let error = failure(run(&bench, ""));
     assert!(
