@@ -26,8 +26,8 @@ impl Subject {
         let masked = MaskedTexts::new(encoder.tokenizer(), &texts, length, masking, MEASURED);
         let samples = masked.expect("there are enough").fixed();
         let prefix = Prefix::new(loaded.network.clone(), 0, "cpu").expect("a device");
-        let loader = Loader::without_features(&samples, prefix);
-        let found = train::run(&loaded.network, &loader, 5, &mut |_| Ok(()));
+        let batches = Loader::without_features(&samples, prefix);
+        let found = train::run(&loaded.network, &batches, 5, &mut |_| Ok(()));
         let report = outputs.score(&found.expect("it runs"), &samples.targets);
         report.expect("finite").figures
     }
