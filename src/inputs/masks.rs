@@ -258,7 +258,7 @@ mod tests {
         let lengths: Vec<usize> = packed.ids().map(<[u32]>::len).collect();
         // 14 and 3 tokens, each with a separator behind it; the last one is alone and left out.
         assert_eq!(lengths, [8, 8, 8]);
-        let nothing = ["".to_string(), "  ".to_string()];
+        let nothing = [String::new(), "  ".to_string()];
         let error = MaskedTexts::new(&tokenizer(), &nothing, 8, MASKING, 1).expect_err("no word");
         assert_eq!(error.message(), "no text has a token that could be masked");
         let seldom = Masking {
