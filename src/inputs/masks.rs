@@ -101,7 +101,8 @@ impl MaskedTexts {
     /// Takes texts apart.
     ///
     /// # Errors
-    /// Texts that cannot be encoded, or of which none has a token that could be masked; a tokenizer without a token for masks.
+    /// Texts that cannot be encoded, or of which none has a token that could be masked; so few that none is, as they are drawn first; a
+    /// tokenizer without a token for masks.
     pub fn new(
         tokenizer: &Tokenizer,
         texts: &[String],
@@ -122,15 +123,24 @@ impl MaskedTexts {
                 .note("special tokens and unknown ones are not masked")
                 .help("look at the column of the texts, and whether the tokenizer is for their language"));
         }
+        let masked = Masked {
+            pieces: cut.pieces,
+            masking,
+            mask_id,
+            pad_id: tokenizer.pad_id(),
+            vocabulary: tokenizer.vocab_size(),
+            seed,
+        };
+        if (0..masked.pieces.len()).all(|sample| masked.draw(sample, 0).1.is_empty()) {
+            let words = masked.pieces.iter().flat_map(|piece| &piece.words);
+            let tokens = words.flatten().count();
+            return Err(Error::stage(format!(
+                "none of the {tokens} tokens that could be masked happens to be: they are too few"
+            ))
+            .help("take more texts, or raise `mask_probability`"));
+        }
         Ok(Self {
-            masked: Masked {
-                pieces: cut.pieces,
-                masking,
-                mask_id,
-                pad_id: tokenizer.pad_id(),
-                vocabulary: tokenizer.vocab_size(),
-                seed,
-            },
+            masked,
             without: cut.without,
             texts: texts.len(),
         })
@@ -248,9 +258,17 @@ mod tests {
         let lengths: Vec<usize> = packed.ids().map(<[u32]>::len).collect();
         // 14 and 3 tokens, each with a separator behind it; the last one is alone and left out.
         assert_eq!(lengths, [8, 8, 8]);
-        let nothing = ["".to_string(), "  ".to_string()];
+        let nothing = [String::new(), "  ".to_string()];
         let error = MaskedTexts::new(&tokenizer(), &nothing, 8, MASKING, 1).expect_err("no word");
         assert_eq!(error.message(), "no text has a token that could be masked");
+        let seldom = Masking {
+            probability: 0.001,
+            ..MASKING
+        };
+        let texts = TEXTS.map(String::from);
+        let error = MaskedTexts::new(&tokenizer(), &texts, 8, seldom, 1).expect_err("too few");
+        let told = "none of the 17 tokens that could be masked happens to be: they are too few";
+        assert_eq!(error.message(), told);
     }
 
     #[test]

@@ -87,6 +87,24 @@ impl FreezePlan {
     /// A pattern that is none or that matches nothing; more trainable layers than there are; batch normalisations or biases to train
     /// where there are none; nothing left to train.
     pub fn resolve(&self, anatomy: &Anatomy) -> Result<Resolved> {
+        Resolved::new(self.stays(anatomy)?, &anatomy.parameters).ok_or_else(|| {
+            Error::stage("nothing is left to train: every parameter is frozen, the head too")
+                .help("take the head out of `frozen`, or let more train")
+        })
+    }
+
+    /// How many blocks of a network come before the first one with a parameter that trains: all but the last, the head's, if none does.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), but that nothing is left to train.
+    pub fn prefix(&self, anatomy: &Anatomy) -> Result<usize> {
+        let resolved = Resolved::new(self.stays(anatomy)?, &anatomy.parameters);
+        let below_head = anatomy.blocks.len().saturating_sub(1);
+        Ok(resolved.map_or(below_head, |resolved| resolved.prefix))
+    }
+
+    /// For each parameter whether it stays as it is.
+    fn stays(&self, anatomy: &Anatomy) -> Result<Vec<bool>> {
         let parameters = &anatomy.parameters;
         let named_trainable = self
             .trainable
@@ -110,10 +128,7 @@ impl FreezePlan {
             .iter()
             .enumerate()
             .map(|(index, parameter)| !trains(index, parameter));
-        Resolved::new(frozen.collect(), parameters).ok_or_else(|| {
-            Error::stage("nothing is left to train: every parameter is frozen, the head too")
-                .help("take the head out of `frozen`, or let more train")
-        })
+        Ok(frozen.collect())
     }
 
     /// The first block that `trainable_layers` lets train.

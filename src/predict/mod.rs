@@ -103,6 +103,8 @@ pub struct Done {
     pub empty: usize,
     /// Texts that were cut.
     pub cut: usize,
+    /// Texts without a mask, where masks are filled.
+    pub unmasked: usize,
 }
 
 impl Done {
@@ -120,6 +122,12 @@ impl Done {
             let cut = self.cut;
             told.push(format!(
                 "{cut} of {rows} texts are longer than what the model was tuned on, and are cut"
+            ));
+        }
+        if self.unmasked > 0 {
+            let unmasked = self.unmasked;
+            told.push(format!(
+                "{unmasked} of {rows} texts have no mask among the tokens that count, and stay as they are"
             ));
         }
         told
@@ -154,9 +162,11 @@ pub fn predict(request: &Request<'_>, observer: &dyn Observer) -> Result<Done> {
             broken,
             empty,
             cut,
+            unmasked,
         } = model.label(&piece, options, observer)?;
         done.empty += empty;
         done.cut += cut;
+        done.unmasked += unmasked;
         let Piece { table, samples } = piece;
         let table = if broken.is_empty() {
             table

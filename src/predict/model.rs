@@ -84,6 +84,8 @@ pub(super) struct Labelled {
     pub(super) empty: usize,
     /// How many are texts that were cut.
     pub(super) cut: usize,
+    /// How many are texts without a mask, where masks are filled.
+    pub(super) unmasked: usize,
 }
 
 impl Model {
@@ -187,12 +189,19 @@ impl Model {
                 let tokens = encoder.encode(sentences)?;
                 let (empty, cut) = (tokens.empty, tokens.cut);
                 if self.outputs.masking().is_some() {
-                    let targets = Targets::Masked(masks(&tokens.inputs, encoder.tokenizer())?);
+                    let masks = masks(&tokens.inputs, encoder.tokenizer())?;
+                    let unmasked = masks
+                        .samples
+                        .iter()
+                        .filter(|marks| marks.is_empty())
+                        .count();
+                    let targets = Targets::Masked(masks);
                     return Ok(Labelled {
                         outputs: self.run(tokens.into(), targets.clone(), options, observer)?,
                         targets: Some(targets),
                         empty,
                         cut,
+                        unmasked,
                         ..Labelled::default()
                     });
                 }

@@ -218,10 +218,9 @@ impl Stage for Evaluate {
             found.set_text_column(&column.value);
         }
         let samples = self.read(task, &*found, &loaded, cx)?;
-        let plan = loaded
-            .network
-            .resolve(&card.freeze.clone().unwrap_or_default())?;
-        let prefix = Prefix::new(loaded.network.clone(), plan.prefix, cx.device())?;
+        let plan = card.freeze.clone().unwrap_or_default();
+        let frozen = plan.prefix(&loaded.network.anatomy())?;
+        let prefix = Prefix::new(loaded.network.clone(), frozen, cx.device())?;
         let setting = self.settings.feature_cache_max.as_ref();
         let most_bytes = feature_cache::most_bytes_or_tuned(setting, card)?;
         let batches = Loader::new(&samples, prefix, most_bytes, cx)?;

@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use refire::config::{Parts, Table};
 use refire::error::Source;
 use refire::inputs::texts::{Encoder, Sentences};
 use refire::models::{
     self, Activations, Card, Head, Loaded, Modality, Network, Pooling, TokenBatch,
 };
+use refire::random;
 use refire::tasks::{self, Reading, Task};
 use refire::train::{
     AdamW, AdamWSettings, Compared, Gradients, Inputs, Pieces, Samples, Targets, Trained,
@@ -57,8 +60,11 @@ fn task() -> &'static Task {
     tasks::find("sentence-similarity").expect("a task")
 }
 
-/// The tiny BERT without dropout.
-fn tiny_bert() -> tempfile::TempDir {
+/// Held while a test draws dropout, or sets what it is drawn from: a process has one generator.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
+/// The tiny BERT with so much dropout.
+fn tiny_bert(dropout: f64) -> tempfile::TempDir {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert");
     let folder = tempfile::tempdir().expect("a temporary folder");
     for file in ["tokenizer.json", "model.safetensors"] {
@@ -68,7 +74,7 @@ fn tiny_bert() -> tempfile::TempDir {
     let mut config: Map<String, Value> = serde_json::from_slice(&config).expect("JSON");
     for (key, value) in &mut config {
         if key.contains("dropout") {
-            *value = json!(0.0);
+            *value = json!(dropout);
         }
     }
     models::write_config(folder.path(), &config).expect("written");
@@ -101,10 +107,11 @@ fn reading(settings: &str) -> Box<dyn Reading> {
 
 #[test]
 fn losses_of_steps_on_compared_texts_are_those_of_sentence_transformers() {
+    let _generator = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     let reference = reference();
     let device = models::device("cpu").expect("every build has a CPU");
     for case in &reference.cases {
-        let folder = tiny_bert();
+        let folder = tiny_bert(0.0);
         let loaded = load(folder.path());
         let encoder = Encoder::new(folder.path(), &loaded, Some(reference.max_length), None);
         let (encoder, _) = encoder.expect("an encoder");
@@ -207,4 +214,105 @@ fn figures_of_embeddings_are_those_of_sentence_transformers() {
             assert!(apart <= 1e-6, "{name} is {figure}, not {expected}");
         }
     }
+}
+
+/// So many pairs of texts, all different, as a network with this tokenizer takes them.
+fn pairs(count: usize, encoder: &Encoder) -> Samples {
+    let reference = reference();
+    let words: Vec<&str> = reference
+        .texts
+        .iter()
+        .flatten()
+        .flat_map(|text| text.split(' '))
+        .collect();
+    let text = |row: usize| {
+        format!(
+            "{} {} {row}",
+            words[row % words.len()],
+            words[row / 7 % words.len()]
+        )
+    };
+    let sentences = Sentences {
+        first: (0..count).map(text).collect(),
+        second: None,
+        apart: vec![(count..2 * count).map(text).collect()],
+    };
+    let inputs = encoder.encode(&sentences).expect("encoded").inputs;
+    let targets = Targets::Compared(Compared::new(count, 2, Vec::new()));
+    Samples::new(Inputs::Texts(inputs), targets)
+}
+
+#[test]
+fn gradients_in_pieces_are_those_of_the_whole_batch_and_of_the_same_dropout() {
+    const PAIRS: usize = 256;
+    const SIZE: usize = 32;
+    const SEED: u64 = 11;
+    let _generator = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = models::device("cpu").expect("every build has a CPU");
+    let mut values = Vec::new();
+    for dropout in [0.0, 0.3] {
+        let folder = tiny_bert(dropout);
+        let loaded = load(folder.path());
+        let (encoder, _) =
+            Encoder::new(folder.path(), &loaded, Some(24), None).expect("an encoder");
+        let samples = pairs(PAIRS, &encoder);
+        let Inputs::Texts(texts) = &samples.inputs else {
+            panic!("they are texts");
+        };
+        let rows = (0..2 * PAIRS).map(|row| &texts.tokens[row % 2 * PAIRS + row / 2][..]);
+        let input = TokenBatch::new(&rows.collect::<Vec<_>>(), texts.pad_id, &device);
+        let input = Activations::Tokens(input);
+        let loss = reading("symmetric = true")
+            .loss(&[], &samples.targets)
+            .expect("a loss");
+        let sum = |outputs| loss.sum(outputs, &samples.targets, loss.weight(&samples.targets));
+        let network = loaded.network.train();
+        let pieces = Pieces {
+            network: &network,
+            from: 0,
+            input: input.clone(),
+            size: SIZE,
+            seed: SEED,
+        };
+        let (value, found) = pieces.run(sum);
+        // The same batch at once: without dropout as a whole, with it from the draws of each piece.
+        let outputs = if dropout == 0.0 {
+            network.outputs(0, input, None)
+        } else {
+            let outputs = (0..2 * PAIRS).step_by(SIZE).map(|start| {
+                models::reseed(&device, random::derive(SEED, "piece", &[start as u64]));
+                network.outputs(0, input.take(start..start + SIZE), None)
+            });
+            Tensor::cat(outputs.collect(), 0)
+        };
+        let whole = sum(outputs);
+        let expected = f64::from(whole.clone().into_scalar::<f32>());
+        assert!(
+            (value - expected).abs() <= 1e-5 * expected,
+            "{value}, not {expected}"
+        );
+        values.push(value);
+        let expected = Gradients::new(&network, whole.backward());
+        let mut worst = 0.0_f32;
+        for id in expected.parameters() {
+            let (one, other) = (
+                found.get(id).expect("it has one"),
+                expected.get(id).expect("it has one"),
+            );
+            let apart = one
+                .iter()
+                .zip(other)
+                .map(|(one, other)| (one - other).abs());
+            worst = worst.max(apart.fold(0.0, f32::max));
+        }
+        report(&format!(
+            "dropout {dropout}: gradients in pieces are {worst:e} apart at most"
+        ));
+        assert!(worst <= 1e-5, "dropout {dropout}: {worst:e}");
+        assert_eq!(found.parameters().count(), expected.parameters().count());
+    }
+    assert!(
+        (values[0] - values[1]).abs() > 1e-3,
+        "nothing is dropped: {values:?}"
+    );
 }

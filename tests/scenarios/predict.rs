@@ -1,6 +1,7 @@
 //! Labels for new data: what comes in, in each format; what goes out; what is refused, and that nothing half done is left.
 
 mod hints;
+mod others;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -123,16 +123,21 @@ fn token(row: &[f32], tokenizer: &Tokenizer) -> String {
 /// A text with the first of its masks as these tokens; what goes on with a word has no space before it.
 fn fill(text: &str, words: &[String], tokenizer: &Tokenizer) -> String {
     let mask = tokenizer.mask_token();
-    let mut filled = text.to_string();
+    let mut filled = String::new();
+    let mut rest = text;
     for word in words {
-        let Some(place) = filled.find(mask) else {
+        let Some((before, after)) = rest.split_once(mask) else {
             break;
         };
-        let (from, word) = match word.strip_prefix("##") {
-            Some(end) => (filled[..place].trim_end().len(), end),
-            None => (place, word.as_str()),
-        };
-        filled.replace_range(from..place + mask.len(), word);
+        filled.push_str(before);
+        match word.strip_prefix("##") {
+            Some(end) => {
+                filled.truncate(filled.trim_end().len());
+                filled.push_str(end);
+            }
+            None => filled.push_str(word),
+        }
+        rest = after;
     }
-    filled
+    filled + rest
 }

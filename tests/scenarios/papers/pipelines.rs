@@ -8,7 +8,7 @@ use crate::support::{Project, Ran};
 
 /// Every pipeline, and what it is told beside its name: the settings in which `{shared}` is a file or folder of the
 /// shared data.
-const PIPELINES: [(&str, &[&str]); 13] = [
+const PIPELINES: [(&str, &[&str]); 14] = [
     ("cats-vs-dogs", &["photos={shared}cats-dogs"]),
     ("few-photos", &["photos={shared}cats-dogs"]),
     ("food-nutrients", &[]),
@@ -29,11 +29,12 @@ const PIPELINES: [(&str, &[&str]); 13] = [
     ),
     ("sentiment", &[]),
     ("sentiment-full", &[]),
+    ("sts-embeddings", &["data={shared}sts-pairs"]),
     ("sts-pairs", &["data={shared}sts-pairs"]),
     ("sweep", &[]),
 ];
 
-/// The files that `sts-pairs` reads.
+/// The files that `sts-pairs` and `sts-embeddings` read.
 const STS_FILES: [&str; 15] = [
     "2012.OnWN",
     "2012.SMTeuroparl",
@@ -192,6 +193,12 @@ fn ner_wikigold_runs() {
 fn nli_pairs_runs() {
     let quick = ["-S", "stage.tune.epochs=1", "-S", "stage.test.gate={}"];
     run_with("nli-pairs", if is_full() { &[] } else { &quick });
+}
+
+#[test]
+#[ignore = "needs pip and its registry, and shared data"]
+fn sts_embeddings_runs() {
+    run("sts-embeddings");
 }
 
 #[test]

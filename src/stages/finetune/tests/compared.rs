@@ -144,6 +144,31 @@ fn an_encoder_that_is_not_tuned_is_measured_and_gives_embeddings() {
 }
 
 #[test]
+fn an_encoder_that_is_frozen_as_a_whole_is_measured_as_it_was() {
+    let model = smallest(Modality::Texts);
+    let bench = Bench::of(model.path());
+    compared(&bench, "test", &COMPARED);
+    let text = "model = \"encoder\"\ntable = \"test\"\ntask = \"sentence-similarity\"\ntext_column = \"text\"\n\
+                text_pair_column = \"second\"\ntarget_column = \"score\"\n";
+    let measure = || {
+        let stage = parse("evaluate", text).expect("it parses");
+        let measured = bench.run(&*stage, "measured", &|| false);
+        measured.expect("it is measured").1
+    };
+    let free = measure();
+    assert_eq!(bench.features_computed(), 0);
+    bench.freeze(r#"{"freeze": {"trainable_layers": 0}}"#);
+    let frozen = measure();
+    // Two of the twelve texts are the same.
+    assert_eq!(bench.features_computed(), 11, "what is frozen is kept");
+    assert_eq!(free.len(), 2);
+    for (name, figure) in free {
+        let apart = (figure - frozen[&name]).abs();
+        assert!(apart < 1e-6, "{name}: {figure} and {}", frozen[&name]);
+    }
+}
+
+#[test]
 fn texts_that_cannot_be_compared_are_refused_with_their_row() {
     let model = smallest(Modality::Texts);
     let bench = Bench::of(model.path());

@@ -78,6 +78,110 @@ fn texts_teach_what_stands_behind_masks() {
     assert_eq!(filled[1], "good film");
 }
 
+/// What the tuned model makes of texts: what it fills in, its tokens, and what is told.
+fn filled(bench: &Bench, texts: &[&str]) -> (Vec<String>, Vec<Vec<String>>, String) {
+    std::fs::create_dir_all(bench.path("test")).expect("a folder");
+    write(df!("text" => texts).expect("a frame"), &bench.path("test"));
+    let predict = parse("predict", "model = \"tuned\"\ntable = \"test\"\n").expect("it parses");
+    bench.notices();
+    let (said, _) = bench.run(&*predict, "said", &|| false).expect("it is said");
+    let said = Table::read(&said).expect("a table");
+    let tokens = crate::data::words::lists(&said, "tokens", 0).expect("lists");
+    let filled = said.values("filled").expect("a column");
+    (filled, tokens, bench.notices())
+}
+
+#[test]
+fn masks_are_filled_in_their_order_and_texts_without_one_stay() {
+    let bench = bench();
+    let pace = PACE.replace("epochs = 6", "epochs = 1");
+    let tuned = bench.run(&*stage(&pace).expect("it parses"), "tuned", &|| false);
+    tuned.expect("it trains");
+    let long = format!("{}[MASK]", "very ".repeat(60));
+    let (said, tokens, told) = filled(
+        &bench,
+        &[
+            "very [MASK] food in [MASK]",
+            "good film",
+            "",
+            "[MASK]",
+            &long,
+        ],
+    );
+    let counts: Vec<usize> = tokens.iter().map(Vec::len).collect();
+    assert_eq!(counts, [2, 0, 0, 1, 0]);
+    let words: Vec<String> = tokens[0]
+        .iter()
+        .map(|token| token.replace("##", ""))
+        .collect();
+    assert!(said[0].starts_with("very"), "{said:?}");
+    assert!(said[0].contains(" food in"), "{said:?}");
+    assert!(said[0].ends_with(&words[1]), "{said:?}, {words:?}");
+    assert!(said[0].find(&words[0]) < said[0].find("food"), "{said:?}");
+    assert_eq!(said[1..3], ["good film", ""]);
+    assert_eq!(said[3], tokens[3][0].replace("##", ""));
+    assert_eq!(said[4], long);
+    let unmasked = "3 of 5 texts have no mask among the tokens that count, and stay as they are";
+    assert!(told.contains(unmasked), "{told}");
+    assert!(told.contains("1 of 5 texts are longer"), "{told}");
+}
+
+#[test]
+fn a_tokenizer_without_a_mask_is_refused() {
+    let bench = bench();
+    let path = bench.path("encoder/tokenizer.json");
+    let text = std::fs::read_to_string(&path).expect("a tokenizer");
+    crate::store::write_atomic(&path, text.replace("[MASK]", "[HIDE]").as_bytes())
+        .expect("written");
+    let error = failure(bench.run(&*stage(PACE).expect("it parses"), "tuned", &|| false));
+    assert!(
+        error.message().contains("has no token for what is masked"),
+        "{error}"
+    );
+}
+
+#[test]
+fn texts_without_a_token_to_mask_are_told_and_too_few_tokens_are_refused() {
+    let bench = bench();
+    let texts = ["good food and very warm film", "", "  ", "the place is bad"];
+    write(df!("text" => texts).expect("a frame"), &bench.path("train"));
+    let pace = PACE.replace("epochs = 6", "epochs = 1");
+    let tuned = bench.run(&*stage(&pace).expect("it parses"), "tuned", &|| false);
+    tuned.expect("it trains");
+    let told = bench.notices();
+    let without = "2 of 4 train texts have no token that could be masked, and are left out";
+    assert!(told.contains(without), "{told}");
+    for port in ["train", "validation"] {
+        let seldom = PACE.replace("mask_probability = 0.3", "mask_probability = 1e-6");
+        write(
+            df!("text" => ["good food"]).expect("a frame"),
+            &bench.path(port),
+        );
+        let error = failure(bench.run(&*stage(&seldom).expect("it parses"), "tuned", &|| false));
+        assert!(error.message().contains("they are too few"), "{error}");
+        bench.table(port, 80, 0);
+    }
+}
+
+/// The weights of a language that is tuned with so many threads.
+fn language(threads: usize) -> Vec<u8> {
+    let bench = bench();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let stage = stage(&PACE.replace("epochs = 6", "epochs = 2")).expect("it parses");
+    let tuned = pool
+        .expect("a pool")
+        .install(|| bench.run(&*stage, "tuned", &|| false));
+    weights(&tuned.expect("it trains").0)
+}
+
+#[test]
+fn the_same_seed_teaches_the_same_bits() {
+    let first = language(2);
+    for threads in [2, 1, 3] {
+        assert!(language(threads) == first, "{threads} threads: other bits");
+    }
+}
+
 #[test]
 fn a_tuned_language_is_kept_by_what_is_tuned_next() {
     let bench = bench();

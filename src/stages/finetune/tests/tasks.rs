@@ -1,7 +1,9 @@
 //! Every task of the registry, on one text a sample, on pairs, and on images: it learns, `evaluate` measures what `predict` says, and a
 //! training that is interrupted ends as one that is left alone.
 
+mod bits;
 mod embeddings;
+mod masks;
 
 use polars::prelude::{
     Column, DataFrame, ListBuilderTrait, ListStringChunkedBuilder, NamedFrom, ParquetReader,
@@ -148,8 +150,8 @@ impl Subject {
             of_texts: false,
         });
         if task.targets.masks() {
-            // What it predicts are masks, of which these texts have none: its own tests compare the two.
-            return [measured.clone(), measured];
+            // What `predict` fills are masks, of which these texts have none.
+            return [measured, self.measure_masks(&*outputs)];
         }
         let numbers = &columns[columns.len() - outputs.names().len()..];
         let columns: Vec<Vec<f32>> = numbers
