@@ -278,8 +278,11 @@ fn interrupted() -> Error {
 struct State {
     device: String,
     /// Stage → its recipe, and the bounds of its gates.
-    stages: BTreeMap<String, (Digest, Vec<(String, Option<u64>)>)>,
+    stages: BTreeMap<String, (Digest, Vec<Bounded>)>,
 }
+
+/// A metric, and the bits of what a gate holds it against.
+type Bounded = (String, Option<u64>);
 
 /// Looks at the files, and at what there is to be watched.
 struct Look<'a> {

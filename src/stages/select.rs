@@ -123,9 +123,13 @@ impl Stage for Select {
             .lower_is_better
             .unwrap_or(tasks::higher_is_better(&metric.value) == Some(false));
         // Sorting is stable, so that equals stay in the order of their names.
-        ranking.sort_by(|(one, ..), (other, ..)| match lower {
-            true => one.total_cmp(other),
-            false => other.total_cmp(one),
+        ranking.sort_by(|(one, ..), (other, ..)| {
+            let ascending = one.total_cmp(other);
+            if lower {
+                ascending
+            } else {
+                ascending.reverse()
+            }
         });
         for (figure, instance, ..) in &ranking {
             cx.log(format!("{figure:.4}  {instance}"));

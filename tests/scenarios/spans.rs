@@ -65,7 +65,7 @@ fn project(spans: impl Fn(usize, usize) -> String) -> Project {
 
 #[test]
 fn files_of_labelling_tools_become_models_for_plain_texts() {
-    let label = |row: usize| if row % 2 == 0 { "GOOD" } else { "BAD" };
+    let label = |row: usize| if row.is_multiple_of(2) { "GOOD" } else { "BAD" };
     let project = project(|row, word| format!("[6, {}, \"{}\"]", 6 + word, label(row)));
     project
         .refire(&["run"])

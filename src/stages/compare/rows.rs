@@ -124,7 +124,7 @@ pub(super) struct Rows<'r> {
     keys: Vec<&'r str>,
     named: bool,
     metrics: &'r [String],
-    rows: Vec<Row<'r>>,
+    all: Vec<Row<'r>>,
     /// The best by the first figure.
     best: Option<usize>,
     has_baseline: bool,
@@ -192,7 +192,7 @@ impl<'r> Rows<'r> {
             keys: results.keys(),
             named: results.named,
             metrics,
-            rows: results.groups.iter().map(row).collect(),
+            all: results.groups.iter().map(row).collect(),
             best: None,
             has_baseline: baseline.is_some(),
             lower,
@@ -217,25 +217,25 @@ impl<'r> Rows<'r> {
             let by_keys = keys.find(|order| order.is_ne()).unwrap_or(Ordering::Equal);
             by_keys.then_with(|| one.group.name.cmp(&other.group.name))
         };
-        self.rows.sort_by(|one, other| match order {
+        self.all.sort_by(|one, other| match order {
             Order::Metrics => better(one, other).then_with(|| by_values(one, other)),
             Order::Matrix => by_values(one, other),
         });
         self.keys = keys;
         let best =
-            (0..self.rows.len()).min_by(|one, other| better(&self.rows[*one], &self.rows[*other]));
-        self.best = best.filter(|best| first(&self.rows[*best]).is_some());
+            (0..self.all.len()).min_by(|one, other| better(&self.all[*one], &self.all[*other]));
+        self.best = best.filter(|best| first(&self.all[*best]).is_some());
     }
 
     /// What the user may not expect, in sentences.
     pub(super) fn told(&self) -> impl Iterator<Item = String> {
         let mut told = Vec::new();
         let single = self
-            .rows
+            .all
             .iter()
             .filter(|row| row.group.runs.len() == 1)
             .count();
-        let all = self.rows.len();
+        let all = self.all.len();
         if single == all {
             told.push(
                 "every row is a single run: nothing says how far its figures are off by chance"
@@ -246,7 +246,7 @@ impl<'r> Rows<'r> {
         }
         for (place, name) in self.metrics.iter().enumerate() {
             let without = self
-                .rows
+                .all
                 .iter()
                 .filter(|row| row.cells[place].value.is_none())
                 .count();
@@ -259,7 +259,7 @@ impl<'r> Rows<'r> {
         if self.has_baseline {
             let lonely =
                 |row: &&Row| !row.is_baseline && row.cells.iter().all(|cell| cell.gain.is_none());
-            let lonely = self.rows.iter().filter(lonely).count();
+            let lonely = self.all.iter().filter(lonely).count();
             if lonely > 0 {
                 told.push(format!(
                     "{lonely} of {all} rows have no run in common with the baseline: what they gain is unknown"
@@ -273,7 +273,7 @@ impl<'r> Rows<'r> {
     pub(super) fn figures(&self) -> BTreeMap<String, f64> {
         let mut figures = BTreeMap::new();
         for (place, name) in self.metrics.iter().enumerate() {
-            let cells = || self.rows.iter().map(|row| &row.cells[place]);
+            let cells = || self.all.iter().map(|row| &row.cells[place]);
             let means = cells().filter_map(|cell| Some(cell.value?.mean));
             let best = if self.lower[place] {
                 means.reduce(f64::min)
@@ -302,14 +302,14 @@ impl<'r> Rows<'r> {
         head.extend(self.named.then(|| "results".into()));
         head.extend(self.keys.iter().map(|key| (*key).to_owned()));
         head.push("runs".into());
-        let trains = self.rows.iter().any(|row| row.trained.is_some());
+        let trains = self.all.iter().any(|row| row.trained.is_some());
         head.extend(trains.then(|| "trained".into()));
         for name in self.metrics {
             head.push(name.clone());
             head.extend(self.has_baseline.then(|| "gain".into()));
         }
         let mut cells = vec![head];
-        for (place, row) in self.rows.iter().enumerate() {
+        for (place, row) in self.all.iter().enumerate() {
             let mark = if self.best == Some(place) { "*" } else { "" };
             let mut line = vec![mark.to_owned()];
             line.extend(self.named.then(|| row.group.name.clone()));
@@ -344,26 +344,21 @@ impl<'r> Rows<'r> {
     /// # Errors
     /// Keys of a matrix that are called like another column.
     pub(super) fn table(&self) -> Result<Table> {
-        let mut table = Table::of_rows(self.rows.len());
-        let column =
-            |of: &dyn Fn(&Row) -> Option<f64>| self.rows.iter().map(of).collect::<Vec<_>>();
+        let mut table = Table::of_rows(self.all.len());
+        let column = |of: &dyn Fn(&Row) -> Option<f64>| self.all.iter().map(of).collect::<Vec<_>>();
         if self.named {
-            let names: Vec<&str> = self
-                .rows
-                .iter()
-                .map(|row| row.group.name.as_str())
-                .collect();
+            let names: Vec<&str> = self.all.iter().map(|row| row.group.name.as_str()).collect();
             table = table.with_text("results", &names)?;
         }
         for key in &self.keys {
             let value = |row: &Row| row.group.value(key).cloned();
-            let values: Vec<Option<String>> = self.rows.iter().map(value).collect();
+            let values: Vec<Option<String>> = self.all.iter().map(value).collect();
             table = table.with_values(key, &values)?;
         }
         #[expect(clippy::cast_precision_loss, reason = "there are few runs")]
         let runs = column(&|row| Some(row.group.runs.len() as f64));
         table = table.with_figures("runs", &runs)?;
-        if self.rows.iter().any(|row| row.trained.is_some()) {
+        if self.all.iter().any(|row| row.trained.is_some()) {
             table = table.with_figures("trained_weights", &column(&|row| row.trained))?;
         }
         for (place, name) in self.metrics.iter().enumerate() {
@@ -395,7 +390,7 @@ impl<'r> Rows<'r> {
 
     /// The same for programs, with what is recorded.
     pub(super) fn json(&self) -> Value {
-        let rows = self.rows.iter().enumerate().map(|(place, row)| {
+        let rows = self.all.iter().enumerate().map(|(place, row)| {
             let values: Map<String, Value> = row
                 .group
                 .values

@@ -4,6 +4,7 @@ use std::path::Path;
 use super::results::Results;
 use super::rows::{Baseline, Order, Rows};
 use crate::data::Table;
+use crate::store::write_atomic;
 
 /// Lays out `NAME/INSTANCE/metrics.json` as a port that gathers does.
 fn laid_out(results: &[(&str, &str, f64)]) -> tempfile::TempDir {
@@ -15,7 +16,7 @@ fn laid_out(results: &[(&str, &str, f64)]) -> tempfile::TempDir {
             r#"{{"samples": 10, "figures": {{"accuracy": {accuracy}, "log_loss": {}}}}}"#,
             1.0 - accuracy
         );
-        std::fs::write(to.join("metrics.json"), json).expect("written");
+        write_atomic(&to.join("metrics.json"), json.as_bytes()).expect("written");
     }
     folder
 }
@@ -132,7 +133,7 @@ fn values_of_a_matrix_may_be_the_baseline() {
 fn figures_that_some_runs_lack_are_told() {
     let folder = laid_out(&RUNS[..3]);
     let odd = folder.path().join("tuned/labels=32,seed=1/metrics.json");
-    std::fs::write(&odd, r#"{"accuracy": 0.5}"#).expect("written");
+    write_atomic(&odd, br#"{"accuracy": 0.5}"#).expect("written");
     let results = read(folder.path(), &["tuned"]);
     assert_eq!(results.common_figures(), ["accuracy"]);
     let error = results.check_figure("f1").expect_err("nobody has it");
@@ -143,7 +144,7 @@ fn figures_that_some_runs_lack_are_told() {
         rows.told().collect::<Vec<_>>(),
         ["1 of 1 rows have runs without `log_loss`: it is left out there"]
     );
-    std::fs::write(&odd, "[]").expect("written");
+    write_atomic(&odd, b"[]").expect("written");
     let names = ["tuned"];
     let path = folder.path().join("tuned");
     let error = Results::read(names.into_iter(), |_| &path, |_| None, "seed").expect_err("a list");
