@@ -73,14 +73,6 @@ impl Entry {
             metrics: (&record.metrics).into(),
         }
     }
-
-    /// Whether this is what [`new`](Self::new) would make; what the key is made of need not be compared.
-    #[must_use]
-    pub fn holds(&self, recipe: Digest, record: &Record) -> bool {
-        (self.recipe, self.key) == (recipe, record.key)
-            && self.outputs == record.outputs
-            && self.metrics == record.metrics
-    }
 }
 
 impl Entry {

@@ -343,9 +343,9 @@ impl Project {
             let ((Some(record), Some(recipe)), false) = result else {
                 continue;
             };
-            let known = stages.get(&node.name);
-            if !known.is_some_and(|entry| entry.holds(*recipe, record)) {
-                stages.insert(node.name.clone(), Entry::new(*recipe, record));
+            let entry = Entry::new(*recipe, record);
+            if stages.get(&node.name) != Some(&entry) {
+                stages.insert(node.name.clone(), entry);
                 changed = true;
             }
         }

@@ -103,8 +103,11 @@ impl FreezePlan {
         Ok(resolved.map_or(below_head, |resolved| resolved.prefix))
     }
 
-    /// For each parameter whether it stays as it is.
-    fn stays(&self, anatomy: &Anatomy) -> Result<Vec<bool>> {
+    /// For each parameter whether it stays as it is, which may be so for all.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), but that nothing is left to train.
+    pub fn stays(&self, anatomy: &Anatomy) -> Result<Vec<bool>> {
         let parameters = &anatomy.parameters;
         let named_trainable = self
             .trainable

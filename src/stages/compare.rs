@@ -2,6 +2,7 @@
 
 mod results;
 mod rows;
+mod shown;
 mod statistics;
 #[cfg(test)]
 mod tests;

@@ -242,13 +242,23 @@ impl Freeze {
             .map_err(|error| blame(bitfit.as_ref(), error))?;
         plan.check_train_bn(anatomy)
             .map_err(|error| blame(train_bn.as_ref(), error))?;
-        let resolved = plan.resolve(anatomy).map_err(|error| {
+        // What has no head may stay as it is as a whole: what trains is put on it later.
+        let resolved = if has_head(anatomy) {
+            plan.resolve(anatomy).map(|resolved| resolved.frozen)
+        } else {
+            plan.stays(anatomy)
+        };
+        resolved.map_err(|error| {
             let layers = self.settings.trainable_layers.as_ref();
             let span = layers.and_then(|layers| layers.span.as_ref());
             error.or_at(span.unwrap_or(&self.span), "")
-        })?;
-        Ok(resolved.frozen)
+        })
     }
+}
+
+/// Whether the network has a head: one of embeddings may have none.
+fn has_head(anatomy: &Anatomy) -> bool {
+    anatomy.parameters.iter().any(|parameter| parameter.head)
 }
 
 /// The parameters of the network below the head, each with whether it stays as it is.
@@ -296,7 +306,11 @@ fn notice(anatomy: &Anatomy, frozen: &[bool]) -> String {
         layers.len(),
         thousands(trainable),
         thousands(total),
-        if head_trains { "and" } else { "but not" },
+        if head_trains || !has_head(anatomy) {
+            "and"
+        } else {
+            "but not"
+        },
     )
 }
 

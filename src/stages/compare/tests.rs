@@ -1,3 +1,5 @@
+//! Comparisons: grouping, means, gains, order, and what is told.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -68,6 +68,31 @@ fn the_plan_and_what_it_freezes_are_in_the_card() {
 }
 
 #[test]
+fn an_encoder_of_embeddings_without_a_layer_on_top_may_stay_as_a_whole() {
+    let model = tempfile::tempdir().expect("a folder");
+    models::copy_folder(&tiny_bert(), model.path()).expect("copied");
+    let card = Card {
+        problem: models::Problem::Embedding,
+        ..Card::default()
+    };
+    card.write(model.path()).expect("written");
+    let (folder, notices) =
+        run_on(model.path(), "model = 'a'\ntrainable_layers = 0").expect("it runs");
+    let frozen = Card::read(&folder.path().join("output"))
+        .expect("a card")
+        .frozen;
+    assert_eq!(frozen.expect("what it comes to").trainable, 0);
+    assert!(
+        notices[0].starts_with("0 of 2 layers train: 0 of "),
+        "{notices:?}"
+    );
+    assert!(
+        notices[0].ends_with("parameters, and the head"),
+        "{notices:?}"
+    );
+}
+
+#[test]
 fn every_other_file_is_the_models_own() {
     let (folder, _) = run("model = 'a'\ntrainable_layers = 0").expect("it runs");
     for name in [
