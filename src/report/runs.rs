@@ -97,9 +97,14 @@ fn headline(row: &RunRow) -> String {
     let Some(headline) = &row.headline else {
         return String::new();
     };
-    // The one that people look at first.
+    // Those that people look at first.
     let mut figures: Vec<(&String, &f64)> = headline.metrics.iter().collect();
-    figures.sort_by_key(|(name, _)| name.as_str() != "accuracy");
+    figures.sort_by_key(|(name, _)| match name.as_str() {
+        "accuracy" => 0,
+        "best_epoch" => 3,
+        name if name.starts_with("validation_") => 1,
+        _ => 2,
+    });
     format!(
         "{}: {}",
         headline.stage,
