@@ -201,6 +201,10 @@ impl Stage for Compare {
                     .map_err(|error| name.blame(error, ""))?;
             }
         }
+        if metrics.is_empty() {
+            return Err(Error::stage("the results have no figure in common")
+                .help("name figures that they have in `metrics`"));
+        }
         let lower = &settings.lower_is_better;
         let lower_is_better = |name: &str| {
             lower.iter().any(|named| named.value == name)

@@ -118,6 +118,13 @@ impl Stage for Select {
             };
             ranking.push((figure, instance, model));
         }
+        let without = models.len() - ranking.len();
+        if without > 0 {
+            cx.notice(format!(
+                "{without} of {} models have no result, and are not chosen from",
+                models.len()
+            ));
+        }
         let lower = self
             .settings
             .lower_is_better
@@ -134,12 +141,12 @@ impl Stage for Select {
         for (figure, instance, ..) in &ranking {
             cx.log(format!("{figure:.4}  {instance}"));
         }
+        let all = ranking.len();
         let Some((figure, instance, model)) = ranking.into_iter().next() else {
             return Err(Error::stage("there is no model to choose from"));
         };
         cx.notice(format!(
-            "the best of {} is {instance}, with {} {figure:.4}",
-            models.len(),
+            "the best of {all} is {instance}, with {} {figure:.4}",
             metric.value
         ));
         hand_on(model, cx.output(MODEL))?;

@@ -97,7 +97,12 @@ fn what_cannot_be_compared_is_refused_where_it_is_written() {
         .fails_with(1)
         .shows("no result has the figure `acuracy`")
         .shows("did you mean `accuracy`?");
-    project.edit("metrics = [\"acuracy\"]", "models = { other = \"tuned\" }");
+    project.edit("metrics = [\"acuracy\"]", "metrics = []");
+    project
+        .refire(&["run"])
+        .fails_with(1)
+        .shows("the results have no figure in common");
+    project.edit("metrics = []", "models = { other = \"tuned\" }");
     project
         .refire(&["check"])
         .fails_with(2)
@@ -193,6 +198,15 @@ gate = { accuracy = ">= baseline - 0.005" }
     git(&["commit", "-q", "-m", "first"]);
     let quiet = project.refire(&["run"]).succeeds();
     assert!(!quiet.stderr().contains("no committed lock"));
+    let head = std::fs::read_to_string(project.path(".git/HEAD")).expect("HEAD");
+    let branch = head.trim().strip_prefix("ref: ").expect("a branch");
+    let commit = project.read(&format!(".git/{branch}"));
+    git(&["pack-refs", "--all"]);
+    project.refire(&["run"]).succeeds();
+    let log = project.refire(&["log", "--json"]).succeeds().stdout();
+    let runs: Vec<Value> = serde_json::from_str(&log).expect("JSON");
+    let commits: Vec<Option<&str>> = runs.iter().map(|run| run["revision"].as_str()).collect();
+    assert_eq!(commits, [Some(commit.trim()), Some(commit.trim()), None]);
 
     project.edit("accuracy = 0.75", "accuracy = 0.7475");
     project.refire(&["run"]).succeeds();

@@ -135,7 +135,10 @@ impl<'r> Rows<'r> {
     /// Compares `results` by `metrics`.
     ///
     /// # Errors
-    /// A baseline that no result is; results that have no figure in common.
+    /// A baseline that no result is.
+    ///
+    /// # Panics
+    /// Without metrics.
     pub(super) fn new(
         results: &'r Results,
         metrics: &'r [String],
@@ -143,10 +146,6 @@ impl<'r> Rows<'r> {
         order: Order,
         lower_is_better: &dyn Fn(&str) -> bool,
     ) -> Result<Self> {
-        if metrics.is_empty() {
-            return Err(Error::stage("the results have no figure in common")
-                .help("name figures that they have in `metrics`"));
-        }
         let bases: Vec<&Group> = match baseline {
             None => Vec::new(),
             Some(baseline) => results
