@@ -30,6 +30,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "watch",
             "report",
             "journal",
+            "tracking",
             "exec",
             "plan",
             "stages",
@@ -42,6 +43,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("report", &["journal"]),
     ("lock", &["store", "fingerprint", "config"]),
+    ("tracking", &["store", "config"]),
     (
         "exec",
         &["plan", "stages", "fingerprint", "store", "config"],
