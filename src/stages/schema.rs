@@ -258,13 +258,28 @@ fn matrix() -> Value {
             "items": { "type": "object", "minProperties": 1, "additionalProperties": plain() },
         })
     };
+    let list = || json!({ "type": "array", "minItems": 1, "items": plain() });
+    let drawn = |how: &str, description: &str| {
+        json!({
+            "description": description,
+            "type": "object",
+            "properties": { how: { "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2 } },
+            "required": [how],
+            "additionalProperties": false,
+        })
+    };
     json!({
         "type": "object",
         "properties": {
             "include": combinations("Further combinations."),
             "exclude": combinations("Combinations to leave out; a key that is not named may have any value."),
+            "sample": {
+                "description": "How many combinations are drawn, instead of all of them. A list is a key like any other.",
+                "anyOf": [{ "type": "integer", "minimum": 1 }, list(), reference()],
+            },
+            "sample_seed": { "description": "What they are drawn from; 0 by default.", "anyOf": [{ "type": "integer", "minimum": 0 }, list(), reference()] },
         },
-        "additionalProperties": { "type": "array", "minItems": 1, "items": plain() },
+        "additionalProperties": { "anyOf": [list(), drawn("uniform", "Any number between two, or any whole one if both are whole."), drawn("log_uniform", "The same for their logarithms: for learning rates and the like.")] },
     })
 }
 
