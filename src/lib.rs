@@ -38,6 +38,7 @@ pub mod train;
 
 // What the user types and sees.
 pub mod cli;
+pub mod init;
 pub mod report;
 pub mod watch;
 

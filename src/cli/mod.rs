@@ -9,6 +9,7 @@ mod flags;
 mod gc;
 mod get;
 mod graph;
+mod init;
 mod interrupt;
 mod log;
 mod logs;
@@ -79,6 +80,7 @@ Exit codes: 0 done, 1 a stage failed, 2 the command line or a file is wrong, 3 a
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Args),
     Run(run::Args),
     Watch(watch::Args),
     Plan(plan::Args),
@@ -112,6 +114,7 @@ impl Verb {
 
     fn run(self) -> Outcome {
         match self {
+            Self::Init(args) => args.run(),
             Self::Run(args) => args.run(),
             Self::Watch(args) => args.run(),
             Self::Plan(args) => args.run(),
@@ -127,7 +130,7 @@ impl Verb {
             Self::Predict(args) => args.run(),
             Self::Export(args) => args.run(),
             Self::Gc(args) => args.run(),
-            Self::Schema(_) => schema::Args::run(),
+            Self::Schema(args) => args.run(),
             Self::Devices(args) => args.run(),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),

@@ -142,6 +142,18 @@ fn is_live() -> bool {
     moves && std::io::stderr().is_terminal()
 }
 
+/// Whether somebody sees what is printed that is no result.
+#[must_use]
+pub fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// `text` as it can be shown in one line.
+#[must_use]
+pub fn line(text: &str) -> String {
+    visible(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
 /// Columns of the terminal; 100 where there is none.
 #[must_use]
 pub fn width() -> usize {

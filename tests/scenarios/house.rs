@@ -13,6 +13,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "init",
             "run",
             "predict",
             "report",
@@ -24,6 +25,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
+    ("init", &["tasks", "models", "data"]),
     (
         "run",
         &[

@@ -23,6 +23,7 @@ mod history;
 mod hostile;
 mod house;
 mod hub;
+mod init;
 mod kill_walk;
 mod kills;
 mod matrix;
