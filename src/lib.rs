@@ -30,6 +30,7 @@ pub mod stages;
 
 pub mod data;
 pub mod inputs;
+pub mod measure;
 pub mod models;
 pub mod predict;
 pub mod sources;

@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod devices;
 mod diff;
+mod evaluate;
 mod export;
 mod flags;
 mod gc;
@@ -20,6 +21,7 @@ mod pipeline;
 mod place;
 mod plan;
 mod predict;
+mod reading;
 mod run;
 mod schema;
 mod status;
@@ -94,6 +96,7 @@ enum Verb {
     Params(params::Args),
     Get(get::Args),
     Predict(predict::Args),
+    Evaluate(evaluate::Args),
     Export(export::Args),
     Gc(gc::Args),
     Schema(schema::Args),
@@ -128,6 +131,7 @@ impl Verb {
             Self::Params(args) => args.run(),
             Self::Get(args) => args.run(),
             Self::Predict(args) => args.run(),
+            Self::Evaluate(args) => args.run(),
             Self::Export(args) => args.run(),
             Self::Gc(args) => args.run(),
             Self::Schema(args) => args.run(),

@@ -3,6 +3,7 @@
 //! What happens goes to stderr, results go to stdout, so that a result can be piped while the user still sees what
 //! happens. With `--format json` stdout holds the events and nothing else.
 
+mod answers;
 pub mod diagnostic;
 mod differences;
 pub mod figures;
@@ -21,6 +22,7 @@ mod visible;
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
+pub use answers::answers;
 pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
 pub use graph::GraphNode;
 pub use metrics::{MetricsRow, Standing, metrics, rank};

@@ -15,6 +15,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "init",
             "run",
+            "measure",
             "predict",
             "report",
             "journal",
@@ -42,6 +43,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
+    ("measure", &["predict", "stages", "store", "config"]),
     ("report", &["journal"]),
     ("lock", &["store", "fingerprint", "config"]),
     (

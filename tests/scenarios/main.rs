@@ -12,6 +12,7 @@ mod data;
 mod empty_texts;
 mod encodings;
 mod escapes;
+mod evaluating;
 mod experiments;
 mod export;
 mod files;
