@@ -41,6 +41,7 @@ pub mod train;
 pub mod cli;
 pub mod init;
 pub mod report;
+pub mod show;
 pub mod watch;
 
 #[cfg(test)]

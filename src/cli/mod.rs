@@ -24,6 +24,7 @@ mod predict;
 mod reading;
 mod run;
 mod schema;
+mod show;
 mod status;
 mod watch;
 mod why;
@@ -94,6 +95,7 @@ enum Verb {
     Logs(logs::Args),
     Metrics(metrics::Args),
     Params(params::Args),
+    Show(show::Args),
     Get(get::Args),
     Predict(predict::Args),
     Evaluate(evaluate::Args),
@@ -129,6 +131,7 @@ impl Verb {
             Self::Logs(args) => args.run(),
             Self::Metrics(args) => args.run(),
             Self::Params(args) => args.run(),
+            Self::Show(args) => args.run(),
             Self::Get(args) => args.run(),
             Self::Predict(args) => args.run(),
             Self::Evaluate(args) => args.run(),

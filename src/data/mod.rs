@@ -13,6 +13,7 @@ pub mod ndjson;
 mod numerals;
 pub mod scan;
 pub mod schema;
+pub mod shown;
 pub mod sniff;
 pub mod spans;
 pub mod split;

@@ -4,6 +4,7 @@
 //! happens. With `--format json` stdout holds the events and nothing else.
 
 mod answers;
+mod artifact;
 pub mod diagnostic;
 mod differences;
 pub mod figures;
@@ -23,6 +24,7 @@ mod visible;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 pub use answers::answers;
+pub use artifact::artifact;
 pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
 pub use graph::GraphNode;
 pub use metrics::{MetricsRow, Standing, metrics, rank};
@@ -154,6 +156,13 @@ pub fn is_terminal() -> bool {
 #[must_use]
 pub fn line(text: &str) -> String {
     visible(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
+/// Columns of the terminal that results go to; 100 where they go elsewhere.
+#[must_use]
+pub fn width_of_output() -> usize {
+    terminal_size::terminal_size_of(std::io::stdout())
+        .map_or(100, |(width, _)| usize::from(width.0).max(40))
 }
 
 /// Columns of the terminal; 100 where there is none.

@@ -16,6 +16,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "init",
             "run",
             "measure",
+            "show",
             "predict",
             "report",
             "journal",
@@ -44,7 +45,8 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("measure", &["predict", "stages", "store", "config"]),
-    ("report", &["journal"]),
+    ("report", &["show", "journal"]),
+    ("show", &["models", "data"]),
     ("lock", &["store", "fingerprint", "config"]),
     (
         "exec",

@@ -41,6 +41,7 @@ mod screen;
 mod sentiment;
 mod settings;
 mod shards;
+mod showing;
 mod sources;
 mod spans;
 mod support;
