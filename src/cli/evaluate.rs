@@ -1,15 +1,12 @@
 //! `refire evaluate`.
 
-use serde_json::Value;
-
 use super::flags::Changes;
 use super::place::Places;
 use super::reading::{Reading, flag};
 use super::{Outcome, interrupt};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::measure::{Around, Request, measure};
-use crate::report::table::{Align, Table};
-use crate::report::{self, figures};
+use crate::report;
 use crate::stages::ArtifactType;
 
 /// Measure a tuned model on any data with targets: the figures that a stage `evaluate` has.
@@ -80,60 +77,10 @@ impl Args {
         if self.json {
             report::print_json(&measured)?;
         } else {
-            show(&measured)?;
+            report::print_styled(&report::measured(&measured))?;
+            let samples = measured["samples"].as_u64().unwrap_or_default();
+            report::print_status(&format!("on {samples} samples\n"));
         }
         Ok(())
     }
-}
-
-/// Prints the figures, with the interval of each where there is one, and those of each label.
-fn show(measured: &Value) -> Result<()> {
-    let intervals = &measured["intervals"];
-    let mut table = if intervals.is_object() {
-        Table::new([
-            ("metric", Align::Left),
-            ("figure", Align::Right),
-            ("95 % interval", Align::Left),
-        ])
-    } else {
-        Table::new([("metric", Align::Left), ("figure", Align::Right)])
-    };
-    for (name, figure) in measured["figures"].as_object().into_iter().flatten() {
-        let figure = figure.as_f64().unwrap_or(f64::NAN);
-        let bound = |place: usize| intervals[name][place].as_f64();
-        let interval = match (bound(0), bound(1)) {
-            (Some(low), Some(high)) => format!(
-                "{} – {}",
-                figures::metric(name, low),
-                figures::metric(name, high)
-            ),
-            _ => String::new(),
-        };
-        table.row([
-            name.as_str().into(),
-            figures::metric(name, figure).into(),
-            interval.into(),
-        ]);
-    }
-    report::print_styled(&table.render())?;
-    let classes = measured["classes"].as_array();
-    if let Some(classes) = classes.filter(|classes| !classes.is_empty()) {
-        let columns = ["precision", "recall", "f1", "support"];
-        let head = columns.map(|name| (name, Align::Right));
-        let mut table = Table::new([("label", Align::Left)].into_iter().chain(head));
-        for class in classes {
-            let label = class["label"].as_str().unwrap_or_default();
-            let figure = |name: &str| match class[name].as_f64() {
-                Some(count) if name == "support" => format!("{count}"),
-                Some(figure) => figures::metric(name, figure),
-                None => String::new(),
-            };
-            let label = report::line(label).into();
-            table.row(std::iter::once(label).chain(columns.map(|name| figure(name).into())));
-        }
-        report::print_styled(&format!("\n{}", table.render()))?;
-    }
-    let samples = measured["samples"].as_u64().unwrap_or_default();
-    report::print_status(&format!("on {samples} samples\n"));
-    Ok(())
 }

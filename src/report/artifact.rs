@@ -8,6 +8,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::figures;
 use super::line;
+use super::measured::measured;
 use super::table::{Align, Cell, Table};
 use crate::show::Content;
 
@@ -25,6 +26,7 @@ pub fn artifact(content: &Content, width: usize) -> String {
         } => table(columns, rows, *total, width),
         Content::Images { size, labels } => images(*size, labels),
         Content::Model(lines) => card(lines, width),
+        Content::Metrics(metrics) if metrics["figures"].is_object() => measured(metrics),
         Content::Metrics(metrics) => format!("{metrics:#}\n"),
         Content::History(lines) => history(lines, width),
         Content::Files(files) => listing(files),

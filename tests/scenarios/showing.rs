@@ -28,7 +28,7 @@ fn rows_models_and_figures_are_shown() {
     project
         .refire(&["show", "test.metrics"])
         .succeeds()
-        .prints("\"accuracy\"");
+        .prints("accuracy  ");
     project.refire(&["get", "tune.model", "model"]).succeeds();
     let folder = project.refire(&["show", "./model"]).succeeds().stdout();
     assert_eq!(folder, card);
