@@ -18,6 +18,7 @@ mod pretty;
 mod results;
 mod runs;
 mod screen;
+mod sparkline;
 pub mod table;
 mod views;
 mod visible;
@@ -31,6 +32,7 @@ pub use graph::GraphNode;
 pub use measured::measured;
 pub use metrics::{MetricsRow, Standing, metrics, rank};
 pub use runs::runs;
+pub use sparkline::sparkline;
 pub use views::{DeviceRow, PlanRow, StatusRow, devices, params, plan, status};
 
 pub use self::visible::visible;
