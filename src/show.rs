@@ -291,8 +291,11 @@ pub fn sheet(folder: &Path, path: &Path) -> Result<(Vec<String>, usize)> {
         }
     }
     let cannot = || format!("cannot write `{}`", path.display());
-    let side = |pixels: usize| u32::try_from(pixels).or_stage(cannot);
-    let size = (side(stride / 3)?, side(rows.len() * (height + gap) + gap)?);
+    let pixels = |pixels: usize| u32::try_from(pixels).or_stage(cannot);
+    let size = (
+        pixels(stride / 3)?,
+        pixels(rows.len() * (height + gap) + gap)?,
+    );
     let picture = RgbImage::from_raw(size.0, size.1, sheet);
     let picture = picture.ok_or_else(|| Error::stage(cannot()))?;
     let beside = path

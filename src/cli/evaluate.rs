@@ -71,7 +71,7 @@ impl Args {
         };
         let measured = measure(&request, &around)
             .map_err(|error| model.blame(model_name, data.blame(data_name, error)))
-            .map_err(|error| error.with_flags(|setting| flag::<Args>(setting)));
+            .map_err(|error| error.with_flags(flag::<Args>));
         drop(shown);
         let measured = measured?;
         if self.json {

@@ -108,7 +108,7 @@ impl Args {
             } => {
                 if output.is_none() && someone.is_there {
                     let question = "Which file or folder does the program make?";
-                    output = Some(someone.answer(&format!("{question} "))?);
+                    output = Some(Someone::answer(&format!("{question} "))?);
                 }
                 init::command(&folder, &CommandOptions { argv, output }, &mut someone)?
             }
@@ -147,7 +147,7 @@ struct Someone {
 
 impl Someone {
     /// What the user writes in answer to `question`.
-    fn answer(&self, question: &str) -> Result<String> {
+    fn answer(question: &str) -> Result<String> {
         report::print_status(question);
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line);
@@ -179,7 +179,7 @@ impl Ask for Someone {
             }
             let default = guess.unwrap_or(0);
             loop {
-                let answer = self.answer(&format!("Number or name [{}]: ", default + 1))?;
+                let answer = Self::answer(&format!("Number or name [{}]: ", default + 1))?;
                 let named = options.iter().position(|option| *option == answer);
                 let number = answer
                     .parse::<usize>()

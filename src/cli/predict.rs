@@ -128,7 +128,7 @@ impl Args {
         };
         let done = predict(&request, &shown)
             .map_err(|error| model.blame(model_name, input.blame(input_name, error)))
-            .map_err(|error| error.with_flags(|setting| flag::<Args>(setting)))?;
+            .map_err(|error| error.with_flags(flag::<Args>))?;
         drop(shown);
         for why in &done.left_out {
             report::print_status(&format!("left out: {why}\n"));

@@ -87,7 +87,9 @@ impl Draft {
             let mut written = Vec::new();
             for (path, file) in ready.drain(..) {
                 if let Err(error) = file.persist_noclobber(&path) {
-                    written.iter().for_each(|path| drop(fs::remove_file(path)));
+                    for path in &written {
+                        drop(fs::remove_file(path));
+                    }
                     return Err(error.error).or_stage(|| cannot(&path));
                 }
                 written.push(path);

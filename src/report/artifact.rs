@@ -332,9 +332,9 @@ mod tests {
     fn curves_are_blocks() {
         assert_eq!(sparkline(&[0.0, 7.0, 3.5], 10), "▁█▅");
         assert_eq!(sparkline(&[1.0; 4], 2), "▁▁");
-        let line = |step: u64, loss: f64| serde_json::json!({"step": step, "loss": loss});
+        let line = |step: u32, loss: f64| serde_json::json!({"step": step, "loss": loss});
         let mut lines: Vec<Value> = (1..=500)
-            .map(|step| line(step, 1.0 / step as f64))
+            .map(|step| line(step, 1.0 / f64::from(step)))
             .collect();
         lines.push(
             serde_json::json!({"step": 500, "validation": {"accuracy": 0.75}, "train_loss": null}),

@@ -1,5 +1,7 @@
 //! `predict --text`: what a model says of texts on the command line.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::tuned;
@@ -10,9 +12,9 @@ fn a_text_is_labelled_as_the_row_of_a_file_is() {
     let project = tuned();
     let texts = ["good, lovely \"food\"", "awful\u{1b}[2J\nplace", ""];
     let mut arguments = vec!["predict", "tune"];
-    texts
-        .iter()
-        .for_each(|text| arguments.extend(["--text", *text]));
+    for text in texts {
+        arguments.extend(["--text", text]);
+    }
     let printed = project.refire(&arguments).succeeds().stdout();
     assert!(!printed.contains('\u{1b}'), "{printed:?}");
     let lines: Vec<&str> = printed.lines().collect();
@@ -33,7 +35,7 @@ fn a_text_is_labelled_as_the_row_of_a_file_is() {
     let mut file = String::new();
     for (row, text) in rows.iter().zip(texts) {
         assert_eq!(row["text"], text);
-        file += &format!("{}\n", serde_json::json!({ "text": text }));
+        let _ = writeln!(file, "{}", serde_json::json!({ "text": text }));
     }
     project.write("same.jsonl", file);
     let arguments = ["predict", "tune", "same.jsonl", "-o", "said.jsonl"];
@@ -46,22 +48,12 @@ fn a_text_is_labelled_as_the_row_of_a_file_is() {
 #[test]
 fn pairs_and_embeddings_are_said_too() {
     let project = tiny::project();
-    project.write(
-        "reviews.csv",
-        tiny::reviews(60)
-            .lines()
-            .map(|line| {
-                format!(
-                    "{line},{}\n",
-                    if line.starts_with("text") {
-                        "second"
-                    } else {
-                        "food"
-                    }
-                )
-            })
-            .collect::<String>(),
-    );
+    let mut pairs = String::new();
+    for (row, line) in tiny::reviews(60).lines().enumerate() {
+        let second = if row == 0 { "second" } else { "food" };
+        let _ = writeln!(pairs, "{line},{second}");
+    }
+    project.write("reviews.csv", pairs);
     project.edit("SELECT text, label", "SELECT text, second, label");
     project.edit(
         "labels = [\"bad\"",
