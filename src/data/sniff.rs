@@ -111,7 +111,8 @@ fn delimited(name: &str, bytes: &[u8], format: Option<Format>) -> Result<Sniffed
         } else {
             "csv"
         };
-        sniffed.settings.push(("format", format!("\"{format}\"")));
+        let what = "its name does not tell the format, which its rows do";
+        sniffed.say("format", format!("\"{format}\""), name, what);
     }
     let default = match format {
         None if dialect.separator == b'\t' => b'\t',

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::{Project, Ran};
-use crate::tiny;
+use crate::{needs, tiny};
 
 /// A folder with `data` in the file `name`.
 fn folder(name: &str, data: impl AsRef<[u8]>) -> Project {
@@ -352,6 +352,51 @@ fn a_program_becomes_a_project() {
     project.refire(&["get", "work", "made"]).succeeds();
     assert_eq!(project.read("made/count.txt").trim(), "2");
     assert_eq!(project.outcomes(&[]), ["work cached"]);
+}
+
+/// Every table of the shared data passes the schema that is guessed of it, read as the guess says.
+#[test]
+#[ignore = "needs shared data"]
+fn a_guessed_schema_passes_every_shared_table() {
+    let Some(data) = needs::shared("restaurant-reviews") else {
+        return;
+    };
+    let mut folders = vec![data.parent().expect("it is in a folder").to_owned()];
+    let mut passed = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|ending| ending != "tsv") {
+                continue;
+            }
+            let path = path.to_str().expect("UTF-8");
+            let project = Project::new();
+            let guessed = project.refire(&["schema", "--guess", path]).succeeds();
+            let told = guessed.stderr();
+            let settings: Vec<&str> = told
+                .lines()
+                .filter_map(|line| line.strip_suffix(')')?.rsplit_once(" ("))
+                .map(|(_, setting)| setting)
+                .filter(|setting| setting.contains(" = "))
+                .collect();
+            project.write("guessed.toml", guessed.stdout());
+            project.write(
+                "refire.toml",
+                format!(
+                    "[pipeline]\nname = \"x\"\n[stage.data]\nkind = \"dataset\"\nsource = \"{path}\"\n\
+                     schema = \"guessed.toml\"\n{}\n",
+                    settings.join("\n")
+                ),
+            );
+            project.refire(&["run"]).succeeds();
+            passed += 1;
+        }
+    }
+    assert!(passed > 15, "{passed}");
 }
 
 #[test]
