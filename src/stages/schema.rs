@@ -45,6 +45,7 @@ pub fn schema() -> Value {
         "type": "object",
         "properties": {
             "pipeline": pipeline(),
+            "tracking": tracking(),
             "params": {
                 "description": "Values to refer to as \"${params.NAME}\" in stages; a reference that is the whole string keeps the type.",
                 "type": "object",
@@ -282,12 +283,39 @@ fn pipeline() -> Value {
     })
 }
 
+fn tracking() -> Value {
+    json!({
+        "description": "Where runs are tracked. It changes no result, and a tracker that does not answer fails no run.",
+        "type": "object",
+        "properties": {
+            "tensorboard": {
+                "description": "A folder for TensorBoard's event files, relative to this file: a folder a run, in it one a stage.",
+                "type": "string",
+            },
+            "mlflow": {
+                "description": "The address of an MLflow server, such as \"http://127.0.0.1:5000\". The usual variables hold the login: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+                "type": "string",
+            },
+            "experiment": {
+                "description": "What runs are gathered under in MLflow; by default the name of the pipeline.",
+                "type": "string",
+            },
+            "models": {
+                "description": "Whether models are handed to MLflow, too; true by default.",
+                "type": "boolean",
+            },
+        },
+        "additionalProperties": false,
+    })
+}
+
 fn profile() -> Value {
     json!({
         "type": "object",
         "properties": {
             "pipeline": pipeline(),
             "params": { "type": "object" },
+            "tracking": tracking(),
             "stage": { "type": "object", "additionalProperties": { "type": "object" } },
         },
         "additionalProperties": false,

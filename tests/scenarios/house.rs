@@ -34,6 +34,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "watch",
             "report",
             "journal",
+            "tracking",
             "exec",
             "plan",
             "stages",
@@ -48,6 +49,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["show", "journal"]),
     ("show", &["models", "data"]),
     ("lock", &["store", "fingerprint", "config"]),
+    ("tracking", &["store", "config"]),
     (
         "exec",
         &["plan", "stages", "fingerprint", "store", "config"],
