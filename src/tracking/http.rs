@@ -97,7 +97,7 @@ impl Server {
         let answer = request.send(body).map_err(|error| self.silent(&error))?;
         match answer.status().as_u16() {
             200..300 => Ok(()),
-            status => Err(self.refused(status, &url, "")),
+            status => Err(Self::refused(status, &url, "")),
         }
     }
 
@@ -118,14 +118,14 @@ impl Server {
         let body = answer.body_mut().as_reader().take(LONGEST);
         let read = { body }.read_to_string(&mut text);
         if !(200..300).contains(&status) {
-            return Err(self.refused(status, url, &text));
+            return Err(Self::refused(status, url, &text));
         }
         read.or_stage(|| format!("`{url}` breaks off"))?;
         let json = serde_json::from_str(&text).or_stage(|| format!("`{url}` answers with no JSON"));
         Ok(json?)
     }
 
-    fn refused(&self, status: u16, url: &str, text: &str) -> Refusal {
+    fn refused(status: u16, url: &str, text: &str) -> Refusal {
         let error = Error::stage(format!("`{url}` answers with status {status}"));
         let error = match status {
             401 | 403 => error.help(

@@ -40,10 +40,7 @@ struct Run {
 
 impl<'c> Client<'c> {
     /// The server at `address`, with what the usual variables say to log in.
-    ///
-    /// # Errors
-    /// An address that is none.
-    pub(super) fn new(address: &str, tracking: &Tracking, fetch: &'c Fetch<'c>) -> Result<Self> {
+    pub(super) fn new(address: &str, tracking: &Tracking, fetch: &'c Fetch<'c>) -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let login = set("MLFLOW_TRACKING_USERNAME").map(|user| {
             let password = set("MLFLOW_TRACKING_PASSWORD").unwrap_or_default();
@@ -53,12 +50,12 @@ impl<'c> Client<'c> {
             )
         });
         let token = set("MLFLOW_TRACKING_TOKEN").map(|token| format!("Bearer {token}"));
-        Ok(Self {
+        Self {
             server: Server::new(address, token.or(login)),
             experiment: tracking.experiment.clone(),
             with_models: tracking.models,
             fetch,
-        })
+        }
     }
 }
 
@@ -217,13 +214,13 @@ impl Client<'_> {
         let params = params.map(|(name, value)| {
             json!({ "key": plain(name), "value": value.chars().take(LONGEST).collect::<String>() })
         });
-        self.batches(run, "params", params.collect(), PARAMS)
+        self.batches(run, "params", &params.collect::<Vec<_>>(), PARAMS)
     }
 
     fn tags(&self, run: &Run, tags: Vec<(String, String)>) -> Result<(), Refusal> {
         let tags = tags.into_iter();
         let tags = tags.map(|(key, value)| json!({ "key": key, "value": value }));
-        self.batches(run, "tags", tags.collect(), PARAMS)
+        self.batches(run, "tags", &tags.collect::<Vec<_>>(), PARAMS)
     }
 
     fn metrics(&self, run: &Run, report: &Report, points: Vec<Point>) -> Result<(), Refusal> {
@@ -239,10 +236,10 @@ impl Client<'_> {
             let time = begin + end.saturating_sub(begin) / last * point.step;
             json!({ "key": plain(&point.name), "value": point.value, "timestamp": time, "step": point.step })
         });
-        self.batches(run, "metrics", points.collect(), METRICS)
+        self.batches(run, "metrics", &points.collect::<Vec<_>>(), METRICS)
     }
 
-    fn batches(&self, run: &Run, what: &str, all: Vec<Value>, most: usize) -> Result<(), Refusal> {
+    fn batches(&self, run: &Run, what: &str, all: &[Value], most: usize) -> Result<(), Refusal> {
         for batch in all.chunks(most) {
             let body = json!({ "run_id": run.id, what: batch });
             self.server.post("/api/2.0/mlflow/runs/log-batch", &body)?;
@@ -305,9 +302,10 @@ fn files_in(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
         let cannot = || format!("cannot read `{}`", folder.display());
         for entry in fs::read_dir(&folder).or_stage(cannot)? {
             let path = entry.or_stage(cannot)?.path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => files.push(path),
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
             }
         }
     }

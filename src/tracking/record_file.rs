@@ -14,11 +14,14 @@ const FIXED_32: u64 = 5;
 
 impl Message {
     fn varint(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.0.push((number & 0x7f) as u8 | 0x80);
+        loop {
+            let [seven, ..] = (number & 0x7f).to_le_bytes();
             number >>= 7;
+            if number == 0 {
+                return self.0.push(seven);
+            }
+            self.0.push(seven | 0x80);
         }
-        self.0.push(number as u8);
     }
 
     fn tag(&mut self, field: u64, kind: u64) {
