@@ -241,6 +241,13 @@ impl Error {
         self
     }
 
+    /// The same without its places, which are in no file of the user's.
+    #[must_use]
+    pub fn without_places(mut self) -> Self {
+        self.0.labels.clear();
+        self
+    }
+
     /// Says what to do, unless that is said already.
     #[must_use]
     pub fn or_help(mut self, help: impl Into<String>) -> Self {

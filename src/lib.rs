@@ -31,6 +31,7 @@ pub mod stages;
 
 pub mod data;
 pub mod inputs;
+pub mod measure;
 pub mod models;
 pub mod predict;
 pub mod sources;
@@ -39,7 +40,9 @@ pub mod train;
 
 // What the user types and sees.
 pub mod cli;
+pub mod init;
 pub mod report;
+pub mod show;
 pub mod watch;
 
 #[cfg(test)]

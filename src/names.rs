@@ -78,6 +78,31 @@ pub fn join(folder: &Path, path: &str) -> Result<PathBuf> {
     }
 }
 
+/// `text` as a string or a key of a TOML file, in double quotes: whatever could end it, hide in it or be obeyed is escaped.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        let is_hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{feff}' | '\u{61c}');
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if is_hidden => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// The most bytes of a glob, as of a path.
 const LONGEST_GLOB: usize = 4096;
 
@@ -176,6 +201,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_quoted_comes_back(text in ".{0,20}|[\"\\\\'\u{0}-\u{1f}\u{7f}-\u{9f}$\u{2028}{}=#]{0,12}") {
+            let line = format!("{} = {}\n", quoted(&text), quoted(&text));
+            let table: toml::Table = line.parse().expect("TOML");
+            prop_assert_eq!(table[&text].as_str(), Some(text.as_str()));
+        }
+
         #[test]
         fn nothing_that_is_joined_leaves_its_folder(path in "[a.:/\\\\\0~ ]{0,12}") {
             let folder = Path::new("/some/where");

@@ -29,14 +29,15 @@ use crate::config::{self, Overrides, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Configuration, Event, Outcome, Sink};
 use crate::exec::{
-    Cancellation, Decider, Preview, Run, RunOptions, Runner, Summary, Surroundings, Walked,
+    Cancellation, Decider, Forecast, Preview, Run, RunOptions, Runner, Summary, Surroundings,
+    Walked,
 };
 use crate::journal::Journal;
 use crate::lock::{Entry, Lock};
 use crate::models;
 pub use crate::models::DEVICES;
 use crate::plan::{Goal, Node, Plan, Selection};
-use crate::stages::Gate;
+use crate::stages::{Download, Gate};
 use crate::store::{Digest, Record, Store};
 
 /// From how many bytes of a lock on waking threads costs less than it saves.
@@ -63,6 +64,17 @@ pub struct Project {
     device_class: String,
     /// What a watch has just seen; the next run goes on from it.
     walks: Vec<Option<Walked>>,
+}
+
+/// What a stage fetches from elsewhere.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// The stage.
+    pub stage: String,
+    /// What it fetches.
+    pub download: Download,
+    /// How many bytes the cache has of its result; none if it is not there.
+    pub cached: Option<u64>,
 }
 
 /// What is asked of a run.
@@ -277,6 +289,29 @@ impl Project {
         self.decider()
             .recipes(&vec![true; self.plan.nodes.len()])
             .map(drop)
+    }
+
+    /// What stages fetch from elsewhere, in order, each with whether that is in the cache and then with its size.
+    ///
+    /// # Errors
+    /// A file or a cache that cannot be read.
+    pub fn downloads(&self) -> Result<Vec<Expected>> {
+        let previews = self.preview(&Goal::default(), false)?;
+        let expected = |preview: &Preview| {
+            let node = &self.plan.nodes[preview.index];
+            let cached = match &preview.forecast {
+                Forecast::Cached(record) | Forecast::Fails(record, _) => Some(record.bytes),
+                _ => None,
+            };
+            let all = node.stage.downloads().into_iter();
+            let all = all.map(|download| Expected {
+                stage: node.name.clone(),
+                cached,
+                download,
+            });
+            all.collect::<Vec<_>>()
+        };
+        Ok(previews.iter().flat_map(expected).collect())
     }
 
     /// What a run of `goal` would do.

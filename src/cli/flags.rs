@@ -67,7 +67,7 @@ impl Stages {
 }
 
 /// What changes the pipeline file for one command.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct Changes {
     /// Lay `[profile.NAME]` of the file over it. May be repeated: the later ones are laid over the earlier ones.
     #[arg(long = "profile", value_name = "NAME")]

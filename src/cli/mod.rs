@@ -4,11 +4,13 @@ mod check;
 mod completions;
 mod devices;
 mod diff;
+mod evaluate;
 mod export;
 mod flags;
 mod gc;
 mod get;
 mod graph;
+mod init;
 mod interrupt;
 mod log;
 mod logs;
@@ -19,8 +21,10 @@ mod pipeline;
 mod place;
 mod plan;
 mod predict;
+mod reading;
 mod run;
 mod schema;
+mod show;
 mod status;
 mod watch;
 mod why;
@@ -79,6 +83,7 @@ Exit codes: 0 done, 1 a stage failed, 2 the command line or a file is wrong, 3 a
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Args),
     Run(run::Args),
     Watch(watch::Args),
     Plan(plan::Args),
@@ -90,8 +95,10 @@ enum Verb {
     Logs(logs::Args),
     Metrics(metrics::Args),
     Params(params::Args),
+    Show(show::Args),
     Get(get::Args),
     Predict(predict::Args),
+    Evaluate(evaluate::Args),
     Export(export::Args),
     Gc(gc::Args),
     Schema(schema::Args),
@@ -112,6 +119,7 @@ impl Verb {
 
     fn run(self) -> Outcome {
         match self {
+            Self::Init(args) => args.run(),
             Self::Run(args) => args.run(),
             Self::Watch(args) => args.run(),
             Self::Plan(args) => args.run(),
@@ -123,11 +131,13 @@ impl Verb {
             Self::Logs(args) => args.run(),
             Self::Metrics(args) => args.run(),
             Self::Params(args) => args.run(),
+            Self::Show(args) => args.run(),
             Self::Get(args) => args.run(),
             Self::Predict(args) => args.run(),
+            Self::Evaluate(args) => args.run(),
             Self::Export(args) => args.run(),
             Self::Gc(args) => args.run(),
-            Self::Schema(_) => schema::Args::run(),
+            Self::Schema(args) => args.run(),
             Self::Devices(args) => args.run(),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),

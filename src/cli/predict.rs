@@ -1,15 +1,17 @@
 //! `refire predict`.
 
-use std::num::NonZeroUsize;
+mod texts;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::flags::Changes;
 use super::place::{Place, Places};
+use super::reading::{Reading, flag};
 use super::{Outcome, interrupt};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{Event, Observer, Sink};
-use crate::predict::{Format, OnError, Options, Request, Written, character, predict};
+use crate::predict::{Format, Options, Request, Written, predict};
 use crate::report;
 use crate::run::sweep_beside;
 use crate::stages::ArtifactType;
@@ -21,48 +23,40 @@ use crate::stages::ArtifactType;
 /// format that its name ends in (.csv, .tsv, .jsonl, .parquet): the columns of the input, then what the model's task says: `label`, or
 /// `labels` for several, and a column `probability_LABEL` for each label; or `prediction`, a number; or `embedding`, a list of numbers.
 /// Memory does not grow with the
-/// input. A pipeline file may stand before MODEL.
+/// input. A pipeline file may stand before MODEL. With `--text` in place of INPUT, what the model says is printed.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "refire predict [OPTIONS] [PIPELINE] MODEL INPUT -o OUT")]
+#[command(
+    override_usage = "refire predict [OPTIONS] [PIPELINE] MODEL INPUT -o OUT\n       \
+                            refire predict [OPTIONS] [PIPELINE] MODEL --text TEXT…"
+)]
 pub(super) struct Args {
-    #[arg(hide = true, value_name = "MODEL INPUT", required = true, num_args = 2..=3)]
+    #[arg(hide = true, value_name = "MODEL INPUT", required = true, num_args = 1..=3)]
     what: Vec<String>,
 
     /// The file to write; one that is there is replaced when the new one is whole
-    #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
+    #[arg(
+        short,
+        long,
+        value_name = "OUT",
+        required_unless_present = "texts",
+        conflicts_with = "texts"
+    )]
+    output: Option<PathBuf>,
 
-    /// The format of INPUT, where its name does not tell: csv, tsv, ndjson, parquet
-    #[arg(long, value_name = "FORMAT")]
-    format: Option<Format>,
+    /// A text to label, and to print what the model says of it. May be repeated
+    #[arg(long = "text", value_name = "TEXT")]
+    texts: Vec<String>,
 
-    /// CSV, TSV: the character between two fields of INPUT; by default a comma, or a tab (`\t`)
-    #[arg(long, value_name = "CHARACTER")]
-    separator: Option<String>,
+    /// The second text of a pair, for a model of pairs: one for each `--text`
+    #[arg(long = "text-pair", value_name = "TEXT")]
+    pairs: Vec<String>,
 
-    /// CSV, TSV: the character around fields of INPUT that hold separators; `''` if quotes are characters like any other
-    #[arg(long, value_name = "CHARACTER")]
-    quote: Option<String>,
-
-    /// CSV, TSV: the first row of INPUT holds no names: its columns are `column_1`, `column_2` and so on
+    /// With `--text`: print a line of JSON for each text
     #[arg(long)]
-    no_header: bool,
+    json: bool,
 
-    /// What a model does that is not tuned: sentence-similarity; by default what it was tuned to do
-    #[arg(long, value_name = "TASK")]
-    task: Option<String>,
-
-    /// The column with the texts; by default the one that the model was tuned on
-    #[arg(long, value_name = "COLUMN")]
-    text_column: Option<String>,
-
-    /// The column with the second texts of pairs; by default the one that the model was tuned on
-    #[arg(long, value_name = "COLUMN")]
-    text_pair_column: Option<String>,
-
-    /// The column with the photos, as bytes or as paths beside the table; by default `image`, else `path`
-    #[arg(long, value_name = "COLUMN")]
-    image_column: Option<String>,
+    #[command(flatten)]
+    reading: Reading,
 
     /// What the names of the new columns begin with, where the input has columns of these names already
     #[arg(long, value_name = "PREFIX", default_value = "")]
@@ -72,31 +66,27 @@ pub(super) struct Args {
     #[arg(long)]
     logits: bool,
 
-    /// Leave photos out that cannot be read, instead of failing
-    #[arg(long)]
-    skip_broken: bool,
-
-    /// The most pixels that a photo may have
-    #[arg(long, value_name = "N", default_value_t = Options::default().max_pixels)]
-    max_pixels: u64,
-
-    /// Samples in a batch
-    #[arg(long, value_name = "N", default_value_t = Options::default().batch_size)]
-    batch_size: NonZeroUsize,
-
-    /// The device to run on
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: String,
-
     #[command(flatten)]
     changes: Changes,
 }
 
 impl Args {
     pub(super) fn run(mut self) -> Outcome {
+        if !self.texts.is_empty() {
+            return self.say();
+        }
+        if self.json || !self.pairs.is_empty() {
+            let flag = if self.json { "--json" } else { "--text-pair" };
+            return Err(
+                Error::usage(format!("`{flag}` is for texts on the command line"))
+                    .help("name one: --text")
+                    .into(),
+            );
+        }
         interrupt::outlive_terminal();
-        let format = format_of(&self.output)?;
-        let written = self.written()?;
+        let output = self.output.unwrap_or_default();
+        let format = format_of(&output)?;
+        let written = self.reading.written()?;
         let mut places = Places::new(&mut self.what, self.changes.overrides())?;
         let [model, input] = self.what.as_slice() else {
             return Err(
@@ -108,41 +98,37 @@ impl Args {
         let (model_name, input_name) = (model, input);
         let model = places.find(model, &[ArtifactType::Model])?;
         let input = places.find(input, &[ArtifactType::Table, ArtifactType::Images])?;
-        refuse_same(&input, &self.output)?;
-        sweep_beside(&self.output);
+        refuse_same(&input, &output)?;
+        sweep_beside(&output);
         interrupt::listen()?;
         let begun = Instant::now();
         let shown = Shown {
             model: model_name.clone(),
             reporter: report::reporter(report::Format::Pretty),
         };
-        let on_error = if self.skip_broken {
-            OnError::Skip
-        } else {
-            OnError::Error
-        };
+        let on_error = self.reading.on_error();
         let request = Request {
             model: model.path(),
             input: input.path(),
-            output: &self.output,
+            output: &output,
             format,
-            device: &self.device,
+            device: &self.reading.device,
             options: Options {
                 written,
-                task: self.task,
-                text_column: self.text_column,
-                text_pair_column: self.text_pair_column,
-                image_column: self.image_column,
+                task: self.reading.task,
+                text_column: self.reading.text_column,
+                text_pair_column: self.reading.text_pair_column,
+                image_column: self.reading.image_column,
                 prefix: self.prefix,
                 logits: self.logits,
                 on_error,
-                max_pixels: self.max_pixels,
-                batch_size: self.batch_size,
+                max_pixels: self.reading.max_pixels,
+                batch_size: self.reading.batch_size,
             },
         };
         let done = predict(&request, &shown)
             .map_err(|error| model.blame(model_name, input.blame(input_name, error)))
-            .map_err(|error| error.with_flags(flag))?;
+            .map_err(|error| error.with_flags(flag::<Args>))?;
         drop(shown);
         for why in &done.left_out {
             report::print_status(&format!("left out: {why}\n"));
@@ -154,48 +140,77 @@ impl Args {
             "`{model_name}` labelled {} of `{input_name}` in {}: `{}`\n",
             report::figures::amount(done.rows as u64, "rows"),
             report::figures::seconds(begun.elapsed().as_secs_f64()),
-            self.output.display(),
+            output.display(),
         ));
         Ok(())
     }
 
-    /// What was said about how the input is written.
-    fn written(&self) -> Result<Written> {
-        let separator = self.separator.as_deref().map(|text| match text {
-            "\\t" => character("--separator", "\t"),
-            text => character("--separator", text),
-        });
-        if let Some(Ok(None)) = separator {
-            return Err(Error::usage("`--separator` is empty"));
+    /// Prints what the model says of the texts on the command line.
+    fn say(mut self) -> Outcome {
+        let mut places = Places::new(&mut self.what, self.changes.overrides())?;
+        let [model_name] = self.what.as_slice() else {
+            return Err(
+                Error::usage("with `--text`, `refire predict` takes a model and no input")
+                    .help("as in: refire predict tune --text \"good food\"")
+                    .into(),
+            );
+        };
+        if self.reading.written()? != Written::default() || self.reading.names_columns() {
+            let error = Error::usage("texts on the command line are in no file and no column");
+            return Err(error
+                .help("leave the flags out that say how a file is written, and those that name columns")
+                .into());
         }
-        let quote = self.quote.as_deref();
-        Ok(Written {
-            format: self.format,
-            separator: separator.transpose()?.flatten(),
-            quote: quote.map(|text| character("--quote", text)).transpose()?,
-            no_header: self.no_header,
-        })
+        let model = places.find(model_name, &[ArtifactType::Model])?;
+        if !model.path().join("tokenizer.json").is_file() {
+            let text = format!(
+                "`{model_name}` takes photos, or is no model, and `--text` is for models of texts"
+            );
+            return Err(Error::usage(text).into());
+        }
+        let folder = tempfile::tempdir().or_stage(|| "cannot make a temporary folder")?;
+        let input = texts::file(folder.path(), &self.texts, &self.pairs)?;
+        let output = folder.path().join("said.jsonl");
+        interrupt::listen()?;
+        let shown = Shown {
+            model: model_name.clone(),
+            reporter: report::reporter(report::Format::Pretty),
+        };
+        let request = Request {
+            model: model.path(),
+            input: &input,
+            output: &output,
+            format: Format::Ndjson,
+            device: &self.reading.device,
+            options: Options {
+                task: self.reading.task,
+                text_column: Some(texts::TEXT.into()),
+                text_pair_column: (!self.pairs.is_empty()).then(|| texts::PAIR.into()),
+                prefix: self.prefix,
+                logits: self.logits,
+                batch_size: self.reading.batch_size,
+                ..Options::default()
+            },
+        };
+        let done = predict(&request, &shown)
+            .map_err(|error| model.blame(model_name, error))
+            .map_err(|error| error.with_flags(pair_flag));
+        drop(shown);
+        for told in done?.told() {
+            report::print_status(&format!("{told}\n"));
+        }
+        texts::print(&output, !self.pairs.is_empty(), self.json)?;
+        Ok(())
     }
 }
 
-/// The flag for a setting of the stage kinds `predict` and `dataset`: `KEY`, or `KEY = VALUE`.
-fn flag(setting: &str) -> Option<String> {
-    let (key, value) = match setting.split_once(" = ") {
-        Some((key, value)) => (key, Some(value.trim_matches('"'))),
-        None => (setting, None),
-    };
-    let name = match key {
-        "on_error" => return Some("--skip-broken".into()),
-        "header" => "no-header".into(),
-        key => key.replace('_', "-"),
-    };
-    let command = <Args as clap::Args>::augment_args(clap::Command::new("predict"));
-    let has = |argument: &clap::Arg| argument.get_long() == Some(name.as_str());
-    command.get_arguments().any(has).then(|| match value {
-        None => format!("--{name}"),
-        Some("") => format!("--{name} ''"),
-        Some(value) => format!("--{name} {value}"),
-    })
+/// The flag for a setting where texts are on the command line.
+fn pair_flag(setting: &str) -> Option<String> {
+    match setting {
+        "text_pair_column" => Some("--text-pair".into()),
+        "text_column" | "image_column" => Some("--text".into()),
+        setting => flag::<Args>(setting),
+    }
 }
 
 /// The format that the name of the output tells.

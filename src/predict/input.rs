@@ -310,7 +310,7 @@ fn column_is_missing(
 }
 
 /// The table in the file at `path`.
-fn scan(path: &Path, written: &Written) -> Result<Scan> {
+pub(super) fn scan(path: &Path, written: &Written) -> Result<Scan> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let format = written.format.or_else(|| Format::of(&name));
     let format = format.ok_or_else(|| {

@@ -1,12 +1,14 @@
 //! What a tuned model makes of new data: texts of a table, or photos. Read, labelled and written piece by piece, so that memory does
 //! not grow with the data, and seen under its name only when it is whole.
 
+mod content;
 mod input;
 mod model;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+pub use self::content::{Content, contents};
 pub use crate::data::Format;
 pub use crate::data::csv::character;
 pub use crate::data::images::OnError;

@@ -3,12 +3,15 @@
 //! What happens goes to stderr, results go to stdout, so that a result can be piped while the user still sees what
 //! happens. With `--format json` stdout holds the events and nothing else.
 
+mod answers;
+mod artifact;
 pub mod diagnostic;
 mod differences;
 pub mod figures;
 pub mod graph;
 mod json;
 mod line;
+mod measured;
 mod metrics;
 mod plain;
 mod pretty;
@@ -22,8 +25,11 @@ mod visible;
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
+pub use answers::answers;
+pub use artifact::artifact;
 pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
 pub use graph::GraphNode;
+pub use measured::measured;
 pub use metrics::{MetricsRow, Standing, metrics, rank};
 pub use runs::runs;
 pub use sparkline::sparkline;
@@ -142,6 +148,25 @@ fn is_live() -> bool {
     let term = std::env::var_os("TERM");
     let moves = term.is_none_or(|term| term != "dumb" && term != "linux");
     moves && std::io::stderr().is_terminal()
+}
+
+/// Whether somebody sees what is printed that is no result.
+#[must_use]
+pub fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// `text` as it can be shown in one line.
+#[must_use]
+pub fn line(text: &str) -> String {
+    visible(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
+/// Columns of the terminal that results go to; 100 where they go elsewhere.
+#[must_use]
+pub fn width_of_output() -> usize {
+    terminal_size::terminal_size_of(std::io::stdout())
+        .map_or(100, |(width, _)| usize::from(width.0).max(40))
 }
 
 /// Columns of the terminal; 100 where there is none.

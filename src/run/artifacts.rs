@@ -197,6 +197,19 @@ impl Project {
         Ok(Lent(folder))
     }
 
+    /// The artifact `from`, to be looked at: also one of a stage that does not pass a gate, which comes back then.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn look_at(&self, from: &str) -> Result<(Lent, Option<Error>)> {
+        let found = self.artifact(from)?;
+        let folder = self.store.scratch_for_reading("shown")?;
+        self.store
+            .materialise(&found.digest, folder.path())
+            .map_err(|error| self.lost(found.stage, error))?;
+        Ok((Lent(folder), found.broken))
+    }
+
     /// The artifact `from`.
     fn artifact(&self, from: &str) -> Result<Found<'_>> {
         let (index, port) = self.plan.resolve(from)?;

@@ -12,6 +12,7 @@ mod download;
 mod environment;
 mod exchange;
 mod hub;
+mod known;
 mod npm;
 mod package;
 mod partial;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use archive::Archive;
 pub use checksum::Sha256;
 pub use environment::{Environment, Token};
+pub use known::known_size;
 pub use transfer::Transfer;
 
 use crate::error::{Context, Error, Result, Span};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::data_schema::SchemaFile;
 use super::mirrors::{Mirrors, Written};
-use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
+use super::{ArtifactType, Download, Input, LocalFile, Output, Stage, StageContext, StageKind};
 use crate::config::{Spanned, Table, from_table};
 use crate::data::csv::{self, Dialect, Loaded, Names};
 use crate::data::{self, DataSchema, conll, ndjson};
@@ -302,6 +302,12 @@ impl Stage for Dataset {
         };
         files.extend(self.schema.as_ref().map(SchemaFile::local_file));
         files
+    }
+
+    fn downloads(&self) -> Vec<Download> {
+        let pinned = self.settings.sha256.as_ref();
+        let pinned = pinned.map(|sha256| &sha256.value);
+        self.source.download([pinned].into_iter())
     }
 
     fn describe(&self, key: &mut dyn Manifest) {

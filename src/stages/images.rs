@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use schemars::{Schema, SchemaGenerator};
 use settings::{Layout, Settings};
 
-use super::{ArtifactType, Input, LocalFile, Output, Port, Stage, StageContext, StageKind};
+use super::{
+    ArtifactType, Download, Input, LocalFile, Output, Port, Stage, StageContext, StageKind,
+};
 use crate::config::{self, from_table};
 use crate::data::images::{
     Broken, Embedded, Item, Listing, OnError, Transform, Writer, batch_len, endings, list,
@@ -109,6 +111,18 @@ impl Stage for Images {
             })
         });
         local.collect()
+    }
+
+    fn downloads(&self) -> Vec<Download> {
+        let source = self.source.iter().map(|(source, _)| source);
+        let remote = source.filter(|source| source.local_path().is_none());
+        let pinned = self.settings.sha256.as_ref();
+        let download = |source: &Source| Download {
+            from: vec![source.to_string()],
+            files: None,
+            bytes: pinned.and_then(|sha256| sources::known_size(&sha256.value)),
+        };
+        remote.map(download).collect()
     }
 
     fn describe(&self, key: &mut dyn Manifest) {

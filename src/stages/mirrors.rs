@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::LocalFile;
+use super::{Download, LocalFile};
 use crate::config::Spanned;
 use crate::error::{Error, Kind, Result, Span};
 use crate::sources::{self, Fetched, Sha256, Source, Transfer};
@@ -84,6 +84,31 @@ impl Mirrors {
             }
         }
         files.into_values().collect()
+    }
+
+    /// What is fetched from elsewhere for files that are pinned to these digests; nothing if a source on this machine comes first.
+    pub(super) fn download<'p>(
+        &self,
+        pinned: impl ExactSizeIterator<Item = Option<&'p Sha256>>,
+    ) -> Vec<Download> {
+        let is_here = |source: &Source| source.local_path().is_some_and(Path::exists);
+        if self.0.first().is_some_and(|(source, _)| is_here(source)) {
+            return Vec::new();
+        }
+        let remote = self.0.iter().map(|(source, _)| source);
+        let remote = remote.filter(|source| source.local_path().is_none());
+        let from: Vec<String> = remote.map(ToString::to_string).collect();
+        if from.is_empty() {
+            return Vec::new();
+        }
+        let files = pinned.len();
+        let sizes = pinned.flatten().filter_map(sources::known_size);
+        let bytes = sizes.sum::<u64>();
+        vec![Download {
+            from,
+            files: Some(files),
+            bytes: (bytes > 0).then_some(bytes),
+        }]
     }
 
     /// Refuses a single local source that does not have `names`.

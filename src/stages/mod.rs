@@ -115,6 +115,11 @@ pub trait Stage: Send + Sync {
         Vec::new()
     }
 
+    /// What it fetches from elsewhere when it runs.
+    fn downloads(&self) -> Vec<Download> {
+        Vec::new()
+    }
+
     /// The folders in which files may appear that it would read as well; they are watched.
     fn folders(&self) -> Vec<PathBuf> {
         Vec::new()
@@ -273,6 +278,17 @@ pub struct LocalFile {
     pub path: PathBuf,
     /// Where the pipeline names it.
     pub span: Span,
+}
+
+/// Something that a stage fetches from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// The sources that have it, in the order in which they are asked.
+    pub from: Vec<String>,
+    /// How many files it is; none for an archive, of which nobody knows before it is there.
+    pub files: Option<usize>,
+    /// How many bytes at least, where that is known without asking anybody.
+    pub bytes: Option<u64>,
 }
 
 /// The kinds that a program adds to its own refire.

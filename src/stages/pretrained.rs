@@ -9,7 +9,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::mirrors::{Mirrors, Written};
-use super::{ArtifactType, Input, LocalFile, Output, Stage, StageContext, StageKind};
+use super::{ArtifactType, Download, Input, LocalFile, Output, Stage, StageContext, StageKind};
 use crate::config::{Spanned, Table, from_table};
 use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
@@ -176,6 +176,11 @@ impl Stage for Pretrained {
             return Vec::new();
         }
         self.mirrors.files(&self.names())
+    }
+
+    fn downloads(&self) -> Vec<Download> {
+        self.mirrors
+            .download(self.files.values().map(Option::as_ref))
     }
 
     fn describe(&self, key: &mut dyn Manifest) {

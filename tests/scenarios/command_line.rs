@@ -258,5 +258,5 @@ fn help_can_be_asked_for_by_a_verb_of_its_own() {
     project
         .refire(&["help"])
         .succeeds()
-        .prints("Commands:\n  run");
+        .prints("Commands:\n  init");
 }

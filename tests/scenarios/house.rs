@@ -13,7 +13,10 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "init",
             "run",
+            "measure",
+            "show",
             "predict",
             "report",
             "journal",
@@ -24,6 +27,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
+    ("init", &["tasks", "models", "data"]),
     (
         "run",
         &[
@@ -41,7 +45,9 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("report", &["journal"]),
+    ("measure", &["predict", "stages", "store", "config"]),
+    ("report", &["show", "journal"]),
+    ("show", &["models", "data"]),
     ("lock", &["store", "fingerprint", "config"]),
     ("tracking", &["store", "config"]),
     (

@@ -2,6 +2,7 @@
 
 mod hints;
 mod others;
+mod texts;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

