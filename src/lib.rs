@@ -38,6 +38,8 @@ pub mod train;
 
 // What the user types and sees.
 pub mod cli;
+pub mod findings;
+pub mod page;
 pub mod report;
 pub mod watch;
 

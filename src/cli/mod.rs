@@ -19,6 +19,7 @@ mod pipeline;
 mod place;
 mod plan;
 mod predict;
+mod report;
 mod run;
 mod schema;
 mod status;
@@ -32,7 +33,6 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::Error;
-use crate::report;
 use crate::stages::{self, StageKind};
 use crate::threads;
 
@@ -90,6 +90,7 @@ enum Verb {
     Logs(logs::Args),
     Metrics(metrics::Args),
     Params(params::Args),
+    Report(report::Args),
     Get(get::Args),
     Predict(predict::Args),
     Export(export::Args),
@@ -123,6 +124,7 @@ impl Verb {
             Self::Logs(args) => args.run(),
             Self::Metrics(args) => args.run(),
             Self::Params(args) => args.run(),
+            Self::Report(args) => args.run(),
             Self::Get(args) => args.run(),
             Self::Predict(args) => args.run(),
             Self::Export(args) => args.run(),
@@ -149,7 +151,7 @@ pub fn main_with(kinds: &'static [&'static dyn StageKind]) -> ExitCode {
 pub fn main() -> ExitCode {
     let outcome = match Cli::try_parse() {
         Ok(cli) => {
-            report::set_colour(cli.global.colour());
+            crate::report::set_colour(cli.global.colour());
             cli.verb.start()
         }
         // Help and the version are results as any other.
@@ -159,7 +161,7 @@ pub fn main() -> ExitCode {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             ) =>
         {
-            report::print_styled(&said.render().ansi().to_string()).map_err(Failure::from)
+            crate::report::print_styled(&said.render().ansi().to_string()).map_err(Failure::from)
         }
         Err(wrong) => return refused(wrong),
     };
@@ -167,7 +169,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for error in &failure.errors {
-                report::print_error(error);
+                crate::report::print_error(error);
             }
             ExitCode::from(failure.exit_code)
         }
@@ -180,10 +182,10 @@ fn refused(error: clap::Error) -> ExitCode {
     let code = u8::try_from(error.exit_code()).unwrap_or(2);
     let shown = std::env::args_os().map(|argument| {
         let argument = argument.to_string_lossy().into_owned();
-        report::visible(&argument).into_owned()
+        crate::report::visible(&argument).into_owned()
     });
     let said = Cli::try_parse_from(shown).err().unwrap_or(error);
-    report::print_styled_status(&said.render().ansi().to_string());
+    crate::report::print_styled_status(&said.render().ansi().to_string());
     ExitCode::from(code)
 }
 

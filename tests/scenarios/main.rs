@@ -35,6 +35,7 @@ mod predict;
 mod preparation;
 mod processes;
 mod reading;
+mod reports;
 mod screen;
 mod sentiment;
 mod settings;
