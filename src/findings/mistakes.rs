@@ -114,18 +114,21 @@ fn read(table: &Table) -> Result<Option<Predictions>> {
             *most = f64::max(most.unwrap_or(0.0), value.unwrap_or(0.0)).into();
         }
     }
+    // Pieces of texts are samples, too, and no rows of the table that was tested.
     let rows = if columns.contains(&"row") {
-        text("row")?
-            .iter()
-            .map(|row| row.parse().unwrap_or(0))
-            .collect()
+        let rows = text("row")?;
+        rows.iter().map(|row| row.parse().unwrap_or(0)).collect()
     } else {
-        (1..=table.rows()).collect()
+        vec![0; table.rows()]
+    };
+    // Lists of tags are not compared here.
+    let (Ok(truth), Ok(predicted)) = (text(truth), text("label")) else {
+        return Ok(None);
     };
     Ok(Some(Predictions {
         rows,
-        truth: text(truth)?,
-        predicted: text("label")?,
+        truth,
+        predicted,
         confidence,
         loss: if columns.contains(&"loss") {
             numbers("loss")?
@@ -233,5 +236,48 @@ fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST_TEXT) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(which: &str) -> Table {
+        let rows = ["3", "1", "2"].map(|row| Some(row.to_owned()));
+        let table = Table::of_rows(3).with_values(which, &rows);
+        table
+            .and_then(|table| table.with_text("truth", &["a", "b", "a"]))
+            .and_then(|table| table.with_text("label", &["b", "b", "b"]))
+            .and_then(|table| table.with_numbers("probability_a", &[0.25, 0.125, 0.375]))
+            .and_then(|table| table.with_numbers("probability_b", &[0.75, 0.875, 0.625]))
+            .and_then(|table| table.with_numbers("loss", &[1.5, 0.25, 1.0]))
+            .expect("a table")
+    }
+
+    #[test]
+    fn predictions_are_read_by_their_columns() {
+        let found = read(&table("row")).expect("readable").expect("predictions");
+        assert_eq!(found.rows, [3, 1, 2]);
+        assert_eq!(found.confidence, [0.75, 0.875, 0.625].map(Some));
+        assert_eq!(found.loss, [1.5, 0.25, 1.0].map(Some));
+        // Pieces of texts are no rows: no text is looked up for them.
+        let pieces = read(&table("sample"))
+            .expect("readable")
+            .expect("predictions");
+        assert_eq!(pieces.rows, [0, 0, 0]);
+        let numbers = Table::of_text("truth", &["1.5".into()]);
+        assert!(
+            read(&numbers).expect("readable").is_none(),
+            "a number is no label"
+        );
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let text = "é".repeat(LONGEST_TEXT + 1);
+        assert_eq!(cut(&text).chars().count(), LONGEST_TEXT + 1);
+        assert!(cut(&text).ends_with('…'));
+        assert_eq!(cut("short"), "short");
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn draw(page: &Page) -> Markup {
     }
     let needs: Vec<Vec<usize>> = nodes.iter().map(|node| node.needs.clone()).collect();
     let layers = Layers::new(&needs);
-    let width = count(layers.width) * (WIDTH + GAP_ACROSS) - GAP_ACROSS + 2.0 * MARGIN;
+    let width = layers.width * (WIDTH + GAP_ACROSS) - GAP_ACROSS + 2.0 * MARGIN;
     let height = count(layers.depth) * (HEIGHT + GAP_DOWN) - GAP_DOWN + 2.0 * MARGIN;
     let x = |place: f64| width / 2.0 + place * (WIDTH + GAP_ACROSS);
     let y = |layer: usize| MARGIN + count(layer) * (HEIGHT + GAP_DOWN);

@@ -15,12 +15,17 @@ pub(super) struct Layers {
     /// How many layers there are.
     pub(super) depth: usize,
     /// How many widths of a node the widest layer takes.
-    pub(super) width: usize,
+    pub(super) width: f64,
 }
+
+/// How much room an edge takes that passes a layer, in widths of a node.
+const PASSING: f64 = 0.3;
 
 /// A place in a layer: a node, or a bend of an edge that passes.
 struct Spot {
     layer: usize,
+    /// How much room it takes, in widths of a node.
+    width: f64,
     above: Vec<usize>,
     below: Vec<usize>,
 }
@@ -37,6 +42,7 @@ impl Layers {
                 .unwrap_or(0);
             spots.push(Spot {
                 layer,
+                width: 1.0,
                 above: Vec::new(),
                 below: Vec::new(),
             });
@@ -50,6 +56,7 @@ impl Layers {
                 for layer in spots[from].layer + 1..spots[to].layer {
                     spots.push(Spot {
                         layer,
+                        width: PASSING,
                         above: vec![last],
                         below: Vec::new(),
                     });
@@ -81,7 +88,10 @@ impl Layers {
                 })
                 .collect(),
             depth,
-            width: layers.iter().map(Vec::len).max().unwrap_or(0),
+            width: layers
+                .iter()
+                .map(|layer| width(&spots, layer))
+                .fold(0.0, f64::max),
         }
     }
 }
@@ -135,15 +145,18 @@ fn order(spots: &[Spot], layers: &mut [Vec<usize>]) {
 
 /// Moves spots towards what they are connected with, as far as their neighbours leave room.
 fn spread(spots: &[Spot], layers: &[Vec<usize>]) -> Vec<f64> {
-    let width = count(layers.iter().map(Vec::len).max().unwrap_or(0));
+    let widths = layers.iter().map(|layer| width(spots, layer));
+    let most = widths.fold(0.0, f64::max);
     let mut places = vec![0.0; spots.len()];
     for layer in layers {
-        for (at, spot) in layer.iter().enumerate() {
-            places[*spot] = count(at) - (count(layer.len()) - 1.0) / 2.0;
+        let mut left = -width(spots, layer) / 2.0;
+        for spot in layer {
+            places[*spot] = left + spots[*spot].width / 2.0;
+            left += spots[*spot].width;
         }
     }
-    let most = (width - 1.0) / 2.0;
-    for sweep in 0..2 * SWEEPS {
+    let apart = |one: usize, other: usize| f64::midpoint(spots[one].width, spots[other].width);
+    for sweep in 0..4 * SWEEPS {
         for step in 0..layers.len() {
             let layer = &layers[if sweep % 2 == 0 {
                 step
@@ -155,10 +168,11 @@ fn spread(spots: &[Spot], layers: &[Vec<usize>]) -> Vec<f64> {
                 let Some(wish) = mean(&near, &places) else {
                     continue;
                 };
-                let least = at
-                    .checked_sub(1)
-                    .map_or(-most, |before| places[layer[before]] + 1.0);
-                let highest = layer.get(at + 1).map_or(most, |after| places[*after] - 1.0);
+                let end = (most - spots[spot].width) / 2.0;
+                let before = at.checked_sub(1).map(|before| layer[before]);
+                let least = before.map_or(-end, |before| places[before] + apart(before, spot));
+                let after = layer.get(at + 1).copied();
+                let highest = after.map_or(end, |after| places[after] - apart(after, spot));
                 if least <= highest {
                     places[spot] = wish.clamp(least, highest);
                 }
@@ -166,6 +180,11 @@ fn spread(spots: &[Spot], layers: &[Vec<usize>]) -> Vec<f64> {
         }
     }
     places
+}
+
+/// How much room a layer takes.
+fn width(spots: &[Spot], layer: &[usize]) -> f64 {
+    layer.iter().map(|spot| spots[*spot].width).sum()
 }
 
 fn mean(of: &[usize], places: &[f64]) -> Option<f64> {
@@ -223,6 +242,6 @@ mod tests {
     #[test]
     fn no_graph_has_no_layers() {
         let layers = Layers::new(&[]);
-        assert_eq!((layers.depth, layers.width), (0, 0));
+        assert_eq!((layers.depth, layers.nodes.len()), (0, 0));
     }
 }

@@ -93,7 +93,7 @@ pub(super) fn draw(setting: &str, figure: &str, dots: &[Dot<'_>]) -> Markup {
             .collect()
     };
     html! {
-        figure.chart {
+        figure.chart.small {
             figcaption { (figure) " by " (setting) }
             svg viewBox={ "0 0 " (px(WIDTH)) " " (px(HEIGHT)) } role="img" aria-label={ (figure) " by " (setting) ", " (dots.len()) " instances" } {
                 g.axes {

@@ -19,8 +19,8 @@ pub(super) fn head(page: &Page) -> Markup {
             p.meta {
                 code { (page.file) } @if !page.flags.is_empty() { " " code { (page.flags) } }
                 @if let Some(run) = &page.run {
-                    @if !run.revision.is_empty() { span.dot { " at commit " (commit(&run.revision)) } }
-                    span.dot { " last run " (run.when) }
+                    @if !run.revision.is_empty() { span.dot { "at commit " (commit(&run.revision)) } }
+                    span.dot { "last run " (run.when) }
                 }
             }
         }

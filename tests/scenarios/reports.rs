@@ -153,7 +153,7 @@ fn what_changed_against_the_committed_lock_is_said() {
     project.edit("epochs = 1", "epochs = 8");
     project.refire(&["run"]).succeeds();
     let (_, page) = project.page(&[]);
-    has(&page, &["in the committed lock: ", " at commit "]);
+    has(&page, &["in the committed lock: ", "at commit "]);
     assert!(page.contains('▲') || page.contains('▼'));
 }
 
