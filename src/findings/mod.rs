@@ -12,6 +12,7 @@ mod matrices;
 mod mistakes;
 mod model;
 mod runs;
+mod served;
 mod stages;
 mod tables;
 
@@ -20,6 +21,7 @@ use std::collections::BTreeSet;
 use self::artifacts::Artifacts;
 pub use self::file::{check, default_path, save};
 use self::runs::Told;
+pub use self::served::Served;
 use crate::config::{Named, Overrides};
 use crate::error::Result;
 use crate::event::now;

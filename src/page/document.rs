@@ -33,9 +33,42 @@ pub fn is_page(beginning: &[u8]) -> bool {
     beginning.starts_with(MARK.as_bytes())
 }
 
+/// A page that says why there is none, such as a mistake in the pipeline file, and follows what happens.
+#[must_use]
+pub fn render_error(error: &str) -> String {
+    let content = html! {
+        header { p.product { "refire report" } h1 { "No report" } }
+        main #main tabindex="-1" {
+            div.failures role="group" aria-label="Failures" { p { span.sign.failed aria-hidden="true" { "✕ " } (error) } }
+            p.quiet { "This page loads anew when that has changed." }
+        }
+    };
+    document("refire report", Keeping::Fresh, &content)
+}
+
 /// The page as HTML.
 #[must_use]
 pub fn render(page: &Page, keeping: Keeping) -> String {
+    let content = html! {
+        (summary::head(page))
+        (navigation(page))
+        main #main tabindex="-1" {
+            (summary::draw(page))
+            (pipeline(page))
+            @for section in sections(page) {
+                section id=(section.id) aria-labelledby={ (section.id) "-title" } {
+                    h2 id={ (section.id) "-title" } { (section.title) }
+                    (section.content)
+                }
+            }
+        }
+        footer { "Made by refire " (env!("CARGO_PKG_VERSION")) " on " (page.made) }
+    };
+    document(&format!("{} – refire report", page.name), keeping, &content)
+}
+
+/// A document around `content`.
+fn document(title: &str, keeping: Keeping, content: &Markup) -> String {
     let policy = policy(keeping);
     let served = keeping == Keeping::Fresh;
     let whole = html! {
@@ -47,25 +80,13 @@ pub fn render(page: &Page, keeping: Keeping) -> String {
                 meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (page.name) " – refire report" }
+                title { (title) }
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
             body data-served[served] {
                 a.skip href="#main" { "Skip to the content" }
-                (summary::head(page))
-                (navigation(page))
-                main #main tabindex="-1" {
-                    (summary::draw(page))
-                    (pipeline(page))
-                    @for section in sections(page) {
-                        section id=(section.id) aria-labelledby={ (section.id) "-title" } {
-                            h2 id={ (section.id) "-title" } { (section.title) }
-                            (section.content)
-                        }
-                    }
-                }
-                footer { "Made by refire " (env!("CARGO_PKG_VERSION")) " on " (page.made) }
+                (content)
                 script { (PreEscaped(SCRIPT)) }
             }
         }

@@ -26,7 +26,7 @@ mod written;
 
 pub use chart::{Chart, Line};
 pub use data::{Column, ImagesProfile, Share, TableProfile, Texts};
-pub use document::{Keeping, is_page, render};
+pub use document::{Keeping, is_page, render, render_error};
 pub use evaluation::{Bin, Class, Evaluation, Slice};
 pub use facts::{Figure, GateFact, Grid, Input, Output, Stage, Standing};
 pub use matrix::{Instance, Matrix};
