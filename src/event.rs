@@ -197,6 +197,9 @@ pub enum Event {
         /// Name → figure.
         #[serde(serialize_with = "counted")]
         metrics: BTreeMap<String, f64>,
+        /// How many samples a second were trained on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        samples_per_second: Option<f64>,
     },
     /// What a stage used, measured in its worker.
     Used {
@@ -208,6 +211,14 @@ pub enum Event {
         /// an earlier one in the same worker has taken as much.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         peak_memory: Option<u64>,
+    },
+    /// A stage is about to end with other figures than the lock has of it.
+    Was {
+        /// The stage.
+        stage: String,
+        /// Those of the lock.
+        #[serde(serialize_with = "counted")]
+        metrics: BTreeMap<String, f64>,
     },
     /// A stage ended.
     StageFinished {

@@ -1,5 +1,6 @@
 //! The whole flow of a run on one screen: read, plan, decide, run, publish, lock. See [`run`].
 
+mod against;
 mod artifacts;
 mod collect;
 mod figures;
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use against::AgainstLock;
 pub use artifacts::{Lent, export, sweep_beside};
 pub use collect::{Dropped, GRACE, Wanted, collect};
 pub use figures::Figures;
@@ -111,9 +113,13 @@ pub fn run(
     });
     tell(&project.store, &journal);
     project.tell_lonely_gates(&selection, &journal);
+    let against = AgainstLock {
+        lock: &project.lock,
+        next: &journal,
+    };
     let around = Surroundings {
         store: &project.store,
-        events: &journal,
+        events: &against,
         cancellation,
         device: &project.pipeline.device.0,
         offline: request.offline,

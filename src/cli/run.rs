@@ -90,7 +90,10 @@ pub(super) fn verdict(project: &Project, summary: &Summary) -> Outcome {
     match summary.verdict() {
         None => Ok(()),
         // Stages that were stopped say nothing new.
-        Some(verdict) if verdict.kind() == Kind::Interrupted => Err(verdict.clone().into()),
+        Some(verdict) if verdict.kind() == Kind::Interrupted => Err(verdict
+            .clone()
+            .help("run it again to go on: what is finished is kept, and a training goes on where it was")
+            .into()),
         Some(verdict) => Err(Failure {
             exit_code: verdict.kind().exit_code(),
             errors: summary

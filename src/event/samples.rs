@@ -76,11 +76,16 @@ pub(crate) fn run() -> Vec<Event> {
             stage: "tune".into(),
             at: "epoch 1/2".into(),
             metrics: figures(&[("accuracy", 0.7012), ("loss", 0.5911)]),
+            samples_per_second: Some(412.0),
         },
         Event::Used {
             stage: "tune".into(),
             cpu_seconds: 23.1,
             peak_memory: Some(1_200_000_000),
+        },
+        Event::Was {
+            stage: "tune".into(),
+            metrics: figures(&[("accuracy", 0.7443), ("loss", 0.4873)]),
         },
         finished(
             "tune",

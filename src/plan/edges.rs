@@ -193,14 +193,20 @@ pub(super) fn output<'n>(node: &'n Node, port: Option<&str>) -> Result<&'n Outpu
             .collect();
         names.join(", ")
     };
-    match (port, node.outputs.as_slice()) {
+    let main: Vec<&Output> = node
+        .outputs
+        .iter()
+        .filter(|output| !output.beside)
+        .collect();
+    match (port, &main[..]) {
         (None, [only]) => Ok(only),
         (None, []) => Err(Error::usage(format!("stage `{}` has no output", node.name))),
         (None, _) => Err(
             Error::usage(format!("stage `{}` has several outputs", node.name))
                 .help(format!("name one of them: {}", ports())),
         ),
-        (Some(port), outputs) => outputs
+        (Some(port), _) => node
+            .outputs
             .iter()
             .find(|output| output.port == port)
             .ok_or_else(|| {
@@ -213,9 +219,12 @@ pub(super) fn output<'n>(node: &'n Node, port: Option<&str>) -> Result<&'n Outpu
 
 /// An output of an earlier stage that would fit, the nearest one in the file.
 fn alternative(input: &Input, index: usize, nodes: &[Node]) -> Option<(String, ArtifactType)> {
-    let name = |node: &Node, output: &Output| match node.outputs.len() {
-        1 => node.name.clone(),
-        _ => format!("{}.{}", node.name, output.port),
+    let name = |node: &Node, output: &Output| {
+        let main = node.outputs.iter().filter(|output| !output.beside);
+        if !output.beside && main.count() == 1 {
+            return node.name.clone();
+        }
+        format!("{}.{}", node.name, output.port)
     };
     nodes[..index].iter().rev().find_map(|node| {
         let output = node

@@ -10,13 +10,12 @@ use std::path::Path;
 pub use crate::data::Format;
 pub use crate::data::csv::character;
 pub use crate::data::images::OnError;
-use serde::Serialize;
 
 use self::input::{Input, OfTexts, Piece, Samples};
 use self::model::{Labelled, Model};
 use crate::data::Table;
 use crate::data::scan::Sink;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::tasks::{Given, Naming, Values};
 
@@ -226,37 +225,10 @@ fn columns(model: &Model, input: &Input, options: &Options) -> Result<Vec<String
     }
 }
 
-/// Adds columns of these names. Where a list has to be text, words stand with what their task puts between them, and all else is JSON.
+/// Adds columns of these names.
 fn add(table: Table, names: &[String], values: Vec<Values>, as_text: bool) -> Result<Table> {
-    names
-        .iter()
-        .zip(values)
-        .try_fold(table, |table, (name, values)| match values {
-            Values::Words(words) => with_texts(table, name, &words),
-            Values::Numbers(numbers) => table.with_numbers(name, &numbers),
-            Values::Lists(lists, between) if as_text => {
-                let joined: Vec<String> = lists.iter().map(|list| list.join(&between)).collect();
-                with_texts(table, name, &joined)
-            }
-            Values::NumberLists(lists) if as_text => with_json(table, name, &lists),
-            Values::Entities(lists) if as_text => with_json(table, name, &lists),
-            Values::Vectors(vectors) if as_text => with_json(table, name, &vectors),
-            Values::Lists(lists, _) => table.with_lists(name, &lists),
-            Values::NumberLists(lists) => table.with_number_lists(name, &lists),
-            Values::Entities(lists) => table.with_entities(name, &lists),
-            Values::Vectors(vectors) => table.with_vectors(name, &vectors),
-        })
-}
-
-fn with_texts(table: Table, name: &str, texts: &[String]) -> Result<Table> {
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    table.with_text(name, &texts)
-}
-
-fn with_json<T: Serialize>(table: Table, name: &str, rows: &[T]) -> Result<Table> {
-    let rows = rows.iter().map(serde_json::to_string);
-    let rows: Vec<String> = rows
-        .collect::<Result<_, _>>()
-        .or_stage(|| "lists are no JSON")?;
-    with_texts(table, name, &rows)
+    let columns = names.iter().zip(values);
+    columns.fold(Ok(table), |table, (name, values)| {
+        values.add_to(table?, name, as_text)
+    })
 }

@@ -20,6 +20,9 @@ pub struct MetricsRow {
     /// Name → figure.
     #[serde(serialize_with = "counted")]
     pub metrics: BTreeMap<String, f64>,
+    /// What they were by the lock before the run; empty where that is not asked, or they are the same.
+    #[serde(skip)]
+    pub before: BTreeMap<String, f64>,
     /// Whether they are of what the files say now.
     pub state: Standing,
     /// Why they are not fresh; empty if they are.
@@ -53,11 +56,20 @@ impl MetricsRow {
         Cell::styled(format!("{text} ({word})"), style)
     }
 
+    /// A figure, and how far it is from what it was: `0.7543 ▲ 0.0100`.
     fn figure(&self, name: &str) -> Cell {
-        let figure = self.metrics.get(name);
-        figure
-            .map_or(String::new(), |figure| metric(name, *figure))
-            .into()
+        let Some(figure) = self.metrics.get(name) else {
+            return Cell::from("");
+        };
+        let shown = metric(name, *figure);
+        match self.before.get(name) {
+            Some(before) if metric(name, *before) != shown => {
+                let arrow = if figure > before { '▲' } else { '▼' };
+                let by = metric(name, (figure - before).abs());
+                Cell::from(format!("{shown} {arrow} {by}"))
+            }
+            _ => Cell::from(shown),
+        }
     }
 
     /// The stage without what tells the instances of its matrix apart.
@@ -251,6 +263,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_string(), *value))
                 .collect(),
+            before: BTreeMap::new(),
             state: Standing::Fresh,
             reason: String::new(),
         }
@@ -269,6 +282,14 @@ mod tests {
     #[test]
     fn metrics_have_a_row_a_stage() {
         insta::assert_snapshot!(plain(&metrics(&rows(), 100)));
+    }
+
+    #[test]
+    fn what_has_changed_stands_beside_the_figure() {
+        let mut rows = rows();
+        rows[0].before = [("loss".into(), 0.5), ("accuracy".into(), 0.754_321)].into();
+        rows[1].before = [("accuracy".into(), 0.9), ("f1".into(), 0.75)].into();
+        insta::assert_snapshot!(plain(&metrics(&rows, 100)));
     }
 
     #[test]

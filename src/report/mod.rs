@@ -15,6 +15,7 @@ mod pretty;
 mod results;
 mod runs;
 mod screen;
+mod sparkline;
 pub mod table;
 mod views;
 mod visible;
@@ -25,6 +26,7 @@ pub use differences::{MetricChange, ParamChange, metric_changes, param_changes};
 pub use graph::GraphNode;
 pub use metrics::{MetricsRow, Standing, metrics, rank};
 pub use runs::runs;
+pub use sparkline::sparkline;
 pub use views::{DeviceRow, PlanRow, StatusRow, devices, params, plan, status};
 
 pub use self::visible::visible;

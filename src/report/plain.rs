@@ -100,11 +100,12 @@ fn text(event: &Event, late: bool, results: &mut Results) -> Option<String> {
         Event::Paste { stage, text, lines } => {
             Some(format!("{stage}: note: {text}\n{}", lines.join("\n")))
         }
-        Event::Log { .. } | Event::Used { .. } => None,
+        Event::Log { .. } | Event::Used { .. } | Event::Was { .. } => None,
         Event::Measured {
             stage,
             at,
             metrics: figures,
+            ..
         } => Some(format!("{stage}: {at}: {}", metrics(figures))),
         Event::StageFinished {
             stage,

@@ -115,13 +115,14 @@ impl State {
                 stage,
                 at,
                 metrics: figures,
+                ..
             } => {
                 self.line(&Line::measured(
                     stage,
                     format!("{at}  {}", metrics(figures)),
                 ));
             }
-            Event::Log { .. } | Event::Used { .. } => {}
+            Event::Log { .. } | Event::Used { .. } | Event::Was { .. } => {}
             Event::StageFinished {
                 stage,
                 outcome,
@@ -133,7 +134,9 @@ impl State {
                     bar.finish_and_clear();
                 }
                 let used = self.results.used(stage, *seconds);
-                let texts = used.iter().chain([reason]).filter(|text| !text.is_empty());
+                let losses = self.results.losses(stage);
+                let texts = used.iter().chain([&losses, reason]);
+                let texts = texts.filter(|text| !text.is_empty());
                 let text: Vec<&str> = texts.map(String::as_str).collect();
                 self.line(&Line::finished(stage, *outcome, *seconds, &text.join("  ")));
                 let log: Vec<String> = self.results.log_of(stage).map(String::from).collect();

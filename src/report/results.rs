@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::figures::{amount, seconds};
 use super::metrics::{MetricsRow, Standing, metrics};
+use super::sparkline::sparkline;
 use crate::event::{Event, Outcome};
 
 /// How many lines of a failed stage's log are shown; the whole log is in the run's folder.
@@ -17,6 +18,10 @@ pub(super) struct Results {
     logs: BTreeMap<String, VecDeque<String>>,
     /// Stage that has not finished → processor time in seconds and memory in bytes.
     used: BTreeMap<String, (f64, Option<u64>)>,
+    /// Stage that has not finished → its figures by the lock.
+    before: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Stage that trains → its loss by epoch.
+    losses: BTreeMap<String, Vec<f64>>,
     finished: Option<Event>,
 }
 
@@ -39,12 +44,21 @@ impl Results {
                 let used = (*cpu_seconds, *peak_memory);
                 self.used.insert(stage.clone(), used);
             }
+            Event::Was { stage, metrics } => {
+                self.before.insert(stage.clone(), metrics.clone());
+            }
+            Event::Measured { stage, metrics, .. } => {
+                if let Some(loss) = metrics.get("train_loss") {
+                    self.losses.entry(stage.clone()).or_default().push(*loss);
+                }
+            }
             Event::StageFinished {
                 stage,
                 outcome,
                 metrics,
                 ..
             } => {
+                let before = self.before.remove(stage).unwrap_or_default();
                 if *outcome != Outcome::Failed {
                     self.logs.remove(stage);
                 }
@@ -52,6 +66,7 @@ impl Results {
                     self.metrics.push(MetricsRow {
                         stage: stage.clone(),
                         metrics: metrics.clone(),
+                        before,
                         state: match outcome {
                             Outcome::Failed => Standing::Failed,
                             _ => Standing::Fresh,
@@ -81,6 +96,15 @@ impl Results {
         let memory = memory.map(|bytes| format!("{}, ", amount(bytes, "bytes")));
         let text = format!("{}{} of CPU time", memory.unwrap_or_default(), seconds(cpu));
         (took >= 1.0).then_some(text)
+    }
+
+    /// How the loss of a training ran: `loss █▅▂▁`; nothing of other stages and of few epochs. It is told once.
+    pub(super) fn losses(&mut self, stage: &str) -> String {
+        let losses = self.losses.remove(stage).unwrap_or_default();
+        match sparkline(&losses) {
+            line if line.is_empty() => line,
+            line => format!("loss {line}"),
+        }
     }
 
     /// The metrics of all stages that have any, as a table; empty when none has.

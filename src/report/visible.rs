@@ -121,7 +121,9 @@ pub(super) fn visible_event(event: &Event) -> Cow<'_, Event> {
     }
     match &mut shown {
         Event::Log { text, .. } => *text = visible_styled(text).into_owned(),
-        Event::Measured { metrics, .. } | Event::StageFinished { metrics, .. } => {
+        Event::Measured { metrics, .. }
+        | Event::Was { metrics, .. }
+        | Event::StageFinished { metrics, .. } => {
             let named = std::mem::take(metrics).into_iter();
             metrics.extend(named.map(|(name, figure)| (visible(&name).into_owned(), figure)));
         }
@@ -153,7 +155,9 @@ fn texts(event: &mut Event) -> Vec<&mut String> {
         } => vec![stage, activity],
         Event::Notice { stage, text } => stage.iter_mut().chain([text]).collect(),
         Event::Paste { stage, text, lines } => lines.iter_mut().chain([stage, text]).collect(),
-        Event::Log { stage, .. } | Event::Used { stage, .. } => vec![stage],
+        Event::Log { stage, .. } | Event::Used { stage, .. } | Event::Was { stage, .. } => {
+            vec![stage]
+        }
         Event::Measured { stage, at, .. } => vec![stage, at],
         Event::RunFinished { .. } => Vec::new(),
     }
@@ -219,6 +223,7 @@ mod tests {
             stage: "a".into(),
             at: "b".into(),
             metrics: [(name.to_string(), 1.0)].into(),
+            samples_per_second: None,
         };
         assert_eq!(*visible_event(&measured("\u{7}")), measured("\\u0007"));
     }

@@ -54,6 +54,7 @@ impl Project {
             figures.rows.push(MetricsRow {
                 stage: node.name.clone(),
                 metrics,
+                before: BTreeMap::new(),
                 state,
                 reason,
             });

@@ -203,12 +203,18 @@ impl<'a> StageContext<'a> {
         });
     }
 
-    /// Shows figures measured on the way, such as those of an epoch.
-    pub fn measured(&self, at: impl Into<String>, metrics: BTreeMap<String, f64>) {
+    /// Shows figures measured on the way, such as those of an epoch, and writes down how fast that was.
+    pub fn measured(
+        &self,
+        at: impl Into<String>,
+        metrics: BTreeMap<String, f64>,
+        samples_per_second: f64,
+    ) {
         self.events.send(&Event::Measured {
             stage: self.job.stage.clone(),
             at: at.into(),
             metrics,
+            samples_per_second: Some(samples_per_second).filter(|rate| rate.is_finite()),
         });
     }
 
@@ -282,8 +288,8 @@ impl Observer for StageContext<'_> {
 }
 
 impl Host for StageContext<'_> {
-    fn measured(&self, at: String, figures: BTreeMap<String, f64>) {
-        Self::measured(self, at, figures);
+    fn measured(&self, at: String, figures: BTreeMap<String, f64>, samples_per_second: f64) {
+        Self::measured(self, at, figures, samples_per_second);
     }
 
     fn memo(

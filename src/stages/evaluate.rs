@@ -1,25 +1,29 @@
 //! `evaluate`: measures a tuned model on a table of texts or on images, by the figures of its task.
 
+mod by_sample;
+mod settings;
+mod slices;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::samples::{AtPort, MEASURED, artifacts};
+use self::settings::{Settings, gate};
+use super::samples::{AtPort, MEASURED};
 use super::{
     ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, feature_cache, photos,
 };
 use crate::config::{Spanned, Table, from_table};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
-use crate::inputs::Changes;
 use crate::inputs::texts::{Columns, Encoder};
+use crate::inputs::{Changes, words};
 use crate::models::{self, Loaded, Modality};
 use crate::store::write_atomic;
-use crate::tasks::{self, Outputs, Report, Task, TaskName};
-use crate::train::{Loader, Prefix, Samples, outputs};
+use crate::tasks::{self, Given, Outputs, Report, Task};
+use crate::train::{Loader, Prefix, Samples, Targets, outputs};
 
 /// The kind `evaluate`.
 pub(super) struct EvaluateKind;
@@ -27,45 +31,8 @@ pub(super) struct EvaluateKind;
 const TABLE: &str = "table";
 const IMAGES: &str = "images";
 
-/// Measures a tuned model on labelled texts or images.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    /// The tuned model.
-    model: Port,
-    /// The table of texts to measure it on.
-    table: Option<Port>,
-    /// The images to measure it on.
-    images: Option<Port>,
-    /// What to measure a model as that is not tuned, where that needs no layer of a task's own: `sentence-similarity`. Default: what it
-    /// was tuned to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<Spanned<TaskName>>,
-    /// The column with the texts. Default: the one that the model was tuned on.
-    text_column: Option<Spanned<String>>,
-    /// The column with the second texts of pairs. Default: the one that the model was tuned on.
-    text_pair_column: Option<Spanned<String>>,
-    /// The column with the labels, or the number, of texts. Default: the one that the model was tuned on.
-    target_column: Option<Spanned<String>>,
-    /// The columns with the targets, where there are several. Default: those that the model was tuned on.
-    target_columns: Option<Vec<Spanned<String>>>,
-    /// The figures to record. Default: all that the model's task has.
-    metrics: Option<Vec<Spanned<String>>>,
-    /// Conditions that must hold for what depends on this stage to run, such as `{ accuracy = ">= 0.75" }`. They are checked against
-    /// the recorded figures on every run.
-    #[serde(default)]
-    gate: BTreeMap<String, Spanned<String>>,
-    /// Samples in a batch.
-    #[serde(default = "batch_size")]
-    batch_size: NonZeroUsize,
-    /// The most room that what the frozen layers give may take, such as "500MiB"; beyond it, it is not kept. Default: what the model
-    /// was tuned with.
-    feature_cache_max: Option<Spanned<String>>,
-}
-
-fn batch_size() -> NonZeroUsize {
-    NonZeroUsize::MIN.saturating_add(31)
-}
+/// The port of what the model says of each sample.
+const PREDICTIONS: &str = "predictions";
 
 impl StageKind for EvaluateKind {
     fn name(&self) -> &'static str {
@@ -76,9 +43,9 @@ impl StageKind for EvaluateKind {
         "measures a tuned model on texts or images, and stops what depends on it unless the gates pass"
     }
 
-    /// 3: `metrics` that are not set are those of the model's task.
+    /// 3: `metrics` that are not set are those of the model's task. 4: intervals, slices, and the port `predictions`.
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
@@ -91,6 +58,7 @@ impl StageKind for EvaluateKind {
             let checked = task.value.0.check_goes_untuned();
             checked.map_err(|error| task.blame(error, ""))?;
         }
+        slices::check(&settings.slices, &table.span)?;
         for name in settings.metrics.iter().flatten() {
             tasks::check_metric(&name.value).map_err(|error| name.blame(error, ""))?;
         }
@@ -99,7 +67,11 @@ impl StageKind for EvaluateKind {
             .iter()
             .map(|(metric, condition)| gate(&settings, metric, condition, table))
             .collect::<Result<_>>()?;
-        Ok(Box::new(Evaluate { settings, gates }))
+        Ok(Box::new(Evaluate {
+            settings,
+            place: table.span.clone(),
+            gates,
+        }))
     }
 
     fn schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -107,59 +79,10 @@ impl StageKind for EvaluateKind {
     }
 }
 
-impl Settings {
-    /// The port of the samples, what it takes, and where they come from.
-    fn samples(&self) -> Result<(&'static str, &'static [ArtifactType], &Port)> {
-        match (&self.table, &self.images) {
-            (Some(table), None) => Ok((TABLE, artifacts(Modality::Texts), table)),
-            (None, Some(images)) => {
-                let several = self.target_columns.as_ref();
-                let columns = [
-                    ("text_column", self.text_column.as_ref()),
-                    ("text_pair_column", self.text_pair_column.as_ref()),
-                    ("target_column", self.target_column.as_ref()),
-                    ("target_columns", several.and_then(|all| all.first())),
-                ];
-                for (name, column) in columns {
-                    if let Some(column) = column {
-                        let error = Error::usage(format!("`{name}` is for texts, not for images"));
-                        return Err(column.blame(error, ""));
-                    }
-                }
-                Ok((IMAGES, artifacts(Modality::Images), images))
-            }
-            (Some(Port(table)), Some(Port(images))) => Err(images.blame_also(
-                table,
-                Error::usage("`table` and `images` both say what to measure the model on"),
-            )),
-            (None, None) => Err(Error::usage("missing key `table`")
-                .help("name a `table` of texts, or `images`, to measure the model on")),
-        }
-    }
-}
-
-/// A gate on a metric that exists and is recorded.
-fn gate(
-    settings: &Settings,
-    metric: &str,
-    condition: &Spanned<String>,
-    table: &Table,
-) -> Result<Gate> {
-    tasks::check_metric(metric).map_err(|error| condition.blame(error, ""))?;
-    let wanted = settings.metrics.as_ref();
-    if wanted.is_some_and(|wanted| !wanted.iter().any(|name| name.value == metric)) {
-        let error = Error::usage(format!("the gate on `{metric}` needs it among `metrics`"));
-        return Err(condition.blame(error.help(format!("add \"{metric}\" to `metrics`")), ""));
-    }
-    Gate::parse(
-        metric,
-        &condition.value,
-        condition.span.as_ref().unwrap_or(&table.span),
-    )
-}
-
 struct Evaluate {
     settings: Settings,
+    /// Where they stand.
+    place: Span,
     gates: Vec<Gate>,
 }
 
@@ -178,7 +101,10 @@ impl Stage for Evaluate {
     }
 
     fn outputs(&self) -> Vec<Output> {
-        vec![Output::new("metrics", ArtifactType::Metrics)]
+        vec![
+            Output::new("metrics", ArtifactType::Metrics),
+            Output::beside(PREDICTIONS, ArtifactType::Table),
+        ]
     }
 
     fn describe(&self, key: &mut dyn Manifest) {
@@ -217,7 +143,12 @@ impl Stage for Evaluate {
         if let Some(column) = &self.settings.text_column {
             found.set_text_column(&column.value);
         }
-        let samples = self.read(task, &*found, &loaded, cx)?;
+        let (port, ..) = self.settings.samples()?;
+        if (task.modality == Modality::Images) != (port == IMAGES) {
+            return Err(wrong_port(task));
+        }
+        let at_port = AtPort::open(port, task.modality, cx)?;
+        let samples = self.read(task, &*found, &loaded, &at_port, cx)?;
         let plan = card.freeze.clone().unwrap_or_default();
         let frozen = plan.prefix(&loaded.network.anatomy())?;
         let prefix = Prefix::new(loaded.network.clone(), frozen, cx.device())?;
@@ -226,9 +157,53 @@ impl Stage for Evaluate {
         let batches = Loader::new(&samples, prefix, most_bytes, cx)?;
         let batch_size = self.settings.batch_size.get();
         let numbers = outputs(&loaded.network, &batches, batch_size, "evaluation", cx)?;
-        self.publish(found.score(&numbers, &samples.targets)?, cx)
+        let measured = Measured {
+            meaning: &*found,
+            numbers: &numbers,
+            targets: &samples.targets,
+        };
+        let mut report = self.asked(measured.meaning.score(&numbers, &samples.targets)?)?;
+        let intervals = self.intervals(&measured, "intervals", cx)?;
+        report.details.insert("intervals".into(), json!(intervals));
+        if !self.settings.slices.is_empty() {
+            let slices = self.slices(&measured, &at_port, cx)?;
+            report.details.insert("slices".into(), slices.into());
+        }
+        let words = match task.targets.by_word() {
+            true => Some(words::read(
+                &at_port.table()?,
+                &self.columns(&*found, &loaded)?.first,
+                0,
+            )?),
+            false => None,
+        };
+        let given = Given {
+            outputs: &numbers,
+            samples: report.samples,
+            words: words.as_ref().map(|words| (words, &samples.targets)),
+            masks: None,
+            raw: false,
+        };
+        let which = match task.modality {
+            _ if found.masking().is_some() => by_sample::Samples::Pieces,
+            Modality::Texts => by_sample::Samples::Rows,
+            Modality::Images => by_sample::Samples::Images(at_port.table()?.values("path")?),
+        };
+        by_sample::table(&*found, &given, &samples.targets, which)?
+            .write(cx.output(PREDICTIONS))?;
+        self.publish(report, &intervals, cx)
     }
 }
+
+/// What a network gives for samples, and what that means.
+struct Measured<'m> {
+    meaning: &'m dyn Outputs,
+    numbers: &'m [f32],
+    targets: &'m Targets,
+}
+
+/// Figure → between which numbers it lies.
+type Intervals = BTreeMap<String, [f64; 2]>;
 
 /// The error for samples of another modality than the model's.
 fn wrong_port(task: &Task) -> Error {
@@ -274,16 +249,11 @@ impl Evaluate {
         task: &Task,
         found: &dyn Outputs,
         loaded: &Loaded,
+        samples: &AtPort,
         cx: &StageContext<'_>,
     ) -> Result<Samples> {
-        let (port, ..) = self.settings.samples()?;
-        let is_for_images = task.modality == Modality::Images;
-        if is_for_images != (port == IMAGES) {
-            return Err(wrong_port(task));
-        }
-        let samples = AtPort::open(port, task.modality, cx)?;
         if samples.len() == 0 {
-            return Err(Error::stage(match port {
+            return Err(Error::stage(match samples.port {
                 IMAGES => "there is no image to measure the model on",
                 _ => "the table has no row to measure the model on",
             }));
@@ -352,19 +322,100 @@ impl Evaluate {
         })
     }
 
-    /// Writes `metrics.json`, the table by label to the log, and the figures to the record.
-    fn publish(&self, mut report: Report, cx: &mut StageContext<'_>) -> Result<()> {
+    /// The intervals of the figures that are asked for.
+    fn intervals(
+        &self,
+        measured: &Measured<'_>,
+        activity: &str,
+        cx: &StageContext<'_>,
+    ) -> Result<Intervals> {
+        let Measured {
+            meaning,
+            numbers,
+            targets,
+        } = measured;
+        let draws = self.settings.draws(numbers.len());
+        let mut found = tasks::intervals(*meaning, numbers, targets, draws, &|draw| {
+            cx.check_cancelled()?;
+            cx.progress(activity, draw as u64, draws as u64, "draws");
+            Ok(())
+        })?;
+        found.retain(|name, _| self.is_asked(name));
+        Ok(found)
+    }
+
+    /// The figures of each slice.
+    fn slices(
+        &self,
+        measured: &Measured<'_>,
+        at_port: &AtPort,
+        cx: &StageContext<'_>,
+    ) -> Result<Vec<Value>> {
+        if measured.meaning.masking().is_some() {
+            let first = &self.settings.slices[0];
+            let error = Error::stage("texts are cut to pieces, which have no row of their own");
+            return Err(first.blame(error.help("leave `slices` out"), ""));
+        }
+        let mut slices = Vec::new();
+        for slice in slices::read(&self.settings.slices, &self.place, &at_port.table()?)? {
+            if slice.samples.is_empty() {
+                cx.notice(format!("the slice `{}` has no sample", slice.name));
+                slices.push(json!({ "slice": slice.name, "samples": 0, "figures": {} }));
+                continue;
+            }
+            let (numbers, targets) =
+                tasks::part_of(measured.numbers, measured.targets, &slice.samples);
+            let part = Measured {
+                meaning: measured.meaning,
+                numbers: &numbers,
+                targets: &targets,
+            };
+            let mut figures = part.meaning.score(&numbers, &targets)?.figures;
+            figures.retain(|name, _| self.is_asked(name));
+            let shown = figures.iter();
+            let shown = shown.map(|(name, figure)| format!("{name} {figure:.4}"));
+            let shown = shown.collect::<Vec<_>>().join("  ");
+            cx.log(format!(
+                "{}: {} samples  {shown}",
+                slice.name,
+                slice.samples.len()
+            ));
+            slices.push(json!({
+                "slice": slice.name,
+                "samples": slice.samples.len(),
+                "figures": figures,
+                "intervals": self.intervals(&part, &slice.name, cx)?,
+            }));
+        }
+        Ok(slices)
+    }
+
+    /// Whether a figure is to be recorded.
+    fn is_asked(&self, figure: &str) -> bool {
+        let metrics = self.settings.metrics.as_ref();
+        metrics.is_none_or(|metrics| metrics.iter().any(|metric| metric.value == figure))
+    }
+
+    /// The figures that are asked for.
+    fn asked(&self, mut report: Report) -> Result<Report> {
         let mut asked = self.settings.metrics.iter().flatten();
         let refused = asked.find_map(|name| Some((name, report.elsewhere.get(&name.value)?)));
         if let Some((name, why)) = refused {
             let error = Error::stage(format!("`{}` cannot be measured: {why}", name.value));
             return Err(name.blame(error, ""));
         }
-        if let Some(metrics) = &self.settings.metrics {
-            let wanted = |name: &str| metrics.iter().any(|metric| metric.value == name);
-            report.figures.retain(|name, _| wanted(name));
-            report.undefined.retain(|name| wanted(name));
-        }
+        report.figures.retain(|name, _| self.is_asked(name));
+        report.undefined.retain(|name| self.is_asked(name));
+        Ok(report)
+    }
+
+    /// Writes `metrics.json`, the table by label and the intervals to the log, and the figures to the record.
+    fn publish(
+        &self,
+        report: Report,
+        intervals: &Intervals,
+        cx: &mut StageContext<'_>,
+    ) -> Result<()> {
         for name in &report.undefined {
             cx.notice(format!(
                 "`{name}` is undefined on these samples: a label has none"
@@ -372,6 +423,13 @@ impl Evaluate {
         }
         for line in &report.table {
             cx.log(line);
+        }
+        for (name, [low, high]) in intervals {
+            if let Some(figure) = report.figures.get(name) {
+                cx.log(format!(
+                    "{name} {figure:.4}, 95 % interval {low:.4} to {high:.4}"
+                ));
+            }
         }
         let mut json =
             serde_json::to_vec_pretty(&json!(report)).or_stage(|| "cannot write the figures")?;

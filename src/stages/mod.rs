@@ -239,6 +239,8 @@ pub struct Output {
     pub port: String,
     /// Its type.
     pub artifact: ArtifactType,
+    /// Whether it is only meant where it is named: `STAGE.PORT`, and not `STAGE`.
+    pub beside: bool,
 }
 
 impl Output {
@@ -248,6 +250,16 @@ impl Output {
         Self {
             port: port.into(),
             artifact,
+            beside: false,
+        }
+    }
+
+    /// The same beside what the stage is for, so that it has to be named.
+    #[must_use]
+    pub fn beside(port: impl Into<String>, artifact: ArtifactType) -> Self {
+        Self {
+            beside: true,
+            ..Self::new(port, artifact)
         }
     }
 }

@@ -15,6 +15,7 @@ use burn::tensor::TensorData;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+use super::history::StepFigures;
 use super::trainer_state::{EpochFigures, Position, TrainerState};
 use super::training::State;
 use super::{Host, Optimizer};
@@ -22,8 +23,8 @@ use crate::models::{Network, Saved};
 
 /// Raised by every change of what is in the file.
 ///
-/// 2: the key of the stage.
-const FORMAT: &str = "refire checkpoint 2";
+/// 2: the key of the stage. 3: the lines about steps.
+const FORMAT: &str = "refire checkpoint 3";
 
 /// The key of the stage's key in the metadata: what the file is called.
 const STAGE: &str = "stage";
@@ -51,6 +52,7 @@ pub(super) struct Checkpoint<'a> {
 struct Words {
     position: Position,
     history: Vec<Figures>,
+    lines: Vec<StepFigures>,
     best: Option<usize>,
     /// Parameter → steps made.
     steps: BTreeMap<String, i32>,
@@ -112,6 +114,7 @@ impl<'a> Checkpoint<'a> {
         let words = Words {
             position: trainer.position,
             history: trainer.history.iter().map(bits).collect(),
+            lines: trainer.steps.clone(),
             best: trainer.best.as_ref().map(|(epoch, _)| *epoch),
             steps,
         };
@@ -199,6 +202,7 @@ impl<'a> Checkpoint<'a> {
         }
         let trainer = TrainerState {
             history: words.history.into_iter().zip(1..).map(figures).collect(),
+            steps: words.lines,
             best,
             position: words.position,
         };

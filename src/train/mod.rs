@@ -11,6 +11,7 @@ mod checks;
 mod diverged;
 mod features;
 mod gradients;
+mod history;
 mod inference;
 mod layer_decay;
 mod loader;
@@ -35,6 +36,7 @@ use std::time::{Duration, Instant};
 pub use checkpoint::resumes_at;
 pub use checks::check_step;
 pub use gradients::Gradients;
+pub use history::StepFigures;
 pub use inference::{WIDTH_OF_MASKED, outputs, run};
 pub use layer_decay::layer_decay;
 pub use loader::Loader;
@@ -58,7 +60,7 @@ use crate::event::Observer;
 /// What a training needs of the stage that it is run by.
 pub trait Host: Observer {
     /// Shows figures measured on the way.
-    fn measured(&self, at: String, figures: BTreeMap<String, f64>);
+    fn measured(&self, at: String, figures: BTreeMap<String, f64>, samples_per_second: f64);
 
     /// A result that is kept under a key of its own: the folder that `make` filled, now or in an earlier run. `name` and `fields`
     /// must hold everything that can change what `make` writes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::history::{StepFigures, Taken, Window, short};
 use super::{Metric, Phase, Recipe};
 use crate::models::Network;
 
@@ -24,6 +25,8 @@ pub struct EpochFigures {
 pub(super) struct TrainerState {
     pub(super) position: Position,
     pub(super) history: Vec<EpochFigures>,
+    /// Their steps.
+    pub(super) steps: Vec<StepFigures>,
     /// The best of them, counted from 1, and the network after it.
     pub(super) best: Option<(usize, Network)>,
 }
@@ -39,6 +42,21 @@ pub(super) struct Position {
     pub(super) step: usize,
     /// The bits of what they add to the epoch's loss.
     loss: u64,
+    /// How many samples they trained on.
+    samples: usize,
+    /// Those of them that no line is about yet.
+    window: Window,
+}
+
+/// How long a training is, for the lines about its steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lengths {
+    /// Steps in an epoch.
+    pub(super) steps: usize,
+    /// Samples in an epoch.
+    pub(super) samples: usize,
+    /// Steps in a line.
+    pub(super) line: usize,
 }
 
 impl Position {
@@ -49,6 +67,8 @@ impl Position {
             epoch,
             step: 0,
             loss: 0.0_f64.to_bits(),
+            samples: 0,
+            window: Window::default(),
         }
     }
 
@@ -57,14 +77,35 @@ impl Position {
         f64::from_bits(self.loss)
     }
 
-    /// After one more step, which adds `loss`.
-    pub(super) fn advance(&mut self, loss: f64) {
+    /// After one more step, which adds `loss` to that of the epoch.
+    fn advance(&mut self, loss: f64, taken: &Taken) {
         self.step += 1;
+        self.samples += taken.samples;
         self.loss = (self.loss() + loss).to_bits();
+        self.window.add(taken);
     }
 }
 
 impl TrainerState {
+    /// Adds a step, and a line about the last ones where they are enough for one. An epoch ends with a line.
+    pub(super) fn took(&mut self, taken: &Taken, lengths: Lengths) {
+        let position = &mut self.position;
+        position.advance(taken.loss * share(taken.samples, lengths.samples), taken);
+        if !position.window.is_full(lengths.line) && position.step < lengths.steps {
+            return;
+        }
+        let [loss, gradient_norm] = std::mem::take(&mut position.window).means();
+        let earlier = position.epoch.saturating_sub(1);
+        self.steps.push(StepFigures {
+            step: earlier * lengths.steps + position.step,
+            epoch: position.epoch,
+            samples: earlier * lengths.samples + position.samples,
+            loss: short(loss),
+            learning_rate: short(taken.rate),
+            gradient_norm: short(gradient_norm),
+        });
+    }
+
     /// Adds an epoch of `phase` with the network after it. If none was better than the best for too long, that is the last epoch, and
     /// it says why; what begins to train gets its chance, so that epochs before the phase do not count.
     pub(super) fn add(
@@ -89,6 +130,15 @@ impl TrainerState {
         (epoch < recipe.epochs && phase.waited(epoch, best) >= patience)
             .then(|| format!("stopped after epoch {epoch}: no better {name} since epoch {best}"))
     }
+}
+
+/// A part of a whole.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of samples stay far below 2^53"
+)]
+pub(super) fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole as f64
 }
 
 impl EpochFigures {

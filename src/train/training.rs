@@ -4,6 +4,7 @@
 //! optimizer's, and nothing else.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -12,9 +13,10 @@ use super::ahead::ahead;
 use super::checkpoint::Checkpoint;
 use super::diverged::Failed;
 use super::features::Features;
+use super::history::{StepFigures, Taken, steps_a_line};
 use super::pieces::Pieces;
 use super::samples::Batch;
-use super::trainer_state::{Position, TrainerState};
+use super::trainer_state::{Lengths, Position, TrainerState, share};
 use super::{
     EpochFigures, Gradients, Host, Inputs, Loader, Optimizer, Phase, Prefix, Progress, Recipe,
     Samples, Targets, Trained, Views, mixed,
@@ -86,6 +88,8 @@ pub struct Outcome {
     pub network: Network,
     /// The figures of all epochs.
     pub history: Vec<EpochFigures>,
+    /// Those of its steps, in about a thousand lines at the most.
+    pub steps: Vec<StepFigures>,
     /// The epoch that the network is of, counted from 1.
     pub best_epoch: usize,
 }
@@ -117,6 +121,7 @@ impl Training<'_> {
         Ok(Outcome {
             network,
             history: trainer.history,
+            steps: trainer.steps,
             best_epoch,
         })
     }
@@ -157,7 +162,11 @@ impl Training<'_> {
             if epoch > trainer.position.epoch {
                 trainer.position = Position::of_epoch(index, epoch);
             }
+            let (begun, done) = (Instant::now(), trainer.position.step);
             state = self.epoch(state, &loaders.train, trainer, checkpoint)?;
+            let share_done = share(trainer.position.step - done, trainer.position.step);
+            let samples_per_second =
+                share(self.train.len(), 1) * share_done / begun.elapsed().as_secs_f64();
             let train_loss = trainer.position.loss();
             let network = state.network.valid();
             let validation = self.validate(&network, loaders.validation.as_ref(), epoch);
@@ -168,8 +177,11 @@ impl Training<'_> {
                 validation,
             };
             let at = format!("epoch {epoch}/{}", self.recipe.epochs);
-            self.host
-                .measured(at, figures.headline(self.recipe.headline()));
+            self.host.measured(
+                at,
+                figures.headline(self.recipe.headline()),
+                samples_per_second,
+            );
             if let Some(reason) = trainer.add(figures, network, phase, self.recipe) {
                 self.host.notice(reason);
                 return Ok((state, false));
@@ -296,12 +308,17 @@ impl Training<'_> {
         let schedule = self.recipe.schedule(steps.len());
         let activity = format!("epoch {epoch}/{}", self.recipe.epochs);
         let mut progress = Progress::new(self.host, activity, steps.len(), "steps");
+        let lengths = Lengths {
+            steps: steps.len(),
+            samples: self.train.len(),
+            line: steps_a_line(steps.len().saturating_mul(self.recipe.epochs)),
+        };
         for (number, step) in steps.iter().enumerate().skip(trainer.position.step) {
             kept(progress.at(number), checkpoint, &state, trainer)?;
             checkpoint.keep_if_due(&state, trainer);
             let rate = schedule.rate(((epoch - 1) * steps.len() + number) as u64);
-            let step_loss;
-            (state, step_loss) = self
+            let found;
+            (state, found) = self
                 .step(state, loader, step, next, rate)
                 .map_err(|error| {
                     error.note(format!(
@@ -312,15 +329,20 @@ impl Training<'_> {
                 })?;
             let views: usize = step.batches.iter().map(Vec::len).sum();
             let samples = views / loader.members();
-            trainer
-                .position
-                .advance(step_loss * share(samples, self.train.len()));
+            let [loss, norm] = found;
+            let taken = Taken {
+                loss,
+                norm,
+                rate,
+                samples,
+            };
+            trainer.took(&taken, lengths);
         }
         kept(progress.at(steps.len()), checkpoint, &state, trainer)?;
         Ok(state)
     }
 
-    /// Takes `step`, whose batches `next` gives, and returns their mean loss. The state comes by value, so that the weights have one
+    /// Takes `step`, whose batches `next` gives, and returns their mean loss and the norm of their gradients. The state comes by value, so that the weights have one
     /// owner and change in place.
     pub(super) fn step(
         &self,
@@ -329,7 +351,7 @@ impl Training<'_> {
         step: &Step,
         next: &mut dyn FnMut() -> Batch,
         rate: f64,
-    ) -> Result<(State, f64)> {
+    ) -> Result<(State, [f64; 2])> {
         let untrained = !state.optimizer.has_begun();
         let failed = |what, network: &Network| {
             let failed = Failed {
@@ -350,7 +372,7 @@ impl Training<'_> {
         if !norm.is_finite() {
             return failed("the gradient", &state.network);
         }
-        Ok((state, loss))
+        Ok((state, [loss, norm]))
     }
 
     /// The mean loss over the batches of `step`, which `next` gives, and its gradients.
@@ -428,14 +450,6 @@ fn kept<T>(
         checkpoint.keep(state, trainer);
     }
     result
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of samples stay far below 2^53"
-)]
-fn share(part: usize, whole: usize) -> f64 {
-    part as f64 / whole as f64
 }
 
 /// Puts activations on the autodiff device, where dropout is active.

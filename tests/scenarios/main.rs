@@ -28,6 +28,7 @@ mod kills;
 mod matrix;
 mod model_files;
 mod names;
+mod outcomes;
 mod papers;
 mod photos;
 mod pooling;

@@ -4,6 +4,7 @@
 
 mod checks;
 mod data;
+mod history;
 mod plan;
 mod settings;
 #[cfg(test)]
@@ -43,9 +44,9 @@ impl StageKind for FinetuneKind {
     /// 2: booleans and numbers are the labels of the same value, the folder
     /// says how photos were prepared, and `do_normalize` and the like are honoured; images
     /// keep every token of their features, a training that goes on its running statistics; batches of texts do not depend on
-    /// `feature_cache_max`, and what follows the layers learns as the last of them.
+    /// `feature_cache_max`, and what follows the layers learns as the last of them. 3: the port `history`.
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
@@ -57,6 +58,9 @@ impl StageKind for FinetuneKind {
         Settings::schema(generator)
     }
 }
+
+/// The port of `history.jsonl`.
+const HISTORY: &str = "history";
 
 struct Finetune {
     settings: Settings,
@@ -82,7 +86,10 @@ impl Stage for Finetune {
     }
 
     fn outputs(&self) -> Vec<Output> {
-        vec![Output::new("model", ArtifactType::Model)]
+        vec![
+            Output::new("model", ArtifactType::Model),
+            Output::beside(HISTORY, ArtifactType::Files),
+        ]
     }
 
     fn task(&self, _: &dyn Fn(&str) -> Option<&'static Task>) -> Option<&'static Task> {
@@ -147,6 +154,7 @@ impl Stage for Finetune {
         let (base, folder) = (cx.input("model"), cx.output("model"));
         outcome.network.save_beside(base, folder, &card)?;
         data.write(cx)?;
+        history::write(&outcome, cx.output(HISTORY))?;
         cx.set_metrics(figures(&outcome, self.headline()?));
         Ok(())
     }

@@ -95,17 +95,26 @@ impl Bench {
         write(frame, &self.path(name));
     }
 
-    /// Runs a stage with inputs from the folders of the same name, and returns its output folder and figures.
+    /// Runs a stage with inputs from the folders of the same name, and returns its output folder and figures. Further outputs are in
+    /// folders beside it: `OUT-PORT`.
     fn run(
         &self,
         stage: &dyn Stage,
         out: &str,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<(PathBuf, BTreeMap<String, f64>)> {
-        let port = stage.outputs().remove(0).port;
-        std::fs::remove_dir_all(self.path(out)).ok();
-        for folder in [out, "scratch"] {
-            std::fs::create_dir_all(self.path(folder)).expect("a folder");
+        let ports = stage.outputs().into_iter();
+        let outputs = ports.map(|output| {
+            let folder = match output.beside {
+                false => self.path(out),
+                true => self.path(&format!("{out}-{}", output.port)),
+            };
+            (output.port, folder)
+        });
+        let outputs: BTreeMap<String, PathBuf> = outputs.collect();
+        for folder in outputs.values().chain([&self.path("scratch")]) {
+            std::fs::remove_dir_all(folder).ok();
+            std::fs::create_dir_all(folder).expect("a folder");
         }
         let inputs = stage.inputs().into_iter();
         let job = Job {
@@ -113,7 +122,7 @@ impl Bench {
             inputs: inputs
                 .map(|input| (input.port, self.path(&input.from.0.value)))
                 .collect(),
-            outputs: BTreeMap::from([(port, self.path(out))]),
+            outputs,
             scratch: self.path("scratch"),
             seed: 7,
             device: "cpu".into(),

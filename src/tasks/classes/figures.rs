@@ -14,6 +14,9 @@ use crate::error::Result;
 use crate::tasks::Report;
 use crate::train::Metric;
 
+/// How many bins probabilities fall into where they are held against how often they are right.
+const BINS: usize = 15;
+
 /// A metric, and how it is computed.
 pub(super) struct Figure {
     pub(super) metric: Metric,
@@ -115,7 +118,7 @@ pub(super) static METRICS: &[Figure] = &[
             about: "expected calibration error of the most likely label, in 15 bins of equal width",
             higher_is_better: false,
         },
-        compute: |predictions, _| Some(scores::expected_calibration_error(predictions, 15)),
+        compute: |predictions, _| Some(scores::expected_calibration_error(predictions, BINS)),
     },
     Figure {
         metric: Metric {
@@ -182,6 +185,11 @@ impl Predictions {
             .zip(self.probabilities.chunks_exact(self.classes))
     }
 
+    /// The negative log-likelihood of each sample's true label.
+    pub(super) fn losses(&self) -> impl Iterator<Item = f64> {
+        scores::losses(self)
+    }
+
     /// The most likely label of each sample; of equally likely ones the first.
     pub(super) fn predicted(&self) -> impl Iterator<Item = usize> {
         self.rows().map(|(_, row)| most_likely(row))
@@ -224,6 +232,7 @@ pub(super) fn report(predictions: &Predictions, labels: &[String]) -> Report {
     let details = [
         ("classes", json!(counts.classes)),
         ("confusion", json!(counts.confusion)),
+        ("reliability", scores::reliability(predictions, BINS)),
     ];
     let details = details.map(|(name, value)| (name.to_string(), value));
     report.details.extend(details);

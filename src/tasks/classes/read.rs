@@ -102,6 +102,18 @@ impl Outputs for Classes {
         Ok(figures::report(&predictions, &self.labels))
     }
 
+    fn truth(&self, targets: &Targets) -> Vec<(String, Values)> {
+        let label = |class: &u32| self.labels[*class as usize].clone();
+        let labels = targets.classes().iter().map(label).collect();
+        vec![("truth".into(), Values::Words(labels))]
+    }
+
+    fn losses(&self, outputs: &[f32], targets: &Targets) -> Result<Option<Values>> {
+        let predictions = Predictions::from_logits(outputs, targets.classes(), self.labels.len())?;
+        let losses = predictions.losses().map(Some);
+        Ok(Some(Values::Figures(losses.collect())))
+    }
+
     fn columns(&self, names: &Naming<'_>) -> Vec<String> {
         let label = format!("{}label", names.prefix);
         let scores = self.labels.iter().map(|label| names.score(label));

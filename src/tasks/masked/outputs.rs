@@ -70,6 +70,30 @@ impl Outputs for Fillings {
         Ok(report)
     }
 
+    fn truth(&self, _: &Targets) -> Vec<(String, Values)> {
+        Vec::new()
+    }
+
+    /// The mean over the tokens that were masked.
+    fn losses(&self, outputs: &[f32], targets: &Targets) -> Result<Option<Values>> {
+        check_finite(outputs, WIDTH_OF_MASKED)?;
+        let mut rows = outputs.chunks_exact(WIDTH_OF_MASKED);
+        let losses = asked(targets.marks()).map(|tokens| {
+            let likelihoods = rows.by_ref().take(tokens).map(|row| f64::from(row[0]));
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+            let mean = -likelihoods.sum::<f64>() / tokens as f64;
+            (tokens > 0).then_some(mean)
+        });
+        Ok(Some(Values::Figures(losses.collect())))
+    }
+
+    /// How many tokens were masked. Which ones and what was said of them is not kept.
+    fn judged(&self, _: &Given<'_>, targets: &Targets) -> Result<Vec<(String, Values)>> {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^24")]
+        let masked = asked(targets.marks()).map(|tokens| tokens as f32);
+        Ok(vec![("masked".into(), Values::Numbers(masked.collect()))])
+    }
+
     fn columns(&self, names: &Naming<'_>) -> Vec<String> {
         let Naming { prefix, raw, .. } = names;
         let how_likely = if *raw {

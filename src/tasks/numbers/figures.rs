@@ -101,7 +101,7 @@ pub(super) fn report(outputs: &[f32], truth: &Rows, names: &[String]) -> Report 
     clippy::cast_precision_loss,
     reason = "counts of samples stay far below 2^53"
 )]
-fn mean(figures: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn mean(figures: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut count) = (0.0, 0_usize);
     for figure in figures {
         sum += figure;

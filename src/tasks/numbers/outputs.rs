@@ -111,6 +111,32 @@ impl Outputs for Numbers {
         Ok(figures::report(outputs, targets.rows(), &self.names))
     }
 
+    fn truth(&self, targets: &Targets) -> Vec<(String, Values)> {
+        let column = |place| Values::Numbers(targets.rows().column(place).collect());
+        match &self.names[..] {
+            [_] => vec![("truth".into(), column(0))],
+            several => several
+                .iter()
+                .enumerate()
+                .map(|(place, name)| (format!("truth_{name}"), column(place)))
+                .collect(),
+        }
+    }
+
+    /// The squared error, of several numbers its mean.
+    fn losses(&self, outputs: &[f32], targets: &Targets) -> Result<Option<Values>> {
+        let width = self.names.len();
+        check_finite(outputs, width)?;
+        let rows = outputs.chunks_exact(width).zip(targets.rows().iter());
+        let losses = rows.map(|(found, truth)| {
+            let apart = found.iter().zip(truth);
+            let squares =
+                apart.map(|(found, truth)| (f64::from(*found) - f64::from(*truth)).powi(2));
+            Some(figures::mean(squares))
+        });
+        Ok(Some(Values::Figures(losses.collect())))
+    }
+
     fn columns(&self, names: &Naming<'_>) -> Vec<String> {
         let prefix = names.prefix;
         match &self.names[..] {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::models::Card;
-use crate::tasks::report::figures;
+use crate::tasks::report::{figures, reliability};
 use crate::tasks::{Report, rank};
 use crate::train::{Metric, Rows};
 
@@ -203,13 +203,24 @@ impl Found<'_> {
 
     /// From the logits, so that what is sure and wrong is not cut off: ln(1 + e^x) − x·y.
     fn log_loss(&self) -> f64 {
-        let pairs = self.logits.iter().zip(&self.truth.numbers);
-        mean(pairs.map(|(logit, there)| {
-            let logit = f64::from(*logit);
-            let wrong = if *there > 0.0 { -logit } else { logit };
-            wrong.max(0.0) + (-wrong.abs()).exp().ln_1p()
-        }))
+        loss(self.logits, &self.truth.numbers)
     }
+}
+
+/// The mean negative log-likelihood of what is true, over so many logits.
+pub(super) fn loss(logits: &[f32], truth: &[f32]) -> f64 {
+    let pairs = logits.iter().zip(truth);
+    mean(pairs.map(|(logit, there)| {
+        let logit = f64::from(*logit);
+        let wrong = if *there > 0.0 { -logit } else { logit };
+        wrong.max(0.0) + (-wrong.abs()).exp().ln_1p()
+    }))
+}
+
+/// How often labels are there, in bins of the probability that they are.
+fn in_bins(found: &Found<'_>) -> serde_json::Value {
+    let there = found.truth.numbers.iter().map(|there| *there > 0.0);
+    reliability(found.probabilities.iter().copied().zip(there), 15)
 }
 
 /// All figures; none of nothing.
@@ -262,6 +273,7 @@ pub(super) fn report(
         })
     });
     report.details.insert("labels".into(), by_label.collect());
+    report.details.insert("reliability".into(), in_bins(&found));
     Ok(report)
 }
 

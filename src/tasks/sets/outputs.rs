@@ -182,6 +182,24 @@ impl Outputs for Sets {
         figures::report(outputs, targets.rows(), &self.thresholds, &self.labels)
     }
 
+    fn truth(&self, targets: &Targets) -> Vec<(String, Values)> {
+        let labels = |row: &[f32]| {
+            let all = row.iter().zip(&self.labels);
+            let there = all.filter(|(there, _)| **there > 0.0);
+            there.map(|(_, label)| label.clone()).collect()
+        };
+        let lists = targets.rows().iter().map(labels).collect();
+        vec![("truth".into(), Values::Lists(lists, BETWEEN.into()))]
+    }
+
+    fn losses(&self, outputs: &[f32], targets: &Targets) -> Result<Option<Values>> {
+        let width = self.labels.len();
+        crate::tasks::check_finite(outputs, width)?;
+        let rows = outputs.chunks_exact(width).zip(targets.rows().iter());
+        let losses = rows.map(|(logits, truth)| Some(figures::loss(logits, truth)));
+        Ok(Some(Values::Figures(losses.collect())))
+    }
+
     fn columns(&self, names: &Naming<'_>) -> Vec<String> {
         let labels = format!("{}labels", names.prefix);
         let scores = self.labels.iter().map(|label| names.score(label));

@@ -1,13 +1,17 @@
 //! Figures of embeddings: correlations of cosines with scores, and how well texts find those that belong to them. Definitions and names are
 //! those of sentence-transformers' `EmbeddingSimilarityEvaluator`, `InformationRetrievalEvaluator` and `TripletEvaluator`.
 
+mod prepared;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use serde_json::json;
 
-use crate::tasks::{Report, rank};
+pub(super) use self::prepared::Prepared;
+
+use crate::tasks::Report;
 use crate::train::{Compared, Metric};
 
 macro_rules! metrics {
@@ -47,15 +51,45 @@ const QUERIES: usize = 256;
 
 /// All figures that suit the samples, whose texts have embeddings of one size, text by text.
 pub(super) fn report(outputs: &[f32], compared: &Compared) -> Report {
-    let width = outputs.len() / compared.texts.len().max(1);
-    let rows = Rows {
-        numbers: normalised(outputs, width),
-        width,
-    };
-    if !compared.scores.is_empty() {
-        return of_scores(&rows, compared);
+    let prepared = Prepared::new(outputs, compared);
+    let mut report = Report::new(compared.len(), prepared.of_all());
+    match &prepared {
+        Prepared::Scores { .. } => {
+            let why = "it is for texts that belong together, and these have scores";
+            leave_out(&mut report, |name| !OF_SCORES.contains(&name), why);
+        }
+        Prepared::Pairs {
+            documents,
+            by_query,
+            triplets,
+            ..
+        } => {
+            let why = "it is for pairs with scores: name `target_column`";
+            leave_out(&mut report, |name| OF_SCORES.contains(&name), why);
+            if triplets.is_empty() {
+                let why = "it is for texts with negatives, and there are no `negative_columns`";
+                leave_out(&mut report, |name| OF_TRIPLETS.contains(&name), why);
+            }
+            let (queries, documents) = (by_query.len(), *documents);
+            report.details.insert("queries".into(), json!(queries));
+            report.details.insert("documents".into(), json!(documents));
+            report
+                .table
+                .push(format!("{queries} texts look for theirs among {documents}"));
+        }
     }
-    of_pairs(&rows, compared)
+    let line = report.figures.iter();
+    let line = line.map(|(name, figure)| format!("{name} {figure:.4}"));
+    report.table.push(line.collect::<Vec<_>>().join("  "));
+    report
+}
+
+/// The cosine of the first two texts of each sample.
+pub(super) fn cosines(outputs: &[f32], compared: &Compared) -> Vec<f32> {
+    let rows = Rows::new(outputs, compared);
+    #[expect(clippy::cast_possible_truncation, reason = "embeddings are f32")]
+    let cosine = |sample: usize| rows.cosine_of(sample, compared) as f32;
+    (0..compared.len()).map(cosine).collect()
 }
 
 /// Vectors of one width.
@@ -65,6 +99,19 @@ struct Rows {
 }
 
 impl Rows {
+    fn new(outputs: &[f32], compared: &Compared) -> Self {
+        let width = outputs.len() / compared.texts.len().max(1);
+        Self {
+            numbers: normalised(outputs, width),
+            width,
+        }
+    }
+
+    fn cosine_of(&self, sample: usize, compared: &Compared) -> f64 {
+        let first = sample * compared.members;
+        self.cosine(first, first + 1)
+    }
+
     fn row(&self, row: usize) -> &[f32] {
         &self.numbers[row * self.width..][..self.width]
     }
@@ -99,109 +146,12 @@ fn normalised(numbers: &[f32], width: usize) -> Vec<f32> {
     rows
 }
 
-fn of_scores(rows: &Rows, compared: &Compared) -> Report {
-    let pairs = 0..compared.len();
-    let cosine = |pair: usize| {
-        let first = pair * compared.members;
-        rows.cosine(first, first + 1)
-    };
-    let found: Vec<f64> = pairs.map(cosine).collect();
-    let truth: Vec<f64> = compared
-        .scores
-        .iter()
-        .map(|score| f64::from(*score))
-        .collect();
-    let defined = !truth.is_empty();
-    let [spearman, pearson] =
-        [rank::spearman, rank::pearson].map(|compute| compute(&found, &truth));
-    let figures = [
-        (OF_SCORES[0], defined.then_some(spearman)),
-        (OF_SCORES[1], defined.then_some(pearson)),
-    ];
-    let mut report = Report::new(compared.len(), figures);
-    let why = "it is for texts that belong together, and these have scores";
-    leave_out(&mut report, |name| !OF_SCORES.contains(&name), why);
-    report.table.push(format!(
-        "spearman_cosine {spearman:.4}  pearson_cosine {pearson:.4}"
-    ));
-    report
-}
-
 fn leave_out(report: &mut Report, which: impl Fn(&str) -> bool, why: &'static str) {
     let names = METRICS.iter().map(|metric| metric.name);
     let names = names.filter(|name| which(name));
     report
         .elsewhere
         .extend(names.map(|name| (name.to_string(), why)));
-}
-
-fn of_pairs(rows: &Rows, compared: &Compared) -> Report {
-    let search = Search::new(compared);
-    let found = search.run(rows);
-    let defined = !search.queries.is_empty();
-    let mean = |figure: &dyn Fn(&Found, &BTreeSet<usize>) -> f64| {
-        let all = found.iter().zip(&search.right);
-        let sum: f64 = all.map(|(found, right)| figure(found, right)).sum();
-        defined.then(|| sum / float(found.len()))
-    };
-    let hits = |found: &Found, right: &BTreeSet<usize>, most: usize| {
-        let hit = |document: &&usize| right.contains(document);
-        found.iter().take(most).filter(hit).count()
-    };
-    let accuracy = |most| {
-        mean(&move |found, right| {
-            if hits(found, right, most) > 0 {
-                1.0
-            } else {
-                0.0
-            }
-        })
-    };
-    let recall = |most| {
-        mean(&move |found, right| float(hits(found, right, most)) / float(right.len().max(1)))
-    };
-    let mut figures = vec![
-        ("ndcg@10", mean(&ndcg)),
-        ("mrr@10", mean(&reciprocal_rank)),
-        ("accuracy@1", accuracy(1)),
-        ("accuracy@10", accuracy(MOST)),
-        ("recall@1", recall(1)),
-        ("recall@5", recall(5)),
-        ("recall@10", recall(MOST)),
-    ];
-    if compared.members > 2 {
-        figures.push((OF_TRIPLETS[0], defined.then(|| triplets(rows, compared))));
-    }
-    let mut report = Report::new(compared.len(), figures);
-    let why = "it is for pairs with scores: name `target_column`";
-    leave_out(&mut report, |name| OF_SCORES.contains(&name), why);
-    if compared.members <= 2 {
-        let why = "it is for texts with negatives, and there are no `negative_columns`";
-        leave_out(&mut report, |name| OF_TRIPLETS.contains(&name), why);
-    }
-    let (queries, documents) = (search.queries.len(), search.documents.len());
-    report.details.insert("queries".into(), json!(queries));
-    report.details.insert("documents".into(), json!(documents));
-    report
-        .table
-        .push(format!("{queries} texts look for theirs among {documents}"));
-    let line = report.figures.iter();
-    let line = line.map(|(name, figure)| format!("{name} {figure:.4}"));
-    report.table.push(line.collect::<Vec<_>>().join("  "));
-    report
-}
-
-/// The share of triplets whose first two texts are closer together than the first and the negative; each negative makes a triplet.
-fn triplets(rows: &Rows, compared: &Compared) -> f64 {
-    let members = compared.members;
-    let mut right = 0;
-    for sample in 0..compared.len() {
-        let first = sample * members;
-        let partner = rows.cosine(first, first + 1);
-        let is_closer = |member: &usize| partner > rows.cosine(first, first + member);
-        right += (2..members).filter(is_closer).count();
-    }
-    float(right) / float(compared.len() * (members - 2))
 }
 
 /// The documents that are closest to a query, the closest first.
@@ -215,6 +165,8 @@ struct Search {
     documents: Vec<usize>,
     /// The documents that belong to each query.
     right: Vec<BTreeSet<usize>>,
+    /// The query of each sample.
+    of_samples: Vec<usize>,
 }
 
 impl Search {
@@ -223,6 +175,7 @@ impl Search {
             queries: Vec::new(),
             documents: Vec::new(),
             right: Vec::new(),
+            of_samples: Vec::new(),
         };
         let (mut queries, mut documents) = (BTreeMap::new(), BTreeMap::new());
         for (sample, texts) in compared.iter().enumerate() {
@@ -232,6 +185,7 @@ impl Search {
                 search.right.push(BTreeSet::new());
                 search.queries.len() - 1
             });
+            search.of_samples.push(query);
             for (member, text) in texts.iter().enumerate().skip(1) {
                 let document = *documents.entry(*text).or_insert_with(|| {
                     search.documents.push(row + member);
@@ -276,23 +230,6 @@ fn closest_of(cosines: &[f32]) -> Found {
         found.truncate(MOST);
     }
     found
-}
-
-/// 1 / rank of the first right document; 0 if none is found.
-fn reciprocal_rank(found: &Found, right: &BTreeSet<usize>) -> f64 {
-    let first = found.iter().position(|document| right.contains(document));
-    first.map_or(0.0, |place| 1.0 / float(place + 1))
-}
-
-/// Discounted cumulative gain (Järvelin and Kekäläinen 2002) with a gain of 1 for each right document, as a share of the most that it
-/// can be.
-fn ndcg(found: &Found, right: &BTreeSet<usize>) -> f64 {
-    let gain = |place: usize| 1.0 / float(place + 2).log2();
-    let hits = found.iter().enumerate();
-    let hits = hits.filter(|(_, document)| right.contains(document));
-    let gained: f64 = hits.map(|(place, _)| gain(place)).sum();
-    let most: f64 = (0..right.len().min(MOST)).map(gain).sum();
-    if most == 0.0 { 0.0 } else { gained / most }
 }
 
 #[expect(

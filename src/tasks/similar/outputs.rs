@@ -4,7 +4,7 @@ use super::figures;
 use crate::data::{Table, targets as of_tables};
 use crate::error::{Error, Result};
 use crate::models::{Card, Problem};
-use crate::tasks::{Given, Look, Naming, Outputs, Read, Report, Values, check_finite};
+use crate::tasks::{Given, Look, Naming, Outputs, Read, Report, Sampled, Values, check_finite};
 use crate::train::{Compared, Targets};
 
 /// Embeddings of texts.
@@ -115,6 +115,30 @@ impl Outputs for Embeddings {
         let compared = targets.compared();
         check_finite(outputs, outputs.len() / compared.len().max(1))?;
         Ok(figures::report(outputs, compared))
+    }
+
+    fn sampled<'o>(&'o self, outputs: &'o [f32], targets: &'o Targets) -> Result<Sampled<'o>> {
+        let compared = targets.compared();
+        check_finite(outputs, outputs.len() / compared.len().max(1))?;
+        let prepared = figures::Prepared::new(outputs, compared);
+        Ok(Box::new(move |chosen| Ok(prepared.figures(chosen))))
+    }
+
+    fn truth(&self, targets: &Targets) -> Vec<(String, Values)> {
+        let scores = &targets.compared().scores;
+        let some = (!scores.is_empty()).then(|| ("truth".into(), Values::Numbers(scores.clone())));
+        some.into_iter().collect()
+    }
+
+    /// What is learnt of a sample depends on those beside it.
+    fn losses(&self, _: &[f32], _: &Targets) -> Result<Option<Values>> {
+        Ok(None)
+    }
+
+    /// How close together the first two texts are.
+    fn judged(&self, given: &Given<'_>, targets: &Targets) -> Result<Vec<(String, Values)>> {
+        let cosines = figures::cosines(given.outputs, targets.compared());
+        Ok(vec![("cosine".into(), Values::Numbers(cosines))])
     }
 
     fn columns(&self, names: &Naming<'_>) -> Vec<String> {

@@ -157,7 +157,8 @@ impl Measured {
         (self.words > 0).then(|| ratio(self.right, self.words))
     }
 
-    fn log_loss(&self) -> Option<f64> {
+    /// The mean of those that were added; none of none.
+    pub(super) fn log_loss(&self) -> Option<f64> {
         #[expect(
             clippy::cast_precision_loss,
             reason = "counts of words stay far below 2^53"

@@ -287,6 +287,30 @@ impl Outputs for Tags {
         Ok(measured.report())
     }
 
+    fn truth(&self, targets: &Targets) -> Vec<(String, Values)> {
+        let label = |mark: &Mark| self.labels[mark.class as usize].clone();
+        let texts = targets.marks().texts();
+        let lists = texts.iter().map(|text| text.iter().map(label).collect());
+        let lists = Values::Lists(lists.collect(), " ".into());
+        vec![("truth".into(), lists)]
+    }
+
+    /// The mean over the words that the network says something of.
+    fn losses(&self, outputs: &[f32], targets: &Targets) -> Result<Option<Values>> {
+        let marks = targets.marks();
+        let texts = self.words(outputs, marks)?.into_iter().zip(marks.texts());
+        let losses = texts.map(|(said, text)| {
+            let mut measured = Measured::new(self.scheme);
+            for (word, mark) in said.iter().zip(&text) {
+                if let Some(row) = word {
+                    measured.add_probability(row[mark.class as usize]);
+                }
+            }
+            measured.log_loss()
+        });
+        Ok(Some(Values::Figures(losses.collect())))
+    }
+
     fn columns(&self, names: &Naming<'_>) -> Vec<String> {
         let prefix = names.prefix;
         let words = names.of_texts.then(|| format!("{prefix}words"));

@@ -40,7 +40,7 @@ impl Observer for Shelf {
 }
 
 impl Host for Shelf {
-    fn measured(&self, _: String, _: BTreeMap<String, f64>) {}
+    fn measured(&self, _: String, _: BTreeMap<String, f64>, _: f64) {}
 
     fn memo(
         &self,

@@ -15,7 +15,7 @@ fn train(bench: &Bench, questions: usize) -> Option<Vec<u8>> {
     let cancelled = || asked.fetch_add(1, Ordering::Relaxed) >= questions;
     let end = bench.run(&*tuning(SETTINGS).expect("it parses"), "tuned", &cancelled);
     match end {
-        Ok((folder, _)) => Some(card_and_weights(&folder)),
+        Ok((folder, _)) => Some(all_of(&folder)),
         Err(error) => {
             assert_eq!(error.kind(), Kind::Interrupted, "{error}");
             None
@@ -23,9 +23,12 @@ fn train(bench: &Bench, questions: usize) -> Option<Vec<u8>> {
     }
 }
 
-pub(super) fn card_and_weights(folder: &Path) -> Vec<u8> {
+/// All that comes of a training: the card, the weights, and how it went.
+pub(super) fn all_of(folder: &Path) -> Vec<u8> {
     let card = std::fs::read(folder.join("refire.json")).expect("a card");
-    [card, weights(folder)].concat()
+    let history = folder.with_file_name("tuned-history").join("history.jsonl");
+    let history = std::fs::read(history).expect("a history");
+    [card, weights(folder), history].concat()
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::interruption::card_and_weights;
+use super::interruption::all_of;
 use super::*;
 use crate::data::Table;
 use crate::data::images::Writer;
@@ -291,7 +291,7 @@ impl Subject {
         let stage = self.tuning(settings);
         let run = || self.bench.run(&*stage, "tuned", &cancelled);
         match (catch_unwind(AssertUnwindSafe(run)), stop) {
-            (Ok(Ok((folder, _))), None) => Some(card_and_weights(&folder)),
+            (Ok(Ok((folder, _))), None) => Some(all_of(&folder)),
             (Ok(Err(error)), Some((End::Asked, ..))) => {
                 assert_eq!(error.kind(), Kind::Interrupted, "{}: {error}", self.name);
                 None

@@ -4,13 +4,14 @@
 mod bits;
 mod embeddings;
 mod masks;
+mod refusals;
 
 use polars::prelude::{
-    Column, DataFrame, ListBuilderTrait, ListStringChunkedBuilder, NamedFrom, ParquetReader,
-    SerReader, Series,
+    ChunkAgg, Column, DataFrame, ListBuilderTrait, ListStringChunkedBuilder, NamedFrom,
+    ParquetReader, SerReader, Series,
 };
 
-use super::interruption::card_and_weights;
+use super::interruption::all_of;
 use super::*;
 use crate::data::Table;
 use crate::data::images::{Images, Writer};
@@ -117,6 +118,16 @@ impl Subject {
             Modality::Texts => "table",
             Modality::Images => "images",
         }
+    }
+
+    /// What `evaluate` has written of each sample.
+    fn by_sample(&self) -> DataFrame {
+        let file = self
+            .bench
+            .path("measured-predictions")
+            .join(crate::data::table::FILE);
+        let file = std::fs::File::open(file).expect("a table");
+        ParquetReader::new(file).finish().expect("a frame")
     }
 
     /// The figures of the tuned model by `evaluate`, and of what `predict` says.
@@ -337,11 +348,62 @@ fn every_task_is_measured_as_it_predicts() {
 }
 
 #[test]
+fn every_task_says_of_each_sample_how_far_it_is_from_the_truth() {
+    for subject in Subject::all() {
+        let name = subject.name();
+        let tuned = subject.tune(ALL_TRAIN, &|| false);
+        tuned.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let [measured, _] = subject.measure();
+        let table = subject.by_sample();
+        let problem = subject.task.targets.problem();
+        if problem != Problem::MaskedLanguage {
+            assert_eq!(table.height(), PARTS[2].1, "{name}");
+            let rows = table
+                .column("row")
+                .expect("which row")
+                .i64()
+                .expect("numbers");
+            assert_eq!((rows.get(0), rows.get(8)), (Some(1), Some(9)), "{name}");
+        }
+        let columns = table.get_column_names();
+        let has = |column: &str| columns.iter().any(|name| name.as_str() == column);
+        let is_scored = !matches!(problem, Problem::MaskedLanguage | Problem::Embedding);
+        assert_eq!(has("truth"), is_scored, "{name}: {columns:?}");
+        assert_eq!(
+            has("loss"),
+            problem != Problem::Embedding,
+            "{name}: {columns:?}"
+        );
+        assert_eq!(
+            has("path"),
+            subject.task.modality == Modality::Images,
+            "{name}"
+        );
+        // Where each sample counts the same, their losses have the mean that is measured.
+        let mean_of = match problem {
+            Problem::SingleLabelClassification | Problem::MultiLabelClassification => "log_loss",
+            Problem::Regression => "mse",
+            _ => continue,
+        };
+        let losses = table
+            .column("loss")
+            .expect("losses")
+            .f64()
+            .expect("numbers");
+        let (mean, expected) = (losses.mean().expect("some"), measured[mean_of]);
+        assert!(
+            (mean - expected).abs() <= 1e-9 * expected,
+            "{name}: {mean}, {expected}"
+        );
+    }
+}
+
+#[test]
 fn every_task_goes_on_where_it_was_interrupted() {
     for subject in Subject::all() {
         let name = subject.name();
         let undisturbed = subject.tune(ALL_TRAIN, &|| false).expect("it ends");
-        let undisturbed = card_and_weights(&undisturbed);
+        let undisturbed = all_of(&undisturbed);
         std::fs::remove_file(subject.bench.path("checkpoint")).ok();
         let asked = std::sync::atomic::AtomicUsize::new(0);
         let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 20;
@@ -351,10 +413,7 @@ fn every_task_goes_on_where_it_was_interrupted() {
         let again = subject.tune(ALL_TRAIN, &|| false).expect("it ends");
         let notices = subject.bench.notices();
         assert!(notices.contains("goes on where"), "{name}: {notices}");
-        assert!(
-            card_and_weights(&again) == undisturbed,
-            "{name}: other bits"
-        );
+        assert!(all_of(&again) == undisturbed, "{name}: other bits");
     }
 }
 
@@ -372,151 +431,6 @@ fn thresholds_are_chosen_and_kept() {
         let [measured, said] = subject.measure();
         let apart = (measured["macro_f1"] - said["macro_f1"]).abs();
         assert!(apart < 1e-9, "{by}: {measured:?}, {said:?}");
-    }
-}
-
-/// A table of one text, with this column for its target.
-fn one(bench: &Bench, part: &str, target: Column) {
-    let rows = target.len();
-    let texts: Vec<String> = (0..rows).map(|row| format!("good food in {row}")).collect();
-    let columns = vec![Column::new("text".into(), texts), target];
-    let frame = DataFrame::new_infer_height(columns).expect("a frame");
-    std::fs::create_dir_all(bench.path(part)).expect("a folder");
-    write(frame, &bench.path(part));
-}
-
-#[test]
-fn targets_that_are_none_are_refused_with_their_row() {
-    let ports = "model = \"encoder\"\ntrain = \"train\"\nepochs = 1\n";
-    let numbers = |numbers: [&str; 2]| Column::new("label".into(), numbers.to_vec());
-    let cases = [
-        (
-            "text-regression",
-            "",
-            numbers(["1.5", "x"]),
-            "row 2 has `x` in column `label`, which is no finite number",
-        ),
-        (
-            "text-regression",
-            "",
-            numbers(["1.5", "inf"]),
-            "row 2 has `inf`",
-        ),
-        (
-            "text-regression",
-            "target_column = \"stars\"",
-            numbers(["1", "2"]),
-            "no column `stars`",
-        ),
-        (
-            "text-multi-label",
-            "target_columns = [\"label\"]",
-            numbers(["0", "2"]),
-            "row 2 has `2` in column `label`, which is neither 0 nor 1",
-        ),
-        (
-            "text-multi-label",
-            "target_column = \"label\"",
-            numbers(["a", "b"]),
-            "nothing says what stands between two labels",
-        ),
-        (
-            "text-multi-label",
-            "target_column = \"label\"\nlabel_separator = \",\"\nlabels = [\"a\", \"b\"]",
-            numbers(["a", "b, c"]),
-            "row 2 has the label `c`",
-        ),
-        (
-            "text-classification",
-            "text_pair_column = \"second\"",
-            numbers(["a", "b"]),
-            "no column `second`",
-        ),
-    ];
-    for (task, settings, target, word) in cases {
-        let bench = Bench::new("{}");
-        one(&bench, "train", target);
-        let text = format!("{ports}task = \"{task}\"\n{settings}");
-        let stage = parse("finetune", &text).expect("it parses");
-        let error = failure(bench.run(&*stage, "tuned", &|| false));
-        assert!(
-            error.message().contains(word),
-            "{task}, {settings}: {error}"
-        );
-    }
-}
-
-#[test]
-fn settings_of_a_task_are_refused_where_they_are_wrong() {
-    let ports = "model = \"encoder\"\ntrain = \"train\"\n";
-    let cases = [
-        (
-            "text-multi-label",
-            "label_separator = \",\"\nlabels = [\"a,b\", \"c\"]",
-            "holds the separator",
-        ),
-        ("text-multi-label", "label_separator = \"\"", "is empty"),
-        ("text-multi-label", "threshold = 1.5", "between 0 and 1"),
-        (
-            "text-multi-label",
-            "threshold = \"f1\"",
-            "`validation`, which is missing",
-        ),
-        (
-            "text-multi-label",
-            "target_columns = [\"a\", \"b\"]\nlabels = [\"a\"]",
-            "name them again",
-        ),
-        (
-            "text-multi-label",
-            "labels = [\"a\", \"b\"]\npos_weight = { a = 2.0 }",
-            "no weight for the label `b`",
-        ),
-        (
-            "text-multi-label",
-            "class_weights = \"balanced\"",
-            "`class_weights` is no setting of text-multi-label",
-        ),
-        (
-            "text-regression",
-            "labels = [\"a\", \"b\"]",
-            "`labels` is no setting of text-regression",
-        ),
-        ("text-regression", "huber_delta = 2.0", "is for loss"),
-        (
-            "text-regression",
-            "target_columns = [\"a\", \"a\"]",
-            "comes twice",
-        ),
-        (
-            "text-regression",
-            "metric_for_best_model = \"accuracy\"",
-            "has no metric `accuracy`",
-        ),
-        (
-            "text-classification",
-            "truncation = \"only_first\"",
-            "no `text_pair_column`",
-        ),
-        ("image-multi-label", "target_column = \"x\"", "is for texts"),
-        (
-            "image-regression",
-            "text_pair_column = \"x\"",
-            "is for texts",
-        ),
-        ("text-clasification", "", "did you mean"),
-    ];
-    for (task, settings, word) in cases {
-        let text = format!("{ports}task = \"{task}\"\n{settings}");
-        let error = refusal(parse("finetune", &text));
-        let said = format!(
-            "{} {}",
-            error.message(),
-            error.help_text().unwrap_or_default()
-        );
-        assert!(said.contains(word), "{task}, {settings}: {said}");
-        assert_eq!(error.kind(), Kind::Usage, "{task}, {settings}");
-        assert!(!error.labels().is_empty(), "{task}, {settings}: no place");
     }
 }
 

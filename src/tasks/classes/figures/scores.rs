@@ -1,7 +1,10 @@
 //! Figures that need the probabilities: ranking, calibration and likelihood.
 
+use serde_json::Value;
+
 use super::{Predictions, most_likely};
 use crate::tasks::rank::area_under_roc;
+use crate::tasks::report::{bin, reliability as in_bins};
 
 /// Area under the ROC curve by the rank-sum statistic, equal scores sharing their middle rank (Fawcett 2006, "An introduction to
 /// ROC analysis"). For more than two classes the mean of one class against the rest (Provost and Domingos 2000, without weights).
@@ -39,18 +42,25 @@ pub(super) fn expected_calibration_error(predictions: &Predictions, bins: usize)
     gap.iter().map(|gap| gap.abs()).sum::<f64>() / as_float(predictions.len())
 }
 
-/// The bin `k` for which `k / bins < confidence <= (k + 1) / bins`.
-fn bin(confidence: f64, bins: usize) -> usize {
-    let edges = (1..bins).map(|edge| as_float(edge) / as_float(bins));
-    edges.take_while(|edge| confidence > *edge).count()
+/// How often the most likely label is right, in the bins of its probability.
+pub(super) fn reliability(predictions: &Predictions, bins: usize) -> Value {
+    let said = predictions.rows().map(|(truth, row)| {
+        let predicted = most_likely(row);
+        (row[predicted], predicted == truth)
+    });
+    in_bins(said, bins)
 }
 
 /// Mean negative log-likelihood of the true label, probabilities clipped to `[ε, 1 - ε]`.
 pub(super) fn log_loss(predictions: &Predictions) -> f64 {
-    let losses = predictions
+    losses(predictions).sum::<f64>() / as_float(predictions.len())
+}
+
+/// That of each sample.
+pub(super) fn losses(predictions: &Predictions) -> impl Iterator<Item = f64> {
+    predictions
         .rows()
-        .map(|(truth, row)| -row[truth].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln());
-    losses.sum::<f64>() / as_float(predictions.len())
+        .map(|(truth, row)| -row[truth].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln())
 }
 
 #[expect(

@@ -2,7 +2,7 @@
 
 use super::Subject;
 use crate::models::Modality;
-use crate::stages::finetune::tests::interruption::card_and_weights;
+use crate::stages::finetune::tests::interruption::all_of;
 
 const PACE: &str = "epochs = 2\nlearning_rate = 0.003\n";
 
@@ -15,7 +15,7 @@ impl Subject {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let tuned = pool.expect("a pool").install(|| self.tune(PACE, &|| false));
         let bits = tuned.unwrap_or_else(|error| panic!("{}: {error}", self.name()));
-        (card_and_weights(&bits), self.bench.features_computed())
+        (all_of(&bits), self.bench.features_computed())
     }
 
     fn freeze(&self, card: &str) {

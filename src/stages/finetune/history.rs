@@ -1,0 +1,49 @@
+//! `history.jsonl`: a line for each step, or for several that followed each other, and one for each epoch.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{Context, Result};
+use crate::store::write_atomic;
+use crate::train::{EpochFigures, Outcome, StepFigures};
+
+/// The name of the file.
+pub(super) const FILE: &str = "history.jsonl";
+
+/// The line after an epoch.
+#[derive(Serialize)]
+struct Epoch<'e> {
+    /// How many steps were taken until then.
+    step: usize,
+    /// How many samples were trained on until then.
+    samples: usize,
+    #[serde(flatten)]
+    figures: &'e EpochFigures,
+}
+
+/// Writes into `folder` how the training went. What depends on the machine and its load, such as how fast it was, is not in it: the
+/// journal of the run has that.
+pub(super) fn write(outcome: &Outcome, folder: &Path) -> Result<()> {
+    let mut text = Vec::new();
+    let mut add = |line: serde_json::Result<Vec<u8>>| -> Result<()> {
+        text.append(&mut line.or_stage(|| "cannot write how the training went")?);
+        text.push(b'\n');
+        Ok(())
+    };
+    let mut steps = outcome.steps.iter().peekable();
+    for epoch in &outcome.history {
+        let of_epoch = |line: &&StepFigures| line.epoch <= epoch.epoch;
+        let (mut step, mut samples) = (0, 0);
+        while let Some(line) = steps.next_if(of_epoch) {
+            (step, samples) = (line.step, line.samples);
+            add(serde_json::to_vec(line))?;
+        }
+        add(serde_json::to_vec(&Epoch {
+            step,
+            samples,
+            figures: epoch,
+        }))?;
+    }
+    write_atomic(&folder.join(FILE), &text)
+}
