@@ -12,7 +12,8 @@ use crate::run::Project;
 /// Write one HTML page of a pipeline: what ran and why, figures, curves, mistakes, data, provenance.
 ///
 /// The page is one file that needs no network. It shows the results as they stand now and the last run with these settings; nothing
-/// runs for it. What is not in the cache is left out, and the page says so.
+/// runs for it. What is not in the cache is left out, and the page says so. It holds some rows of your data, the most confident mistakes:
+/// whoever gets the page sees them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The pipeline file

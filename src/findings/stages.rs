@@ -215,6 +215,8 @@ pub(super) fn direction(name: &str) -> Option<bool> {
 /// Its figures, with gates, and with what the committed lock says.
 fn measured(known: &Known<'_>, row: &MetricsRow) -> Vec<Figure> {
     let gates = known.node.stage.gates();
+    // What is of other settings says nothing of what has changed.
+    let compared = known.committed.filter(|_| row.state != Of::Stale);
     let passes = |name: &str| {
         let mut of = gates.iter().filter(|gate| gate.metric == name);
         of.all(|gate| gate.failure(&row.metrics, &known.node.baseline).is_none())
@@ -234,10 +236,7 @@ fn measured(known: &Known<'_>, row: &MetricsRow) -> Vec<Figure> {
         name: name.clone(),
         value: *value,
         interval: None,
-        committed: known
-            .committed
-            .and_then(|committed| committed.get(name))
-            .copied(),
+        committed: compared.and_then(|committed| committed.get(name)).copied(),
         higher_is_better: direction(name),
         gate: gate(name),
     };

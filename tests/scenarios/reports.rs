@@ -82,6 +82,9 @@ fn a_page_shows_what_ran_and_why_and_what_came_of_it() {
             "default-src 'none'",
         ],
     );
+    // What the model says of each sample is looked through.
+    let wrong = ["mistakes in 24 samples", "None of 24 samples"];
+    assert!(wrong.iter().any(|said| page.contains(said)));
     // Every stage has its place, to which the graph leads without a script too.
     for stage in 0..7 {
         has(

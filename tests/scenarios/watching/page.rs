@@ -64,7 +64,7 @@ fn the_page_follows_the_runs_and_only_this_machine_reads_it() {
     assert_ne!(get(port, "/version"), version);
 
     // A mistake in the file is what the page says then.
-    project.edit("kind = \"command\"", "kind = \"comand\"");
+    project.edit("kind = \"command\"", "kind = \"dance\"");
     let page = until(port, "unknown stage kind");
     assert!(page.contains("No report"));
 
