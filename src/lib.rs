@@ -24,6 +24,7 @@ pub mod fingerprint;
 pub mod journal;
 pub mod lock;
 pub mod store;
+pub mod tracking;
 
 // What stages do.
 pub mod stages;

@@ -8,6 +8,7 @@ mod git;
 mod history;
 #[cfg(test)]
 mod tests;
+mod tracking;
 mod watching;
 mod workspace;
 
@@ -20,6 +21,7 @@ pub use artifacts::{Lent, export, sweep_beside};
 pub use collect::{Dropped, GRACE, Wanted, collect};
 pub use figures::Figures;
 pub use history::{Comparison, Version, metrics, params};
+use tracking::Gathered;
 pub use watching::{Audience, OnBusy, Watch, watch};
 pub use workspace::Workspace;
 
@@ -103,19 +105,21 @@ pub fn run(
     }
     let journal = Journal::begin(project.workspace.runs(), events)?;
     project.workspace.hide();
+    let revision = git::checked_out(project.workspace.project());
     journal.send(&Event::RunStarted {
         pipeline: project.pipeline.name.clone(),
         configuration: project.configuration.clone(),
         run: journal.run().into(),
         stages: project.names(&selection.included),
         params: history::flat(&project.pipeline.params),
-        revision: git::checked_out(project.workspace.project()),
+        revision: revision.clone(),
     });
     tell(&project.store, &journal);
     project.tell_lonely_gates(&selection, &journal);
+    let gathered = Gathered::new(&journal);
     let against = AgainstLock {
         lock: &project.lock,
-        next: &journal,
+        next: &gathered,
     };
     let around = Surroundings {
         store: &project.store,
@@ -162,6 +166,9 @@ pub fn run(
         });
     }
     tell(&project.store, &journal);
+    for text in project.track(journal.run(), revision, gathered, &summary, request.offline) {
+        journal.send(&Event::Notice { stage: None, text });
+    }
     journal.send(&Event::RunFinished {
         ran: summary.count(&[Outcome::Ran]),
         cached: summary.count(&[Outcome::Cached]),

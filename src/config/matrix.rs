@@ -1,5 +1,7 @@
 //! `matrix = { lr = [1e-4, 3e-4] }`: one stage table becomes several, `tune@lr=1e-4` and `tune@lr=3e-4`.
 
+mod draws;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -48,7 +50,7 @@ impl Instance {
 
 /// Takes `matrix` out of a stage's table: the instances that it makes, one without values if there is none.
 ///
-/// Every combination of the listed values is an instance, as are the tables in `include`; combinations that agree with a
+/// Every combination of the listed values is an instance, or with `sample` so many that are drawn, as are the tables in `include`; combinations that agree with a
 /// table in `exclude` are left out. All of these may refer to `params`.
 pub(super) fn take(settings: &mut Table, params: &Table) -> Result<Vec<Instance>> {
     let Some(value) = settings.remove("matrix") else {
@@ -63,9 +65,15 @@ pub(super) fn take(settings: &mut Table, params: &Table) -> Result<Vec<Instance>
     };
     let include = tables(&mut matrix, "include")?;
     let exclude = tables(&mut matrix, "exclude")?;
-    let axes = axes(matrix)?;
-    refuse_many(&axes, include.len(), &span)?;
-    let mut instances = combinations(&axes)?;
+    let (axes, mut instances) = if let Some((count, seed)) = draws::take(&mut matrix)? {
+        let instances = draws::draw(matrix, count, seed, &span)?;
+        (draws::axes(&instances, &span), instances)
+    } else {
+        let axes = axes(matrix)?;
+        refuse_many(&axes, include.len(), &span)?;
+        let instances = combinations(&axes)?;
+        (axes, instances)
+    };
     for table in &exclude {
         check_known(table, &axes)?;
         if !instances.iter().any(|instance| agrees(instance, table)) {

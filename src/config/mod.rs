@@ -20,7 +20,7 @@ pub use de::{Spanned, fields_of, from_table};
 pub use limits::{LIMIT_KEYS, Limits, RawLimits, Resources};
 pub use named::Named;
 pub use parts::Parts;
-pub use pipeline::{Overrides, Pipeline, StageTable, load, parse, read};
+pub use pipeline::{Overrides, Pipeline, StageTable, Tracking, load, parse, read};
 pub use quantity::bytes;
 pub use value::{Data, Table, Value};
 pub use wire::{Sources, WireError, WireTable};

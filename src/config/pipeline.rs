@@ -5,6 +5,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
+use super::de::{Spanned, from_table};
 use super::limits::Limits;
 use super::matrix;
 use super::params::{self, Scope};
@@ -13,7 +16,7 @@ use crate::error::{Context, Error, Result, Source, Span};
 use crate::names;
 
 /// The keys that a pipeline file may have at its top.
-const SECTIONS: [&str; 4] = ["params", "pipeline", "profile", "stage"];
+const SECTIONS: [&str; 5] = ["params", "pipeline", "profile", "stage", "tracking"];
 
 /// The longest name of a stage in bytes: files and folders are called after it, with something behind it.
 const LONGEST_NAME: usize = 200;
@@ -46,10 +49,31 @@ pub struct Pipeline {
     pub seed: u64,
     /// Where tensors live, with its place if the file says it.
     pub device: (String, Option<Span>),
+    /// Where runs are tracked; it changes no result.
+    pub tracking: Tracking,
     /// The params that the stages saw.
     pub params: Table,
     /// The stages, in the order of the file.
     pub stages: Vec<StageTable>,
+}
+
+/// The table `[tracking]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tracking {
+    /// The folder for TensorBoard's files, relative to the pipeline file.
+    pub tensorboard: Option<Spanned<String>>,
+    /// The address of an MLflow server.
+    pub mlflow: Option<Spanned<String>>,
+    /// What runs are gathered under there; by default the name of the pipeline.
+    pub experiment: Option<String>,
+    /// Whether models are handed over, too.
+    #[serde(default = "yes")]
+    pub models: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One `[stage.NAME]` table.
@@ -122,6 +146,7 @@ pub fn parse(source: &Arc<Source>, overrides: &Overrides) -> Result<Pipeline> {
         matrix: None,
     };
     let header = params::resolve(section(&mut root, "pipeline")?, &scope)?;
+    let tracking = tracking(&params::resolve(section(&mut root, "tracking")?, &scope)?)?;
     let stages = section(&mut root, "stage")?;
     if stages.entries.is_empty() {
         return Err(Error::usage(format!("`{}` has no stage", source.name))
@@ -140,9 +165,35 @@ pub fn parse(source: &Arc<Source>, overrides: &Overrides) -> Result<Pipeline> {
         device: text(&header, "device")?
             .map_or_else(|| ("cpu".into(), None), |(name, span)| (name, Some(span))),
         source: Arc::clone(source),
+        tracking,
         params,
         stages,
     })
+}
+
+fn tracking(table: &Table) -> Result<Tracking> {
+    let tracking: Tracking = from_table(table)?;
+    if let Some(address) = &tracking.mlflow {
+        check_server(&address.value).map_err(|error| address.blame(error, ""))?;
+    }
+    Ok(tracking)
+}
+
+/// Refuses what is no address of a server, or holds a login, which would be in git.
+fn check_server(address: &str) -> Result<()> {
+    let schemes = ["http://", "https://"];
+    let rest = schemes
+        .iter()
+        .find_map(|scheme| address.strip_prefix(scheme));
+    match rest.and_then(|rest| rest.split('/').next()) {
+        None | Some("") => Err(
+            Error::usage(format!("`{address}` is no address of a server"))
+                .help("write one such as \"http://127.0.0.1:5000\""),
+        ),
+        Some(host) if host.contains('@') => Err(Error::usage("the address holds a login")
+            .help("leave it out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")),
+        Some(_) => Ok(()),
+    }
 }
 
 /// The stages that one `[stage.NAME]` makes: one, or as many as its matrix has instances.
@@ -218,7 +269,11 @@ fn profile(profiles: Option<&Value>, name: &str, source: &Source) -> Result<Tabl
             let Data::Table(profile) = &value.data else {
                 return Err(Error::usage(format!("profile `{name}` must be a table")).at(span, ""));
             };
-            check_keys(profile, &["params", "pipeline", "stage"], "a profile")?;
+            check_keys(
+                profile,
+                &["params", "pipeline", "stage", "tracking"],
+                "a profile",
+            )?;
             return Ok(profile.clone());
         }
         known = table.entries.keys().cloned().collect();

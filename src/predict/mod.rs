@@ -227,8 +227,8 @@ fn columns(model: &Model, input: &Input, options: &Options) -> Result<Vec<String
 
 /// Adds columns of these names.
 fn add(table: Table, names: &[String], values: Vec<Values>, as_text: bool) -> Result<Table> {
-    let columns = names.iter().zip(values);
-    columns.fold(Ok(table), |table, (name, values)| {
-        values.add_to(table?, name, as_text)
+    let mut columns = names.iter().zip(values);
+    columns.try_fold(table, |table, (name, values)| {
+        values.add_to(table, name, as_text)
     })
 }

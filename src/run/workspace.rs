@@ -82,6 +82,12 @@ impl Workspace {
         &self.cache
     }
 
+    /// The folder with what trackers are to hear.
+    #[must_use]
+    pub(super) fn outbox(&self) -> PathBuf {
+        self.runs.with_file_name("outbox")
+    }
+
     /// The folder with one folder a run.
     #[must_use]
     pub fn runs(&self) -> &Path {

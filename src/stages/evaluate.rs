@@ -169,13 +169,11 @@ impl Stage for Evaluate {
             let slices = self.slices(&measured, &at_port, cx)?;
             report.details.insert("slices".into(), slices.into());
         }
-        let words = match task.targets.by_word() {
-            true => Some(words::read(
-                &at_port.table()?,
-                &self.columns(&*found, &loaded)?.first,
-                0,
-            )?),
-            false => None,
+        let words = if task.targets.by_word() {
+            let column = self.columns(&*found, &loaded)?.first;
+            Some(words::read(&at_port.table()?, &column, 0)?)
+        } else {
+            None
         };
         let given = Given {
             outputs: &numbers,
@@ -191,7 +189,7 @@ impl Stage for Evaluate {
         };
         by_sample::table(&*found, &given, &samples.targets, which)?
             .write(cx.output(PREDICTIONS))?;
-        self.publish(report, &intervals, cx)
+        Self::publish(report, &intervals, cx)
     }
 }
 
@@ -410,12 +408,7 @@ impl Evaluate {
     }
 
     /// Writes `metrics.json`, the table by label and the intervals to the log, and the figures to the record.
-    fn publish(
-        &self,
-        report: Report,
-        intervals: &Intervals,
-        cx: &mut StageContext<'_>,
-    ) -> Result<()> {
+    fn publish(report: Report, intervals: &Intervals, cx: &mut StageContext<'_>) -> Result<()> {
         for name in &report.undefined {
             cx.notice(format!(
                 "`{name}` is undefined on these samples: a label has none"

@@ -45,6 +45,7 @@ pub fn schema() -> Value {
         "type": "object",
         "properties": {
             "pipeline": pipeline(),
+            "tracking": tracking(),
             "params": {
                 "description": "Values to refer to as \"${params.NAME}\" in stages; a reference that is the whole string keeps the type.",
                 "type": "object",
@@ -257,13 +258,28 @@ fn matrix() -> Value {
             "items": { "type": "object", "minProperties": 1, "additionalProperties": plain() },
         })
     };
+    let list = || json!({ "type": "array", "minItems": 1, "items": plain() });
+    let drawn = |how: &str, description: &str| {
+        json!({
+            "description": description,
+            "type": "object",
+            "properties": { how: { "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2 } },
+            "required": [how],
+            "additionalProperties": false,
+        })
+    };
     json!({
         "type": "object",
         "properties": {
             "include": combinations("Further combinations."),
             "exclude": combinations("Combinations to leave out; a key that is not named may have any value."),
+            "sample": {
+                "description": "How many combinations are drawn, instead of all of them. A list is a key like any other.",
+                "anyOf": [{ "type": "integer", "minimum": 1 }, list(), reference()],
+            },
+            "sample_seed": { "description": "What they are drawn from; 0 by default.", "anyOf": [{ "type": "integer", "minimum": 0 }, list(), reference()] },
         },
-        "additionalProperties": { "type": "array", "minItems": 1, "items": plain() },
+        "additionalProperties": { "anyOf": [list(), drawn("uniform", "Any number between two, or any whole one if both are whole."), drawn("log_uniform", "The same for their logarithms: for learning rates and the like.")] },
     })
 }
 
@@ -282,12 +298,39 @@ fn pipeline() -> Value {
     })
 }
 
+fn tracking() -> Value {
+    json!({
+        "description": "Where runs are tracked. It changes no result, and a tracker that does not answer fails no run.",
+        "type": "object",
+        "properties": {
+            "tensorboard": {
+                "description": "A folder for TensorBoard's event files, relative to this file: a folder a run, in it one a stage.",
+                "type": "string",
+            },
+            "mlflow": {
+                "description": "The address of an MLflow server, such as \"http://127.0.0.1:5000\". The usual variables hold the login: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+                "type": "string",
+            },
+            "experiment": {
+                "description": "What runs are gathered under in MLflow; by default the name of the pipeline.",
+                "type": "string",
+            },
+            "models": {
+                "description": "Whether models are handed to MLflow, too; true by default.",
+                "type": "boolean",
+            },
+        },
+        "additionalProperties": false,
+    })
+}
+
 fn profile() -> Value {
     json!({
         "type": "object",
         "properties": {
             "pipeline": pipeline(),
             "params": { "type": "object" },
+            "tracking": tracking(),
             "stage": { "type": "object", "additionalProperties": { "type": "object" } },
         },
         "additionalProperties": false,

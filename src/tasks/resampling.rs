@@ -73,6 +73,7 @@ pub(super) fn part(
 }
 
 /// The outputs and targets of some samples, where each of them is a row of a table or an image.
+#[must_use]
 pub fn part_of(outputs: &[f32], targets: &Targets, chosen: &[usize]) -> (Vec<f32>, Targets) {
     part(outputs, targets, &Units::new(targets), chosen)
 }

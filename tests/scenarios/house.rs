@@ -49,6 +49,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
             "watch",
             "report",
             "journal",
+            "tracking",
             "exec",
             "plan",
             "stages",
@@ -62,6 +63,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("page", &["report"]),
     ("report", &["journal"]),
     ("lock", &["store", "fingerprint", "config"]),
+    ("tracking", &["store", "config"]),
     (
         "exec",
         &["plan", "stages", "fingerprint", "store", "config"],

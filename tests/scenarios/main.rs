@@ -47,6 +47,7 @@ mod support;
 mod tampering;
 mod tiny;
 mod tracing;
+mod tracking;
 mod training;
 mod walks;
 mod watching;

@@ -325,3 +325,91 @@ fn the_example_in_the_readme_is_a_pipeline_of_the_repository() {
         );
     }
 }
+
+#[test]
+fn combinations_are_drawn_by_seed() {
+    let drawn = |matrix: &str| {
+        let project = Project::with(&format!(
+            "[stage.a]\nkind = \"command\"\nargv = [\"sh\", \"-c\", \"echo ${{matrix.lr}} ${{matrix.depth}} > o\"]\n\
+             outputs = {{ o = \"o\" }}\nmatrix = {{ {matrix} }}\n"
+        ));
+        let plan = project.refire(&["plan", "--json"]).succeeds().stdout();
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&plan).expect("rows");
+        let name = |row: &serde_json::Value| row["stage"].as_str().expect("a name").to_owned();
+        (project, rows.iter().map(name).collect::<Vec<_>>())
+    };
+    let ranges = "lr = { log_uniform = [1e-5, 1e-2] }, depth = { uniform = [1, 6] }";
+    let (project, six) = drawn(&format!("sample = 6, {ranges}"));
+    assert_eq!(six.len(), 6);
+    for name in &six {
+        let (lr, depth) = name
+            .strip_prefix("a@lr=")
+            .and_then(|values| values.split_once(",depth="))
+            .expect("both keys");
+        let (lr, depth): (f64, u8) = (lr.parse().expect("lr"), depth.parse().expect("depth"));
+        assert!(
+            (1e-5..=1e-2).contains(&lr) && (1..=6).contains(&depth),
+            "{name}"
+        );
+    }
+    project.refire(&["run"]).succeeds();
+    project.refire(&["get", &six[0], "made"]).succeeds();
+    let made = project.read("made/o");
+    assert_eq!(
+        format!("a@lr={}", made.trim().replace(' ', ",depth=")),
+        six[0]
+    );
+    // More draws keep those before, further keys their values; another seed draws others.
+    assert_eq!(drawn(&format!("sample = 9, {ranges}")).1[..6], six);
+    let with = format!("sample = 6, {ranges}, more = [true, false]");
+    for (name, longer) in six.iter().zip(drawn(&with).1) {
+        assert!(longer.starts_with(&format!("{name},more=")), "{longer}");
+    }
+    assert_ne!(
+        drawn(&format!("sample = 6, sample_seed = 1, {ranges}")).1,
+        six
+    );
+}
+
+#[test]
+fn what_nothing_can_be_drawn_from_is_shown_at_its_place() {
+    for (matrix, word) in [
+        ("sample = 0, x = [1, 2]", "must be between 1 and"),
+        (
+            "sample = 3, x = [1, 2]",
+            "of 3 combinations only 2 are different",
+        ),
+        ("sample = 3", "there is nothing to draw from"),
+        ("sample = 3, x = 5", "says not what to draw from"),
+        (
+            "sample = 3, x = { normal = [0, 1] }",
+            "says not what to draw from",
+        ),
+        (
+            "sample = 3, x = { uniform = [2, 1] }",
+            "the first must be the smaller",
+        ),
+        (
+            "sample = 3, x = { uniform = [0.0, inf] }",
+            "the first must be the smaller",
+        ),
+        (
+            "sample = 3, x = { log_uniform = [0, 1] }",
+            "which has no logarithm",
+        ),
+        (
+            "sample = 3, sample_seed = -1, x = [1]",
+            "must not be negative",
+        ),
+        ("x = { uniform = [1, 2] }", "must be an array"),
+    ] {
+        let project = Project::with(&format!(
+            "[stage.a]\nkind = \"command\"\nargv = [\"true\"]\noutputs = {{ o = \"o\" }}\nmatrix = {{ {matrix} }}\n"
+        ));
+        project
+            .refire(&["check"])
+            .fails_with(2)
+            .shows(word)
+            .shows("refire.toml:5:");
+    }
+}

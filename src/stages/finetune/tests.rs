@@ -105,9 +105,10 @@ impl Bench {
     ) -> Result<(PathBuf, BTreeMap<String, f64>)> {
         let ports = stage.outputs().into_iter();
         let outputs = ports.map(|output| {
-            let folder = match output.beside {
-                false => self.path(out),
-                true => self.path(&format!("{out}-{}", output.port)),
+            let folder = if output.beside {
+                self.path(&format!("{out}-{}", output.port))
+            } else {
+                self.path(out)
             };
             (output.port, folder)
         });
