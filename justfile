@@ -31,6 +31,11 @@ fuzz SECONDS="60" *TARGETS:
 pipelines:
     REFIRE_PIPELINES=full cargo test --release pipelines -- --include-ignored
 
+# Look at pages of `refire report` in headless Chromium: needs playwright (pip), Chromium and, for axe, axe-core (npm)
+browser *ARGUMENTS:
+    cargo build --release
+    tests/browser/run "${CARGO_TARGET_DIR:-target}/release/refire" {{ ARGUMENTS }}
+
 # Licences, sources and known vulnerabilities of the dependencies
 deny:
     cargo deny check

@@ -40,7 +40,9 @@ pub mod train;
 
 // What the user types and sees.
 pub mod cli;
+pub mod findings;
 pub mod init;
+pub mod page;
 pub mod report;
 pub mod show;
 pub mod watch;

@@ -22,6 +22,7 @@ mod place;
 mod plan;
 mod predict;
 mod reading;
+mod report;
 mod run;
 mod schema;
 mod show;
@@ -36,7 +37,6 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::Error;
-use crate::report;
 use crate::stages::{self, StageKind};
 use crate::threads;
 
@@ -96,6 +96,7 @@ enum Verb {
     Metrics(metrics::Args),
     Params(params::Args),
     Show(show::Args),
+    Report(report::Args),
     Get(get::Args),
     Predict(predict::Args),
     Evaluate(evaluate::Args),
@@ -132,6 +133,7 @@ impl Verb {
             Self::Metrics(args) => args.run(),
             Self::Params(args) => args.run(),
             Self::Show(args) => args.run(),
+            Self::Report(args) => args.run(),
             Self::Get(args) => args.run(),
             Self::Predict(args) => args.run(),
             Self::Evaluate(args) => args.run(),
@@ -159,7 +161,7 @@ pub fn main_with(kinds: &'static [&'static dyn StageKind]) -> ExitCode {
 pub fn main() -> ExitCode {
     let outcome = match Cli::try_parse() {
         Ok(cli) => {
-            report::set_colour(cli.global.colour());
+            crate::report::set_colour(cli.global.colour());
             cli.verb.start()
         }
         // Help and the version are results as any other.
@@ -169,7 +171,7 @@ pub fn main() -> ExitCode {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             ) =>
         {
-            report::print_styled(&said.render().ansi().to_string()).map_err(Failure::from)
+            crate::report::print_styled(&said.render().ansi().to_string()).map_err(Failure::from)
         }
         Err(wrong) => return refused(wrong),
     };
@@ -177,7 +179,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for error in &failure.errors {
-                report::print_error(error);
+                crate::report::print_error(error);
             }
             ExitCode::from(failure.exit_code)
         }
@@ -190,10 +192,10 @@ fn refused(error: clap::Error) -> ExitCode {
     let code = u8::try_from(error.exit_code()).unwrap_or(2);
     let shown = std::env::args_os().map(|argument| {
         let argument = argument.to_string_lossy().into_owned();
-        report::visible(&argument).into_owned()
+        crate::report::visible(&argument).into_owned()
     });
     let said = Cli::try_parse_from(shown).err().unwrap_or(error);
-    report::print_styled_status(&said.render().ansi().to_string());
+    crate::report::print_styled_status(&said.render().ansi().to_string());
     ExitCode::from(code)
 }
 

@@ -7,8 +7,9 @@ use clap::ValueEnum;
 use super::flags::{Changes, Shown, Stages};
 use super::{Failure, Outcome, interrupt};
 use crate::error::{Context as _, Error, Kind};
-use crate::event::Sink;
+use crate::event::{Event, Sink};
 use crate::exec::{Summary, Workers};
+use crate::findings::Served;
 use crate::report;
 use crate::run::{self, Audience, OnBusy, Project, Request, Watch};
 
@@ -39,6 +40,10 @@ pub(super) struct Args {
     /// Never touch the network
     #[arg(long)]
     offline: bool,
+
+    /// Serve the page of `refire report` to a browser on this machine, on PORT or any that is free; it follows the runs
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    report: Option<u16>,
 
     #[command(flatten)]
     changes: Changes,
@@ -73,9 +78,15 @@ impl Args {
             jobs: self.jobs.into(),
             ..Request::default()
         };
+        let overrides = self.changes.overrides();
+        let serve = |port| Served::start(path.clone(), overrides.clone(), port);
+        let served = self.report.map(serve).transpose()?;
+        if let Some(served) = &served {
+            report::print_status(&format!("the report is at {}\n", served.address()));
+        }
         let watch = Watch {
             path: &path,
-            overrides: &self.changes.overrides(),
+            overrides: &overrides,
             request: &request,
             on_busy: match self.on_busy {
                 Busy::Queue => OnBusy::Queue,
@@ -87,6 +98,7 @@ impl Args {
         let program = std::env::current_exe().or_stage(|| "cannot tell where refire is")?;
         let terminal = Terminal {
             format: self.format,
+            served,
         };
         let workers = Workers::new(program);
         let Err(error) = run::watch(&watch, &workers, &terminal, &interrupt::asked);
@@ -101,14 +113,50 @@ impl Args {
 
 struct Terminal {
     format: Shown,
+    /// The page that follows the runs.
+    served: Option<Served>,
+}
+
+/// Passes events on, and tells the page of those that it shows.
+struct Followed {
+    next: Box<dyn Sink>,
+    served: Served,
+}
+
+impl Sink for Followed {
+    fn send(&self, event: &Event) {
+        self.next.send(event);
+        let is_shown = matches!(
+            event,
+            Event::RunStarted { .. }
+                | Event::StageStarted { .. }
+                | Event::StageFinished { .. }
+                | Event::RunFinished { .. }
+        );
+        if is_shown && !event.is_cached() {
+            self.served.changed();
+        }
+    }
+
+    fn spawned(&self, group: u32) {
+        self.next.spawned(group);
+    }
 }
 
 impl Audience for Terminal {
     fn reporter(&self) -> Box<dyn Sink> {
-        report::reporter(self.format.into())
+        let next = report::reporter(self.format.into());
+        match self.served.clone() {
+            Some(served) => Box::new(Followed { next, served }),
+            None => next,
+        }
     }
 
     fn ended(&self, project: &Project, summary: &Summary) {
+        // What a run leaves is written by now: the lock, and the end of its journal.
+        if let Some(served) = &self.served {
+            served.changed();
+        }
         // What was stopped because of a change runs again, and whoever pressed Ctrl-C knows.
         let errors = summary.errors.iter();
         let failures = Summary {
@@ -124,6 +172,9 @@ impl Audience for Terminal {
     }
 
     fn refused(&self, error: &Error) {
+        if let Some(served) = &self.served {
+            served.changed();
+        }
         report::print_error(error);
     }
 

@@ -11,6 +11,7 @@ pub mod images;
 pub mod labels;
 pub mod ndjson;
 mod numerals;
+pub mod profile;
 pub mod scan;
 pub mod schema;
 pub mod shown;

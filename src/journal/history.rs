@@ -184,14 +184,26 @@ pub fn history(runs: &Path, of: Option<&Configuration>, count: usize) -> Vec<Run
     };
     folders(runs)
         .iter()
-        .filter_map(|folder| row(folder))
+        .filter_map(|folder| row(folder, &events(folder)))
         .filter(is_asked_for)
         .take(count)
         .collect()
 }
 
-fn row(folder: &Path) -> Option<RunRow> {
-    let events = events(folder);
+/// The last `count` runs of the pipeline in `file`, the latest first, whatever was laid over it, each with all that it told.
+#[must_use]
+pub fn told(runs: &Path, file: &str, count: usize) -> Vec<(RunRow, Vec<Event>)> {
+    let with_events = |(folder, _): (PathBuf, Configuration)| {
+        let events = events(&folder);
+        Some((row(&folder, &events)?, events))
+    };
+    of_file(runs, file)
+        .filter_map(with_events)
+        .take(count)
+        .collect()
+}
+
+fn row(folder: &Path, events: &[Event]) -> Option<RunRow> {
     let Event::RunStarted {
         pipeline,
         configuration,
@@ -218,7 +230,7 @@ fn row(folder: &Path) -> Option<RunRow> {
         seconds: None,
         running: Some(false),
     };
-    for event in &events {
+    for event in events {
         match event {
             Event::StageFinished {
                 outcome,

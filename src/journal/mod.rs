@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use self::history::EVENTS;
-pub use self::history::{Headline, RunRow, history, is_running, keys, runs_by_age};
+pub use self::history::{Headline, RunRow, history, is_running, keys, runs_by_age, told};
 pub use self::past::{StageLog, last_failures, log, log_in, other_run_with_log};
 use crate::error::{Context, Error, Result};
 use crate::event::{self, Event, Sink};

@@ -85,6 +85,12 @@ impl Gate {
         }
     }
 
+    /// The condition as it is written in a pipeline: `>= 0.75`.
+    #[must_use]
+    pub fn condition(&self) -> String {
+        format!("{} {}", self.comparison.sign(), self.bound)
+    }
+
     /// Whether it compares with the lock that was committed.
     #[must_use]
     pub fn is_relative(&self) -> bool {

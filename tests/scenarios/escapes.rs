@@ -149,7 +149,7 @@ fn no_verb_passes_on_what_a_terminal_obeys() {
     // Before there is anything, after a run, and after a setting has changed.
     for _ in 0..2 {
         for verb in [
-            "check", "plan", "status", "graph", "params", "metrics", "log",
+            "check", "plan", "status", "graph", "params", "metrics", "log", "report",
         ] {
             harmless(&project, &[verb]);
         }
@@ -249,6 +249,8 @@ fn what_is_quoted_of_files_and_arguments_is_written_out() {
         &["gc", "--max-size", EVIL],
         &["gc", EVIL],
         &["metrics", "diff", EVIL],
+        &["report", "-o", EVIL],
+        &["report", EVIL],
         &["params", "diff", EVIL],
         &["man", EVIL],
         &["completions", EVIL],

@@ -38,6 +38,7 @@ mod predict;
 mod preparation;
 mod processes;
 mod reading;
+mod reports;
 mod screen;
 mod sentiment;
 mod settings;

@@ -2,6 +2,7 @@
 
 mod busy;
 mod disks;
+mod page;
 mod paths;
 
 use std::io::{BufRead, BufReader};

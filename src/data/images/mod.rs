@@ -10,6 +10,7 @@ mod prepare;
 mod resize;
 mod store;
 mod table;
+mod thumbnail;
 mod transform;
 
 pub use decode::{Broken, Rgb, decode};
@@ -20,6 +21,7 @@ pub use listing::{
 pub use prepare::{Content, Item, OnError, Preparation, Prepared};
 pub use store::{FILE, Images, Writer, batch_len};
 pub use table::CONTENT;
+pub use thumbnail::thumbnail;
 pub use transform::{CropMargin, Interpolation, ResizeMode, Transform};
 
 #[cfg(test)]
