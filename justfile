@@ -40,9 +40,17 @@ browser *ARGUMENTS:
 deny:
     cargo deny check
 
-# Write schemas/pipeline.schema.json again after a change of settings
+# Write again, after a change of settings or help, what is written from them: schemas/pipeline.schema.json and docs/src/reference
 schema:
-    REFIRE_UPDATE=1 cargo test --release --test scenarios the_schema
+    REFIRE_UPDATE=1 cargo test --release --test scenarios -- the_schema the_reference
+
+# Build a wheel with the binary, completions and man pages into dist: needs maturin
+wheel:
+    packaging/wheel
+
+# Build the book into docs/book: needs mdBook
+book:
+    mdbook build docs
 
 # Accept changed snapshots, then look at them with `git diff`
 snapshots *FILTER:

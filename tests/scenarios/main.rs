@@ -54,6 +54,7 @@ mod tracking;
 mod training;
 mod walks;
 mod watching;
+mod ways_in;
 mod workers;
 
 #[path = "../needs.rs"]
