@@ -11,7 +11,10 @@ use super::Cli;
 fn papers() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut papers = Vec::new();
-    for folder in ["", "benches", "docs", "pipelines", "examples"] {
+    let book =
+        ["tutorial", "how-to", "reference", "explanation"].map(|part| format!("docs/src/{part}"));
+    let folders = ["", "benches", "docs/src", "pipelines", "examples"].map(str::to_owned);
+    for folder in folders.iter().chain(&book) {
         let Ok(entries) = std::fs::read_dir(root.join(folder)) else {
             continue;
         };
@@ -31,12 +34,13 @@ fn papers() -> Vec<(PathBuf, String)> {
 /// The words of a line for a shell, up to a comment, a pipe or a redirection.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
-    let mut quoted = false;
+    let mut open = None;
     for letter in line.chars() {
         match letter {
-            '\'' => quoted = !quoted,
-            '#' | '|' | '>' if !quoted => break,
-            ' ' if !quoted => words.push(String::new()),
+            '\'' | '"' if open.is_none() => open = Some(letter),
+            letter if open == Some(letter) => open = None,
+            '#' | '|' | '>' if open.is_none() => break,
+            ' ' if open.is_none() => words.push(String::new()),
             _ => words.last_mut().expect("one at least").push(letter),
         }
     }
@@ -49,7 +53,13 @@ fn refused(arguments: &[String], only_begun: bool) -> Option<String> {
     let all = std::iter::once("refire").chain(arguments.iter().map(String::as_str));
     match Cli::try_parse_from(all).err()?.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => None,
-        ErrorKind::MissingRequiredArgument | ErrorKind::TooFewValues if only_begun => None,
+        ErrorKind::MissingRequiredArgument
+        | ErrorKind::TooFewValues
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            if only_begun =>
+        {
+            None
+        }
         kind => Some(format!("{kind:?}")),
     }
 }
@@ -57,6 +67,13 @@ fn refused(arguments: &[String], only_begun: bool) -> Option<String> {
 /// What is wrong with a command of an example.
 fn wrong(command: &[String], recipes: &str) -> Option<String> {
     let has = |word: &str| command.iter().any(|other| other == word);
+    // Variables that are set for it stand before a command.
+    let is_set = |word: &String| {
+        word.split('=')
+            .next()
+            .is_some_and(|name| word.contains('=') && name == name.to_uppercase())
+    };
+    let command = &command[command.iter().take_while(|word| is_set(word)).count()..];
     match command.first()?.as_str() {
         "refire" => refused(&command[1..], false),
         "cargo" if has("run") => {
@@ -74,6 +91,7 @@ fn wrong(command: &[String], recipes: &str) -> Option<String> {
             (recipe == "libtorch").then(|| refused(&command[2..], false))?
         }
         "cargo" | "git" | "cd" => None,
+        "pip" if has("install") => None,
         _ => Some("nothing tells whether it is right".into()),
     }
 }

@@ -165,6 +165,11 @@ pub(super) trait Blocks {
 }
 
 impl Architecture {
+    /// The names of its public checkpoints that come as bare files: what `architecture` in `config.json` may say.
+    pub fn checkpoints(&self) -> impl Iterator<Item = &'static str> {
+        self.variants.iter().map(|variant| variant.name)
+    }
+
     /// Its head of this kind.
     ///
     /// # Errors

@@ -224,13 +224,10 @@ fn a_matrix_that_cannot_be_meant_is_shown_at_its_place() {
     "#);
 }
 
-/// The example in the README that follows the heading, as a file: its tables in place of the tiny pipeline's last ones.
-fn readme_example() -> Project {
-    let readme = include_str!("../../README.md");
-    let (_, text) = readme
-        .split_once("\n### A matrix")
-        .expect("there is such a heading");
-    let (_, rest) = text.split_once("```toml\n").expect("an example");
+/// The example of the book, as a file: its tables in place of the tiny pipeline's last ones.
+fn book_example() -> Project {
+    let page = include_str!("../../docs/src/how-to/matrix.md");
+    let (_, rest) = page.split_once("```toml\n").expect("an example");
     let example = rest.split("```").next().expect("the example ends");
     let example = example
         .replace("[\"negative\", \"positive\"]", "[\"bad\", \"good\"]")
@@ -244,8 +241,8 @@ fn readme_example() -> Project {
 }
 
 #[test]
-fn the_example_in_the_readme_does_what_it_says() {
-    let project = readme_example();
+fn the_example_in_the_book_does_what_it_says() {
+    let project = book_example();
     let named = [
         "learning_rate=1e-3,epochs=2",
         "learning_rate=1e-3,epochs=10",
@@ -300,15 +297,12 @@ fn the_example_in_the_readme_does_what_it_says() {
     assert_eq!(files("best-model"), files("winner"));
 }
 
-/// The example in the README is the end of a pipeline that is ready to run, but for the depth of its texts.
+/// The example of the book is the end of a pipeline that is ready to run, but for the depth of its texts.
 #[test]
-fn the_example_in_the_readme_is_a_pipeline_of_the_repository() {
+fn the_example_in_the_book_is_a_pipeline_of_the_repository() {
     let whole = include_str!("../../pipelines/sweep.toml");
-    let readme = include_str!("../../README.md");
-    let (_, text) = readme
-        .split_once("\n### A matrix")
-        .expect("there is such a heading");
-    let (_, rest) = text.split_once("```toml\n").expect("an example");
+    let page = include_str!("../../docs/src/how-to/matrix.md");
+    let (_, rest) = page.split_once("```toml\n").expect("an example");
     let example = rest.split("```").next().expect("the example ends");
     let settings = |text: &str| -> Vec<String> {
         let lines = text

@@ -1,7 +1,10 @@
-//! What the README says is true: its pipelines, its tables, its commands.
+//! What the README and the book say is true: their pipelines, their tables, their commands, their links.
 
+mod book;
+mod commands;
+mod links;
 mod pipelines;
-mod readme;
+mod reference;
 
 use std::path::Path;
 
@@ -10,12 +13,41 @@ use refire::tasks::TASKS;
 
 use crate::support::Project;
 
-fn paper(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {name}: {error}"))
+/// A file of the repository, by its path there.
+struct Page {
+    path: String,
+    text: String,
 }
 
-/// The blocks of code in `language`.
+fn page(path: &str) -> Page {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let text = std::fs::read_to_string(file);
+    Page {
+        path: path.to_owned(),
+        text: text.unwrap_or_else(|error| panic!("cannot read {path}: {error}")),
+    }
+}
+
+/// The README, then the pages of the book in their order.
+fn pages() -> Vec<Page> {
+    let summary = page("docs/src/SUMMARY.md").text;
+    let linked = summary.split("](").skip(1);
+    let linked = linked.map(|rest| rest.split(')').next().unwrap_or_default());
+    let pages = linked.map(|path| page(&format!("docs/src/{path}")));
+    std::iter::once(page("README.md")).chain(pages).collect()
+}
+
+/// The blocks of a text between fences, each with its language.
+fn fenced(text: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    for fence in text.split("\n```").skip(1).step_by(2) {
+        let (language, block) = fence.split_once('\n').unwrap_or((fence, ""));
+        found.push((language, block));
+    }
+    found
+}
+
+/// The blocks of code in `language`, each with its last line feed.
 fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
     let fence = format!("```{language}\n");
     let blocks = text.split(fence.as_str()).skip(1);
@@ -41,29 +73,31 @@ fn first_column(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_readme_lists_every_kind_every_scheme_and_every_verb() {
-    let readme = paper("README.md");
+fn the_book_lists_every_kind_every_scheme_and_every_verb() {
+    let pipeline = page("docs/src/reference/pipeline.md").text;
     let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.name()).collect();
-    let listed = first_column(section(&readme, "## A pipeline"));
+    let listed = first_column(section(&pipeline, "## Kinds of stages"));
     assert!(
         kinds.iter().all(|kind| listed.contains(kind)),
         "{kinds:?} and {listed:?} differ"
     );
 
-    let listed = first_column(section(&readme, "### Tasks"));
+    let listed = page("docs/src/how-to/tasks.md").text;
+    let listed = first_column(listed.split("\n## ").next().unwrap_or_default());
     let tasks: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
-    assert_eq!(listed, tasks, "the README's table of tasks");
+    assert_eq!(listed, tasks, "the table of tasks");
 
-    let listed = first_column(section(&readme, "### Sources"));
+    let sources = page("docs/src/reference/sources.md").text;
+    let listed = first_column(&sources);
     for scheme in ["https", "hf", "pip", "npm"] {
         assert!(
             listed.contains(&scheme),
-            "the README does not list `{scheme}:`"
+            "the book does not list `{scheme}:`"
         );
     }
 
     let help = Project::new().refire(&["--help"]).succeeds().stdout();
-    let verbs = section(&readme, "## The command line");
+    let verbs = page("docs/src/reference/command-line.md").text;
     let commands = help
         .split("Commands:\n")
         .nth(1)
@@ -80,22 +114,19 @@ fn the_readme_lists_every_kind_every_scheme_and_every_verb() {
         let name = line.split_whitespace().next().expect("a name");
         assert!(
             verbs.contains(&format!("`{name}")),
-            "the README does not list `{name}`"
+            "the book does not list `{name}`"
         );
     }
 }
 
 #[test]
-fn the_readme_names_every_exit_code_and_the_last_event() {
-    let readme = paper("README.md");
-    assert!(readme.contains(
+fn the_book_names_every_exit_code_and_the_last_event() {
+    let text = page("docs/src/reference/command-line.md").text;
+    assert!(text.contains(
         r#"{"event":"run_finished","ran":2,"cached":5,"failed":0,"skipped":0,"seconds":1.93}"#
     ));
     let help = Project::new().refire(&["--help"]).succeeds().stdout();
-    let codes = section(&readme, "## The command line")
-        .split("Exit codes:")
-        .nth(1)
-        .expect("they are listed");
+    let codes = text.split("Exit codes:").nth(1).expect("they are listed");
     for (code, word) in [
         ("0", "done"),
         ("1", "stage"),
@@ -115,7 +146,7 @@ fn the_readme_names_every_exit_code_and_the_last_event() {
 
 #[test]
 fn the_table_of_imports_in_the_architecture_is_the_one_that_is_held() {
-    let architecture = paper("ARCHITECTURE.md");
+    let architecture = page("ARCHITECTURE.md").text;
     let table = section(&architecture, "## Who may import whom");
     for (module, allowed) in crate::house::MAY_IMPORT {
         let names: Vec<String> = allowed.iter().map(|name| format!("`{name}`")).collect();
