@@ -46,6 +46,9 @@ pub fn is_temporary(name: &str) -> bool {
     })
 }
 
+/// How a page of `refire report` begins: what tells it from other files.
+pub const PAGE_MARK: &str = "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"generator\" content=\"refire";
+
 /// Whether what is called `name` is never part of what a folder of the user's holds: version control, and refire's own state.
 #[must_use]
 pub fn is_passed_over(name: &str) -> bool {

@@ -1,9 +1,12 @@
 //! `refire run`.
 
+use std::path::PathBuf;
+
 use super::flags::{Changes, Shown, Stages};
 use super::{Failure, Outcome, interrupt, plan};
 use crate::error::{Context as _, Error, Kind};
 use crate::exec::{Summary, Workers};
+use crate::findings;
 use crate::report;
 use crate::run::{Project, Request, run};
 
@@ -41,6 +44,11 @@ pub(super) struct Args {
     #[arg(long)]
     offline: bool,
 
+    /// In the end write the page of `refire report`, whether the run went well or not; `NAME.report.html` in the current folder
+    /// by default
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    report: Option<PathBuf>,
+
     #[command(flatten)]
     changes: Changes,
 
@@ -53,7 +61,15 @@ impl Args {
     pub(super) fn run(self) -> Outcome {
         interrupt::outlive_terminal();
         let (path, goal) = self.stages.resolve()?;
-        let mut project = Project::open_for(&path, &self.changes.overrides(), &goal)?;
+        let overrides = self.changes.overrides();
+        let asked = self.report.is_some();
+        let named = self.report.filter(|file| !file.as_os_str().is_empty());
+        let page =
+            asked.then(|| named.unwrap_or_else(|| findings::default_path(&path, &overrides)));
+        if let Some(page) = &page {
+            findings::check(page, false)?;
+        }
+        let mut project = Project::open_for(&path, &overrides, &goal)?;
         if self.dry_run {
             let json = matches!(self.format, Shown::Json);
             return Ok(plan::show(&project, &goal, self.force, json)?);
@@ -78,6 +94,10 @@ impl Args {
             &interrupt::asked,
         )?;
         drop(reporter);
+        if let Some(page) = page {
+            super::report::write(&path, &overrides, &page, false, Vec::new())?;
+            report::print_status(&format!("{}\n", page.display()));
+        }
         verdict(&project, &summary)?;
         // The process is about to end: the system takes the memory back at once.
         std::mem::forget((project, summary));

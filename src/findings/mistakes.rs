@@ -1,12 +1,11 @@
-//! The samples of which a model was most sure, and wrong: from a test's predictions and what it was tested on.
+//! The samples of which a model was most sure, and wrong, or furthest from the truth: from a test's predictions and what it was tested on.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::artifacts::Artifacts;
 use super::{Known, upstream};
-use crate::data::Table;
-use crate::data::images;
+use crate::data::{Table, images, words as of_words};
 use crate::error::Result;
 use crate::fingerprint::{Fingerprint, Role};
 use crate::page::{Mistake, Mistakes};
@@ -30,9 +29,14 @@ struct Predictions {
     predicted: Vec<String>,
     confidence: Vec<Option<f64>>,
     loss: Vec<Option<f64>>,
+    /// Whether they are numbers, of which hardly one is quite right.
+    are_numbers: bool,
 }
 
-/// The most confident mistakes of the stage at `place`; none if it makes no predictions with one label each.
+/// What the column is called with what a model says: a label, several of them or one a word, a number.
+const SAID: [&str; 3] = ["label", "labels", "prediction"];
+
+/// The most confident mistakes of the stage at `place`; none if it makes no predictions that can be right or wrong.
 pub(super) fn mistakes(
     artifacts: &Artifacts<'_>,
     known: &[Known<'_>],
@@ -55,7 +59,9 @@ pub(super) fn mistakes(
         return Ok(None);
     };
     let mut wrong: Vec<usize> = (0..predictions.rows.len())
-        .filter(|at| predictions.truth[*at] != predictions.predicted[*at])
+        .filter(|at| {
+            predictions.are_numbers || predictions.truth[*at] != predictions.predicted[*at]
+        })
         .collect();
     let sure = |at: &usize| {
         predictions.confidence[*at]
@@ -82,6 +88,7 @@ pub(super) fn mistakes(
         worst,
         wrong: wrong.len(),
         samples: predictions.rows.len(),
+        are_errors: predictions.are_numbers,
     }))
 }
 
@@ -91,9 +98,11 @@ fn read(table: &Table) -> Result<Option<Predictions>> {
         .iter()
         .filter(|name| name.starts_with("truth"))
         .collect();
-    let ([truth], true) = (truth.as_slice(), columns.contains(&"label")) else {
+    let said = SAID.into_iter().find(|name| columns.contains(name));
+    let ([truth], Some(said)) = (truth.as_slice(), said) else {
         return Ok(None);
     };
+    let is_label = said == "label";
     let numbers = |name: &str| -> Result<Vec<Option<f64>>> {
         let values = table.as_text(name)?.into_iter();
         Ok(values.map(|value| value?.parse().ok()).collect())
@@ -108,7 +117,7 @@ fn read(table: &Table) -> Result<Option<Predictions>> {
     let mut confidence = vec![None; table.rows()];
     for name in columns
         .iter()
-        .filter(|name| name.starts_with("probability_"))
+        .filter(|name| is_label && name.starts_with("probability_"))
     {
         for (most, value) in confidence.iter_mut().zip(numbers(name)?) {
             *most = f64::max(most.unwrap_or(0.0), value.unwrap_or(0.0)).into();
@@ -121,14 +130,11 @@ fn read(table: &Table) -> Result<Option<Predictions>> {
     } else {
         vec![0; table.rows()]
     };
-    // Lists of tags are not compared here.
-    let (Ok(truth), Ok(predicted)) = (text(truth), text("label")) else {
-        return Ok(None);
-    };
     Ok(Some(Predictions {
+        are_numbers: said == "prediction",
         rows,
-        truth,
-        predicted,
+        truth: words(table, truth, ", ")?,
+        predicted: words(table, said, ", ")?,
         confidence,
         loss: if columns.contains(&"loss") {
             numbers("loss")?
@@ -136,6 +142,15 @@ fn read(table: &Table) -> Result<Option<Predictions>> {
             vec![None; table.rows()]
         },
     }))
+}
+
+/// The values of a column, of lists with `between` between two of their words.
+fn words(table: &Table, column: &str, between: &str) -> Result<Vec<String>> {
+    if let Ok(values) = table.as_text(column) {
+        return Ok(values.into_iter().map(Option::unwrap_or_default).collect());
+    }
+    let lists = of_words::lists(table, column, 0)?;
+    Ok(lists.iter().map(|list| list.join(between)).collect())
 }
 
 /// Adds the texts or the images that were taken for something else.
@@ -181,15 +196,11 @@ fn add_samples(
     let some = table.take(&there)?;
     let mut texts = vec![String::new(); there.len()];
     for column in &columns {
-        // A list of words is no text.
-        let Ok(values) = some.as_text(column) else {
-            continue;
-        };
-        for (text, value) in texts.iter_mut().zip(values) {
+        for (text, value) in texts.iter_mut().zip(words(&some, column, " ")?) {
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(&cut(&value.unwrap_or_default()));
+            text.push_str(&cut(&value));
         }
     }
     let mut texts = texts.into_iter();
@@ -269,8 +280,24 @@ mod tests {
         let numbers = Table::of_text("truth", &["1.5".into()]);
         assert!(
             read(&numbers).expect("readable").is_none(),
-            "a number is no label"
+            "nothing is said"
         );
+        let numbers = numbers
+            .with_numbers("prediction", &[2.5])
+            .expect("a column");
+        let numbers = read(&numbers).expect("readable").expect("predictions");
+        assert!(numbers.are_numbers);
+        assert_eq!(
+            (&numbers.truth[0][..], &numbers.predicted[0][..]),
+            ("1.5", "2.5")
+        );
+        let lists = Table::of_rows(2)
+            .with_lists("truth", &[vec!["a".into(), "b".into()], vec![]])
+            .and_then(|table| table.with_lists("labels", &[vec!["a".into()], vec![]]))
+            .expect("a table");
+        let lists = read(&lists).expect("readable").expect("predictions");
+        assert_eq!(lists.truth, ["a, b", ""]);
+        assert_eq!(lists.predicted, ["a", ""]);
     }
 
     #[test]

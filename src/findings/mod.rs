@@ -17,6 +17,7 @@ mod stages;
 mod tables;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use self::artifacts::Artifacts;
 pub use self::file::{check, default_path, save};
@@ -26,9 +27,9 @@ use crate::config::{Named, Overrides};
 use crate::error::Result;
 use crate::event::now;
 use crate::exec::{Forecast, Preview};
-use crate::page::{Matrix, Page, Standing};
+use crate::page::{Matrix, Page, Revision, Standing};
 use crate::plan::{Goal, Node};
-use crate::run::{self, Figures, Project};
+use crate::run::{self, Figures, Project, Version};
 use crate::store::{Digest, Record};
 
 /// All that is known of a stage, before it is looked into what it made.
@@ -105,6 +106,26 @@ pub fn gather(project: &Project, overrides: &Overrides) -> Result<Page> {
     look_into(project, &known, &mut page, &mut missing);
     page.missing = missing;
     Ok(page)
+}
+
+/// What the pipeline at `path` had committed at each of these revisions.
+///
+/// # Errors
+/// A revision that git does not know, one without the pipeline or its lock.
+pub fn revisions(path: &Path, overrides: &Overrides, names: &[String]) -> Result<Vec<Revision>> {
+    let revision = |name: &String| {
+        let figures = run::metrics(path, overrides, name)?;
+        let figures = figures.into_iter().map(|(stage, figures)| {
+            let figures = figures.iter().cloned().collect();
+            (stage, figures)
+        });
+        Ok(Revision {
+            name: name.clone(),
+            figures: figures.collect(),
+            params: run::params(path, overrides, &Version::At(name.clone()))?,
+        })
+    };
+    names.iter().map(revision).collect()
 }
 
 /// What only waits for results that are missing, as after the cache has gone, is missing too: nothing has changed.

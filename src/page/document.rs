@@ -8,14 +8,14 @@ use sha2::{Digest as _, Sha256};
 use super::graph;
 use super::stages;
 use super::written::{anchor, digest};
-use super::{Page, Stage, chart, data, evaluation, matrix, mistakes, model, runs, summary};
+use super::{
+    Page, Stage, chart, data, evaluation, matrix, mistakes, model, revisions, runs, summary,
+};
+use crate::names;
 use crate::report::figures;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
-
-/// What each page begins with: by this is known that a file may be written over.
-const MARK: &str = "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"generator\" content=\"refire";
 
 /// How a page stays as it is, or follows what happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Keeping {
 /// Whether a file that begins so is a page that refire has written.
 #[must_use]
 pub fn is_page(beginning: &[u8]) -> bool {
-    beginning.starts_with(MARK.as_bytes())
+    beginning.starts_with(names::PAGE_MARK.as_bytes())
 }
 
 /// A page that says why there is none, such as a mistake in the pipeline file, and follows what happens.
@@ -120,6 +120,7 @@ fn sections(page: &Page) -> Vec<Section> {
         ("results", "Results", results(page)),
         ("matrices", "Experiments", experiments(page)),
         ("training", "Training", training(page)),
+        ("revisions", "Revisions", revisions::draw(page)),
         ("data", "Data", tables(page)),
         (
             "runs",

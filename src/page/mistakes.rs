@@ -13,6 +13,8 @@ pub struct Mistakes {
     pub wrong: usize,
     /// Of how many samples.
     pub samples: usize,
+    /// Whether they are errors of numbers, the largest first: hardly one is quite right.
+    pub are_errors: bool,
 }
 
 /// A sample that was taken for something else.
@@ -42,9 +44,14 @@ pub(super) fn draw(mistakes: &Mistakes) -> Markup {
         };
     }
     html! {
-        h4 { "Most confident mistakes" }
-        p.quiet {
+        @if mistakes.are_errors {
+            h4 { "Largest errors" }
+            p.quiet { (mistakes.worst.len()) " of " (grouped(mistakes.samples)) " samples" }
+        } @else {
+            h4 { "Most confident mistakes" }
+            p.quiet {
             (mistakes.worst.len()) " of " (grouped(mistakes.wrong)) " mistakes in " (grouped(mistakes.samples)) " samples, the surest first"
+            }
         }
         @if mistakes.worst.iter().any(|mistake| mistake.image.is_some()) { (photos(mistakes)) } @else { (texts(mistakes)) }
     }
@@ -55,20 +62,24 @@ fn confidence(mistake: &Mistake) -> Markup {
 }
 
 fn texts(mistakes: &Mistakes) -> Markup {
+    let is_sure = mistakes
+        .worst
+        .iter()
+        .any(|mistake| mistake.confidence.is_some());
     html! {
         div.wide tabindex="0" role="group" aria-label="most confident mistakes" {
             table.sortable.mistakes {
                 thead {
                     tr {
                         th.number scope="col" { "row" } th scope="col" { "truth" } th scope="col" { "predicted" }
-                        th.number scope="col" { "confidence" } th.number scope="col" { "loss" } th scope="col" { "text" }
+                        @if is_sure { th.number scope="col" { "confidence" } } th.number scope="col" { "loss" } th scope="col" { "text" }
                     }
                 }
                 tbody {
                     @for mistake in &mistakes.worst {
                         tr {
                             td.number { (mistake.row) } td { (mistake.truth) } td { (mistake.predicted) }
-                            td.number { (confidence(mistake)) }
+                            @if is_sure { td.number { (confidence(mistake)) } }
                             td.number { @if let Some(loss) = mistake.loss { (format!("{loss:.3}")) } }
                             td.text dir="auto" { (mistake.text) }
                         }

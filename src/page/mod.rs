@@ -16,6 +16,7 @@ mod layers;
 mod matrix;
 mod mistakes;
 mod model;
+mod revisions;
 mod runs;
 mod scatter;
 mod stages;
@@ -32,6 +33,7 @@ pub use facts::{Figure, GateFact, Grid, Input, Output, Stage, Standing};
 pub use matrix::{Instance, Matrix};
 pub use mistakes::{Mistake, Mistakes};
 pub use model::Model;
+pub use revisions::Revision;
 pub use runs::{Earlier, Run};
 
 /// All that a page shows.
@@ -57,6 +59,8 @@ pub struct Page {
     pub stages: Vec<Stage>,
     /// The stages with a matrix that have figures.
     pub matrices: Vec<Matrix>,
+    /// What other revisions have committed, as they were asked for.
+    pub revisions: Vec<Revision>,
     /// Earlier runs, the latest first.
     pub runs: Vec<Earlier>,
     /// What a reader might look for and will not find, each with the reason: one sentence each.

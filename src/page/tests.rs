@@ -79,6 +79,7 @@ fn hostile() -> Page {
             ..Evaluation::default()
         }),
         mistakes: Some(Mistakes {
+            are_errors: false,
             worst: vec![mistake],
             wrong: 1,
             samples: 4,

@@ -64,8 +64,8 @@ pub fn refuse_outside(path: &Path, home: &Path) -> Result<()> {
     refuse_special(path, kind)
 }
 
-/// Whether `path` is version control, or something that refire itself puts into projects: its state, a cache, a lock, a file
-/// that is being written. All of it changes without the user's doing.
+/// Whether `path` is version control, or something that refire itself puts into projects: its state, a cache, a lock, a page
+/// of `refire report`, a file that is being written. All of it changes without the user's doing.
 #[must_use]
 pub fn is_own(path: &Path) -> bool {
     is_own_as(path, is_folder(path))
@@ -78,17 +78,17 @@ fn is_own_as(path: &Path, is_folder: bool) -> bool {
         || if is_folder {
             claim::is_cache(path)
         } else {
-            is_lock(path)
+            begins(path, "lock", LOCK_MARK) || begins(path, "html", names::PAGE_MARK)
         }
 }
 
-/// Whether there is a lock, and not one of another tool.
-fn is_lock(path: &Path) -> bool {
-    let mut first = [0; LOCK_MARK.len()];
-    path.extension().is_some_and(|ending| ending == "lock")
+/// Whether there is a file whose name ends so and that begins with `mark`: a lock, say, and not one of another tool.
+fn begins(path: &Path, ending: &str, mark: &str) -> bool {
+    let mut first = vec![0; mark.len()];
+    path.extension().is_some_and(|found| found == ending)
         && path.is_file()
         && open(path).is_ok_and(|mut file| file.read_exact(&mut first).is_ok())
-        && first == LOCK_MARK.as_bytes()
+        && first == mark.as_bytes()
 }
 
 /// All files under `root`, in no particular order.

@@ -336,3 +336,43 @@ matrix = {{ rate = [{}], depth = [{}] }}
     );
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
 }
+
+#[test]
+fn a_run_writes_the_page_in_the_end_however_it_went() {
+    let project = tiny::project();
+    project
+        .refire(&["run", "--report"])
+        .succeeds()
+        .shows("refire.report.html");
+    has(&project.read("refire.report.html"), &["test", "accuracy"]);
+    project.edit("\">= 0\"", "\">= 1.5\"");
+    project
+        .refire(&["run", "--report=failed.html"])
+        .fails_with(3)
+        .shows("failed.html");
+    has(&project.read("failed.html"), &["failed"]);
+    // What is no report is refused before anything runs.
+    project.write("notes.html", "mine");
+    let refused = project.refire(&["run", "--report=notes.html", "--force"]);
+    refused.fails_with(2).shows("notes.html");
+    assert_eq!(project.read("notes.html"), "mine");
+}
+
+#[test]
+fn other_revisions_stand_beside_the_figures_of_now() {
+    let project = tiny::project();
+    project.refire(&["run"]).succeeds();
+    git(&project, &["init", "-q"]);
+    git(&project, &["add", "refire.toml", "refire.lock"]);
+    git(&project, &["commit", "-qm", "first"]);
+    git(&project, &["tag", "first-try"]);
+    project.edit("epochs = 4", "epochs = 1");
+    project.refire(&["run"]).succeeds();
+    let (_, page) = project.page(&["first-try", "HEAD"]);
+    has(
+        &page,
+        &["Revisions", ">first-try</th>", ">HEAD</th>", ">now</th>"],
+    );
+    let refused = project.refire(&["report", "no-such-tag"]);
+    refused.fails_with(2).shows("no-such-tag");
+}
