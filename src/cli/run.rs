@@ -46,8 +46,12 @@ pub(super) struct Args {
 
     /// In the end write the page of `refire report`, whether the run went well or not; `NAME.report.html` in the current folder
     /// by default
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    report: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    #[expect(
+        clippy::option_option,
+        reason = "clap's form for a flag that may have a value"
+    )]
+    report: Option<Option<PathBuf>>,
 
     #[command(flatten)]
     changes: Changes,
@@ -62,10 +66,9 @@ impl Args {
         interrupt::outlive_terminal();
         let (path, goal) = self.stages.resolve()?;
         let overrides = self.changes.overrides();
-        let asked = self.report.is_some();
-        let named = self.report.filter(|file| !file.as_os_str().is_empty());
+        let page = self.report;
         let page =
-            asked.then(|| named.unwrap_or_else(|| findings::default_path(&path, &overrides)));
+            page.map(|named| named.unwrap_or_else(|| findings::default_path(&path, &overrides)));
         if let Some(page) = &page {
             findings::check(page, false)?;
         }
