@@ -49,7 +49,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     #[expect(
         clippy::option_option,
-        reason = "no page, one of the usual name, or one of this name"
+        reason = "clap's form for a flag that may have a value"
     )]
     report: Option<Option<PathBuf>>,
 
@@ -66,9 +66,9 @@ impl Args {
         interrupt::outlive_terminal();
         let (path, goal) = self.stages.resolve()?;
         let overrides = self.changes.overrides();
-        let page = self
-            .report
-            .map(|named| named.unwrap_or_else(|| findings::default_path(&path, &overrides)));
+        let page = self.report;
+        let page =
+            page.map(|named| named.unwrap_or_else(|| findings::default_path(&path, &overrides)));
         if let Some(page) = &page {
             findings::check(page, false)?;
         }
