@@ -79,7 +79,7 @@ pub(super) fn draw(matrix: Table, count: usize, seed: u64, span: &Span) -> Resul
             .help("matrix = { sample = 20, lr = { log_uniform = [1e-5, 1e-2] } }"));
     }
     let mut instances = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut drawn = BTreeSet::new();
     for number in 0..(count as u64).saturating_mul(PATIENCE) {
         let mut instance = Instance::default();
         for (key, [_, place], range) in &ranges {
@@ -88,7 +88,7 @@ pub(super) fn draw(matrix: Table, count: usize, seed: u64, span: &Span) -> Resul
             let text = text_of(&value)?;
             instance.0.push((key.clone(), value, text));
         }
-        if seen.insert(instance.suffix()) {
+        if drawn.insert(instance.suffix()) {
             instances.push(instance);
         }
         if instances.len() == count {

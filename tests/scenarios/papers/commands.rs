@@ -27,9 +27,12 @@ fn commands(block: &str) -> Vec<(&str, String)> {
     commands
 }
 
+/// What is set in front of a command: names and values.
+type Variables = Vec<(String, String)>;
+
 /// What a command sets before it begins, and the arguments of refire, if refire is what it calls here: pipelines of the
 /// repository and beginnings have tests of their own.
-fn parts(command: &str) -> Option<(Vec<(String, String)>, Vec<String>)> {
+fn parts(command: &str) -> Option<(Variables, Vec<String>)> {
     let command = command.split(" > ").next().unwrap_or(command);
     let mut words = words(command);
     let at = words.iter().position(|word| word == "refire")?;
