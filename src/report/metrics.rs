@@ -6,11 +6,15 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use serde::Serialize;
 
-use super::figures::metric;
+use super::figures::{amount, metric, seconds};
 use super::table::{Align, Cell, Table};
 use super::views::{BAD, ODD, QUIET};
 use super::visible::visible;
 use crate::event::counted;
+
+/// The columns that say what stages used.
+const TIME: &str = "time";
+const MEMORY: &str = "memory";
 
 /// A stage and its figures.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +27,9 @@ pub struct MetricsRow {
     /// What they were by the lock before the run; empty where that is not asked, or they are the same.
     #[serde(skip)]
     pub before: BTreeMap<String, f64>,
+    /// How long the stage took, in seconds, and how many bytes of memory, if it ran and that is asked.
+    #[serde(skip)]
+    pub used: Option<(f64, Option<u64>)>,
     /// Whether they are of what the files say now.
     pub state: Standing,
     /// Why they are not fresh; empty if they are.
@@ -59,7 +66,7 @@ impl MetricsRow {
     /// A figure, and how far it is from what it was: `0.7543 ▲ 0.0100`.
     fn figure(&self, name: &str) -> Cell {
         let Some(figure) = self.metrics.get(name) else {
-            return Cell::from("");
+            return Cell::from(self.used(name).unwrap_or_default());
         };
         let shown = metric(name, *figure);
         match self.before.get(name) {
@@ -69,6 +76,16 @@ impl MetricsRow {
                 Cell::from(format!("{shown} {arrow} {by}"))
             }
             _ => Cell::from(shown),
+        }
+    }
+
+    /// What the stage used, as a column of that name says it.
+    fn used(&self, name: &str) -> Option<String> {
+        let (took, memory) = self.used?;
+        match name {
+            TIME => Some(seconds(took)),
+            MEMORY => Some(amount(memory?, "bytes")),
+            _ => None,
         }
     }
 
@@ -184,8 +201,11 @@ fn columns_that_fit(rows: &[&MetricsRow], width: usize) -> String {
 
 fn names<'r>(rows: &[&'r MetricsRow]) -> Vec<&'r str> {
     let names = rows.iter().flat_map(|row| row.metrics.keys());
-    let names: BTreeSet<&str> = names.map(String::as_str).collect();
-    names.into_iter().collect()
+    let figures: BTreeSet<&str> = names.map(String::as_str).collect();
+    let says = |name: &&str| rows.iter().any(|row| row.used(name).is_some());
+    let used = [TIME, MEMORY].into_iter().filter(says);
+    let used = used.filter(|name| !figures.contains(name));
+    figures.iter().copied().chain(used).collect()
 }
 
 /// A row a stage; of instances of one matrix, with a column a key, called as they stand in the instances' names.
@@ -264,6 +284,7 @@ mod tests {
                 .map(|(name, value)| ((*name).to_string(), *value))
                 .collect(),
             before: BTreeMap::new(),
+            used: None,
             state: Standing::Fresh,
             reason: String::new(),
         }
@@ -290,6 +311,16 @@ mod tests {
         rows[0].before = [("loss".into(), 0.5), ("accuracy".into(), 0.754_321)].into();
         rows[1].before = [("accuracy".into(), 0.9), ("f1".into(), 0.75)].into();
         insta::assert_snapshot!(plain(&metrics(&rows, 100)));
+    }
+
+    #[test]
+    fn what_stages_used_stands_behind_their_figures() {
+        let mut rows = rows();
+        rows[0].used = Some((12.4, Some(1_200_000_000)));
+        let table = plain(&metrics(&rows, 100));
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].ends_with("time  memory"), "{table}");
+        assert!(lines[1].ends_with("12.4 s  1.2 GB"), "{table}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl<S: Write + Send, R: Write + Send> Sink for Plain<S, R> {
         let late = state.written.elapsed() >= SIGN_OF_LIFE;
         state.results.take(event);
         if matches!(event, Event::RunFinished { .. }) {
-            let table = state.results.table(super::width());
+            let table = state.results.lasting_table(super::width());
             let _ = state.result.write_all(table.as_bytes());
         }
         if let Some(text) = text(event, late, &mut state.results) {

@@ -56,8 +56,11 @@ impl Results {
                 stage,
                 outcome,
                 metrics,
+                seconds,
                 ..
             } => {
+                let memory = self.used.get(stage).and_then(|(_, memory)| *memory);
+                let ran = matches!(outcome, Outcome::Ran | Outcome::Failed);
                 let before = self.before.remove(stage).unwrap_or_default();
                 if *outcome != Outcome::Failed {
                     self.logs.remove(stage);
@@ -67,6 +70,7 @@ impl Results {
                         stage: stage.clone(),
                         metrics: metrics.clone(),
                         before,
+                        used: ran.then_some((*seconds, memory)),
                         state: match outcome {
                             Outcome::Failed => Standing::Failed,
                             _ => Standing::Fresh,
@@ -110,6 +114,13 @@ impl Results {
     /// The metrics of all stages that have any, as a table; empty when none has.
     pub(super) fn table(&self, width: usize) -> String {
         metrics(&self.metrics, width)
+    }
+
+    /// The same without what stages used: it is the same for the same pipeline.
+    pub(super) fn lasting_table(&self, width: usize) -> String {
+        let rows = self.metrics.iter().cloned();
+        let rows: Vec<MetricsRow> = rows.map(|row| MetricsRow { used: None, ..row }).collect();
+        metrics(&rows, width)
     }
 
     /// `2 ran, 5 cached in 1.93 s`.

@@ -55,6 +55,7 @@ impl Project {
                 stage: node.name.clone(),
                 metrics,
                 before: BTreeMap::new(),
+                used: None,
                 state,
                 reason,
             });
