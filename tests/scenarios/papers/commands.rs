@@ -65,7 +65,7 @@ fn words(command: &str) -> Vec<String> {
 /// A text without what differs from run to run: how long things took, what runs are called, how wide columns are.
 fn steady(text: &str) -> String {
     let times = Regex::new(r"(\d+ h )?(\d+ m )?\d+(\.\d+)? s\b").expect("an expression");
-    let runs = Regex::new(r"\d{8}-\d{6}").expect("an expression");
+    let runs = Regex::new(r"\d{8}-\d{6}(-\d{5})?").expect("an expression");
     let gaps = Regex::new(" +").expect("an expression");
     let text = times.replace_all(text, "TIME");
     let text = runs.replace_all(&text, "RUN");
