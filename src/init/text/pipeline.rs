@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::super::files::SCHEMA;
 use super::super::{Parts, list, value};
-use super::{ENCODER, Targets};
+use super::ENCODER;
+use super::targets::Targets;
 use crate::data::facts::{ColumnFacts, Numbers, Shape};
 use crate::data::{Type, sniff};
 use crate::tasks::Task;
