@@ -90,7 +90,7 @@ impl Project {
         if tracking.tensorboard.is_none() && tracking.mlflow.is_none() {
             return Vec::new();
         }
-        let outbox = Outbox::new(&self.workspace.outbox());
+        let outbox = Outbox::new(&self.workspace.outbox(&self.configuration));
         let times = [gathered.begun, milliseconds()];
         let stages = gathered.stages.into_inner();
         let stages = stages.unwrap_or_else(PoisonError::into_inner);

@@ -82,10 +82,17 @@ impl Workspace {
         &self.cache
     }
 
-    /// The folder with what trackers are to hear.
+    /// The folder with what trackers are to hear of a pipeline with these profiles: others may have other trackers. Settings of the command
+    /// line make no other pipeline of it.
     #[must_use]
-    pub(super) fn outbox(&self) -> PathBuf {
-        self.runs.with_file_name("outbox")
+    pub(super) fn outbox(&self, configuration: &Configuration) -> PathBuf {
+        let mut hasher = blake3::Hasher::new();
+        for name in std::iter::once(&configuration.file).chain(&configuration.profiles) {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
+        let name = &hasher.finalize().to_hex()[..16];
+        self.runs.with_file_name("outbox").join(name)
     }
 
     /// The folder with one folder a run.

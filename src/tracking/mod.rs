@@ -80,6 +80,10 @@ pub fn send(
     offline: bool,
 ) -> Vec<String> {
     let mut told = Vec::new();
+    // Another run of the same pipeline sends what waits; what it has not seen goes with the next one.
+    let Some(_alone) = outbox.alone() else {
+        return told;
+    };
     let mut trackers: Vec<(&str, Box<dyn Tracker + '_>)> = Vec::new();
     if let Some(path) = &tracking.tensorboard {
         let writer = tensorboard::Writer {

@@ -1,7 +1,7 @@
 //! What there is to send, on the disk until it has been sent.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,13 @@ impl Outbox {
             .or_stage(|| format!("cannot make `{}`", self.folder.display()))?;
         let done = BTreeMap::new();
         write(&path, &Letter { report, done })
+    }
+
+    /// Keeps others from sending what lies here; none while another run does, which would send everything twice.
+    pub(super) fn alone(&self) -> Option<File> {
+        let file = File::create(self.folder.join(".lock")).ok()?;
+        file.try_lock().ok()?;
+        Some(file)
     }
 
     /// Whether nothing waits.

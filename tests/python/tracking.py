@@ -162,7 +162,7 @@ def main():
         told = refire(folder, "run")
         assert "could not be sent" not in told, told
         check_mlflow(folder, port)
-        assert not list((folder / ".refire" / "outbox").iterdir())
+        assert not list((folder / ".refire" / "outbox").rglob("*.json"))
     finally:
         os.killpg(server.pid, 15)
         server.wait()

@@ -17,6 +17,18 @@ fn tracked(trackers: &str) -> Project {
     project
 }
 
+/// How many runs wait to be sent.
+fn waiting(project: &Project) -> usize {
+    let boxes = std::fs::read_dir(project.path(".refire/outbox")).expect("a folder");
+    let letters = boxes.flatten().flat_map(|folder| {
+        let letters = std::fs::read_dir(folder.path()).expect("a folder");
+        letters.flatten().map(|letter| letter.path())
+    });
+    letters
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .count()
+}
+
 /// A server on loopback that says `answer` to everything: its address, and the first line of what it was asked.
 fn server(answer: impl Fn(&mut TcpStream) + Send + 'static) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -70,7 +82,7 @@ fn tensorboard_gets_a_folder_a_run_and_in_it_one_a_stage() {
         "{files:?}"
     );
     // Nothing waits, and a run of nothing has nothing to tell.
-    assert_eq!(folders(".refire/outbox").len(), 0);
+    assert_eq!(waiting(&project), 0);
     project.refire(&["run"]).succeeds();
     assert_eq!(folders("curves").len(), 1);
 }
@@ -152,5 +164,27 @@ fn settings_of_trackers_are_checked_and_enter_no_key() {
             .outcomes()
             .iter()
             .all(|outcome| outcome.ends_with("cached"))
+    );
+}
+
+#[test]
+fn what_one_pipeline_has_to_tell_is_no_other_s_business() {
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = closed.local_addr().expect("an address");
+    drop(closed);
+    let project = tracked(&format!("mlflow = \"http://{address}\""));
+    project.refire(&["run"]).succeeds();
+    let other = format!(
+        "[tracking]\ntensorboard = \"curves\"\n{}",
+        tiny::PIPELINE.replace("name = \"tiny\"", "name = \"other\"")
+    );
+    project.write("other.toml", other.replace("epochs = 4", "epochs = 2"));
+    project.refire(&["run", "other.toml"]).succeeds();
+    let runs = std::fs::read_dir(project.path("curves")).expect("a folder");
+    assert_eq!(runs.count(), 1, "the first pipeline asked for no curves");
+    assert_eq!(
+        waiting(&project),
+        1,
+        "what the first could not send still waits"
     );
 }
