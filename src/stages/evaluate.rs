@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use self::settings::{Settings, gate};
+use self::slices::Slice;
 use super::samples::{AtPort, MEASURED};
 use super::{
     ArtifactType, Gate, Input, Output, Port, Stage, StageContext, StageKind, feature_cache, photos,
@@ -59,6 +60,7 @@ impl StageKind for EvaluateKind {
             checked.map_err(|error| task.blame(error, ""))?;
         }
         slices::check(&settings.slices, &table.span)?;
+        settings.check_draws()?;
         for name in settings.metrics.iter().flatten() {
             tasks::check_metric(&name.value).map_err(|error| name.blame(error, ""))?;
         }
@@ -148,6 +150,8 @@ impl Stage for Evaluate {
             return Err(wrong_port(task));
         }
         let at_port = AtPort::open(port, task.modality, cx)?;
+        // Before the network is asked, which may take long.
+        let slices = self.slices(&*found, &at_port)?;
         let samples = self.read(task, &*found, &loaded, &at_port, cx)?;
         let plan = card.freeze.clone().unwrap_or_default();
         let frozen = plan.prefix(&loaded.network.anatomy())?;
@@ -165,8 +169,8 @@ impl Stage for Evaluate {
         let mut report = self.asked(measured.meaning.score(&numbers, &samples.targets)?)?;
         let intervals = self.intervals(&measured, "intervals", cx)?;
         report.details.insert("intervals".into(), json!(intervals));
-        if !self.settings.slices.is_empty() {
-            let slices = self.slices(&measured, &at_port, cx)?;
+        if !slices.is_empty() {
+            let slices = self.measure(&slices, &measured, cx)?;
             report.details.insert("slices".into(), slices.into());
         }
         let words = if task.targets.by_word() {
@@ -342,20 +346,27 @@ impl Evaluate {
         Ok(found)
     }
 
-    /// The figures of each slice.
-    fn slices(
-        &self,
-        measured: &Measured<'_>,
-        at_port: &AtPort,
-        cx: &StageContext<'_>,
-    ) -> Result<Vec<Value>> {
-        if measured.meaning.masking().is_some() {
-            let first = &self.settings.slices[0];
+    /// The parts of the samples whose figures are to be told apart.
+    fn slices(&self, meaning: &dyn Outputs, at_port: &AtPort) -> Result<Vec<Slice>> {
+        let Some(first) = self.settings.slices.first() else {
+            return Ok(Vec::new());
+        };
+        if meaning.masking().is_some() {
             let error = Error::stage("texts are cut to pieces, which have no row of their own");
             return Err(first.blame(error.help("leave `slices` out"), ""));
         }
+        slices::read(&self.settings.slices, &self.place, &at_port.table()?)
+    }
+
+    /// The figures of each slice.
+    fn measure(
+        &self,
+        parts: &[Slice],
+        measured: &Measured<'_>,
+        cx: &StageContext<'_>,
+    ) -> Result<Vec<Value>> {
         let mut slices = Vec::new();
-        for slice in slices::read(&self.settings.slices, &self.place, &at_port.table()?)? {
+        for slice in parts {
             if slice.samples.is_empty() {
                 cx.notice(format!("the slice `{}` has no sample", slice.name));
                 slices.push(json!({ "slice": slice.name, "samples": 0, "figures": {} }));

@@ -95,6 +95,14 @@ fn a_slice_that_is_none_is_refused_where_it_stands() {
         .refire(&["check"])
         .fails_with(2)
         .shows("slices = ['sql: 1 +']");
+    project.write(
+        "refire.toml",
+        format!("{}bootstrap = 1000000\n", tiny::PIPELINE),
+    );
+    project
+        .refire(&["check"])
+        .fails_with(2)
+        .shows("`bootstrap` is 1000000; 100000 are the most");
     with("colour");
     project
         .refire(&["run"])

@@ -54,8 +54,11 @@ pub(super) struct Settings {
     pub(super) slices: Vec<Spanned<String>>,
     /// How many times as many samples are drawn from the samples, with replacement, for the 95 % intervals of the figures; 0 for no
     /// intervals. Default: 1000, or fewer where there are millions of outputs.
-    pub(super) bootstrap: Option<usize>,
+    pub(super) bootstrap: Option<Spanned<usize>>,
 }
+
+/// More draws change nothing that a reader could see.
+const MOST_DRAWS: usize = 100_000;
 
 /// Up to this many outputs samples are drawn a thousand times.
 const OUTPUTS: usize = 200_000;
@@ -68,7 +71,22 @@ impl Settings {
     /// How many times samples are drawn, of which so many outputs say something.
     pub(super) fn draws(&self, outputs: usize) -> usize {
         let usual = || (1000 * OUTPUTS / outputs.max(1)).clamp(100, 1000);
-        self.bootstrap.unwrap_or_else(usual)
+        let set = self.bootstrap.as_ref().map(|set| set.value);
+        set.unwrap_or_else(usual)
+    }
+
+    /// Refuses more draws than can be meant.
+    pub(super) fn check_draws(&self) -> Result<()> {
+        match &self.bootstrap {
+            Some(set) if set.value > MOST_DRAWS => Err(set.blame(
+                Error::usage(format!(
+                    "`bootstrap` is {}; {MOST_DRAWS} are the most",
+                    set.value
+                )),
+                "",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The port of the samples, what it takes, and where they come from.
