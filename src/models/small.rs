@@ -1,7 +1,7 @@
 //! Small models with random weights, at least one of every architecture: what tests that walk the registry run on.
 //!
 //! A new row of [`ARCHITECTURES`] is under those tests as soon as it has the fixture that proves it: shapes that
-//! `tests/reference/make_vision.py` has found in its library, or a folder `tests/data/tiny-NAME`.
+//! `tests/reference/make_vision.py` or `make_backbones.py` beside it has found in its library, or a folder `tests/data/tiny-NAME`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::architecture::architecture;
 use super::folder::ModelFolder;
-use super::{ARCHITECTURES, Modality, copy_folder, write_config};
+use super::{ARCHITECTURES, Modality, Network, copy_folder, write_config};
 
 /// Architectures have more than one small model if those have fewer numbers than this.
 const SMALL: usize = 1_000_000;
@@ -41,7 +41,7 @@ enum Fixture {
     Folder(PathBuf),
 }
 
-/// A network that `make_vision.py` has found in a library: what its config says, and the shapes of its tensors.
+/// A network that `make_vision.py` or `make_backbones.py` has found in a library: what its config says, and the shapes of its tensors.
 #[derive(Deserialize)]
 pub(super) struct Made {
     pub(super) name: String,
@@ -56,9 +56,22 @@ pub(super) fn all_made() -> Vec<Made> {
         made: Vec<Made>,
     }
 
-    let json = include_str!("../../tests/reference/vision.json");
-    let reference: Reference = serde_json::from_str(json).expect("it is made by a script");
-    reference.made
+    [
+        include_str!("../../tests/reference/vision.json"),
+        include_str!("../../tests/reference/backbones.json"),
+    ]
+    .into_iter()
+    .flat_map(|json| {
+        let reference: Reference = serde_json::from_str(json).expect("it is made by a script");
+        reference.made
+    })
+    .collect()
+}
+
+/// Height and width of images for `network`, which are small.
+pub(crate) fn side(network: &Network) -> usize {
+    let least = network.least_image_size().max(16);
+    network.image_size().unwrap_or(least)
 }
 
 /// Small models of every architecture, the smallest first.
@@ -76,7 +89,7 @@ pub(crate) fn small_models() -> Vec<SmallModel> {
             .collect();
         assert!(
             !of_row.is_empty(),
-            "the architecture `{}` has no small model: let make_vision.py find the shapes of one, or add tests/data/tiny-NAME",
+            "the architecture `{}` has no small model: let make_backbones.py find the shapes of one, or add tests/data/tiny-NAME",
             row.name
         );
         let small = of_row.iter().filter(|(_, size, _)| *size < SMALL).count();

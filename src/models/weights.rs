@@ -98,11 +98,19 @@ impl Checkpoint {
     /// # Errors
     /// A config of another model.
     pub(super) fn refuse_layers(&self, layers: usize) -> Result<()> {
+        self.refuse_layers_of("num_hidden_layers", layers)
+    }
+
+    /// The same for a config that says by `key` how many there are.
+    ///
+    /// # Errors
+    /// As [`refuse_layers`](Self::refuse_layers).
+    pub(super) fn refuse_layers_of(&self, key: &str, layers: usize) -> Result<()> {
         if self.is_blank {
             return match layers {
                 ..=MOST_LAYERS => Ok(()),
                 _ => Err(Error::stage(format!(
-                    "config.json: `num_hidden_layers` is {layers}, and at most {MOST_LAYERS} are made"
+                    "config.json: `{key}` is {layers}, and at most {MOST_LAYERS} are made"
                 ))),
             };
         }

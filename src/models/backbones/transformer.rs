@@ -3,7 +3,7 @@
 
 use burn::module::{Initializer, Module};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::tensor::activation::{gelu_approximate, relu, silu, tanh};
+use burn::tensor::activation::{gelu_approximate, relu, sigmoid, silu, tanh};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
@@ -21,6 +21,8 @@ pub(in crate::models) enum Act {
     /// The same with Φ approximated by tanh.
     #[serde(alias = "gelu_pytorch_tanh", alias = "gelu_fast")]
     GeluNew,
+    /// x σ(1.702 x), another approximation of it.
+    QuickGelu,
     Relu,
     #[serde(alias = "swish")]
     Silu,
@@ -28,10 +30,11 @@ pub(in crate::models) enum Act {
 }
 
 impl Act {
-    pub(in crate::models) fn apply(self, x: Tensor<3>) -> Tensor<3> {
+    pub(in crate::models) fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Gelu => gelu(x),
             Self::GeluNew => gelu_approximate(x),
+            Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
             Self::Relu => relu(x),
             Self::Silu => silu(x),
             Self::Tanh => tanh(x),
@@ -102,7 +105,7 @@ pub(super) fn default_layer_norm_eps() -> f64 {
 }
 
 /// An error in `config.json`.
-pub(super) fn wrong(what: &str) -> Result<()> {
+pub(super) fn wrong<T>(what: &str) -> Result<T> {
     Err(Error::stage(format!("config.json: {what}")))
 }
 
@@ -115,6 +118,48 @@ pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {
         Some((name, _)) => wrong(&format!("`{name}` is 0")),
         None => Ok(()),
     }
+}
+
+/// The most numbers that a vector or a kernel of a network in a config may have on a side: far more than any network has.
+const MOST_WIDE: usize = 1 << 16;
+
+/// Refuses sizes that no network has, before anything is made of them.
+///
+/// # Errors
+/// A size that is too large, with its name.
+pub(super) fn check_widths(sizes: &[(&str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, size)| *size > MOST_WIDE) {
+        Some((name, size)) => wrong(&format!(
+            "`{name}` is {size}, and at most {MOST_WIDE} are made"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks what numbers of a new network begin with.
+///
+/// # Errors
+/// What is no f32, which the config calls `name`.
+pub(super) fn check_factor(name: &str, factor: f64) -> Result<()> {
+    if factor.abs() <= f64::from(f32::MAX) {
+        return Ok(());
+    }
+    wrong(&format!(
+        "`{name}` is {factor:e}, which is no number for a weight"
+    ))
+}
+
+/// Refuses images of other than three colours.
+///
+/// # Errors
+/// What else `num_channels` says.
+pub(super) fn check_colours(channels: usize) -> Result<()> {
+    if channels == 3 {
+        return Ok(());
+    }
+    wrong(&format!(
+        "`num_channels` is {channels}, and images have 3 colours"
+    ))
 }
 
 /// Checks what is added to a variance before its root is taken.
