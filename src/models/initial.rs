@@ -35,6 +35,8 @@ pub(super) enum Initial {
         /// The row.
         row: usize,
     },
+    /// All numbers from the negative of this one to this one alike.
+    Uniform(f64),
     /// The normal distribution around 0 of this standard deviation, from -2 to 2: PyTorch's `trunc_normal_` as it is unless bounds are
     /// given.
     Truncated(f64),
@@ -44,6 +46,12 @@ pub(super) enum Initial {
 pub(super) type Rule = Box<dyn Fn(&str, &[usize]) -> Initial>;
 
 impl Initial {
+    /// Glorot's distribution for a layer from `fan_in` numbers to `fan_out` (Glorot and Bengio, 2010): PyTorch's `xavier_uniform_`.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    pub(super) fn glorot(fan_in: usize, fan_out: usize) -> Self {
+        Self::Uniform((6.0 / (fan_in + fan_out) as f64).sqrt())
+    }
+
     /// The numbers of a parameter of `shape`, in the order of a checkpoint.
     #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
     pub(super) fn draw(self, shape: &[usize], random: &mut Random) -> Vec<f32> {
@@ -60,6 +68,9 @@ impl Initial {
                 numbers[row * width..][..width].fill(0.0);
                 numbers
             }
+            Self::Uniform(bound) => (0..count)
+                .map(|_| random.between([-bound, bound]) as f32)
+                .collect(),
             Self::Truncated(std) => {
                 let mut within = || loop {
                     let number = random.normal(std);
@@ -96,6 +107,9 @@ pub(super) fn convolutions(convolution: fn(&[usize]) -> Initial) -> Rule {
     })
 }
 
+/// The largest standard deviation that weights are drawn with. Beyond it, hardly a number is within the bounds that some have.
+pub(super) const WIDEST: f64 = 100.0;
+
 /// `initializer_range` in a transformer's config: the standard deviation of its weights. As in transformers, 0 stands for 0.02.
 ///
 /// # Errors
@@ -104,7 +118,7 @@ pub(super) fn initializer_range(folder: &ModelFolder) -> Result<f64> {
     const USUAL: f64 = 0.02;
     match folder.config.get("initializer_range").map(Value::as_f64) {
         None | Some(Some(0.0)) => Ok(USUAL),
-        Some(Some(range)) if range.is_finite() && range > 0.0 => Ok(range),
+        Some(Some(range)) if range > 0.0 && range <= WIDEST => Ok(range),
         Some(_) => Err(Error::stage(
             "config.json: `initializer_range` is no standard deviation",
         )),

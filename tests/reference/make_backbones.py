@@ -14,6 +14,7 @@ from pathlib import Path
 
 import timm
 import torch
+import torchvision
 import transformers
 from make_vision import formula, images
 from safetensors.torch import load_file, save_file
@@ -87,13 +88,76 @@ def convnexts():
     return made, alike
 
 
+def dinov2(name, shape, **settings):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4, "mlp_ratio": 2, "image_size": 20, "patch_size": 5}
+    config = transformers.Dinov2Config(num_labels=CLASSES, **(sizes | settings))
+    return of_transformers(name, transformers.Dinov2ForImageClassification(config), shape)
+
+
+def dinov2s():
+    made = [dinov2("dinov2", [2, 3, 20, 20], num_hidden_layers=3)]
+    alike = [
+        *(dinov2(f"dinov2, {act}", [1, 3, 20, 20], hidden_act=act) for act in ("gelu_new", "quick_gelu", "relu", "silu")),
+        dinov2("dinov2, larger", [1, 3, 34, 27]),
+        dinov2("dinov2, smaller", [1, 3, 12, 13], image_size=33),
+        dinov2("dinov2, swiglu", [1, 3, 20, 20], use_swiglu_ffn=True, mlp_ratio=3, layer_norm_eps=1e-3),
+        dinov2("dinov2, without", [1, 3, 20, 25], qkv_bias=False, use_mask_token=False),
+    ]
+    return made, alike
+
+
+def towers(name, shape, kind, **settings):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 24, "image_size": 20, "patch_size": 5}
+    config = getattr(transformers, f"{kind}Config")(num_labels=CLASSES, vision_config=sizes | settings)
+    config.text_config = {"model_type": config.text_config.model_type}
+    return of_transformers(name, getattr(transformers, f"{kind}ForImageClassification")(config), shape)
+
+
+def clips():
+    made = [
+        towers("clip", [2, 3, 20, 20], "CLIP", num_hidden_layers=3),
+        towers("siglip", [2, 3, 20, 20], "Siglip", num_hidden_layers=3),
+    ]
+    alike = [
+        *(towers(f"clip, {act}", [1, 3, 20, 20], "CLIP", hidden_act=act) for act in ("gelu", "gelu_new", "relu")),
+        *(towers(f"siglip, {act}", [1, 3, 20, 20], "Siglip", hidden_act=act, vision_use_head=False) for act in ("gelu", "quick_gelu")),
+        towers("clip, odd", [1, 3, 23, 23], "CLIP", image_size=23, layer_norm_eps=1e-3),
+        towers("siglip, odd", [1, 3, 23, 23], "Siglip", image_size=23, layer_norm_eps=1e-3),
+    ]
+    return made, alike
+
+
+def resnet(name, shape, **settings):
+    sizes = {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 2], **settings}
+    config = transformers.ResNetConfig(num_labels=CLASSES, **sizes)
+    return of_transformers(name, transformers.ResNetForImageClassification(config), shape)
+
+
+def resnets():
+    made = [resnet("resnet", [2, 3, 37, 50], downsample_in_first_stage=True, layer_type="basic")]
+    alike = [
+        *(resnet(f"resnet, {act}", [1, 3, 37, 33], hidden_act=act, layer_type="basic", depths=[1, 1]) for act in ("gelu", "silu", "tanh")),
+        resnet("resnet, bottleneck", [2, 3, 65, 37]),
+        resnet("resnet, stride first", [2, 3, 65, 37], downsample_in_bottleneck=True),
+        grouped([1, 3, 37, 50]),
+    ]
+    return made, alike
+
+
+def grouped(shape):
+    """The smallest network that has the groups of a ResNeXt."""
+    name = "resnext50_32x4d"
+    model = getattr(torchvision.models, name)(num_classes=CLASSES)
+    return filled(name, model, model.fc, shape)
+
+
 SHALLOW = {"hidden_sizes": [8], "depths": [1], "num_stages": 1}
 ACTIVATIONS = ("gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "tanh")
 
 
 def main():
     made, alike = [], []
-    for family in (convnexts,):
+    for family in (convnexts, dinov2s, clips, resnets):
         of_made, of_alike = family()
         made += of_made
         alike += of_alike

@@ -20,19 +20,25 @@ from safetensors.torch import load_file
 from transformers import (
     BertConfig,
     BertModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
     ConvNextConfig,
     ConvNextModel,
     ConvNextV2Config,
     ConvNextV2Model,
     DeiTConfig,
     DeiTModel,
+    Dinov2Config,
+    Dinov2Model,
+    SiglipVisionConfig,
+    SiglipVisionModel,
     ViTConfig,
     ViTModel,
 )
 
 DRAWN = 8
 HEADS = ("classifier.", "fc.", "linear.", "head.fc.")
-LEFT_OUT = ("mask_token", "num_batches_tracked", "running_mean", "running_var")
+LEFT_OUT = ("num_batches_tracked", "running_mean", "running_var")
 
 
 def cifar():
@@ -79,6 +85,10 @@ def main():
     bert = {**sizes, "vocab_size": 300, "max_position_embeddings": 40, "pad_token_id": 3, "initializer_range": 0.05}
     image = {**sizes, "image_size": 32, "patch_size": 8}
     convnext = {"hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2, "layer_scale_init_value": 0.25, "initializer_range": 0.03}
+    dinov2 = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4, "mlp_ratio": 2, "image_size": 32, "patch_size": 8}
+    dinov2 |= {"layerscale_value": 0.5, "initializer_range": 0.03}
+    clip = {**image, "initializer_factor": 1.5, "initializer_range": 0.03}
+    gated = dinov2 | {"use_swiglu_ffn": True}
     made = [
         network("bert", lambda: BertModel(BertConfig(**bert)), {"model_type": "bert", **bert}),
         network("vit", lambda: ViTModel(ViTConfig(**image), add_pooling_layer=False), {"model_type": "vit", **image}),
@@ -88,6 +98,10 @@ def main():
         network("efficientnet_lite0", lambda: timm.create_model("efficientnet_lite0"), {"architecture": "efficientnet_lite0"}),
         network("convnext", lambda: ConvNextModel(ConvNextConfig(**convnext)), {"model_type": "convnext", **convnext}),
         network("convnextv2", lambda: ConvNextV2Model(ConvNextV2Config(**convnext)), {"model_type": "convnextv2", **convnext}),
+        network("dinov2", lambda: Dinov2Model(Dinov2Config(**dinov2)), {"model_type": "dinov2", **dinov2}),
+        network("dinov2, gated", lambda: Dinov2Model(Dinov2Config(**gated)), {"model_type": "dinov2", **gated}),
+        network("clip", lambda: CLIPVisionModel(CLIPVisionConfig(**clip)), {"model_type": "clip_vision_model", **clip}),
+        network("siglip", lambda: SiglipVisionModel(SiglipVisionConfig(**image)), {"model_type": "siglip_vision_model", **image}),
         network("test_convnext", lambda: timm.create_model("test_convnext"), {"architecture": "test_convnext"}),
         network("resnet20", cifar, {"architecture": "resnet20"}),
     ]

@@ -20,10 +20,10 @@ from PIL import Image, ImageOps
 HERE = pathlib.Path(__file__).parent
 PICTURES = HERE.parent / "data" / "images"
 CLASSES = {
-    name: getattr(transformers, f"{name}ImageProcessorPil") for name in ("ViT", "DeiT", "CLIP", "Bit", "ConvNext")
+    name: getattr(transformers, f"{name}ImageProcessorPil") for name in ("ViT", "DeiT", "CLIP", "Bit", "ConvNext", "Siglip")
 }
 
-MODEL_TYPES = {"vit": "ViT", "deit": "DeiT", "convnext": "ConvNext", "convnextv2": "ConvNext"}
+MODEL_TYPES = {"vit": "ViT", "deit": "DeiT", "convnext": "ConvNext", "convnextv2": "ConvNext", "dinov2": "Bit", "clip": "CLIP", "resnet": "ConvNext", "siglip": "Siglip"}
 
 # What a folder says, and the `model_type` beside it.
 CASES = [
@@ -35,6 +35,11 @@ CASES = [
     ({}, "vit"),
     ({}, "deit"),
     ({}, "convnext"),
+    ({}, "dinov2"),
+    ({}, "clip"),
+    ({"size": 40}, "resnet"),
+    ({}, "siglip"),
+    ({"image_processor_type": "SiglipImageProcessor", "size": {"height": 37, "width": 37}, "resample": 2}, "siglip"),
     # A size that is that of the square: the share of a photo's shorter side, or the whole photo from 384 on.
     ({"size": {"shortest_edge": 32}}, "convnext"),
     ({"image_processor_type": "ConvNextFeatureExtractor", "size": 41, "crop_pct": 0.95, "resample": 2}, "convnextv2"),

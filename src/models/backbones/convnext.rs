@@ -120,17 +120,12 @@ pub(super) enum Mixing {
 impl Written {
     /// The network, if there is such a one.
     fn resolved(self) -> Result<ConvNextConfig> {
-        let stages = self.num_stages.unwrap_or(self.depths.len());
-        for (name, list) in [
-            ("depths", &self.depths),
-            ("hidden_sizes", &self.hidden_sizes),
-        ] {
-            let count = list.len();
-            if count != stages {
-                return wrong(&format!(
-                    "`{name}` has {count} numbers, but there are {stages} stages"
-                ));
-            }
+        transformer::check_stages("hidden_sizes", &self.hidden_sizes, "depths", &self.depths)?;
+        let stages = self.depths.len();
+        if self.num_stages.is_some_and(|number| number != stages) {
+            return wrong(&format!(
+                "`num_stages` is not {stages}, which is how many numbers `depths` has"
+            ));
         }
         transformer::check_colours(self.num_channels)?;
         transformer::check_norm(self.layer_norm_eps)?;
@@ -149,32 +144,17 @@ impl Written {
             mixing: Mixing::Linear,
             drop_path: self.drop_path_rate,
         };
-        config.check(["hidden_sizes", "depths"])?;
+        let patch = [("patch_size", config.patch)];
+        transformer::check_sizes(&patch)?;
+        transformer::check_widths(&patch)?;
         Ok(config)
     }
 }
 
 impl ConvNextConfig {
-    /// Checks sizes, which the config has under these names.
-    pub(super) fn check(&self, [widths, depths]: [&str; 2]) -> Result<()> {
-        if self.widths.is_empty() {
-            return wrong(&format!("`{widths}` names no stage"));
-        }
-        let sizes = self.widths.iter().map(|width| (widths, *width));
-        let sizes: Vec<(&str, usize)> = sizes.chain([("patch_size", self.patch)]).collect();
-        transformer::check_sizes(&sizes)?;
-        transformer::check_widths(&sizes)?;
-        if self.depths.contains(&0) {
-            return wrong(&format!("`{depths}` has a stage without layers"));
-        }
-        Ok(())
-    }
-
     /// Layers of all stages.
     pub(super) fn layers(&self) -> usize {
-        self.depths
-            .iter()
-            .fold(0, |sum, depth| sum.saturating_add(*depth))
+        transformer::sum(&self.depths)
     }
 
     /// The least height and width of an image of which something is left after the last stage.

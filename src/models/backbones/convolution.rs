@@ -45,6 +45,8 @@ pub(super) struct ConvNormConfig {
     pub(super) outputs: usize,
     /// Whether each channel has one kernel of its own.
     pub(super) depthwise: bool,
+    /// Groups of channels that go into no other.
+    pub(super) groups: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,
     pub(super) padding: Padding,
@@ -59,6 +61,7 @@ impl ConvNormConfig {
             inputs,
             outputs,
             depthwise: false,
+            groups: 1,
             kernel: 1,
             stride: 1,
             padding: Padding::Centred,
@@ -67,11 +70,19 @@ impl ConvNormConfig {
         }
     }
 
+    fn groups(&self) -> usize {
+        if self.depthwise {
+            self.inputs
+        } else {
+            self.groups
+        }
+    }
+
     /// The layer with nothing in its weights yet.
     pub(super) fn init(self, device: &Device) -> ConvNorm {
         let shape = [
             self.outputs,
-            if self.depthwise { 1 } else { self.inputs },
+            self.inputs / self.groups(),
             self.kernel,
             self.kernel,
         ];
@@ -109,10 +120,7 @@ impl ConvNorm {
         }
         let [_, _, height, width] = x.dims();
         let [rows, columns] = self.padding([height, width]);
-        let ConvNormConfig {
-            stride, depthwise, ..
-        } = self.config;
-        let groups = if depthwise { self.config.inputs } else { 1 };
+        let (stride, groups) = (self.config.stride, self.config.groups());
         let options = ConvOptions::new_with_padding([stride; 2], [rows, columns], [1; 2], groups);
         let x = conv2d(x, self.conv.weight.val(), None, options);
         let x = self.norm.forward(x);
@@ -133,10 +141,14 @@ impl ConvNorm {
         size.map(|size| padding.around(size, kernel, stride))
     }
 
-    /// The same by the kernels for inference; none if the device is another one than the CPU, or keeps track of gradients.
+    /// The same by the kernels for inference; none if the device is another one than the CPU, or keeps track of gradients, or if there are
+    /// groups of several channels.
     fn without_autodiff(&self, x: &Tensor<4>) -> Option<Tensor<4>> {
         let [batch, inputs, height, width] = x.dims();
         let config = &self.config;
+        if config.groups != 1 {
+            return None;
+        }
         let shape = Shape {
             inputs,
             outputs: config.outputs,

@@ -4,16 +4,21 @@
 
 mod batch_norm;
 mod bert;
+mod clip;
 mod convnext;
 mod convnext_timm;
 mod convolution;
+mod dinov2;
 mod drop_path;
 mod efficientnet;
 mod mobilenet;
 mod patches;
 mod pooling;
+mod positions;
 mod resnet;
 mod resnet_cifar;
+mod resnet_transformers;
+mod siglip;
 mod transformer;
 mod vit;
 
@@ -59,8 +64,10 @@ backbones! {
     Bert in bert;
     MobileNetV2 in mobilenet;
     EfficientNetLite in efficientnet;
-    ResNet in resnet;
+    ResNet in resnet, resnet_transformers;
     CifarResNet in resnet_cifar;
     Vit in vit;
     ConvNext in convnext, convnext_timm;
+    Dinov2 in dinov2;
+    VisionTower in clip, siglip;
 }

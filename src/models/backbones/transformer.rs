@@ -2,12 +2,13 @@
 //! config.
 
 use burn::module::{Initializer, Module};
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu_approximate, relu, sigmoid, silu, tanh};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::models::initial::WIDEST;
 use crate::models::operations::{attention, dropout, gelu};
 
 /// The function between a layer's two wide linear layers.
@@ -99,6 +100,78 @@ impl SelfAttention {
     }
 }
 
+/// What a [`PreNormLayer`] is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PreNormConfig {
+    pub(super) width: usize,
+    /// Numbers between its two wide linear layers.
+    pub(super) wide: usize,
+    pub(super) heads: usize,
+    /// Whether queries, keys and values have a bias.
+    pub(super) bias: bool,
+    pub(super) dropout: f64,
+    pub(super) attention_dropout: f64,
+    pub(super) epsilon: f64,
+    pub(super) act: Act,
+}
+
+/// A layer of a transformer that normalises what each of its parts takes (Xiong et al., arXiv:2002.04745).
+#[derive(Module, Debug)]
+pub(super) struct PreNormLayer {
+    before: LayerNorm,
+    attention: SelfAttention,
+    attended: Linear,
+    after: LayerNorm,
+    wide: Linear,
+    narrow: Linear,
+    dropout: Dropout,
+    #[module(skip)]
+    act: Act,
+}
+
+impl PreNormConfig {
+    /// The layer with nothing in its weights yet.
+    pub(super) fn init(self, device: &Device) -> PreNormLayer {
+        let linear = |from, to| {
+            LinearConfig::new(from, to)
+                .with_initializer(Initializer::Zeros)
+                .init(device)
+        };
+        let norm = || {
+            LayerNormConfig::new(self.width)
+                .with_epsilon(self.epsilon)
+                .init(device)
+        };
+        PreNormLayer {
+            before: norm(),
+            attention: SelfAttention::new(
+                self.width,
+                self.heads,
+                self.bias,
+                self.attention_dropout,
+                device,
+            ),
+            attended: linear(self.width, self.width),
+            after: norm(),
+            wide: linear(self.width, self.wide),
+            narrow: linear(self.wide, self.width),
+            dropout: DropoutConfig::new(self.dropout).init(),
+            act: self.act,
+        }
+    }
+}
+
+impl PreNormLayer {
+    /// `[batch, tokens, width]` → the same.
+    pub(super) fn forward(&self, x: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
+        let attended = self.attention.forward(self.before.forward(x.clone()), mask);
+        let x = x + dropout(&self.dropout, self.attended.forward(attended));
+        let wide = self.wide.forward(self.after.forward(x.clone()));
+        let narrow = self.narrow.forward(self.act.apply(wide));
+        x + dropout(&self.dropout, narrow)
+    }
+}
+
 /// `layer_norm_eps` where `config.json` does not say it.
 pub(super) fn default_layer_norm_eps() -> f64 {
     1e-12
@@ -136,6 +209,37 @@ pub(super) fn check_widths(sizes: &[(&str, usize)]) -> Result<()> {
     }
 }
 
+/// Checks a standard deviation, or a factor of some, which the config calls `name`.
+///
+/// # Errors
+/// What is none, or so large that nothing can be drawn with it.
+pub(super) fn check_spread(name: &str, spread: f64) -> Result<()> {
+    if (0.0..=WIDEST).contains(&spread) {
+        return Ok(());
+    }
+    wrong(&format!("`{name}` is {spread:e}, not from 0 to {WIDEST}"))
+}
+
+/// `width` times the config's ratio `name`, rounded down as transformers does.
+///
+/// # Errors
+/// A product that is no size.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is no size is refused before it is one"
+)]
+pub(super) fn times(width: usize, name: &str, ratio: f64) -> Result<usize> {
+    let product = width as f64 * ratio;
+    if product >= 1.0 && product <= MOST_WIDE as f64 {
+        return Ok(product as usize);
+    }
+    wrong(&format!(
+        "`{name}` {ratio} of {width} is no size from 1 to {MOST_WIDE}"
+    ))
+}
+
 /// Checks what numbers of a new network begin with.
 ///
 /// # Errors
@@ -146,6 +250,56 @@ pub(super) fn check_factor(name: &str, factor: f64) -> Result<()> {
     }
     wrong(&format!(
         "`{name}` is {factor:e}, which is no number for a weight"
+    ))
+}
+
+/// Checks the two lists that say how wide and how deep the stages of a network are.
+///
+/// # Errors
+/// Lists that differ in length, or are empty; a stage of nothing; a width that no network has.
+pub(super) fn check_stages(
+    widths_name: &str,
+    widths: &[usize],
+    depths_name: &str,
+    depths: &[usize],
+) -> Result<()> {
+    if widths.len() != depths.len() {
+        return wrong(&format!(
+            "`{widths_name}` has {} numbers, but `{depths_name}` has {}",
+            widths.len(),
+            depths.len()
+        ));
+    }
+    if widths.is_empty() {
+        return wrong(&format!("`{widths_name}` names no stage"));
+    }
+    if depths.contains(&0) {
+        return wrong(&format!("`{depths_name}` has a stage without layers"));
+    }
+    let sizes: Vec<(&str, usize)> = widths.iter().map(|width| (widths_name, *width)).collect();
+    check_sizes(&sizes)?;
+    check_widths(&sizes)
+}
+
+/// The sum of numbers, or the largest number if it is beyond that.
+pub(super) fn sum(numbers: &[usize]) -> usize {
+    numbers
+        .iter()
+        .fold(0, |sum, number| sum.saturating_add(*number))
+}
+
+/// Refuses networks whose batch normalisations would fill the memory before a weight is read.
+///
+/// # Errors
+/// More layers times channels than any network has.
+pub(super) fn check_total(name: &str, layers: usize, widths: &[usize]) -> Result<()> {
+    const MOST: usize = 1 << 22;
+    let widest = widths.iter().max().copied().unwrap_or_default();
+    if layers.saturating_mul(widest) <= MOST {
+        return Ok(());
+    }
+    wrong(&format!(
+        "`{name}` asks for {layers} layers of up to {widest} channels, more than any network has"
     ))
 }
 

@@ -5,13 +5,13 @@
 //! It reads top to bottom: config, blocks, forward, weight names.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
 use super::convolution::torch_name;
 use super::patches::PatchConvolution;
-use super::transformer::{self, Act, SelfAttention, default_layer_norm_eps, wrong};
+use super::transformer::{self, Act, PreNormConfig, PreNormLayer, default_layer_norm_eps, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
@@ -127,7 +127,7 @@ impl VitConfig {
 #[derive(Module, Debug)]
 pub(in crate::models) struct Vit {
     embeddings: Embeddings,
-    layers: Vec<Layer>,
+    layers: Vec<PreNormLayer>,
     norm: LayerNorm,
     #[module(skip)]
     config: VitConfig,
@@ -144,26 +144,23 @@ struct Embeddings {
     dropout: Dropout,
 }
 
-#[derive(Module, Debug)]
-struct Layer {
-    before: LayerNorm,
-    attention: SelfAttention,
-    attended: Linear,
-    after: LayerNorm,
-    wide: Linear,
-    narrow: Linear,
-    dropout: Dropout,
-    #[module(skip)]
-    act: Act,
-}
-
 impl Vit {
     /// The network with nothing in its weights yet.
     fn new(config: VitConfig, device: &Device) -> Self {
+        let layer = PreNormConfig {
+            width: config.hidden_size,
+            wide: config.intermediate_size,
+            heads: config.num_attention_heads,
+            bias: config.qkv_bias,
+            dropout: config.hidden_dropout_prob,
+            attention_dropout: config.attention_probs_dropout_prob,
+            epsilon: config.layer_norm_eps,
+            act: config.hidden_act,
+        };
         Self {
             embeddings: Embeddings::new(&config, device),
             layers: (0..config.num_hidden_layers)
-                .map(|_| Layer::new(&config, device))
+                .map(|_| layer.init(device))
                 .collect(),
             norm: norm(&config, device),
             config,
@@ -181,33 +178,6 @@ impl Embeddings {
             positions: Initializer::Zeros.init([1, config.tokens(), width], device),
             projection: PatchConvolution::new(3, width, patch, true, device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-        }
-    }
-}
-
-impl Layer {
-    fn new(config: &VitConfig, device: &Device) -> Self {
-        let width = config.hidden_size;
-        let linear = |from, to| {
-            LinearConfig::new(from, to)
-                .with_initializer(Initializer::Zeros)
-                .init(device)
-        };
-        Self {
-            before: norm(config, device),
-            attention: SelfAttention::new(
-                width,
-                config.num_attention_heads,
-                config.qkv_bias,
-                config.attention_probs_dropout_prob,
-                device,
-            ),
-            attended: linear(width, width),
-            after: norm(config, device),
-            wide: linear(width, config.intermediate_size),
-            narrow: linear(config.intermediate_size, width),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-            act: config.hidden_act,
         }
     }
 }
@@ -298,17 +268,6 @@ impl Embeddings {
         tokens.push(patches);
         let states = Tensor::cat(tokens, 1) + self.positions.val();
         dropout(&self.dropout, states)
-    }
-}
-
-impl Layer {
-    /// `[batch, tokens, width]` → the same.
-    fn forward(&self, x: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
-        let attended = self.attention.forward(self.before.forward(x.clone()), mask);
-        let x = x + dropout(&self.dropout, self.attended.forward(attended));
-        let wide = self.wide.forward(self.after.forward(x.clone()));
-        let narrow = self.narrow.forward(self.act.apply(wide));
-        x + dropout(&self.dropout, narrow)
     }
 }
 

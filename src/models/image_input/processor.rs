@@ -21,9 +21,10 @@ const RESCALE_FACTOR: f64 = 1.0 / 255.0;
 struct Class {
     /// Its name without `ImageProcessor`, `ImageProcessorFast` or `FeatureExtractor`.
     name: &'static str,
-    /// What `size = 224` means.
-    square: ResizeMode,
-    size: usize,
+    /// What a number for `size` means.
+    number: ResizeMode,
+    /// What is resized, and to which size.
+    size: (ResizeMode, usize),
     crop_size: Option<usize>,
     /// Pillow's number.
     resample: u8,
@@ -41,17 +42,15 @@ const WARPED: usize = 384;
 const CROP_PCT: f64 = 224.0 / 256.0;
 
 const HALF: [f64; 3] = [0.5; 3];
-const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
 /// The classes whose steps refire has.
-const CLASSES: [Class; 5] = [
+const CLASSES: [Class; 6] = [
     Class {
         name: "ViT",
-        square: ResizeMode::Squash,
-        size: 224,
+        number: ResizeMode::Squash,
+        size: (ResizeMode::Squash, 224),
         crop_size: None,
         resample: BILINEAR,
         mean: HALF,
@@ -60,8 +59,8 @@ const CLASSES: [Class; 5] = [
     },
     Class {
         name: "DeiT",
-        square: ResizeMode::Squash,
-        size: 256,
+        number: ResizeMode::Squash,
+        size: (ResizeMode::Squash, 256),
         crop_size: Some(224),
         resample: BICUBIC,
         mean: HALF,
@@ -70,33 +69,43 @@ const CLASSES: [Class; 5] = [
     },
     Class {
         name: "CLIP",
-        square: ResizeMode::Shorter,
-        size: 224,
+        number: ResizeMode::Shorter,
+        size: (ResizeMode::Shorter, 224),
         crop_size: Some(224),
         resample: BICUBIC,
         mean: CLIP_MEAN,
         std: CLIP_STD,
-        model_types: &[],
+        model_types: &["clip", "clip_vision_model"],
     },
     Class {
         name: "Bit",
-        square: ResizeMode::Shorter,
-        size: 224,
+        number: ResizeMode::Shorter,
+        size: (ResizeMode::Shorter, 224),
         crop_size: Some(224),
         resample: BICUBIC,
         mean: CLIP_MEAN,
         std: CLIP_STD,
-        model_types: &[],
+        model_types: &["dinov2"],
     },
     Class {
         name: CONVNEXT,
-        square: ResizeMode::Shorter,
-        size: 384,
+        number: ResizeMode::Shorter,
+        size: (ResizeMode::Shorter, 384),
         crop_size: None,
         resample: BICUBIC,
-        mean: IMAGENET_MEAN,
-        std: IMAGENET_STD,
-        model_types: &["convnext", "convnextv2"],
+        mean: HALF,
+        std: HALF,
+        model_types: &["convnext", "convnextv2", "resnet", "regnet"],
+    },
+    Class {
+        name: "Siglip",
+        number: ResizeMode::Shorter,
+        size: (ResizeMode::Squash, 224),
+        crop_size: None,
+        resample: BICUBIC,
+        mean: HALF,
+        std: HALF,
+        model_types: &["siglip", "siglip_vision_model"],
     },
 ];
 
@@ -174,8 +183,8 @@ impl Processor {
         let class = self.class(model_type)?;
         self.refuse_other_steps()?;
         let (mode, resize) = match self.size {
-            Some(size) => sides(size, class.square)?,
-            None => (class.square, class.size),
+            Some(size) => sides(size, class.number)?,
+            None => class.size,
         };
         if class.name == CONVNEXT {
             return self.share(class, mode, resize)?.checked();
