@@ -262,7 +262,7 @@ mod tests {
             heads: &[],
             naming: Naming {
                 parameter: str::to_string,
-                checkpoint: str::to_string,
+                checkpoint: |name, _| name.to_string(),
                 constant: |_| false,
                 spare: |_| false,
                 beside: &[],

@@ -52,6 +52,12 @@ impl Initial {
         Self::Uniform((6.0 / (fan_in + fan_out) as f64).sqrt())
     }
 
+    /// What PyTorch's layers begin to add with, where so many numbers come in.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    pub(super) fn linear_bias(fan_in: usize) -> Self {
+        Self::Uniform(1.0 / (fan_in.max(1) as f64).sqrt())
+    }
+
     /// The numbers of a parameter of `shape`, in the order of a checkpoint.
     #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
     pub(super) fn draw(self, shape: &[usize], random: &mut Random) -> Vec<f32> {
@@ -257,7 +263,10 @@ impl Blank {
             base: None,
         };
         let name_of = |name: &str| Some((naming.parameter)(name));
-        weights::write(&drawn, target, name_of, naming.checkpoint)?;
+        let named = self.folder.word("architecture").unwrap_or_default();
+        weights::write(&drawn, target, name_of, |name| {
+            (naming.checkpoint)(name, named)
+        })?;
         let card = Card {
             random_weights: Some(RandomWeights { seed }),
             ..Card::default()

@@ -18,6 +18,7 @@ mod product;
 #[cfg(test)]
 mod tests;
 
+use super::operations::slices::exp;
 use planes::Planes;
 use product::{Columns, Tile, product};
 
@@ -30,6 +31,10 @@ pub(super) enum Activation {
     Relu,
     /// min(max(x, 0), 6), as in MobileNet (arXiv:1704.04861).
     Relu6,
+    /// x / (1 + e⁻ˣ), as in EfficientNet (arXiv:1905.11946).
+    Silu,
+    /// x times what [`Relu6`](Self::Relu6) makes of x + 3, by 6, as in MobileNetV3 (arXiv:1905.02244).
+    HardSwish,
 }
 
 /// The sizes of a convolution with square kernels.
@@ -102,6 +107,8 @@ impl Weights<'_> {
             Activation::Identity => each(values, |value| value * scale + shift),
             Activation::Relu => each(values, |value| relu(value * scale + shift)),
             Activation::Relu6 => each(values, |value| relu6(value * scale + shift)),
+            Activation::Silu => each(values, |value| silu(value * scale + shift)),
+            Activation::HardSwish => each(values, |value| hard_swish(value * scale + shift)),
         });
     }
 }
@@ -124,6 +131,28 @@ fn relu(x: f32) -> f32 {
 #[inline(always)]
 fn relu6(x: f32) -> f32 {
     if x >= 6.0 { 6.0 } else { relu(x) }
+}
+
+/// x / (1 + e⁻ˣ); NaN stays NaN.
+#[expect(
+    clippy::inline_always,
+    reason = "so that it is compiled for its caller's CPU"
+)]
+#[inline(always)]
+fn silu(x: f32) -> f32 {
+    let below = exp(-x.abs());
+    let share = if x < 0.0 { below } else { 1.0 };
+    x * (share / (1.0 + below))
+}
+
+/// x · min(max(x + 3, 0), 6) / 6; NaN stays NaN.
+#[expect(
+    clippy::inline_always,
+    reason = "so that it is compiled for its caller's CPU"
+)]
+#[inline(always)]
+fn hard_swish(x: f32) -> f32 {
+    x * relu6(x + 3.0) / 6.0
 }
 
 #[expect(

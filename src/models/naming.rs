@@ -14,8 +14,8 @@ use super::weights::{self, Seen, Shapes};
 pub(super) struct Naming {
     /// A module's path → the name that the library of the weights uses, without what the library calls the backbone.
     pub(super) parameter: fn(&str) -> String,
-    /// A name in a checkpoint, maybe another library's → the same.
-    pub(super) checkpoint: fn(&str) -> String,
+    /// A name in a checkpoint, maybe another library's, of what `config.json` calls its `architecture` → the same.
+    pub(super) checkpoint: fn(&str, &str) -> String,
     /// Whether a checkpoint's tensor is no weight, but something that nothing depends on.
     pub(super) constant: fn(&str) -> bool,
     /// Whether a checkpoint's tensor belongs to something that the network goes without, such as the head of another task.
@@ -98,15 +98,16 @@ pub(super) fn recognise<M: Module>(
     naming: &Naming,
     shapes: &Shapes<'_>,
 ) -> Option<&'static str> {
-    let renamed: BTreeMap<String, &[usize]> = shapes
-        .iter()
-        .map(|(name, shape)| ((naming.checkpoint)(name), *shape))
-        .collect();
-    let is_there = |seen: &Seen| {
-        let name = (naming.parameter)(&seen.path);
-        renamed.get(&name) == Some(&&seen.shape[..])
+    let has_all = |variant: &&Variant| {
+        let names = shapes.keys();
+        let names = names.map(|name| ((naming.checkpoint)(name, variant.name), *name));
+        let names: BTreeMap<String, &str> = names.collect();
+        let is_there = |seen: &Seen| {
+            let name = names.get(&(naming.parameter)(&seen.path));
+            name.is_some_and(|name| shapes[name] == &seen.shape[..])
+        };
+        weights::parameters(&outline(variant)).iter().all(is_there)
     };
-    let has_all = |variant: &&Variant| weights::parameters(&outline(variant)).iter().all(is_there);
     // Where one variant is the beginning of another, the one that explains more of the tensors comes last.
     let variant = variants.iter().rfind(has_all)?;
     Some(variant.name)

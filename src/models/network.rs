@@ -356,7 +356,10 @@ impl Network {
             let name = self.names.full(path);
             (!spare.contains(&name)).then_some(name)
         };
-        weights::write(self, to, name_of, self.names.architecture.naming.checkpoint)?;
+        let architecture = self.config.get("architecture").and_then(Value::as_str);
+        let architecture = architecture.unwrap_or_default();
+        let checkpoint = self.names.architecture.naming.checkpoint;
+        weights::write(self, to, name_of, |name| checkpoint(name, architecture))?;
         card.write(to.folder)
     }
 }

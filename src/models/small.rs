@@ -18,7 +18,7 @@ use super::{ARCHITECTURES, Modality, Network, copy_folder, write_config};
 /// Architectures have more than one small model if those have fewer numbers than this.
 const SMALL: usize = 1_000_000;
 
-/// A folder with a model that has learnt nothing. It has no dropout but the head's own, so that trainings side by side do not share a
+/// A folder with a model that has learnt nothing. It has no dropout but the head's own, and no stochastic depth, so that trainings side by side do not share a
 /// generator.
 pub(crate) struct SmallModel {
     /// What it is called.
@@ -150,7 +150,7 @@ impl Fixture {
             }
         };
         for (key, value) in &mut config {
-            if key.contains("dropout") {
+            if key.contains("dropout") || key.contains("drop_path") {
                 *value = 0.0.into();
             }
         }

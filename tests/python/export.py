@@ -440,11 +440,48 @@ def by_timm(out):
 
 def vit(folder, processor):
     """A small Vision Transformer whose photos look as `processor` says."""
-    settings = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    config = transformers.ViTConfig(image_size=64, patch_size=16, **settings)
-    transformers.ViTForImageClassification(config).save_pretrained(folder / "network")
+    return of_transformers(folder, transformers.ViTForImageClassification(transformers.ViTConfig(**TOWER)), processor)
+
+
+TOWER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "image_size": 64, "patch_size": 16}
+
+
+def of_transformers(folder, model, processor):
+    """Saves the weights of `model`, whose photos look as `processor` says; the settings of the stage that reads it."""
+    model.save_pretrained(folder / "network")
     (folder / "network" / "preprocessor_config.json").write_text(json.dumps(processor))
     return 'files = ["config.json", "model.safetensors", "preprocessor_config.json"]'
+
+
+def image_networks():
+    """A small network of each other architecture of images that transformers has, as it is published."""
+    convnext = {"hidden_sizes": [8, 16], "depths": [1, 2], "num_stages": 2, "layer_scale_init_value": 0.5}
+    resnet = {"embedding_size": 8, "hidden_sizes": [16, 32], "depths": [1, 2]}
+    dino = {key: value for key, value in TOWER.items() if key != "intermediate_size"} | {"image_size": 112, "layerscale_value": 0.5}
+    swin = {"image_size": 64, "patch_size": 4, "embed_dim": 8, "depths": [1, 2], "num_heads": [2, 4], "window_size": 4}
+    text = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 10}
+    return {
+        "ConvNeXt": transformers.ConvNextModel(transformers.ConvNextConfig(**convnext)),
+        "ConvNeXt V2": transformers.ConvNextV2ForImageClassification(transformers.ConvNextV2Config(**convnext)),
+        "DINOv2": transformers.Dinov2Model(transformers.Dinov2Config(**dino)),
+        "DINOv2, gated": transformers.Dinov2Model(transformers.Dinov2Config(**dino, use_swiglu_ffn=True, use_mask_token=False)),
+        "CLIP": transformers.CLIPModel(transformers.CLIPConfig(text_config=text, vision_config=TOWER)),
+        "CLIP's vision tower": transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**TOWER)),
+        "CLIP's vision tower with a projection": transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(**TOWER)),
+        "SigLIP": transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=TOWER)),
+        "SigLIP's vision tower": transformers.SiglipVisionModel(transformers.SiglipVisionConfig(**TOWER)),
+        "ResNet": transformers.ResNetModel(transformers.ResNetConfig(**resnet)),
+        "Swin Transformer": transformers.SwinModel(transformers.SwinConfig(**swin)),
+        "RegNet": transformers.RegNetModel(transformers.RegNetConfig(**resnet, groups_width=8)),
+        "ResNet, basic": transformers.ResNetForImageClassification(transformers.ResNetConfig(**resnet, layer_type="basic")),
+    }
+
+
+def whole(out):
+    """The export as transformers loads it, with every tensor in its place."""
+    model, loading = AutoModelForImageClassification.from_pretrained(out, output_loading_info=True)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"] and not loading["mismatched_keys"], loading
+    return model
 
 
 def main():
@@ -479,7 +516,7 @@ def main():
             processor = {"size": {"height": 64, "width": 64}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
             network = AutoModelForImageClassification.from_pretrained
             image(folder, "Vision Transformer", vit(folder, processor), 'model = "network"', network, task)
-    for name in ("mobilenet_v2", "resnet18", "resnet50"):
+    for name in ("mobilenet_v2", "mobilenet_v3_small", "resnet18", "resnet50"):
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
             pretrained = bare(folder, name, getattr(models, name)(), legacy=name == "resnet18")
@@ -489,6 +526,18 @@ def main():
             folder = Path(folder)
             pretrained = bare(folder, "tf_efficientnet_lite0", timm.create_model("tf_efficientnet_lite0"))
             image(folder, "tf_efficientnet_lite0", pretrained, "size = 96", load)
+    for name in ("test_convnext", "convnextv2_atto", "efficientnet_b0", "resnet26"):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            image(folder, name, bare(folder, name, timm.create_model(name)), "size = 96", by_timm)
+    shares = {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 64}, "crop_pct": 0.9}
+    bit = {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 70}, "crop_size": 64}
+    both = {"image_processor_type": "SiglipImageProcessor", "size": {"height": 64, "width": 64}}
+    for name, model in image_networks().items():
+        processor = both if "SigLIP" in name else bit if "CLIP" in name or "DINO" in name else shares
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            image(folder, name, of_transformers(folder, model, processor), 'model = "network"', whole)
     square = {"size": {"height": 64, "width": 64}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     cropped = {"feature_extractor_type": "DeiTFeatureExtractor", "size": 75, "crop_size": 64}
     clip = {"image_processor_type": "CLIPImageProcessor", "size": 70, "crop_size": 64, "rescale_factor": 0.01}

@@ -5,9 +5,11 @@ of make_vision.py, of small networks of the architectures that are not in vision
     python make_backbones.py
 
 `made` are networks that all tests which walk the registry run on; `alike` are others of the same architectures, for what they differ in:
-activations, settings, sizes of images that no patch divides.
+activations, settings, sizes of images that no patch divides. `outlines` are digests over the names and shapes of what is below the head
+of every network that is known by name.
 """
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -36,7 +38,10 @@ def found(name, model, classifier, config, state, shape):
         logits = model.eval()(images(shape))
     logits = getattr(logits, "logits", logits)
     tensors = {key: list(tensor.shape) for key, tensor in state.items()}
-    outputs = {"logits": numbers(logits), "pooled": numbers(seen[0])}
+    outputs = {"logits": numbers(logits)}
+    # Of wide networks the logits are enough.
+    if seen[0].numel() <= 256:
+        outputs["pooled"] = numbers(seen[0])
     return {"name": name, "config": config, "tensors": tensors, "shape": shape, **outputs}
 
 
@@ -46,8 +51,10 @@ def of_transformers(name, model, shape):
         model.save_pretrained(folder)
         config = json.loads((Path(folder) / "config.json").read_text())
         path = Path(folder) / "model.safetensors"
-        state = load_file(path)
-        save_file({key: formula(key, tensor.shape) for key, tensor in state.items()}, path, metadata={"format": "pt"})
+        saved = load_file(path)
+        state = {key: tensor for key, tensor in saved.items() if not key.endswith("num_batches_tracked")}
+        made = {key: formula(key, tensor.shape) for key, tensor in state.items()}
+        save_file({**saved, **made}, path, metadata={"format": "pt"})
         model = type(model).from_pretrained(folder)
     config = {key: value for key, value in config.items() if key not in LEFT_OUT}
     return found(name, model, model.classifier, config, state, shape)
@@ -151,19 +158,79 @@ def grouped(shape):
     return filled(name, model, model.fc, shape)
 
 
+def efficientnets():
+    return [of_timm("efficientnet_b0", [1, 3, 65, 97])], [of_timm("tf_efficientnet_lite1", [1, 3, 65, 97]), of_timm("tf_efficientnet_b1", [1, 3, 66, 47])]
+
+
+def mobilenets():
+    def network(name):
+        model = getattr(torchvision.models, name)(num_classes=CLASSES)
+        return filled(name, model, model.classifier[3], [1, 3, 65, 97])
+
+    return [network("mobilenet_v3_small")], [network("mobilenet_v3_large")]
+
+
+def swin(name, shape, **settings):
+    sizes = {"image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4, "drop_path_rate": 0.0}
+    config = transformers.SwinConfig(num_labels=CLASSES, **(sizes | settings))
+    return of_transformers(name, transformers.SwinForImageClassification(config), shape)
+
+
+def swins():
+    alike = [
+        *(swin(f"swin, {act}", [1, 3, 17, 17], hidden_act=act, depths=[2], num_heads=[2]) for act in ("gelu_new", "quick_gelu", "relu", "silu")),
+        swin("swin, odd", [2, 3, 37, 50], window_size=5, layer_norm_eps=1e-3, mlp_ratio=2.5, depths=[2, 1], patch_size=3),
+        swin("swin, positions", [1, 3, 32, 32], use_absolute_embeddings=True, qkv_bias=False, depths=[1, 1]),
+    ]
+    return [swin("swin", [2, 3, 32, 32])], alike
+
+
+def regnet(name, shape, **settings):
+    sizes = {"embedding_size": 10, "hidden_sizes": [12, 24], "depths": [1, 2], "groups_width": 4, **settings}
+    config = transformers.RegNetConfig(num_labels=CLASSES, **sizes)
+    return of_transformers(name, transformers.RegNetForImageClassification(config), shape)
+
+
+def regnets():
+    alike = [
+        *(regnet(f"regnet, {act}", [1, 3, 21, 18], hidden_act=act, hidden_sizes=[8], depths=[1]) for act in ("gelu", "silu", "tanh")),
+        regnet("regnet, x", [2, 3, 37, 50], layer_type="x", downsample_in_first_stage=False, groups_width=1000),
+    ]
+    return [regnet("regnet", [2, 3, 37, 50])], alike
+
+
+def outline(name):
+    """A digest over a line for each parameter below the head."""
+    with torch.device("meta"):
+        theirs = hasattr(torchvision.models, name) and not name.startswith(("convnext", "efficientnet"))
+        model = getattr(torchvision.models, name)() if theirs else timm.create_model(name)
+    head = model.get_classifier() if hasattr(model, "get_classifier") else list(model.modules())[-1]
+    of_head = {id(parameter) for parameter in head.parameters()}
+    lines = sorted(f"{key} {list(tensor.shape)}" for key, tensor in model.named_parameters() if id(tensor) not in of_head)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+NAMED = (
+    *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "resnet18", "resnet26", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d", "test_convnext"),
+    *(f"convnext_{size}" for size in ("atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "xlarge")),
+    *(f"convnextv2_{size}" for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large")),
+    *(f"{kind}efficientnet_{size}" for size in ("lite0", "lite1", "lite2", "b0", "b1", "b2", "b3", "b4") for kind in ("", "tf_")),
+)
 SHALLOW = {"hidden_sizes": [8], "depths": [1], "num_stages": 1}
 ACTIVATIONS = ("gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "tanh")
 
 
 def main():
     made, alike = [], []
-    for family in (convnexts, dinov2s, clips, resnets):
+    for family in (convnexts, dinov2s, clips, resnets, efficientnets, mobilenets, swins, regnets):
         of_made, of_alike = family()
         made += of_made
         alike += of_alike
     with open(Path(__file__).parent / "backbones.json", "w") as file:
         lines = {kind: ",\n".join(json.dumps(one, separators=(",", ":")) for one in ones) for kind, ones in (("made", made), ("alike", alike))}
-        file.write(f'{{"made":[\n{lines["made"]}\n],"alike":[\n{lines["alike"]}\n]}}\n')
+        outlines = json.dumps({name: outline(name) for name in NAMED}, indent=0)
+        file.write(f'{{"made":[\n{lines["made"]}\n],"alike":[\n{lines["alike"]}\n],"outlines":{outlines}}}\n')
 
 
 if __name__ == "__main__":

@@ -30,14 +30,20 @@ from transformers import (
     DeiTModel,
     Dinov2Config,
     Dinov2Model,
+    RegNetConfig,
+    RegNetModel,
+    ResNetConfig,
+    ResNetModel,
     SiglipVisionConfig,
     SiglipVisionModel,
+    SwinConfig,
+    SwinModel,
     ViTConfig,
     ViTModel,
 )
 
 DRAWN = 8
-HEADS = ("classifier.", "fc.", "linear.", "head.fc.")
+HEADS = ("classifier.weight", "classifier.bias", "classifier.1.", "classifier.3.", "fc.", "linear.", "head.fc.")
 LEFT_OUT = ("num_batches_tracked", "running_mean", "running_var")
 
 
@@ -89,6 +95,9 @@ def main():
     dinov2 |= {"layerscale_value": 0.5, "initializer_range": 0.03}
     clip = {**image, "initializer_factor": 1.5, "initializer_range": 0.03}
     gated = dinov2 | {"use_swiglu_ffn": True}
+    stages = {"embedding_size": 16, "hidden_sizes": [32, 64], "depths": [1, 1]}
+    swin = {"embed_dim": 16, "depths": [1, 1], "num_heads": [2, 4], "patch_size": 4, "image_size": 32, "window_size": 4}
+    swin |= {"use_absolute_embeddings": True, "initializer_range": 0.03}
     made = [
         network("bert", lambda: BertModel(BertConfig(**bert)), {"model_type": "bert", **bert}),
         network("vit", lambda: ViTModel(ViTConfig(**image), add_pooling_layer=False), {"model_type": "vit", **image}),
@@ -102,6 +111,10 @@ def main():
         network("dinov2, gated", lambda: Dinov2Model(Dinov2Config(**gated)), {"model_type": "dinov2", **gated}),
         network("clip", lambda: CLIPVisionModel(CLIPVisionConfig(**clip)), {"model_type": "clip_vision_model", **clip}),
         network("siglip", lambda: SiglipVisionModel(SiglipVisionConfig(**image)), {"model_type": "siglip_vision_model", **image}),
+        network("resnet", lambda: ResNetModel(ResNetConfig(**stages)), {"model_type": "resnet", **stages}),
+        network("regnet", lambda: RegNetModel(RegNetConfig(**stages, groups_width=8)), {"model_type": "regnet", **stages, "groups_width": 8}),
+        network("swin", lambda: SwinModel(SwinConfig(**swin), add_pooling_layer=False), {"model_type": "swin", **swin}),
+        network("mobilenet_v3_small", torchvision.models.mobilenet_v3_small, {"architecture": "mobilenet_v3_small"}),
         network("test_convnext", lambda: timm.create_model("test_convnext"), {"architecture": "test_convnext"}),
         network("resnet20", cifar, {"architecture": "resnet20"}),
     ]

@@ -12,7 +12,7 @@ use burn::module::{
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
 
-/// How much of a running statistic a batch replaces.
+/// How much of a running statistic a batch replaces, unless a network says otherwise.
 const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation, a number of each kind for every channel.
@@ -25,6 +25,7 @@ pub(super) struct BatchNorm {
     pub(super) running_mean: Statistic,
     pub(super) running_var: Statistic,
     epsilon: f64,
+    momentum: f64,
 }
 
 impl BatchNorm {
@@ -37,7 +38,13 @@ impl BatchNorm {
             running_mean: Statistic::new(Tensor::zeros([channels], device)),
             running_var: Statistic::new(Tensor::ones([channels], device)),
             epsilon,
+            momentum: MOMENTUM,
         }
+    }
+
+    /// The same where a batch replaces so much of the running statistics.
+    pub(super) fn with_momentum(self, momentum: f64) -> Self {
+        Self { momentum, ..self }
     }
 
     /// `[batch, channels, height, width]` → the same.
@@ -52,8 +59,8 @@ impl BatchNorm {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         let numbers = (batch * height * width) as f64;
         let unbiased = batch_norm.variance * (numbers / (numbers - 1.0).max(1.0));
-        self.running_mean.count(batch_norm.mean);
-        self.running_var.count(unbiased);
+        self.running_mean.count(batch_norm.mean, self.momentum);
+        self.running_var.count(unbiased, self.momentum);
         batch_norm.output
     }
 }
@@ -83,9 +90,9 @@ impl Statistic {
     }
 
     /// Moves it towards the statistic of a batch.
-    fn count(&self, of_batch: Tensor<1>) {
+    fn count(&self, of_batch: Tensor<1>, momentum: f64) {
         let mut value = self.lock();
-        *value = value.clone() * (1.0 - MOMENTUM) + of_batch.detach() * MOMENTUM;
+        *value = value.clone() * (1.0 - momentum) + of_batch.detach() * momentum;
     }
 
     /// Nothing that is done while it is locked leaves it half-written.

@@ -457,7 +457,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     variants: &[],
     naming: Naming {
         parameter: parameter_name,
-        checkpoint: checkpoint_name,
+        checkpoint: |name, _| checkpoint_name(name),
         constant: is_constant,
         spare: is_spare,
         beside: &[],

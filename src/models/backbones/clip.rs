@@ -108,15 +108,19 @@ impl Family {
     /// A config of no such tower.
     pub(super) fn written(self, folder: &ModelFolder) -> Result<Written> {
         let [both, _] = self.model_types();
-        if folder.word("model_type") != Some(both) {
-            return folder.config_as();
-        }
-        let object = |key: &str| folder.config.get(key).filter(|value| !value.is_null());
-        let tower = object(VISION_BEFORE).or(object(VISION));
-        let tower = tower.map_or_else(|| Value::Object(Map::new()), Clone::clone);
-        serde_json::from_value(tower).or_stage(|| {
-            format!("config.json: `{VISION}` describes no network that refire can build")
-        })
+        let written: Written = if folder.word("model_type") == Some(both) {
+            let object = |key: &str| folder.config.get(key).filter(|value| !value.is_null());
+            let tower = object(VISION_BEFORE).or(object(VISION));
+            let tower = tower.map_or_else(|| Value::Object(Map::new()), Clone::clone);
+            serde_json::from_value(tower).or_stage(|| {
+                format!("config.json: `{VISION}` describes no network that refire can build")
+            })?
+        } else {
+            folder.config_as()?
+        };
+        transformer::check_spread("initializer_factor", written.initializer_factor)?;
+        transformer::check_spread("initializer_range", written.initializer_range)?;
+        Ok(written)
     }
 
     fn config(self, written: Written) -> Result<TowerConfig> {
@@ -450,7 +454,7 @@ const POOLING: &str = "head";
 
 pub(super) const NAMING: Naming = Naming {
     parameter: parameter_name,
-    checkpoint: checkpoint_name,
+    checkpoint: |name, _| checkpoint_name(name),
     constant: |name| name.ends_with("embeddings.position_ids"),
     spare: is_spare,
     beside: &[("pre_layrnorm", "embeddings"), (POOLING, LAST)],
@@ -532,12 +536,6 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
 fn initial(folder: &ModelFolder) -> Result<Rule> {
     let written = Family::Clip.written(folder)?;
     let factor = written.initializer_factor;
-    for (name, number) in [
-        ("initializer_factor", factor),
-        ("initializer_range", written.initializer_range),
-    ] {
-        transformer::check_spread(name, number)?;
-    }
     let of_width = factor / (written.hidden_size as f64).sqrt();
     let inwards = of_width / (2.0 * written.num_hidden_layers as f64).sqrt();
     let embedded = factor * written.initializer_range;

@@ -4,13 +4,16 @@
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
 
-use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor};
+mod layer;
+
+use burn::module::Module;
+use burn::nn::LayerNorm;
+use burn::tensor::Device;
 use serde::Deserialize;
 
-use super::convolution::{Depthwise, global_mean, torch_name};
-use super::drop_path::{self, drop_path};
+use self::layer::{Layer, norm};
+use super::convolution::{global_mean, torch_name};
+use super::drop_path;
 use super::patches::{PatchConvolution, Side, channels_first, channels_last};
 use super::transformer::{self, Act, wrong};
 use crate::error::Result;
@@ -196,50 +199,6 @@ struct Downsampling {
     projection: PatchConvolution,
 }
 
-#[derive(Module, Debug)]
-struct Layer {
-    depthwise: Depthwise,
-    norm: LayerNorm,
-    wide: Mixed,
-    response: Option<Response>,
-    narrow: Mixed,
-    /// A factor for each channel of what the layer adds.
-    scale: Option<Param<Tensor<1>>>,
-    drop_path: Dropout,
-    #[module(skip)]
-    act: Act,
-}
-
-/// What mixes the channels of a place: the same numbers in the shapes of [`Mixing`].
-#[derive(Module, Debug)]
-enum Mixed {
-    Linear(Linear),
-    Convolution(Pointwise),
-}
-
-#[derive(Module, Debug)]
-struct Pointwise {
-    /// `[outputs, inputs, 1, 1]`.
-    weight: Param<Tensor<4>>,
-    bias: Param<Tensor<1>>,
-}
-
-/// Global response normalisation (arXiv:2301.00808): channels that respond more than others over the whole image are raised.
-#[derive(Module, Debug)]
-struct Response {
-    weight: OfChannels,
-    bias: OfChannels,
-}
-
-/// A number for each channel, in the shape that a library has.
-#[derive(Module, Debug)]
-enum OfChannels {
-    /// timm's: `[channels]`.
-    Flat(Param<Tensor<1>>),
-    /// transformers': `[1, 1, 1, channels]`.
-    Broadcast(Param<Tensor<4>>),
-}
-
 impl ConvNext {
     /// The network with nothing in its weights yet.
     pub(super) fn new(config: ConvNextConfig, device: &Device) -> Self {
@@ -290,62 +249,6 @@ enum Part<'a> {
     Downsampling(&'a Downsampling),
     Layer(&'a Layer),
     Norm(&'a LayerNorm),
-}
-
-impl Layer {
-    fn new(config: &ConvNextConfig, width: usize, drop_path: Dropout, device: &Device) -> Self {
-        let wide = 4 * width;
-        Self {
-            depthwise: Depthwise::new(width, 7, device),
-            norm: norm(width, config.epsilon, device),
-            wide: Mixed::new(config.mixing, width, wide, device),
-            response: (config.family == Family::ConvNextV2)
-                .then(|| Response::new(config.names, wide, device)),
-            narrow: Mixed::new(config.mixing, wide, width, device),
-            scale: config
-                .scaled
-                .then(|| Initializer::Zeros.init([width], device)),
-            drop_path,
-            act: config.act,
-        }
-    }
-}
-
-impl Mixed {
-    fn new(mixing: Mixing, inputs: usize, outputs: usize, device: &Device) -> Self {
-        match mixing {
-            Mixing::Linear => Self::Linear(
-                LinearConfig::new(inputs, outputs)
-                    .with_initializer(Initializer::Zeros)
-                    .init(device),
-            ),
-            Mixing::Convolution => Self::Convolution(Pointwise {
-                weight: Initializer::Zeros.init([outputs, inputs, 1, 1], device),
-                bias: Initializer::Zeros.init([outputs], device),
-            }),
-        }
-    }
-}
-
-impl Response {
-    fn new(names: Names, channels: usize, device: &Device) -> Self {
-        let numbers = || match names {
-            Names::Timm => OfChannels::Flat(Initializer::Zeros.init([channels], device)),
-            Names::Transformers => {
-                OfChannels::Broadcast(Initializer::Zeros.init([1, 1, 1, channels], device))
-            }
-        };
-        Self {
-            weight: numbers(),
-            bias: numbers(),
-        }
-    }
-}
-
-fn norm(width: usize, epsilon: f64, device: &Device) -> LayerNorm {
-    LayerNormConfig::new(width)
-        .with_epsilon(epsilon)
-        .init(device)
 }
 
 // ----------------------------------------------------------------------------------------------------------- forward
@@ -428,69 +331,11 @@ impl Blocks for ConvNext {
     }
 }
 
-impl Layer {
-    /// `[batch, channels, height, width]` → the same.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let filtered = channels_last(self.depthwise.forward(x.clone()));
-        let wide = self
-            .act
-            .apply(self.wide.forward(self.norm.forward(filtered)));
-        let wide = match &self.response {
-            Some(response) => response.forward(wide),
-            None => wide,
-        };
-        let narrow = self.narrow.forward(wide);
-        let narrow = match &self.scale {
-            Some(scale) => narrow * scale.val().unsqueeze(),
-            None => narrow,
-        };
-        x + channels_first(drop_path(&self.drop_path, narrow))
-    }
-}
-
-impl Mixed {
-    /// `[batch, height, width, inputs]` → `[batch, height, width, outputs]`.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::Linear(linear) => linear.forward(x),
-            Self::Convolution(Pointwise { weight, bias }) => {
-                let [outputs, inputs, ..] = weight.val().dims();
-                let weight = weight.val().reshape([1, 1, outputs, inputs]).transpose();
-                x.matmul(weight) + bias.val().unsqueeze()
-            }
-        }
-    }
-}
-
-impl Response {
-    /// `[batch, height, width, channels]` → the same.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let squares = x.clone().square().sum_dim(1).sum_dim(2);
-        // The root has no slope at 0, where PyTorch's norm takes 0 for it.
-        let none = squares.clone().equal_elem(0.0);
-        let norms = squares.mask_fill(none.clone(), 1.0).sqrt();
-        let norms = norms.mask_fill(none, 0.0);
-        let response = norms.clone() / (norms.mean_dim(3) + 1e-6);
-        let raised = self.weight.value() * (x.clone() * response);
-        raised + self.bias.value() + x
-    }
-}
-
-impl OfChannels {
-    /// `[1, 1, 1, channels]`.
-    fn value(&self) -> Tensor<4> {
-        match self {
-            Self::Flat(numbers) => numbers.val().unsqueeze(),
-            Self::Broadcast(numbers) => numbers.val(),
-        }
-    }
-}
-
 // ------------------------------------------------------------------------------------------------------ weight names
 
 const NAMING: Naming = Naming {
     parameter: parameter_name,
-    checkpoint: checkpoint_name,
+    checkpoint: |name, _| checkpoint_name(name),
     constant: is_count,
     spare: |_| false,
     beside: &[],

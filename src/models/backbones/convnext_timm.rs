@@ -116,7 +116,7 @@ const fn doubling(first: usize) -> [usize; 4] {
 
 const NAMING: Naming = Naming {
     parameter: parameter_name,
-    checkpoint: str::to_string,
+    checkpoint: |name, _| name.to_string(),
     constant: is_count,
     spare: |_| false,
     beside: &[],

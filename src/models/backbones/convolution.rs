@@ -5,7 +5,7 @@
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::activation::relu;
+use burn::tensor::activation::{relu, silu};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -51,7 +51,31 @@ pub(super) struct ConvNormConfig {
     pub(super) stride: usize,
     pub(super) padding: Padding,
     pub(super) epsilon: f64,
+    /// How much of a running statistic a batch replaces.
+    pub(super) momentum: f64,
     pub(super) activation: Activation,
+}
+
+/// What the layers of a network have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConvNormStyle {
+    pub(super) padding: Padding,
+    pub(super) epsilon: f64,
+    pub(super) momentum: f64,
+    pub(super) activation: Activation,
+}
+
+impl ConvNormStyle {
+    /// A 1×1 convolution of such a network.
+    pub(super) fn layer(self, inputs: usize, outputs: usize) -> ConvNormConfig {
+        ConvNormConfig {
+            padding: self.padding,
+            epsilon: self.epsilon,
+            momentum: self.momentum,
+            activation: self.activation,
+            ..ConvNormConfig::new(inputs, outputs)
+        }
+    }
 }
 
 impl ConvNormConfig {
@@ -66,6 +90,7 @@ impl ConvNormConfig {
             stride: 1,
             padding: Padding::Centred,
             epsilon: 1e-5,
+            momentum: 0.1,
             activation: Activation::Relu,
         }
     }
@@ -90,7 +115,7 @@ impl ConvNormConfig {
             conv: Convolution {
                 weight: Initializer::Zeros.init(shape, device),
             },
-            norm: BatchNorm::new(self.outputs, self.epsilon, device),
+            norm: BatchNorm::new(self.outputs, self.epsilon, device).with_momentum(self.momentum),
             config: self,
         }
     }
@@ -128,6 +153,8 @@ impl ConvNorm {
             Activation::Identity => x,
             Activation::Relu => relu(x),
             Activation::Relu6 => x.clamp(0.0, 6.0),
+            Activation::Silu => silu(x),
+            Activation::HardSwish => x.clone() * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         }
     }
 
@@ -250,6 +277,31 @@ impl Depthwise {
         let result = kernels::convolve(image.as_slice::<f32>()?, &shape, &weights);
         let result = TensorData::new(result, [batch, channels, height, width]);
         Some(Tensor::from_data(result, &x.device()))
+    }
+}
+
+/// A 1×1 convolution that adds a bias, for channels that come last: a layer at each place. Its weights are `weight` and `bias`.
+#[derive(Module, Debug)]
+pub(super) struct Pointwise {
+    /// `[outputs, inputs, 1, 1]`.
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Pointwise {
+    /// The layer with nothing in its weights yet.
+    pub(super) fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
+        Self {
+            weight: Initializer::Zeros.init([outputs, inputs, 1, 1], device),
+            bias: Initializer::Zeros.init([outputs], device),
+        }
+    }
+
+    /// `[…, inputs]` → `[…, outputs]`.
+    pub(super) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let [outputs, inputs, ..] = self.weight.val().dims();
+        let weight: Tensor<2> = self.weight.val().reshape([outputs, inputs]).transpose();
+        x.matmul(weight.unsqueeze()) + self.bias.val().unsqueeze()
     }
 }
 

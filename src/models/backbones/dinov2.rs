@@ -388,7 +388,7 @@ const MASK_TOKEN: &str = "embeddings.mask_token";
 
 const NAMING: Naming = Naming {
     parameter: parameter_name,
-    checkpoint: checkpoint_name,
+    checkpoint: |name, _| checkpoint_name(name),
     constant: is_count,
     spare: |_| false,
     beside: &[],

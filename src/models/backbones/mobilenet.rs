@@ -5,7 +5,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::convolution::{ConvNorm, ConvNormConfig, Padding, fan_out, global_mean, torch_name};
+use super::convolution::{
+    ConvNorm, ConvNormConfig, ConvNormStyle, Padding, fan_out, global_mean, torch_name,
+};
+use super::excitation::{Excitation, ExcitationConfig};
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
@@ -35,6 +38,12 @@ const STAGES: [(usize, usize, usize, usize); 7] = [
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 ];
+const STYLE: ConvNormStyle = ConvNormStyle {
+    padding: Padding::Centred,
+    epsilon: 1e-5,
+    momentum: 0.1,
+    activation: Activation::Relu6,
+};
 const FIRST: usize = 32;
 const LAST: usize = 1280;
 const DROPOUT: f64 = 0.2;
@@ -55,6 +64,7 @@ pub(in crate::models) struct MobileNetV2 {
 pub(super) struct InvertedResidual {
     expand: Option<ConvNorm>,
     depthwise: ConvNorm,
+    excitation: Option<Excitation>,
     project: ConvNorm,
     residual: bool,
 }
@@ -64,23 +74,21 @@ pub(super) struct InvertedResidual {
 pub(super) struct InvertedResidualConfig {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    pub(super) expansion: usize,
+    /// Channels in between; as many as come in if it does not expand.
+    pub(super) hidden: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,
-    pub(super) padding: Padding,
-    pub(super) epsilon: f64,
+    /// What the channels in between go through before they are projected.
+    pub(super) excitation: Option<ExcitationConfig>,
+    /// What its layers have in common.
+    pub(super) style: ConvNormStyle,
 }
 
 impl InvertedResidualConfig {
     pub(super) fn init(self, device: &Device) -> InvertedResidual {
-        let hidden = self.inputs * self.expansion;
-        let layer = |inputs, outputs| ConvNormConfig {
-            padding: self.padding,
-            epsilon: self.epsilon,
-            activation: Activation::Relu6,
-            ..ConvNormConfig::new(inputs, outputs)
-        };
-        let expand = (self.expansion != 1).then(|| layer(self.inputs, hidden).init(device));
+        let hidden = self.hidden;
+        let layer = |inputs, outputs| self.style.layer(inputs, outputs);
+        let expand = (hidden != self.inputs).then(|| layer(self.inputs, hidden).init(device));
         let depthwise = ConvNormConfig {
             depthwise: true,
             kernel: self.kernel,
@@ -94,6 +102,7 @@ impl InvertedResidualConfig {
         InvertedResidual {
             expand,
             depthwise: depthwise.init(device),
+            excitation: self.excitation.map(|config| config.init(hidden, device)),
             project: project.init(device),
             residual: self.stride == 1 && self.inputs == self.outputs,
         }
@@ -116,11 +125,11 @@ impl MobileNetV2 {
                 let block = InvertedResidualConfig {
                     inputs,
                     outputs,
-                    expansion,
+                    hidden: inputs * expansion,
                     kernel: 3,
                     stride: if index == 0 { stride } else { 1 },
-                    padding: Padding::Centred,
-                    epsilon: 1e-5,
+                    excitation: None,
+                    style: STYLE,
                 };
                 blocks.push(block.init(device));
                 inputs = outputs;
@@ -147,7 +156,12 @@ impl InvertedResidual {
             Some(expand) => expand.forward(x.clone()),
             None => x.clone(),
         };
-        let projected = self.project.forward(self.depthwise.forward(hidden));
+        let filtered = self.depthwise.forward(hidden);
+        let filtered = match &self.excitation {
+            Some(excitation) => excitation.forward(filtered),
+            None => filtered,
+        };
+        let projected = self.project.forward(filtered);
         if self.residual {
             x + projected
         } else {
@@ -191,7 +205,7 @@ impl Blocks for MobileNetV2 {
 
 const NAMING: Naming = Naming {
     parameter: parameter_name,
-    checkpoint: str::to_string,
+    checkpoint: |name, _| name.to_string(),
     constant: is_count,
     spare: |_| false,
     beside: &[],

@@ -11,14 +11,19 @@ mod convolution;
 mod dinov2;
 mod drop_path;
 mod efficientnet;
+mod efficientnet_b;
+mod excitation;
 mod mobilenet;
+mod mobilenet_v3;
 mod patches;
 mod pooling;
 mod positions;
+mod regnet;
 mod resnet;
 mod resnet_cifar;
 mod resnet_transformers;
 mod siglip;
+mod swin;
 mod transformer;
 mod vit;
 
@@ -63,11 +68,14 @@ macro_rules! backbones {
 backbones! {
     Bert in bert;
     MobileNetV2 in mobilenet;
-    EfficientNetLite in efficientnet;
+    EfficientNet in efficientnet, efficientnet_b;
     ResNet in resnet, resnet_transformers;
     CifarResNet in resnet_cifar;
     Vit in vit;
     ConvNext in convnext, convnext_timm;
     Dinov2 in dinov2;
     VisionTower in clip, siglip;
+    MobileNetV3 in mobilenet_v3;
+    Swin in swin;
+    RegNet in regnet;
 }

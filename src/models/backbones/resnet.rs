@@ -11,10 +11,11 @@ use burn::tensor::{Device, Tensor};
 
 use super::convolution::{ConvNorm, ConvNormConfig, fan_out, global_mean, torch_name};
 use super::transformer::Act;
+use crate::data::images::Interpolation;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
-use crate::models::image_input::{IMAGENET, Variant};
+use crate::models::image_input::{IMAGENET, ImageInput, Variant};
 use crate::models::initial;
 use crate::models::kernels::Activation;
 use crate::models::naming::{self, Naming, is_count};
@@ -26,7 +27,13 @@ use crate::models::{Activations, Modality};
 const VARIANTS: &[Variant] = &[
     imagenet("resnet18"),
     imagenet("resnet34"),
-    imagenet(TIMMS),
+    Variant {
+        input: ImageInput {
+            interpolation: Interpolation::Bicubic,
+            ..IMAGENET
+        },
+        ..imagenet(TIMMS)
+    },
     imagenet("resnet50"),
     imagenet("resnet101"),
     imagenet("resnet152"),
@@ -357,7 +364,7 @@ impl Blocks for ResNet {
 
 const NAMING: Naming = Naming {
     parameter: parameter_name,
-    checkpoint: str::to_string,
+    checkpoint: |name, _| name.to_string(),
     constant: is_count,
     spare: |_| false,
     beside: BESIDE,

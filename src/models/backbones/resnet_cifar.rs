@@ -198,7 +198,7 @@ impl Blocks for CifarResNet {
 
 const NAMING: Naming = Naming {
     parameter: parameter_name,
-    checkpoint: str::to_string,
+    checkpoint: |name, _| name.to_string(),
     constant: is_count,
     spare: |_| false,
     beside: BESIDE,

@@ -93,7 +93,7 @@ impl Written {
 
 const NAMING: Naming = Naming {
     parameter: parameter_name,
-    checkpoint: checkpoint_name,
+    checkpoint: |name, _| checkpoint_name(name),
     constant: is_count,
     spare: |_| false,
     beside: &[],
@@ -156,9 +156,10 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     recognise,
 };
 
-/// Whether weights are those of a ResNet with transformers' names.
+/// Whether weights are those of a ResNet with transformers' names: those of `RegNets` are the same but for the size of the first kernel.
 fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
-    let mark = "encoder.stages.0.layers.0.layer.0.convolution.weight";
-    let has = shapes.keys().any(|name| name.ends_with(mark));
-    has.then_some("ResNet")
+    let stem = "embedder.embedder.convolution.weight";
+    let stem = shapes.iter().find(|(name, _)| name.ends_with(stem));
+    let is_one = stem.is_some_and(|(_, shape)| shape.last() == Some(&7));
+    is_one.then_some(ARCHITECTURE.name)
 }

@@ -275,7 +275,7 @@ impl Embeddings {
 
 const NAMING: Naming = Naming {
     parameter: parameter_name,
-    checkpoint: checkpoint_name,
+    checkpoint: |name, _| checkpoint_name(name),
     constant: is_count,
     spare: is_spare,
     beside: &[],
@@ -376,7 +376,9 @@ fn initial(folder: &ModelFolder) -> Result<Rule> {
 /// Whether weights are those of a Vision Transformer.
 fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
     let has = |mark: &str| shapes.keys().any(|name| name.ends_with(mark));
-    let is_vit = has("encoder.layer.0.attention.attention.query.weight");
+    // DINOv2 has the same layers, with a scale behind each of their parts.
+    let is_vit = has("encoder.layer.0.attention.attention.query.weight")
+        && !has("encoder.layer.0.layer_scale1.lambda1");
     match (is_vit, has("embeddings.distillation_token")) {
         (true, true) => Some("DeiT"),
         (true, false) => Some("ViT"),

@@ -55,7 +55,7 @@ const CLASSES: [Class; 6] = [
         resample: BILINEAR,
         mean: HALF,
         std: HALF,
-        model_types: &["vit"],
+        model_types: &["vit", "swin"],
     },
     Class {
         name: "DeiT",

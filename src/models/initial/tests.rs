@@ -111,6 +111,46 @@ fn the_name_of_a_known_network_is_a_config() {
     );
 }
 
+/// Digests over the names and shapes that `tests/reference/make_backbones.py` has found below the heads of networks.
+#[test]
+fn every_network_that_is_known_by_name_has_the_tensors_of_its_library() {
+    use sha2::Digest;
+
+    #[derive(serde::Deserialize)]
+    struct Outlines {
+        outlines: std::collections::BTreeMap<String, String>,
+    }
+
+    let json = include_str!("../../../tests/reference/backbones.json");
+    let Outlines { outlines } = serde_json::from_str(json).expect("make_backbones.py made it");
+    let mut seen = 0;
+    for known in ARCHITECTURES {
+        // Those for CIFAR-10 are in no library.
+        if known.name == "ResNet for CIFAR" {
+            continue;
+        }
+        for name in known.checkpoints() {
+            let config = object(json!({ "architecture": name }));
+            let blank = Blank::new(config).expect("a network");
+            let parameters = weights::parameters(&blank.backbone).into_iter();
+            let lines = parameters.map(|seen| {
+                let name = (known.naming.parameter)(&seen.path);
+                format!("{name} {:?}", seen.shape)
+            });
+            let mut lines: Vec<String> = lines.collect();
+            lines.sort();
+            let digest = sha2::Sha256::digest(lines.join("\n"));
+            let digest: String = digest[..8]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            assert_eq!(outlines.get(name), Some(&digest), "{name}: {lines:?}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, outlines.len());
+}
+
 #[test]
 fn configs_that_contradict_themselves_are_refused() {
     let cases = [

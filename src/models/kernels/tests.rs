@@ -44,6 +44,8 @@ fn slow(images: &[f32], shape: &Shape, weights: &Weights<'_>) -> Vec<f32> {
         results.push(match weights.activation {
             Activation::Relu if value < 0.0 => 0.0,
             Activation::Relu6 => value.clamp(0.0, 6.0),
+            Activation::Silu => value / (1.0 + (-value).exp()),
+            Activation::HardSwish => value * ((value + 3.0) / 6.0).clamp(0.0, 1.0),
             _ => value,
         });
     }
@@ -61,6 +63,48 @@ fn numbers(len: usize, seed: u32) -> Vec<f32> {
         ])) / 32768.0
     };
     (0..len).map(next).collect()
+}
+
+const ACTIVATIONS: [Activation; 5] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::Silu,
+    Activation::HardSwish,
+];
+
+#[test]
+fn functions_of_large_numbers_are_the_identity_or_nothing() {
+    let one = |activation, x: f32| {
+        let weights = Weights {
+            kernels: &[],
+            scale: &[100.0],
+            shift: &[0.0],
+            activation,
+        };
+        let mut value = [x / 100.0];
+        weights.finish(0, &mut value);
+        value[0]
+    };
+    for activation in [Activation::Silu, Activation::HardSwish] {
+        for (x, expected) in [
+            (-1e30, 0.0),
+            (-90.0, 0.0),
+            (0.0, 0.0),
+            (90.0, 90.0),
+            (1e30, 1e30),
+        ] {
+            let found = one(activation, x);
+            assert!(
+                (found - expected).abs() <= expected.abs() * 1e-6,
+                "{activation:?} of {x}: {found}"
+            );
+        }
+    }
+    for x in [-4.0_f32, -2.5, -0.1, 0.3, 2.0, 5.0] {
+        let expected = x / (1.0 + (-x).exp());
+        assert!((one(Activation::Silu, x) - expected).abs() < 1e-6, "{x}");
+    }
 }
 
 #[test]
@@ -119,12 +163,11 @@ fn every_way_gives_what_the_definition_gives() {
         let images = numbers(2 * shape.inputs * shape.plane(), 1);
         let kernels = numbers(shape.outputs * shape.fan_in(), 2);
         let (scale, shift) = (numbers(shape.outputs, 3), numbers(shape.outputs, 4));
-        let activations = [Activation::Identity, Activation::Relu, Activation::Relu6];
         let weights = Weights {
             kernels: &kernels,
             scale: &scale,
             shift: &shift,
-            activation: activations[index % activations.len()],
+            activation: ACTIVATIONS[index % ACTIVATIONS.len()],
         };
         let (fast, slow) = (
             convolve(&images, shape, &weights),
@@ -170,10 +213,9 @@ fn an_image_gives_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
 #[test]
 fn what_is_not_a_number_stays_so() {
     let ways = [(false, 1), (false, 3), (true, 3)];
-    let activations = [Activation::Identity, Activation::Relu, Activation::Relu6];
     for ((depthwise, kernel), activation) in ways
         .into_iter()
-        .flat_map(|way| activations.map(|activation| (way, activation)))
+        .flat_map(|way| ACTIVATIONS.map(|activation| (way, activation)))
     {
         let shape = Shape {
             inputs: 4,

@@ -179,11 +179,12 @@ fn assemble(
 ) -> Result<(Network, Account)> {
     let naming = &architecture.naming;
     let exported = export::has_own_class(folder);
+    let named = folder.word("architecture").unwrap_or_default();
     let mut checkpoint = Checkpoint::open(&folder.path, |name| {
         if exported {
-            (naming.checkpoint)(&export::elsewhere(name))
+            (naming.checkpoint)(&export::elsewhere(name), named)
         } else {
-            (naming.checkpoint)(name)
+            (naming.checkpoint)(name, named)
         }
     })?;
     checkpoint.remove(naming.constant);

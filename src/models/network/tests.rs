@@ -2,6 +2,7 @@
 
 mod beside;
 mod nan;
+mod towers;
 mod types;
 
 use std::collections::BTreeMap;
@@ -119,6 +120,25 @@ fn weights_of_another_network_are_named() {
         ),
         ("tf_efficientnet_lite0", "vit", "ViT"),
         ("resnet18", "deit", "DeiT"),
+        ("resnet18", "resnet", "ResNet of transformers"),
+        ("resnet18", "regnet", "RegNet"),
+        ("resnet18", "swin", "Swin Transformer"),
+        ("resnet50", "convnext", "ConvNeXt"),
+        ("resnet18", "convnextv2", "ConvNeXt V2"),
+        ("convnext_tiny", "test_convnext", "test_convnext"),
+        ("resnet18", "dinov2", "DINOv2"),
+        ("mobilenet_v2", "clip", "CLIP"),
+        ("mobilenet_v2", "siglip", "SigLIP"),
+        (
+            "mobilenet_v3_large",
+            "mobilenet_v3_small",
+            "mobilenet_v3_small",
+        ),
+        (
+            "tf_efficientnet_lite1",
+            "efficientnet_b0",
+            "tf_efficientnet_b0",
+        ),
     ] {
         let config = bare_config(architecture).expect("known");
         let error = refused(&folder(&made(weights), &config));
@@ -166,6 +186,17 @@ fn what_is_saved_has_the_names_of_the_library_and_gives_the_same_logits() {
         "resnet18",
         "vit",
         "deit",
+        "resnet",
+        "convnext",
+        "convnextv2",
+        "test_convnext",
+        "dinov2",
+        "clip",
+        "siglip",
+        "efficientnet_b0",
+        "mobilenet_v3_small",
+        "swin",
+        "regnet",
     ] {
         let made = made(name);
         let loaded = open(&folder(&made, &made.config));
@@ -192,7 +223,7 @@ fn what_is_saved_has_the_names_of_the_library_and_gives_the_same_logits() {
 
         let again = open(&once);
         assert_eq!(again.card.labels, loaded.card.labels, "{name}");
-        let images = images(&Device::flex());
+        let images = images_of(side(&loaded.network), &Device::flex());
         let before = logits(&loaded.network, images.clone());
         assert_eq!(logits(&again.network, images), before, "{name}");
     }

@@ -6,7 +6,7 @@
 
 mod autodiff;
 mod flex;
-mod slices;
+pub(super) mod slices;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};

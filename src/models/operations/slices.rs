@@ -57,7 +57,7 @@ fn tail(u: f32, bell: f32) -> f32 {
 
 /// e^x for x ≤ 0, to about two units in the last place; 0 below -87.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(in crate::models) fn exp(x: f32) -> f32 {
     /// Adding it leaves a small number's nearest integer in the last bits.
     const ROUND: f32 = 12_582_912.0;
     /// The rest of ln 2 after its first 12 bits, with which products of small integers are exact.

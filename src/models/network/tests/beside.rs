@@ -24,6 +24,13 @@ fn it_is_the_same_network_whatever_the_architecture() {
         "resnet18",
         "vit",
         "deit",
+        "resnet",
+        "convnext",
+        "test_convnext",
+        "dinov2",
+        "clip",
+        "siglip",
+        "mobilenet_v3_small",
     ] {
         let made = made(name);
         let base = folder(&made, &made.config);
@@ -33,7 +40,7 @@ fn it_is_the_same_network_whatever_the_architecture() {
             labels: vec!["cat".into(), "dog".into()],
             ..Card::default()
         };
-        let images = images(&Device::flex());
+        let images = images_of(side(&loaded.network), &Device::flex());
         let expected = logits(&loaded.network, images.clone());
         let beside = TempDir::new().expect("room");
         let network = &loaded.network;
