@@ -5,10 +5,12 @@ mod batch_norm;
 mod bert;
 mod convolution;
 mod efficientnet;
+mod encoder;
 mod mobilenet;
 mod pooling;
 mod resnet;
 mod resnet_cifar;
+mod roberta;
 mod transformer;
 mod vit;
 
@@ -50,6 +52,7 @@ macro_rules! backbones {
 
 backbones! {
     Bert in bert,
+    Roberta in roberta,
     MobileNetV2 in mobilenet,
     EfficientNetLite in efficientnet,
     ResNet in resnet,

@@ -423,7 +423,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     build: |source| {
         let config: VitConfig = source.folder.config_as()?;
         config.check()?;
-        source.checkpoint.refuse_layers(config.num_hidden_layers)?;
+        source
+            .checkpoint
+            .refuse_layers("num_hidden_layers", config.num_hidden_layers)?;
         Ok(Built::new(Vit::new(config, source.device)))
     },
     initial,
