@@ -4,9 +4,11 @@
 mod batch_norm;
 mod bert;
 mod convolution;
+mod distilbert;
 mod efficientnet;
 mod encoder;
 mod mobilenet;
+mod mpnet;
 mod pooling;
 mod resnet;
 mod resnet_cifar;
@@ -53,6 +55,8 @@ macro_rules! backbones {
 backbones! {
     Bert in bert,
     Roberta in roberta,
+    DistilBert in distilbert,
+    MpNet in mpnet,
     MobileNetV2 in mobilenet,
     EfficientNetLite in efficientnet,
     ResNet in resnet,
