@@ -17,6 +17,7 @@ import torch
 import transformers
 from make_vision import formula
 from safetensors.torch import load_file, save_file
+from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 LABELS = 3
 TOKENS = 7
@@ -41,7 +42,36 @@ def roberta():
     yield "camembert, relu", "Camembert", "ForMaskedLM", {**small, "hidden_act": "relu", "pad_token_id": 3, "max_position_embeddings": 11}
 
 
-FAMILIES = (roberta,)
+def distilbert():
+    def sizes(of):
+        named = {"dim": "hidden_size", "hidden_dim": "intermediate_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads"}
+        renamed = {own: of[name] for own, name in named.items()}
+        return {**renamed, "vocab_size": of["vocab_size"], "dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0}
+
+    small = {**sizes(SMALL), "max_position_embeddings": 9}
+    yield "distilbert", "DistilBert", "Model", {**sizes(MADE), "max_position_embeddings": 48}
+    yield "distilbert, gelu", "DistilBert", "ForSequenceClassification", small
+    yield "distilbert, relu", "DistilBert", "ForTokenClassification", {**small, "activation": "relu"}
+    yield "distilbert, gelu", "DistilBert", "ForMaskedLM", {**small, "pad_token_id": 2}
+    yield "distilbert, relu", "DistilBert", "ForMaskedLM", {**small, "activation": "relu"}
+
+
+def mpnet():
+    small = {**SMALL, **NO_DROPOUT, "max_position_embeddings": 10}
+    yield "mpnet", "MPNet", "Model", {**MADE, **NO_DROPOUT, "max_position_embeddings": 50, "layer_norm_eps": 1e-5}
+    yield "mpnet, gelu", "MPNet", "ForSequenceClassification", small
+    yield "mpnet, relu", "MPNet", "ForTokenClassification", {**small, "hidden_act": "relu", "layer_norm_eps": 1e-5}
+    # The id of padding is 1 in its embeddings, whatever the config says.
+    yield "mpnet, gelu_new", "MPNet", "ForMaskedLM", {**small, "hidden_act": "gelu_new", "pad_token_id": 5}
+
+
+def mpnet_buckets():
+    """The kinds of the distances from 0 to 599, backward and forward."""
+    distances = torch.arange(600)
+    return [MPNetEncoder.relative_position_bucket(sign * distances).tolist() for sign in (-1, 1)]
+
+
+FAMILIES = (roberta, distilbert, mpnet)
 
 
 def batch(config):
@@ -81,6 +111,7 @@ def case(name, family, kind, settings):
         inputs["token_type_ids"] = torch.tensor(types)
     with torch.no_grad():
         found = model.eval()(**inputs, output_hidden_states=True)
+    headless = kind in ("Model", "ForPreTraining")
     hidden = found.last_hidden_state if kind == "Model" else found.hidden_states[-1]
     print(f"{name}, {kind}: {sum(tensor.numel() for tensor in state.values())} numbers, mean |state| {hidden.abs().mean():.2f}")
     return {
@@ -92,7 +123,7 @@ def case(name, family, kind, settings):
         "mask": mask,
         "types": types,
         "hidden": [round(number, 6) for number in hidden.flatten().tolist()],
-        "logits": None if kind == "Model" else [round(number, 6) for number in found.logits.flatten().tolist()],
+        "logits": None if headless else [round(number, 6) for number in found.logits.flatten().tolist()],
     }
 
 
@@ -101,7 +132,7 @@ def main():
     made = [case for kind, case in found if kind == "Model"]
     cases = [case for kind, case in found if kind != "Model"]
     with open(Path(__file__).parent / "text.json", "w") as file:
-        json.dump({"made": made, "cases": cases}, file, separators=(",", ":"))
+        json.dump({"made": made, "cases": cases, "mpnet_buckets": mpnet_buckets()}, file, separators=(",", ":"))
         file.write("\n")
 
 

@@ -181,18 +181,7 @@ impl Blocks for Bert {
 
     /// transformers' own classes pool by the checkpoint's pooler alone.
     fn library(&self, head: &LibraryHead) -> Library {
-        if head.kind.takes_tokens() {
-            return head.library;
-        }
-        match (head.library, self.pooling) {
-            (Library::SentenceTransformers, _) => head.library,
-            (library, Pooling::Pooler) if self.pooler.is_some() => library,
-            (Library::Transformers(class), Pooling::Mean) => {
-                Library::OwnClass(class, Pooling::Mean)
-            }
-            (Library::Transformers(class), _) => Library::OwnClass(class, Pooling::Cls),
-            (library, _) => library,
-        }
+        pooling::library_by_pooler(head, self.pooling, self.pooler.is_some())
     }
 
     fn complete(&self, config: &mut Map<String, Value>) {
@@ -345,6 +334,7 @@ fn build(source: &Source<'_>) -> Result<Built> {
             .unwrap_or(config.hidden_dropout_prob),
         initializer_range: config.initializer_range,
         masked: Some(MaskedConfig {
+            width: config.hidden_size,
             act: config.hidden_act,
             layer_norm_eps: config.layer_norm_eps,
             vocabulary: config.vocab_size,

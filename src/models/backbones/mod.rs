@@ -7,10 +7,12 @@ mod bert;
 mod convnext;
 mod convnext_timm;
 mod convolution;
+mod distilbert;
 mod drop_path;
 mod efficientnet;
 mod encoder;
 mod mobilenet;
+mod mpnet;
 mod patches;
 mod pooling;
 mod resnet;
@@ -60,6 +62,8 @@ macro_rules! backbones {
 backbones! {
     Bert in bert;
     Roberta in roberta;
+    DistilBert in distilbert;
+    MpNet in mpnet;
     MobileNetV2 in mobilenet;
     EfficientNetLite in efficientnet;
     ResNet in resnet;

@@ -97,6 +97,20 @@ pub(super) fn library(head: &LibraryHead, pooling: Pooling) -> Library {
     }
 }
 
+/// The same of a network whose class pools by the checkpoint's pooler, if it has one, and by nothing else.
+pub(super) fn library_by_pooler(head: &LibraryHead, pooling: Pooling, has_pooler: bool) -> Library {
+    if head.kind.takes_tokens() {
+        return head.library;
+    }
+    match (head.library, pooling) {
+        (Library::SentenceTransformers, _) => head.library,
+        (library, Pooling::Pooler) if has_pooler => library,
+        (Library::Transformers(class), Pooling::Mean) => Library::OwnClass(class, Pooling::Mean),
+        (Library::Transformers(class), _) => Library::OwnClass(class, Pooling::Cls),
+        (library, _) => library,
+    }
+}
+
 fn by_what_is_said(
     head: &Head,
     folder: &ModelFolder,

@@ -377,6 +377,7 @@ fn build(source: &Source<'_>) -> Result<Built> {
             dropout: true,
         }),
         masked: Some(MaskedConfig {
+            width: config.hidden_size,
             // Whatever `hidden_act` says.
             act: Act::Gelu,
             layer_norm_eps: config.layer_norm_eps,

@@ -31,8 +31,8 @@ struct Transform {
 
 impl Masked {
     pub(super) fn new(config: HeadConfig, masked: MaskedConfig, device: &Device) -> Self {
-        let width = config.inputs;
-        let dense = LinearConfig::new(width, width)
+        let width = masked.width;
+        let dense = LinearConfig::new(config.inputs, width)
             .with_initializer(Initializer::Zeros)
             .init(device);
         let layer_norm = LayerNormConfig::new(width)

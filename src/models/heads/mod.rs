@@ -91,6 +91,8 @@ pub(super) struct InnerConfig {
 /// What a head for masked tokens is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MaskedConfig {
+    /// How many numbers the vector of a token has, which its first layer gives.
+    pub(super) width: usize,
     /// The function behind its first layer.
     pub(super) act: Act,
     pub(super) layer_norm_eps: f64,
