@@ -153,7 +153,7 @@ fn parameter_name(path: &str) -> String {
 
 // -------------------------------------------------------------------------------------------------------------- row
 
-/// The row of timm's ConvNeXts in the registry.
+/// The row of ConvNeXt by timm's names in the registry.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "ConvNeXt of timm",
     model_types: &[],
@@ -192,7 +192,7 @@ const SPREAD: f64 = 0.02;
 fn initial(_: &ModelFolder) -> Result<Rule> {
     Ok(Box::new(move |name, shape| match shape {
         [_] if is_bias(name) || name.contains(".grn.") => Initial::Zeros,
-        [_] if name.ends_with(".gamma") => Initial::Constant(1e-6),
+        [_] if name.rsplit('.').next() == Some("gamma") => Initial::Constant(1e-6),
         [_] => Initial::Ones,
         _ => Initial::Truncated(SPREAD),
     }))
