@@ -3,7 +3,8 @@
 
 use burn::tensor::Device;
 
-use super::convnext::{ConvNext, ConvNextConfig, Family, Mixing, Names};
+use super::convnext::ConvNext;
+use super::convnext_config::{ConvNextConfig, Family, Mixing, Names};
 use super::convolution::torch_name;
 use super::transformer::Act;
 use crate::data::images::Interpolation;

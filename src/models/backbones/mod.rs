@@ -5,6 +5,7 @@
 mod batch_norm;
 mod bert;
 mod convnext;
+mod convnext_config;
 mod convnext_timm;
 mod convolution;
 mod distilbert;

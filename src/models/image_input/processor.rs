@@ -41,8 +41,6 @@ const WARPED: usize = 384;
 const CROP_PCT: f64 = 224.0 / 256.0;
 
 const HALF: [f64; 3] = [0.5; 3];
-const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
@@ -94,8 +92,8 @@ const CLASSES: [Class; 5] = [
         size: 384,
         crop_size: None,
         resample: BICUBIC,
-        mean: IMAGENET_MEAN,
-        std: IMAGENET_STD,
+        mean: HALF,
+        std: HALF,
         model_types: &["convnext", "convnextv2"],
     },
 ];
