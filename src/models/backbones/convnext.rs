@@ -158,7 +158,7 @@ impl Layer {
             depthwise: Depthwise::new(width, 7, device),
             norm: norm(width, config.epsilon, device),
             wide: Mixed::new(config.mixing, width, wide, device),
-            response: (config.family == Family::ConvNextV2)
+            response: (config.family == Family::V2)
                 .then(|| Response::new(config.names, wide, device)),
             narrow: Mixed::new(config.mixing, wide, width, device),
             scale: config
@@ -277,8 +277,8 @@ impl Blocks for ConvNext {
     fn base(&self) -> &'static str {
         match (self.config.names, self.config.family) {
             (Names::Timm, _) => "",
-            (Names::Transformers, Family::ConvNext) => "convnext",
-            (Names::Transformers, Family::ConvNextV2) => "convnextv2",
+            (Names::Transformers, Family::V1) => "convnext",
+            (Names::Transformers, Family::V2) => "convnextv2",
         }
     }
 

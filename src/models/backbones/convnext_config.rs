@@ -32,11 +32,12 @@ pub(super) struct Written {
 
 /// Which of the two networks it is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
 pub(super) enum Family {
-    ConvNext,
+    #[serde(rename = "convnext")]
+    V1,
     /// With a normalisation of responses in place of a scale for what a layer adds.
-    ConvNextV2,
+    #[serde(rename = "convnextv2")]
+    V2,
 }
 
 fn default_hidden_sizes() -> Vec<usize> {
@@ -121,7 +122,7 @@ impl Written {
         let config = ConvNextConfig {
             names: Names::Transformers,
             family: self.model_type,
-            scaled: self.model_type == Family::ConvNext && self.layer_scale_init_value > 0.0,
+            scaled: self.model_type == Family::V1 && self.layer_scale_init_value > 0.0,
             widths: self.hidden_sizes,
             depths: self.depths,
             patch: self.patch_size.of_square("patch_size")?,

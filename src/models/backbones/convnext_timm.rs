@@ -72,9 +72,9 @@ impl ConvNextConfig {
     /// timm's network of this name.
     fn of(architecture: &str) -> Self {
         let (family, size) = match architecture.split_once('_') {
-            Some(("convnextv2", size)) => (Family::ConvNextV2, size),
-            Some(("convnext", size)) => (Family::ConvNext, size),
-            _ => (Family::ConvNext, TEST),
+            Some(("convnextv2", size)) => (Family::V2, size),
+            Some(("convnext", size)) => (Family::V1, size),
+            _ => (Family::V1, TEST),
         };
         let (depths, widths) = match size {
             "atto" => ([2, 2, 6, 2], doubling(40)),
@@ -99,7 +99,7 @@ impl ConvNextConfig {
             act: if is_test { Act::GeluNew } else { Act::Gelu },
             epsilon,
             last_epsilon: epsilon,
-            scaled: family == Family::ConvNext,
+            scaled: family == Family::V1,
             mixing: match size {
                 "atto" | "femto" | "pico" | "nano" => Mixing::Convolution,
                 _ => Mixing::Linear,
