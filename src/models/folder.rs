@@ -41,6 +41,13 @@ impl ModelFolder {
         self.config.get(key)?.as_str()
     }
 
+    /// Which of `families`, values of `model_type`, it is; the first unless it is another.
+    pub(super) fn family(&self, families: &'static [&'static str]) -> &'static str {
+        let written = self.word("model_type");
+        let found = families.iter().find(|family| written == Some(**family));
+        found.or(families.first()).copied().unwrap_or_default()
+    }
+
     /// Refuses what timm would build another network by than the one that `architecture` names.
     ///
     /// # Errors

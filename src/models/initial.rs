@@ -218,6 +218,12 @@ impl Blank {
         self.backbone.inner().vocabulary()
     }
 
+    /// The most tokens that a text may have; none if it takes no tokens.
+    #[must_use]
+    pub fn max_tokens(&self) -> Option<usize> {
+        self.backbone.inner().max_tokens()
+    }
+
     /// How many numbers its parameters have.
     ///
     /// # Panics

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::architecture::Blocks;
 use super::backbones::Backbone;
 use super::export::Library;
-use super::heads::PredictionHead;
+use super::heads::{InnerConfig, PredictionHead};
 use super::naming::Names;
 use super::weights::{self, Target};
 use super::{Activations, Anatomy, Card, FreezePlan, Pooling, Resolved, folder};
@@ -276,6 +276,16 @@ impl Network {
     /// How many numbers its backbone gives for a sample.
     pub(super) fn width(&self) -> usize {
         self.backbone().width()
+    }
+
+    /// What its parameters are called.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// What the layer before the last of its head is, if there is one over one vector a sample.
+    pub(super) fn inner(&self) -> Option<InnerConfig> {
+        self.head.inner()
     }
 
     /// What loads it in Python.

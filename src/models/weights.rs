@@ -93,19 +93,11 @@ impl Checkpoint {
         self.is_blank || self.tensors.contains_key(name)
     }
 
-    /// Refuses more layers than there are tensors, before any is made.
+    /// Refuses more layers than there are tensors, before any is made. `key` is what the config calls their number.
     ///
     /// # Errors
     /// A config of another model.
-    pub(super) fn refuse_layers(&self, layers: usize) -> Result<()> {
-        self.refuse_layers_of("num_hidden_layers", layers)
-    }
-
-    /// The same for a config that says by `key` how many there are.
-    ///
-    /// # Errors
-    /// As [`refuse_layers`](Self::refuse_layers).
-    pub(super) fn refuse_layers_of(&self, key: &str, layers: usize) -> Result<()> {
+    pub(super) fn refuse_layers(&self, key: &str, layers: usize) -> Result<()> {
         if self.is_blank {
             return match layers {
                 ..=MOST_LAYERS => Ok(()),

@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 
 use super::convolution::torch_name;
 use super::patches::{PatchConvolution, Side};
-use super::transformer::{self, Act, PreNormConfig, PreNormLayer, wrong};
+use super::pre_norm::{PreNormConfig, PreNormLayer};
+use super::transformer::{self, Act, wrong};
 use crate::error::{Context, Result};
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::Library;
@@ -260,7 +261,9 @@ impl VisionTower {
         let written = family.written(source.folder)?;
         let spread = written.spread_of_head();
         let config = family.config(written)?;
-        source.checkpoint.refuse_layers(config.layers)?;
+        source
+            .checkpoint
+            .refuse_layers("num_hidden_layers", config.layers)?;
         Ok(Built {
             initializer_range: spread,
             ..Built::new(Self::new(config, source.device))

@@ -2,20 +2,17 @@
 //! mix the channels of each place. The names and numbers here are those of transformers' `ConvNextForImageClassification` and
 //! `ConvNextV2ForImageClassification`; [`convnext_timm`](super::convnext_timm) has timm's.
 //!
-//! It reads top to bottom: config, blocks, forward, weight names.
+//! [`convnext_config`](super::convnext_config) has the config. It reads top to bottom: blocks, forward, weight names.
 
-mod layer;
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Dropout, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Tensor};
 
-use burn::module::Module;
-use burn::nn::LayerNorm;
-use burn::tensor::Device;
-use serde::Deserialize;
-
-use self::layer::{Layer, norm};
-use super::convolution::{global_mean, torch_name};
-use super::drop_path;
-use super::patches::{PatchConvolution, Side, channels_first, channels_last};
-use super::transformer::{self, Act, wrong};
+use super::convnext_config::{ConvNextConfig, Family, Mixing, Names, Written};
+use super::convolution::{Depthwise, global_mean, torch_name};
+use super::drop_path::{self, drop_path};
+use super::patches::{PatchConvolution, channels_first, channels_last};
+use super::transformer::Act;
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
@@ -25,147 +22,6 @@ use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::{Naming, is_count};
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality};
-
-// ------------------------------------------------------------------------------------------------------------ config
-
-/// The part of transformers' `config.json` that decides what the network is.
-#[derive(Clone, Debug, Deserialize)]
-struct Written {
-    model_type: Family,
-    #[serde(default = "default_hidden_sizes")]
-    hidden_sizes: Vec<usize>,
-    #[serde(default = "default_depths")]
-    depths: Vec<usize>,
-    num_stages: Option<usize>,
-    #[serde(default = "default_patch_size")]
-    patch_size: Side,
-    #[serde(default = "default_num_channels")]
-    num_channels: usize,
-    #[serde(default)]
-    hidden_act: Act,
-    #[serde(default = "transformer::default_layer_norm_eps")]
-    layer_norm_eps: f64,
-    #[serde(default = "default_layer_scale")]
-    layer_scale_init_value: f64,
-    #[serde(default)]
-    drop_path_rate: f64,
-}
-
-/// Which of the two networks it is.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Family {
-    ConvNext,
-    /// With a normalisation of responses in place of a scale for what a layer adds.
-    ConvNextV2,
-}
-
-fn default_hidden_sizes() -> Vec<usize> {
-    vec![96, 192, 384, 768]
-}
-
-fn default_depths() -> Vec<usize> {
-    vec![3, 3, 9, 3]
-}
-
-fn default_patch_size() -> Side {
-    Side::Number(4)
-}
-
-fn default_num_channels() -> usize {
-    3
-}
-
-fn default_layer_scale() -> f64 {
-    1e-6
-}
-
-/// What the network is, whichever library describes it.
-#[derive(Clone, Debug)]
-pub(super) struct ConvNextConfig {
-    pub(super) names: Names,
-    pub(super) family: Family,
-    /// Channels of each stage.
-    pub(super) widths: Vec<usize>,
-    /// Layers of each stage.
-    pub(super) depths: Vec<usize>,
-    /// Height and width of the patches at the beginning.
-    pub(super) patch: usize,
-    pub(super) act: Act,
-    /// What is added to variances, but to that of the pooled vector.
-    pub(super) epsilon: f64,
-    /// What is added to the variance of the pooled vector.
-    pub(super) last_epsilon: f64,
-    /// Whether what a layer adds has a factor for each channel.
-    pub(super) scaled: bool,
-    /// How the weights that mix channels are kept.
-    pub(super) mixing: Mixing,
-    /// The rate of stochastic depth in the last layer.
-    pub(super) drop_path: f64,
-}
-
-/// Whose names the blocks have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Names {
-    Transformers,
-    Timm,
-}
-
-/// What the weights that mix the channels of a place are in the library, which computes the same with both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mixing {
-    /// Those of linear layers.
-    Linear,
-    /// Those of 1×1 convolutions.
-    Convolution,
-}
-
-impl Written {
-    /// The network, if there is such a one.
-    fn resolved(self) -> Result<ConvNextConfig> {
-        transformer::check_stages("hidden_sizes", &self.hidden_sizes, "depths", &self.depths)?;
-        let stages = self.depths.len();
-        if self.num_stages.is_some_and(|number| number != stages) {
-            return wrong(&format!(
-                "`num_stages` is not {stages}, which is how many numbers `depths` has"
-            ));
-        }
-        transformer::check_colours(self.num_channels)?;
-        transformer::check_norm(self.layer_norm_eps)?;
-        drop_path::check("drop_path_rate", self.drop_path_rate)?;
-        transformer::check_factor("layer_scale_init_value", self.layer_scale_init_value)?;
-        let config = ConvNextConfig {
-            names: Names::Transformers,
-            family: self.model_type,
-            scaled: self.model_type == Family::ConvNext && self.layer_scale_init_value > 0.0,
-            widths: self.hidden_sizes,
-            depths: self.depths,
-            patch: self.patch_size.of_square("patch_size")?,
-            act: self.hidden_act,
-            epsilon: 1e-6,
-            last_epsilon: self.layer_norm_eps,
-            mixing: Mixing::Linear,
-            drop_path: self.drop_path_rate,
-        };
-        let patch = [("patch_size", config.patch)];
-        transformer::check_sizes(&patch)?;
-        transformer::check_widths(&patch)?;
-        Ok(config)
-    }
-}
-
-impl ConvNextConfig {
-    /// Layers of all stages.
-    pub(super) fn layers(&self) -> usize {
-        transformer::sum(&self.depths)
-    }
-
-    /// The least height and width of an image of which something is left after the last stage.
-    fn least_side(&self) -> usize {
-        let halvings = u32::try_from(self.widths.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        self.patch.saturating_mul(2_usize.saturating_pow(halvings))
-    }
-}
 
 // ------------------------------------------------------------------------------------------------------------ blocks
 
@@ -197,6 +53,50 @@ struct Stage {
 struct Downsampling {
     norm: LayerNorm,
     projection: PatchConvolution,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    depthwise: Depthwise,
+    norm: LayerNorm,
+    wide: Mixed,
+    response: Option<Response>,
+    narrow: Mixed,
+    /// A factor for each channel of what the layer adds.
+    scale: Option<Param<Tensor<1>>>,
+    drop_path: Dropout,
+    #[module(skip)]
+    act: Act,
+}
+
+/// What mixes the channels of a place: the same numbers in the shapes of [`Mixing`].
+#[derive(Module, Debug)]
+enum Mixed {
+    Linear(Linear),
+    Convolution(Pointwise),
+}
+
+#[derive(Module, Debug)]
+struct Pointwise {
+    /// `[outputs, inputs, 1, 1]`.
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+}
+
+/// Global response normalisation (arXiv:2301.00808): channels that respond more than others over the whole image are raised.
+#[derive(Module, Debug)]
+struct Response {
+    weight: OfChannels,
+    bias: OfChannels,
+}
+
+/// A number for each channel, in the shape that a library has.
+#[derive(Module, Debug)]
+enum OfChannels {
+    /// timm's: `[channels]`.
+    Flat(Param<Tensor<1>>),
+    /// transformers': `[1, 1, 1, channels]`.
+    Broadcast(Param<Tensor<4>>),
 }
 
 impl ConvNext {
@@ -249,6 +149,62 @@ enum Part<'a> {
     Downsampling(&'a Downsampling),
     Layer(&'a Layer),
     Norm(&'a LayerNorm),
+}
+
+impl Layer {
+    fn new(config: &ConvNextConfig, width: usize, drop_path: Dropout, device: &Device) -> Self {
+        let wide = 4 * width;
+        Self {
+            depthwise: Depthwise::new(width, 7, device),
+            norm: norm(width, config.epsilon, device),
+            wide: Mixed::new(config.mixing, width, wide, device),
+            response: (config.family == Family::V2)
+                .then(|| Response::new(config.names, wide, device)),
+            narrow: Mixed::new(config.mixing, wide, width, device),
+            scale: config
+                .scaled
+                .then(|| Initializer::Zeros.init([width], device)),
+            drop_path,
+            act: config.act,
+        }
+    }
+}
+
+impl Mixed {
+    fn new(mixing: Mixing, inputs: usize, outputs: usize, device: &Device) -> Self {
+        match mixing {
+            Mixing::Linear => Self::Linear(
+                LinearConfig::new(inputs, outputs)
+                    .with_initializer(Initializer::Zeros)
+                    .init(device),
+            ),
+            Mixing::Convolution => Self::Convolution(Pointwise {
+                weight: Initializer::Zeros.init([outputs, inputs, 1, 1], device),
+                bias: Initializer::Zeros.init([outputs], device),
+            }),
+        }
+    }
+}
+
+impl Response {
+    fn new(names: Names, channels: usize, device: &Device) -> Self {
+        let numbers = || match names {
+            Names::Timm => OfChannels::Flat(Initializer::Zeros.init([channels], device)),
+            Names::Transformers => {
+                OfChannels::Broadcast(Initializer::Zeros.init([1, 1, 1, channels], device))
+            }
+        };
+        Self {
+            weight: numbers(),
+            bias: numbers(),
+        }
+    }
+}
+
+fn norm(width: usize, epsilon: f64, device: &Device) -> LayerNorm {
+    LayerNormConfig::new(width)
+        .with_epsilon(epsilon)
+        .init(device)
 }
 
 // ----------------------------------------------------------------------------------------------------------- forward
@@ -321,13 +277,71 @@ impl Blocks for ConvNext {
     fn base(&self) -> &'static str {
         match (self.config.names, self.config.family) {
             (Names::Timm, _) => "",
-            (Names::Transformers, Family::ConvNext) => "convnext",
-            (Names::Transformers, Family::ConvNextV2) => "convnextv2",
+            (Names::Transformers, Family::V1) => "convnext",
+            (Names::Transformers, Family::V2) => "convnextv2",
         }
     }
 
     fn least_image_size(&self) -> usize {
         self.config.least_side()
+    }
+}
+
+impl Layer {
+    /// `[batch, channels, height, width]` → the same.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let filtered = channels_last(self.depthwise.forward(x.clone()));
+        let wide = self
+            .act
+            .apply(self.wide.forward(self.norm.forward(filtered)));
+        let wide = match &self.response {
+            Some(response) => response.forward(wide),
+            None => wide,
+        };
+        let narrow = self.narrow.forward(wide);
+        let narrow = match &self.scale {
+            Some(scale) => narrow * scale.val().unsqueeze(),
+            None => narrow,
+        };
+        x + channels_first(drop_path(&self.drop_path, narrow))
+    }
+}
+
+impl Mixed {
+    /// `[batch, height, width, inputs]` → `[batch, height, width, outputs]`.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Linear(linear) => linear.forward(x),
+            Self::Convolution(Pointwise { weight, bias }) => {
+                let [outputs, inputs, ..] = weight.val().dims();
+                let weight = weight.val().reshape([1, 1, outputs, inputs]).transpose();
+                x.matmul(weight) + bias.val().unsqueeze()
+            }
+        }
+    }
+}
+
+impl Response {
+    /// `[batch, height, width, channels]` → the same.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let squares = x.clone().square().sum_dim(1).sum_dim(2);
+        // The root has no slope at 0, where PyTorch's norm takes 0 for it.
+        let none = squares.clone().equal_elem(0.0);
+        let norms = squares.mask_fill(none.clone(), 1.0).sqrt();
+        let norms = norms.mask_fill(none, 0.0);
+        let response = norms.clone() / (norms.mean_dim(3) + 1e-6);
+        let raised = self.weight.value() * (x.clone() * response);
+        raised + self.bias.value() + x
+    }
+}
+
+impl OfChannels {
+    /// `[1, 1, 1, channels]`.
+    fn value(&self) -> Tensor<4> {
+        match self {
+            Self::Flat(numbers) => numbers.val().unsqueeze(),
+            Self::Broadcast(numbers) => numbers.val(),
+        }
     }
 }
 
@@ -402,9 +416,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     build: |source| {
         let written: Written = source.folder.config_as()?;
         let config = written.resolved()?;
-        source
-            .checkpoint
-            .refuse_layers_of("depths", config.layers())?;
+        source.checkpoint.refuse_layers("depths", config.layers())?;
         Ok(Built {
             initializer_range: initial::initializer_range(source.folder)?,
             ..Built::new(ConvNext::new(config, source.device))

@@ -3,7 +3,8 @@
 
 use burn::tensor::Device;
 
-use super::convnext::{ConvNext, ConvNextConfig, Family, Mixing, Names};
+use super::convnext::ConvNext;
+use super::convnext_config::{ConvNextConfig, Family, Mixing, Names};
 use super::convolution::torch_name;
 use super::transformer::Act;
 use crate::data::images::Interpolation;
@@ -71,9 +72,9 @@ impl ConvNextConfig {
     /// timm's network of this name.
     fn of(architecture: &str) -> Self {
         let (family, size) = match architecture.split_once('_') {
-            Some(("convnextv2", size)) => (Family::ConvNextV2, size),
-            Some(("convnext", size)) => (Family::ConvNext, size),
-            _ => (Family::ConvNext, TEST),
+            Some(("convnextv2", size)) => (Family::V2, size),
+            Some(("convnext", size)) => (Family::V1, size),
+            _ => (Family::V1, TEST),
         };
         let (depths, widths) = match size {
             "atto" => ([2, 2, 6, 2], doubling(40)),
@@ -98,7 +99,7 @@ impl ConvNextConfig {
             act: if is_test { Act::GeluNew } else { Act::Gelu },
             epsilon,
             last_epsilon: epsilon,
-            scaled: family == Family::ConvNext,
+            scaled: family == Family::V1,
             mixing: match size {
                 "atto" | "femto" | "pico" | "nano" => Mixing::Convolution,
                 _ => Mixing::Linear,
@@ -153,7 +154,7 @@ fn parameter_name(path: &str) -> String {
 
 // -------------------------------------------------------------------------------------------------------------- row
 
-/// The row of timm's ConvNeXts in the registry.
+/// The row of ConvNeXt by timm's names in the registry.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "ConvNeXt of timm",
     model_types: &[],
@@ -192,7 +193,7 @@ const SPREAD: f64 = 0.02;
 fn initial(_: &ModelFolder) -> Result<Rule> {
     Ok(Box::new(move |name, shape| match shape {
         [_] if is_bias(name) || name.contains(".grn.") => Initial::Zeros,
-        [_] if name.ends_with(".gamma") => Initial::Constant(1e-6),
+        [_] if name.rsplit('.').next() == Some("gamma") => Initial::Constant(1e-6),
         [_] => Initial::Ones,
         _ => Initial::Truncated(SPREAD),
     }))

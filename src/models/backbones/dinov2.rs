@@ -448,7 +448,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     }],
     build: |source| {
         let config: Dinov2Config = source.folder.config_as()?;
-        source.checkpoint.refuse_layers(config.num_hidden_layers)?;
+        source
+            .checkpoint
+            .refuse_layers("num_hidden_layers", config.num_hidden_layers)?;
         let mask = config.use_mask_token && source.checkpoint.has(MASK_TOKEN);
         Ok(Built {
             initializer_range: initial::initializer_range(source.folder)?,

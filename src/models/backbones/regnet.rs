@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::convolution::{ConvNorm, ConvNormConfig, fan_out, global_mean, torch_name};
 use super::excitation::{Excitation, ExcitationConfig, Gate};
+use super::stages;
 use super::transformer::{self, Act, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
@@ -65,7 +66,7 @@ impl RegNetConfig {
     /// Checks what the types cannot say.
     fn check(&self) -> Result<()> {
         transformer::check_colours(self.num_channels)?;
-        transformer::check_stages("hidden_sizes", &self.hidden_sizes, "depths", &self.depths)?;
+        stages::check_stages("hidden_sizes", &self.hidden_sizes, "depths", &self.depths)?;
         let sizes = [
             ("embedding_size", self.embedding_size),
             ("groups_width", self.groups_width),
@@ -353,9 +354,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     build: |source| {
         let config: RegNetConfig = source.folder.config_as()?;
         config.check()?;
-        let layers = transformer::sum(&config.depths);
-        source.checkpoint.refuse_layers_of("depths", layers)?;
-        transformer::check_total("hidden_sizes", layers, &config.hidden_sizes)?;
+        let layers = stages::sum(&config.depths);
+        source.checkpoint.refuse_layers("depths", layers)?;
+        stages::check_total("hidden_sizes", layers, &config.hidden_sizes)?;
         Ok(Built::new(RegNet::new(config, source.device)))
     },
     initial,

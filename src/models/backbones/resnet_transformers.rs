@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::convolution::{fan_out, torch_name};
 use super::resnet::{Kind, Names, ResNet, ResNetConfig};
+use super::stages;
 use super::transformer::{self, Act, wrong};
 use crate::error::Result;
 use crate::models::Modality;
@@ -61,7 +62,7 @@ impl Written {
     /// The network, if there is such a one.
     fn resolved(self) -> Result<ResNetConfig> {
         transformer::check_colours(self.num_channels)?;
-        transformer::check_stages("hidden_sizes", &self.hidden_sizes, "depths", &self.depths)?;
+        stages::check_stages("hidden_sizes", &self.hidden_sizes, "depths", &self.depths)?;
         transformer::check_sizes(&[("embedding_size", self.embedding_size)])?;
         transformer::check_widths(&[("embedding_size", self.embedding_size)])?;
         let kind = match self.layer_type {
@@ -146,9 +147,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     build: |source| {
         let written: Written = source.folder.config_as()?;
         let config = written.resolved()?;
-        let layers = transformer::sum(&config.depths);
-        source.checkpoint.refuse_layers_of("depths", layers)?;
-        transformer::check_total("hidden_sizes", layers, &config.outputs)?;
+        let layers = stages::sum(&config.depths);
+        source.checkpoint.refuse_layers("depths", layers)?;
+        stages::check_total("hidden_sizes", layers, &config.outputs)?;
         Ok(Built::new(ResNet::new(config, source.device)))
     },
     // `ResNetPreTrainedModel._init_weights`.

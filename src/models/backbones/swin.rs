@@ -15,6 +15,7 @@ use self::layer::{Layer, LayerConfig};
 use super::convolution::{global_mean, torch_name};
 use super::drop_path;
 use super::patches::{PatchConvolution, Side, channels_first, channels_last};
+use super::stages;
 use super::transformer::{self, Act, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
@@ -98,7 +99,7 @@ impl SwinConfig {
         ];
         transformer::check_sizes(&sizes)?;
         transformer::check_widths(&sizes)?;
-        transformer::check_stages("num_heads", &self.num_heads, "depths", &self.depths)?;
+        stages::check_stages("num_heads", &self.num_heads, "depths", &self.depths)?;
         if self.depths.len() > MOST_STAGES {
             return wrong(&format!("`depths` has more than {MOST_STAGES} stages"));
         }
@@ -183,7 +184,7 @@ impl Swin {
     fn new(config: SwinConfig, device: &Device) -> Result<Self> {
         let sizes = config.sizes()?;
         let (first, stages) = (sizes.widths[0], sizes.widths.len());
-        let mut drops = drop_path::rising(config.drop_path_rate, transformer::sum(&config.depths));
+        let mut drops = drop_path::rising(config.drop_path_rate, stages::sum(&config.depths));
         let mut made = Vec::new();
         for (stage, width) in sizes.widths.iter().enumerate() {
             let layers = drops.by_ref().take(config.depths[stage]).enumerate();
@@ -442,8 +443,8 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     }],
     build: |source| {
         let config: SwinConfig = source.folder.config_as()?;
-        let layers = transformer::sum(&config.depths);
-        source.checkpoint.refuse_layers_of("depths", layers)?;
+        let layers = stages::sum(&config.depths);
+        source.checkpoint.refuse_layers("depths", layers)?;
         Ok(Built {
             initializer_range: initial::initializer_range(source.folder)?,
             ..Built::new(Swin::new(config, source.device)?)

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::convolution::torch_name;
 use super::patches::PatchConvolution;
-use super::transformer::{self, Act, PreNormConfig, PreNormLayer, default_layer_norm_eps, wrong};
+use super::pre_norm::{PreNormConfig, PreNormLayer};
+use super::transformer::{self, Act, default_layer_norm_eps, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
@@ -352,7 +353,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     build: |source| {
         let config: VitConfig = source.folder.config_as()?;
         config.check()?;
-        source.checkpoint.refuse_layers(config.num_hidden_layers)?;
+        source
+            .checkpoint
+            .refuse_layers("num_hidden_layers", config.num_hidden_layers)?;
         Ok(Built::new(Vit::new(config, source.device)))
     },
     initial,
