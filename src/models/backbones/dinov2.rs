@@ -1,20 +1,20 @@
 //! DINOv2 (Oquab et al., arXiv:2304.07193): a Vision Transformer with a scale for what each part of a layer adds, whose classifier sees the
 //! first token beside the mean of the patches. Names and numbers are those of Hugging Face's `Dinov2ForImageClassification`.
 //!
-//! It reads top to bottom: config, blocks, forward, weight names.
+//! [`dinov2_config`](super::dinov2_config) has the config. It reads top to bottom: blocks, forward, weight names.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::convolution::torch_name;
-use super::drop_path::{self, drop_path};
-use super::patches::{PatchConvolution, Side};
+use super::dinov2_config::{Dinov2Config, Sizes};
+use super::drop_path::drop_path;
+use super::patches::PatchConvolution;
 use super::positions::interpolated;
-use super::transformer::{self, Act, SelfAttention, wrong};
+use super::transformer::{Act, SelfAttention};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
@@ -25,110 +25,6 @@ use crate::models::naming::{Naming, is_count};
 use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality};
-
-// ------------------------------------------------------------------------------------------------------------ config
-
-/// The part of `config.json` that decides what the network is.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-struct Dinov2Config {
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    mlp_ratio: f64,
-    hidden_act: Act,
-    hidden_dropout_prob: f64,
-    attention_probs_dropout_prob: f64,
-    layer_norm_eps: f64,
-    image_size: Side,
-    patch_size: Side,
-    num_channels: usize,
-    qkv_bias: bool,
-    layerscale_value: f64,
-    drop_path_rate: f64,
-    use_swiglu_ffn: bool,
-    use_mask_token: bool,
-}
-
-impl Default for Dinov2Config {
-    /// transformers' `Dinov2Config`.
-    fn default() -> Self {
-        Self {
-            hidden_size: 768,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            mlp_ratio: 4.0,
-            hidden_act: Act::Gelu,
-            hidden_dropout_prob: 0.0,
-            attention_probs_dropout_prob: 0.0,
-            layer_norm_eps: 1e-6,
-            image_size: Side::Number(224),
-            patch_size: Side::Number(14),
-            num_channels: 3,
-            qkv_bias: true,
-            layerscale_value: 1.0,
-            drop_path_rate: 0.0,
-            use_swiglu_ffn: false,
-            use_mask_token: true,
-        }
-    }
-}
-
-/// What has been read out of the config.
-#[derive(Clone, Debug)]
-struct Sizes {
-    patch: usize,
-    /// Patches on a side of the images that it was trained on.
-    side: usize,
-    /// Numbers between a layer's two wide linear layers.
-    wide: usize,
-}
-
-impl Dinov2Config {
-    /// Checks what the types cannot say.
-    fn sizes(&self) -> Result<Sizes> {
-        let patch = self.patch_size.of_square("patch_size")?;
-        let image = self.image_size.of_square("image_size")?;
-        let sizes = [
-            ("hidden_size", self.hidden_size),
-            ("patch_size", patch),
-            ("image_size", image),
-        ];
-        transformer::check_sizes(&sizes)?;
-        transformer::check_widths(&sizes)?;
-        if image < patch {
-            return wrong(&format!(
-                "`image_size` {image} is below `patch_size` {patch}"
-            ));
-        }
-        transformer::check_colours(self.num_channels)?;
-        transformer::check_norm(self.layer_norm_eps)?;
-        transformer::check_factor("layerscale_value", self.layerscale_value)?;
-        drop_path::check("drop_path_rate", self.drop_path_rate)?;
-        transformer::check(
-            self.hidden_size,
-            self.num_attention_heads,
-            &[
-                ("hidden_dropout_prob", self.hidden_dropout_prob),
-                (
-                    "attention_probs_dropout_prob",
-                    self.attention_probs_dropout_prob,
-                ),
-            ],
-        )?;
-        let wide = transformer::times(self.hidden_size, "mlp_ratio", self.mlp_ratio)?;
-        Ok(Sizes {
-            patch,
-            side: image / patch,
-            wide: if self.use_swiglu_ffn {
-                // Two thirds of it, for there are three layers in place of two, rounded up to a multiple of 8.
-                (wide * 2 / 3).next_multiple_of(8)
-            } else {
-                wide
-            },
-        })
-    }
-}
 
 // ------------------------------------------------------------------------------------------------------------ blocks
 
@@ -182,7 +78,7 @@ struct Plain {
     act: Act,
 }
 
-/// `SwiGLU` (Shazeer, arXiv:2002.05202): one half of what the first layer gives is a gate for the other.
+/// SwiGLU (Shazeer, arXiv:2002.05202): one half of what the first layer gives is a gate for the other.
 #[derive(Module, Debug)]
 struct Gated {
     weights_in: Linear,

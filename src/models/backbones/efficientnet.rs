@@ -1,4 +1,4 @@
-//! EfficientNet (Tan and Le, arXiv:1905.11946) and EfficientNet-Lite, which has no squeeze-and-excitation and `ReLU6`, by timm's names:
+//! EfficientNet (Tan and Le, arXiv:1905.11946) and EfficientNet-Lite, which has no squeeze-and-excitation and ReLU6, by timm's names:
 //! `efficientnet_lite0` …, and `tf_efficientnet_lite0` … (padded as in TensorFlow). [`efficientnet_b`](super::efficientnet_b) has the row
 //! of those that are no Lite.
 //!
@@ -390,7 +390,15 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     heads: HEADS,
     build,
     initial: |_| Ok(initial::convolutions(fan_out_of_group)),
-    recognise: |shapes| recognise(VARIANTS, shapes),
+    recognise: |shapes| {
+        // The others have all tensors of a Lite, and more.
+        let is_reduced =
+            |name: &&str| name.contains(".se.conv_reduce.") || name.contains("._se_reduce.");
+        match shapes.keys().copied().find(is_reduced) {
+            Some(_) => None,
+            None => recognise(VARIANTS, shapes),
+        }
+    },
 };
 
 /// The network that a folder describes.

@@ -1,4 +1,4 @@
-//! The row of the `EfficientNets` from B0 to B4 that are no Lite, by timm's names. Their blocks and names are in
+//! The row of the EfficientNets from B0 to B4 that are no Lite, by timm's names. Their blocks and names are in
 //! [`efficientnet`](super::efficientnet).
 
 use super::efficientnet::{

@@ -37,7 +37,7 @@ const fn imagenet(name: &'static str) -> Variant {
 }
 
 /// A block: kernel, channels in between, channels that it gives, whether it has squeeze-and-excitation, whether its function is the hard
-/// swish, and not `ReLU`, and its stride.
+/// swish, and not ReLU, and its stride.
 type Row = (usize, usize, usize, bool, bool, usize);
 
 /// Table 1 of the paper.

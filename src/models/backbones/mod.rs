@@ -5,11 +5,13 @@
 mod batch_norm;
 mod bert;
 mod clip;
+mod clip_config;
 mod convnext;
 mod convnext_config;
 mod convnext_timm;
 mod convolution;
 mod dinov2;
+mod dinov2_config;
 mod distilbert;
 mod drop_path;
 mod efficientnet;

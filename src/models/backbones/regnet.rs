@@ -1,4 +1,4 @@
-//! `RegNets` (Radosavovic et al., arXiv:2003.13678): `RegNetX`, and `RegNetY` with squeeze-and-excitation. Names and numbers are those of
+//! RegNets (Radosavovic et al., arXiv:2003.13678): RegNetX, and RegNetY with squeeze-and-excitation. Names and numbers are those of
 //! Hugging Face's `RegNetForImageClassification`.
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
@@ -337,7 +337,7 @@ fn checkpoint_name(name: &str) -> String {
 
 // -------------------------------------------------------------------------------------------------------------- row
 
-/// `RegNet`'s row in the registry.
+/// RegNet's row in the registry.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "RegNet",
     model_types: &["regnet"],
@@ -389,7 +389,7 @@ fn initial(folder: &ModelFolder) -> Result<Rule> {
     }))
 }
 
-/// Whether weights are those of a `RegNet` with transformers' names: those of ResNets are the same but for the size of the first kernel.
+/// Whether weights are those of a RegNet with transformers' names: those of ResNets are the same but for the size of the first kernel.
 fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
     let stem = "embedder.embedder.convolution.weight";
     let stem = shapes.iter().find(|(name, _)| name.ends_with(stem));

@@ -1,4 +1,4 @@
-//! `ResNets` (He et al., arXiv:1512.03385), with wider ones (Zagoruyko and Komodakis, arXiv:1605.07146) and those whose 3×3 convolutions
+//! ResNets (He et al., arXiv:1512.03385), with wider ones (Zagoruyko and Komodakis, arXiv:1605.07146) and those whose 3×3 convolutions
 //! fall into groups (Xie et al., arXiv:1611.05431), by the names of torchvision's `resnet18` …, which timm's have too. As there, the
 //! stride of a bottleneck is in its 3×3 convolution. [`resnet_transformers`](super::resnet_transformers) has transformers' names.
 //!
@@ -69,7 +69,7 @@ pub(super) struct ResNetConfig {
     pub(super) kind: Kind,
     /// The step of the first layer.
     pub(super) first_stride: usize,
-    /// The function behind the stem and each block; within blocks it is `ReLU`.
+    /// The function behind the stem and each block; within blocks it is ReLU.
     pub(super) act: Act,
 }
 

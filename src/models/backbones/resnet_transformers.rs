@@ -1,4 +1,4 @@
-//! `ResNets` as transformers describes and names them: `ResNetForImageClassification`. The blocks are those of
+//! ResNets as transformers describes and names them: `ResNetForImageClassification`. The blocks are those of
 //! [`resnet`](super::resnet).
 
 use serde::Deserialize;
@@ -130,7 +130,7 @@ fn checkpoint_name(name: &str) -> String {
 
 // -------------------------------------------------------------------------------------------------------------- row
 
-/// The row of transformers' `ResNets` in the registry.
+/// The row of transformers' ResNets in the registry.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "ResNet of transformers",
     model_types: &["resnet"],
@@ -157,7 +157,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     recognise,
 };
 
-/// Whether weights are those of a ResNet with transformers' names: those of `RegNets` are the same but for the size of the first kernel.
+/// Whether weights are those of a ResNet with transformers' names: those of RegNets are the same but for the size of the first kernel.
 fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
     let stem = "embedder.embedder.convolution.weight";
     let stem = shapes.iter().find(|(name, _)| name.ends_with(stem));

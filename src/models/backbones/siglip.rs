@@ -1,6 +1,7 @@
-//! The row of `SigLIP`'s vision tower. Its blocks and names are in [`clip`](super::clip).
+//! The row of SigLIP's vision tower. Its blocks and names are in [`clip`](super::clip).
 
-use super::clip::{Family, NAMING, VisionTower, recognise};
+use super::clip::{NAMING, VisionTower, recognise};
+use super::clip_config::Family;
 use crate::error::Result;
 use crate::models::Modality;
 use crate::models::architecture::{Architecture, LibraryHead};
@@ -9,7 +10,7 @@ use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
 use crate::models::initial::{Initial, Rule, is_bias};
 
-/// `SigLIP`'s row in the registry.
+/// SigLIP's row in the registry.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "SigLIP",
     model_types: &["siglip", "siglip_vision_model"],

@@ -1,22 +1,23 @@
 //! The Swin Transformer (Liu et al., arXiv:2103.14030): attention within windows, which every second layer shifts by half of one. Names and
 //! numbers are those of Hugging Face's `SwinForImageClassification`.
 //!
-//! It reads top to bottom: config, blocks, forward, weight names. A layer is in [`layer`].
+//! [`config`] has the config, and [`layer`] a layer. It reads top to bottom: blocks, forward, weight names.
 
+mod config;
 mod layer;
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
-use serde::Deserialize;
 
+use self::config::{Sizes, SwinConfig};
 use self::layer::{Layer, LayerConfig};
 use super::convolution::{global_mean, torch_name};
 use super::drop_path;
-use super::patches::{PatchConvolution, Side, channels_first, channels_last};
+use super::patches::{PatchConvolution, channels_first, channels_last};
 use super::stages;
-use super::transformer::{self, Act, wrong};
+use super::transformer;
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
@@ -27,116 +28,6 @@ use crate::models::naming::Naming;
 use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality};
-
-// ------------------------------------------------------------------------------------------------------------ config
-
-/// The part of `config.json` that decides what the network is.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
-struct SwinConfig {
-    image_size: Side,
-    patch_size: Side,
-    num_channels: usize,
-    embed_dim: usize,
-    depths: Vec<usize>,
-    num_heads: Vec<usize>,
-    window_size: usize,
-    mlp_ratio: f64,
-    qkv_bias: bool,
-    hidden_dropout_prob: f64,
-    attention_probs_dropout_prob: f64,
-    drop_path_rate: f64,
-    hidden_act: Act,
-    use_absolute_embeddings: bool,
-    layer_norm_eps: f64,
-}
-
-impl Default for SwinConfig {
-    /// transformers' `SwinConfig`.
-    fn default() -> Self {
-        Self {
-            image_size: Side::Number(224),
-            patch_size: Side::Number(4),
-            num_channels: 3,
-            embed_dim: 96,
-            depths: vec![2, 2, 6, 2],
-            num_heads: vec![3, 6, 12, 24],
-            window_size: 7,
-            mlp_ratio: 4.0,
-            qkv_bias: true,
-            hidden_dropout_prob: 0.0,
-            attention_probs_dropout_prob: 0.0,
-            drop_path_rate: 0.1,
-            hidden_act: Act::Gelu,
-            use_absolute_embeddings: false,
-            layer_norm_eps: 1e-5,
-        }
-    }
-}
-
-/// What has been read out of the config.
-#[derive(Clone, Debug)]
-struct Sizes {
-    image: usize,
-    patch: usize,
-    /// Numbers of a place in each stage: twice as many as in the one before.
-    widths: Vec<usize>,
-}
-
-/// The most stages: each has twice as many numbers a place as the one before it.
-const MOST_STAGES: usize = 16;
-
-impl SwinConfig {
-    /// Checks what the types cannot say.
-    fn sizes(&self) -> Result<Sizes> {
-        let patch = self.patch_size.of_square("patch_size")?;
-        let image = self.image_size.of_square("image_size")?;
-        let sizes = [
-            ("embed_dim", self.embed_dim),
-            ("patch_size", patch),
-            ("image_size", image),
-            ("window_size", self.window_size),
-        ];
-        transformer::check_sizes(&sizes)?;
-        transformer::check_widths(&sizes)?;
-        stages::check_stages("num_heads", &self.num_heads, "depths", &self.depths)?;
-        if self.depths.len() > MOST_STAGES {
-            return wrong(&format!("`depths` has more than {MOST_STAGES} stages"));
-        }
-        let widths = (0..self.depths.len()).map(|stage| self.embed_dim << stage);
-        let widths: Vec<usize> = widths.collect();
-        for (width, heads) in widths.iter().zip(&self.num_heads) {
-            transformer::check_widths(&[("embed_dim", *width)])?;
-            if !width.is_multiple_of(*heads) {
-                return wrong(&format!(
-                    "`num_heads` has {heads}, of which the {width} numbers of a place are no multiple"
-                ));
-            }
-            transformer::times(*width, "mlp_ratio", self.mlp_ratio)?;
-        }
-        let side = 2 * self.window_size - 1;
-        transformer::check_widths(&[("window_size", side.saturating_mul(side))])?;
-        transformer::check_colours(self.num_channels)?;
-        transformer::check_norm(self.layer_norm_eps)?;
-        drop_path::check("drop_path_rate", self.drop_path_rate)?;
-        transformer::check(
-            self.embed_dim,
-            self.num_heads[0],
-            &[
-                ("hidden_dropout_prob", self.hidden_dropout_prob),
-                (
-                    "attention_probs_dropout_prob",
-                    self.attention_probs_dropout_prob,
-                ),
-            ],
-        )?;
-        Ok(Sizes {
-            image,
-            patch,
-            widths,
-        })
-    }
-}
 
 // ------------------------------------------------------------------------------------------------------------ blocks
 
