@@ -42,15 +42,10 @@ pub(in crate::models) struct VisionTower {
 #[derive(Module, Debug)]
 struct Embeddings {
     /// `[width]`.
-    class_embedding: Option<Param<Tensor<1>>>,
-    patch_embedding: PatchConvolution,
-    position_embedding: Positions,
-}
-
-#[derive(Module, Debug)]
-struct Positions {
+    class: Option<Param<Tensor<1>>>,
+    patches: PatchConvolution,
     /// One for each token: `[tokens, width]`.
-    weight: Param<Tensor<2>>,
+    positions: Param<Tensor<2>>,
 }
 
 /// SigLIP's pooling by attention, by the names of transformers. It is kept for whoever loads the network elsewhere: no classifier uses it.
@@ -84,7 +79,7 @@ impl VisionTower {
     pub(super) fn build(family: Family, source: &Source<'_>) -> Result<Built> {
         let written = family.written(source.folder)?;
         let spread = written.spread_of_head();
-        let config = family.config(written)?;
+        let config = family.config(&written)?;
         source
             .checkpoint
             .refuse_layers("num_hidden_layers", config.layers)?;
@@ -104,11 +99,9 @@ impl VisionTower {
         };
         Self {
             embeddings: Embeddings {
-                class_embedding: is_clip.then(|| Initializer::Zeros.init([width], device)),
-                patch_embedding: PatchConvolution::new(3, width, config.patch, !is_clip, device),
-                position_embedding: Positions {
-                    weight: Initializer::Zeros.init([config.tokens(), width], device),
-                },
+                class: is_clip.then(|| Initializer::Zeros.init([width], device)),
+                patches: PatchConvolution::new(3, width, config.patch, !is_clip, device),
+                positions: Initializer::Zeros.init([config.tokens(), width], device),
             },
             before: is_clip.then(norm),
             layers: (0..config.layers)
@@ -251,16 +244,16 @@ impl Blocks for VisionTower {
 impl Embeddings {
     /// `[batch, 3, size, size]` → `[batch, tokens, width]`.
     fn forward(&self, x: Tensor<4>) -> Tensor<3> {
-        let patches = self.patch_embedding.tokens(x);
+        let patches = self.patches.tokens(x);
         let [batch, _, width] = patches.dims();
-        let tokens = match &self.class_embedding {
+        let tokens = match &self.class {
             Some(class) => {
                 let class = class.val().reshape([1, 1, width]);
                 Tensor::cat(vec![class.expand([batch, 1, width]), patches], 1)
             }
             None => patches,
         };
-        tokens + self.position_embedding.weight.val().unsqueeze()
+        tokens + self.positions.val().unsqueeze()
     }
 }
 
@@ -283,6 +276,9 @@ pub(super) const NAMING: Naming = Naming {
 fn parameter_name(path: &str) -> String {
     let parts: Vec<&str> = path.split('.').collect();
     match parts[..] {
+        ["embeddings", "class"] => "embeddings.class_embedding".into(),
+        ["embeddings", "patches", field] => format!("embeddings.patch_embedding.{field}"),
+        ["embeddings", "positions"] => "embeddings.position_embedding.weight".into(),
         // Hugging Face's own spelling.
         ["before", field] => format!("pre_layrnorm.{}", torch_name(field)),
         ["after", field] => format!("{LAST}.{}", torch_name(field)),

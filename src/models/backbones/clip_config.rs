@@ -106,7 +106,7 @@ impl Family {
         Ok(written)
     }
 
-    pub(super) fn config(self, written: Written) -> Result<TowerConfig> {
+    pub(super) fn config(self, written: &Written) -> Result<TowerConfig> {
         let (patch, act, epsilon) = match self {
             Self::Clip => (32, Act::QuickGelu, 1e-5),
             Self::Siglip => (16, Act::GeluNew, 1e-6),

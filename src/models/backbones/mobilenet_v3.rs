@@ -140,6 +140,7 @@ pub(in crate::models) struct MobileNetV3 {
 }
 
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a network has fewer than twenty")]
 enum Feature {
     /// The first and the last convolution.
     Layer(ConvNorm),
@@ -154,6 +155,7 @@ struct Block {
 }
 
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "most of them are the large one")]
 enum Part {
     Layer(ConvNorm),
     Excitation(Excitation),

@@ -124,7 +124,7 @@ pub(in crate::models) struct RegNet {
 /// Convolutions, and a shortcut around them.
 #[derive(Module, Debug)]
 struct Layer {
-    layer: Vec<Part>,
+    parts: Vec<Part>,
     shortcut: Option<ConvNorm>,
     #[module(skip)]
     act: Act,
@@ -203,7 +203,7 @@ impl Layer {
         parts.extend(excitation.map(|config| Part::Excitation(config.init(outputs, device))));
         parts.push(Part::Plain(plain(outputs, 1).init(device)));
         Self {
-            layer: parts,
+            parts,
             shortcut: (stride != 1 || inputs != outputs)
                 .then(|| plain(inputs, stride).init(device)),
             act: config.hidden_act,
@@ -236,7 +236,7 @@ impl Layer {
             Some(shortcut) => shortcut.forward(x.clone()),
             None => x.clone(),
         };
-        let made = self.layer.iter().fold(x, |x, part| match part {
+        let made = self.parts.iter().fold(x, |x, part| match part {
             Part::Activated(layer) => after(self.act, layer.forward(x)),
             Part::Excitation(excitation) => excitation.forward(x),
             Part::Plain(layer) => layer.forward(x),
@@ -322,7 +322,7 @@ fn parameter_name(path: &str) -> String {
             let (part, field) = (part_of(part), torch_name(field));
             format!("encoder.stages.{stage}.layers.{layer}.shortcut.{part}.{field}")
         }
-        ["stages", stage, layer, "layer", index, part, field] => {
+        ["stages", stage, layer, "parts", index, part, field] => {
             let (part, field) = (part_of(part), torch_name(field));
             format!("encoder.stages.{stage}.layers.{layer}.layer.{index}.{part}.{field}")
         }

@@ -278,9 +278,12 @@ impl Blocks for ResNet {
     fn blocks(&self) -> Vec<String> {
         let is_torchvision = self.config.names != Names::Transformers;
         let layers = self.layers.iter().enumerate().flat_map(|(layer, blocks)| {
-            (0..blocks.len()).map(move |index| match is_torchvision {
-                true => format!("layer{}.{index}", layer + 1),
-                false => format!("encoder.stages.{layer}.layers.{index}"),
+            (0..blocks.len()).map(move |index| {
+                if is_torchvision {
+                    format!("layer{}.{index}", layer + 1)
+                } else {
+                    format!("encoder.stages.{layer}.layers.{index}")
+                }
             })
         });
         let first = if is_torchvision { "conv1" } else { "embedder" };

@@ -180,10 +180,10 @@ fn assemble(
 ) -> Result<(Network, Account)> {
     let naming = &architecture.naming;
     let exported = OwnLayers::of(folder, architecture);
-    let named = folder.word("architecture").unwrap_or_default();
+    let known_as = folder.word("architecture").unwrap_or_default();
     let mut checkpoint = Checkpoint::open(&folder.path, |name| match &exported {
-        Some(head) => (naming.checkpoint)(&head.elsewhere(name), named),
-        None => (naming.checkpoint)(name, named),
+        Some(head) => (naming.checkpoint)(&head.elsewhere(name), known_as),
+        None => (naming.checkpoint)(name, known_as),
     })?;
     checkpoint.remove(naming.constant);
     let built = (architecture.build)(&Source {

@@ -231,7 +231,13 @@ fn what_is_remembered_of_frozen_layers_changes_nothing() {
             let what = format!("{}, {depth} of {blocks} blocks frozen", subject.name);
             let settings = "learning_rate = 0.001\nload_best_model_at_end = false\n";
             let remembered = tunes_alike(&subject, &format!("{settings}epochs = 1\n"), &what);
-            assert!(remembered > 0, "{what}: nothing was remembered");
+            // A block without weights that are used, such as one that only pools, is always frozen with the blocks before it.
+            let mut own = subject.anatomy.parameters.iter();
+            let is_deeper = own.any(|known| known.block + 1 == depth && known.used);
+            assert!(
+                remembered > 0 || !is_deeper,
+                "{what}: nothing was remembered"
+            );
             let kept = subject.evaluate("kept", "");
             agree(&kept, &subject.evaluate("kept", NOTHING_KEPT), &what);
             agree(
