@@ -17,7 +17,24 @@ import torch
 import torchvision
 from make_vision import Cifar
 from safetensors.torch import load_file
-from transformers import BertConfig, BertModel, DeiTConfig, DeiTModel, ViTConfig, ViTModel
+from transformers import (
+    AlbertConfig,
+    AlbertModel,
+    BertConfig,
+    BertModel,
+    DeiTConfig,
+    DeiTModel,
+    DistilBertConfig,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
+    MPNetConfig,
+    MPNetModel,
+    RobertaConfig,
+    RobertaModel,
+    ViTConfig,
+    ViTModel,
+)
 
 DRAWN = 8
 HEADS = ("classifier.", "fc.", "linear.")
@@ -67,8 +84,17 @@ def main():
     sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
     bert = {**sizes, "vocab_size": 300, "max_position_embeddings": 40, "pad_token_id": 3, "initializer_range": 0.05}
     image = {**sizes, "image_size": 32, "patch_size": 8}
+    roberta = {**bert, "pad_token_id": 2}
+    distilbert = {"dim": 48, "n_layers": 2, "n_heads": 4, "hidden_dim": 96, "vocab_size": 300, "max_position_embeddings": 40}
+    mpnet = {**bert, "pad_token_id": 1}
+    narrow = {**bert, "embedding_size": 24}
     made = [
         network("bert", lambda: BertModel(BertConfig(**bert)), {"model_type": "bert", **bert}),
+        network("roberta", lambda: RobertaModel(RobertaConfig(**roberta), add_pooling_layer=False), {"model_type": "roberta", **roberta}),
+        network("distilbert", lambda: DistilBertModel(DistilBertConfig(**distilbert)), {"model_type": "distilbert", **distilbert}),
+        network("mpnet", lambda: MPNetModel(MPNetConfig(**mpnet), add_pooling_layer=False), {"model_type": "mpnet", **mpnet}),
+        network("electra", lambda: ElectraModel(ElectraConfig(**narrow)), {"model_type": "electra", **narrow}),
+        network("albert", lambda: AlbertModel(AlbertConfig(**narrow)), {"model_type": "albert", **narrow}),
         network("vit", lambda: ViTModel(ViTConfig(**image), add_pooling_layer=False), {"model_type": "vit", **image}),
         network("deit", lambda: DeiTModel(DeiTConfig(**image), add_pooling_layer=False), {"model_type": "deit", **image}),
         network("mobilenet_v2", torchvision.models.mobilenet_v2, {"architecture": "mobilenet_v2"}),

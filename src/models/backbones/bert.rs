@@ -225,7 +225,12 @@ impl Steps for Bert {
         self.encoder.layers()
     }
 
-    fn embed(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3> {
+    fn embed(
+        &self,
+        ids: Tensor<2, Int>,
+        types: Option<Tensor<2, Int>>,
+        _mask: &Tensor<2>,
+    ) -> Tensor<3> {
         self.embeddings.forward(ids, types)
     }
 
@@ -327,18 +332,18 @@ fn build(source: &Source<'_>) -> Result<Built> {
     let checkpoint = source.checkpoint;
     checkpoint.refuse_layers("num_hidden_layers", config.num_hidden_layers)?;
     let pooler = checkpoint.has("pooler.dense.weight");
-    let Choice { pooling, told } = pooling::choose(source, pooler)?;
+    let Choice { pooling, told, .. } = pooling::choose(source, pooler)?;
     Ok(Built {
         dropout: config
             .classifier_dropout
             .unwrap_or(config.hidden_dropout_prob),
         initializer_range: config.initializer_range,
-        masked: Some(MaskedConfig {
-            width: config.hidden_size,
-            act: config.hidden_act,
-            layer_norm_eps: config.layer_norm_eps,
-            vocabulary: config.vocab_size,
-        }),
+        masked: Some(MaskedConfig::new(
+            config.hidden_size,
+            config.hidden_act,
+            config.layer_norm_eps,
+            config.vocab_size,
+        )),
         choices: told,
         ..Built::new(Bert::new(config, pooler, pooling, source.device))
     })

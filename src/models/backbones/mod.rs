@@ -1,18 +1,23 @@
 //! The backbones: the networks below the heads, one file an architecture. A new one is its file and two lines here: the `mod` and a
 //! line of the list, from which the registry follows.
 
+mod albert;
 mod batch_norm;
 mod bert;
 mod convolution;
+mod deberta;
 mod distilbert;
 mod efficientnet;
+mod electra;
 mod encoder;
 mod mobilenet;
+mod modernbert;
 mod mpnet;
 mod pooling;
 mod resnet;
 mod resnet_cifar;
 mod roberta;
+mod rotary;
 mod transformer;
 mod vit;
 
@@ -57,6 +62,10 @@ backbones! {
     Roberta in roberta,
     DistilBert in distilbert,
     MpNet in mpnet,
+    Electra in electra,
+    Albert in albert,
+    ModernBert in modernbert,
+    Deberta in deberta,
     MobileNetV2 in mobilenet,
     EfficientNetLite in efficientnet,
     ResNet in resnet,

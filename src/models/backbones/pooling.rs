@@ -44,6 +44,8 @@ pub(super) struct Choice {
     pub(super) pooling: Pooling,
     /// What was decided that neither the caller nor refire wrote down, as sentences for the user.
     pub(super) told: Vec<String>,
+    /// Whether nothing says how, so that it is the habit of the class.
+    is_habit: bool,
 }
 
 /// The pooling of the network that is built of `source`: the one that the head asks for, else what the folder says, else the habit of
@@ -87,6 +89,28 @@ pub(super) fn choose_without_pooler(source: &Source<'_>, name: &str) -> Result<C
     choose(source, false)
 }
 
+/// The same for one whose class pools by `by_class`, which its config says.
+///
+/// # Errors
+/// The same.
+pub(super) fn choose_by_class(
+    source: &Source<'_>,
+    name: &str,
+    by_class: Pooling,
+) -> Result<Choice> {
+    let choice = choose_without_pooler(source, name)?;
+    if !choice.is_habit {
+        return Ok(choice);
+    }
+    let told = format!("pools by {}, as config.json says", words(by_class));
+    let told = choice.told.first().map(|_| told);
+    Ok(Choice {
+        pooling: by_class,
+        told: told.into_iter().collect(),
+        is_habit: true,
+    })
+}
+
 /// What loads a network in Python whose class takes the first token's state: the class that comes with it where it pools by the mean.
 pub(super) fn library(head: &LibraryHead, pooling: Pooling) -> Library {
     match (head.library, pooling) {
@@ -118,18 +142,19 @@ fn by_what_is_said(
     has_pooler: bool,
     reading: Reading,
 ) -> Result<Choice> {
-    let silent = |pooling| Choice {
+    let silent = |pooling, is_habit| Choice {
         pooling,
         told: Vec::new(),
+        is_habit,
     };
     let embeds = head.problem == Problem::Embedding;
     // The pooler of another task's card is what that task's class has.
     let tuned = folder.card.pooling;
     let tuned = tuned.filter(|pooling| !embeds || *pooling != Pooling::Pooler);
     let choice = if let Some(pooling) = head.pooling.or(tuned) {
-        silent(pooling)
+        silent(pooling, false)
     } else if let Some(pooling) = exported(folder)? {
-        silent(pooling)
+        silent(pooling, false)
     } else {
         let modules = Modules::read(folder)?;
         match modules.pooling(folder)? {
@@ -139,9 +164,10 @@ fn by_what_is_said(
                     .into_iter()
                     .chain(modules.left_out())
                     .collect(),
+                is_habit: false,
             },
             // An outline has no use for the pooling; what reads the values will say what is missing.
-            None if reading == Reading::Headers => silent(habit(has_pooler)),
+            None if reading == Reading::Headers => silent(habit(has_pooler), true),
             None => {
                 refuse_sentence_encoders(folder, file, &modules)?;
                 if embeds {
@@ -183,6 +209,7 @@ fn by_mean() -> Choice {
     Choice {
         pooling: Pooling::Mean,
         told: vec![told],
+        is_habit: false,
     }
 }
 
@@ -208,6 +235,7 @@ fn by_habit(folder: &ModelFolder, has_pooler: bool) -> Choice {
     Choice {
         pooling,
         told: vec![told],
+        is_habit: true,
     }
 }
 

@@ -13,7 +13,7 @@ use super::encoder::{self, Counting, Embeddings, EmbeddingsConfig, Encoder, Laye
 use super::pooling::{self, Choice};
 use super::transformer::{
     self, Act, PositionEmbedding, default_dropout, default_initializer_range,
-    default_layer_norm_eps, default_tied, default_types, wrong,
+    default_layer_norm_eps, default_true, default_types, wrong,
 };
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
@@ -59,7 +59,7 @@ struct RobertaConfig {
     position_embedding_type: PositionEmbedding,
     #[serde(default)]
     is_decoder: bool,
-    #[serde(default = "default_tied")]
+    #[serde(default = "default_true")]
     tie_word_embeddings: bool,
 }
 
@@ -240,7 +240,12 @@ impl Steps for Roberta {
         self.encoder.layers()
     }
 
-    fn embed(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3> {
+    fn embed(
+        &self,
+        ids: Tensor<2, Int>,
+        types: Option<Tensor<2, Int>>,
+        _mask: &Tensor<2>,
+    ) -> Tensor<3> {
         self.embeddings.forward(ids, types)
     }
 
@@ -366,23 +371,20 @@ fn build(source: &Source<'_>) -> Result<Built> {
     source
         .checkpoint
         .refuse_layers("num_hidden_layers", config.num_hidden_layers)?;
-    let Choice { pooling, told } = pooling::choose_without_pooler(source, ARCHITECTURE.name)?;
+    let Choice { pooling, told, .. } = pooling::choose_without_pooler(source, ARCHITECTURE.name)?;
+    let dropout = config.classifier_dropout;
+    let dropout = dropout.unwrap_or(config.hidden_dropout_prob);
     Ok(Built {
-        dropout: config
-            .classifier_dropout
-            .unwrap_or(config.hidden_dropout_prob),
+        dropout,
         initializer_range: config.initializer_range,
-        inner: Some(InnerConfig {
-            act: Act::Tanh,
-            dropout: true,
-        }),
-        masked: Some(MaskedConfig {
-            width: config.hidden_size,
+        inner: Some(InnerConfig::new(Act::Tanh, Some(dropout))),
+        masked: Some(MaskedConfig::new(
+            config.hidden_size,
             // Whatever `hidden_act` says.
-            act: Act::Gelu,
-            layer_norm_eps: config.layer_norm_eps,
-            vocabulary: config.vocab_size,
-        }),
+            Act::Gelu,
+            config.layer_norm_eps,
+            config.vocab_size,
+        )),
         choices: told,
         ..Built::new(Roberta::new(
             config,

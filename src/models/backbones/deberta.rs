@@ -1,0 +1,473 @@
+//! DeBERTa v2 and v3 (He et al., arXiv:2006.03654 and arXiv:2111.09543): BERT's layers with disentangled attention, which knows how far
+//! tokens are apart; names and numbers are those of Hugging Face's `DebertaV2Model`. States of padding, which nothing looks at, are others
+//! than there.
+//!
+//! It reads top to bottom: blocks, forward, weight names; the config and the attention are files of their own.
+
+mod attention;
+mod config;
+
+use burn::module::Module;
+use burn::nn::conv::{Conv1d, Conv1dConfig};
+use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear, PaddingConfig1d};
+use burn::tensor::{Device, Int, Tensor};
+use serde_json::{Map, Value};
+
+use self::attention::Disentangled;
+use self::config::DebertaConfig;
+use super::encoder::{self, Intermediate, LayerConfig, Output, Steps};
+use super::pooling::{self, Choice};
+use super::transformer::{self, Act, linear_with, norm, table, wrong};
+use crate::error::Result;
+use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
+use crate::models::export::{self, Library};
+use crate::models::folder::ModelFolder;
+use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
+use crate::models::initial::{self, Initial, Rule, is_bias};
+use crate::models::naming::Naming;
+use crate::models::operations::dropout;
+use crate::models::weights::Shapes;
+use crate::models::{Activations, Modality, Pooling};
+
+// ------------------------------------------------------------------------------------------------------------ blocks
+
+/// The network below the head. Its fields are named as Hugging Face's, but for what all layers share.
+#[derive(Module, Debug)]
+pub(in crate::models) struct Deberta {
+    embeddings: Embeddings,
+    /// A vector for each distance, `[2 · span, width]`. It belongs to the first block, because every layer needs it.
+    rel_embeddings: Option<Embedding>,
+    layer_norm: Option<LayerNorm>,
+    /// Beside the first layer.
+    conv: Option<Convolution>,
+    layer: Vec<Layer>,
+    #[module(skip)]
+    pooling: Pooling,
+    #[module(skip)]
+    config: DebertaConfig,
+}
+
+#[derive(Module, Debug)]
+struct Embeddings {
+    word_embeddings: Embedding,
+    position_embeddings: Option<Embedding>,
+    token_type_embeddings: Option<Embedding>,
+    embed_proj: Option<Linear>,
+    layer_norm: LayerNorm,
+    dropout: Dropout,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    attention: Attention,
+    intermediate: Intermediate,
+    output: Output,
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    self_: Disentangled,
+    output: Output,
+}
+
+#[derive(Module, Debug)]
+struct Convolution {
+    conv: Conv1d,
+    layer_norm: LayerNorm,
+    dropout: Dropout,
+    #[module(skip)]
+    act: Act,
+}
+
+impl Deberta {
+    /// The network with nothing in its weights yet.
+    fn new(config: DebertaConfig, pooling: Pooling, device: &Device) -> Self {
+        let width = config.hidden_size;
+        let layer = LayerConfig {
+            width,
+            wide: config.intermediate_size,
+            heads: config.num_attention_heads,
+            act: config.hidden_act,
+            layer_norm_eps: config.layer_norm_eps,
+            dropout: config.hidden_dropout_prob,
+            dropout_behind_attention: config.hidden_dropout_prob,
+            attention_dropout: config.attention_probs_dropout_prob,
+        };
+        let layers = (0..config.num_hidden_layers).map(|_| Layer {
+            attention: Attention {
+                self_: Disentangled::new(&config, device),
+                output: Output::new(width, layer.dropout_behind_attention, &layer, device),
+            },
+            intermediate: Intermediate::new(&layer, device),
+            output: Output::new(layer.wide, layer.dropout, &layer, device),
+        });
+        let distances = config.distances();
+        let norm = || norm(width, config.layer_norm_eps, device);
+        Self {
+            embeddings: Embeddings::new(&config, device),
+            rel_embeddings: distances.map(|distances| table(2 * distances.span, width, device)),
+            layer_norm: config.normalises_distances().then(norm),
+            conv: (config.conv_kernel_size > 0).then(|| Convolution::new(&config, device)),
+            layer: layers.collect(),
+            pooling,
+            config,
+        }
+    }
+}
+
+impl Embeddings {
+    fn new(config: &DebertaConfig, device: &Device) -> Self {
+        let (narrow, width) = (config.narrow(), config.hidden_size);
+        let (positions, types) = (config.max_position_embeddings, config.type_vocab_size);
+        let table = |rows| table(rows, narrow, device);
+        Self {
+            word_embeddings: table(config.vocab_size),
+            position_embeddings: config.position_biased_input.then(|| table(positions)),
+            token_type_embeddings: (types > 0).then(|| table(types)),
+            embed_proj: (narrow != width).then(|| linear_with(narrow, width, false, device)),
+            layer_norm: norm(width, config.layer_norm_eps, device),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+        }
+    }
+}
+
+impl Convolution {
+    fn new(config: &DebertaConfig, device: &Device) -> Self {
+        let (width, size) = (config.hidden_size, config.conv_kernel_size);
+        let around = (size - 1) / 2;
+        Self {
+            conv: Conv1dConfig::new(width, width, size)
+                .with_padding(PaddingConfig1d::Explicit(around, around))
+                .with_groups(config.conv_groups)
+                .with_initializer(burn::module::Initializer::Zeros)
+                .init(device),
+            layer_norm: norm(width, config.layer_norm_eps, device),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            act: config.conv_act,
+        }
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------------- forward
+
+impl Blocks for Deberta {
+    /// `embeddings`, `encoder.layer.0` …, `pooling`, which has no weights.
+    fn blocks(&self) -> Vec<String> {
+        encoder::blocks("encoder.layer", self.layer.len(), "pooling")
+    }
+
+    fn forward(&self, block: usize, x: Activations) -> Activations {
+        encoder::run(self, block, x)
+    }
+
+    fn width(&self) -> usize {
+        self.config.hidden_size
+    }
+
+    /// Dropout, which is for training, does not enter.
+    fn signature(&self) -> String {
+        let config = &self.config;
+        format!(
+            "deberta-v2, {:?} pooling, {} heads, {:?}, layer norm {:e}, {:?}, {:?}, shared {}, convolution {} {:?}",
+            self.pooling,
+            config.num_attention_heads,
+            config.hidden_act,
+            config.layer_norm_eps,
+            config.distances(),
+            ["c2p", "p2c"].map(|what| config.compares(what)),
+            config.share_att_key,
+            config.conv_groups,
+            config.conv_act,
+        )
+    }
+
+    fn base(&self) -> &'static str {
+        BASE
+    }
+
+    fn family(&self) -> &'static str {
+        FAMILY
+    }
+
+    /// transformers' own class takes the first token's state alone.
+    fn library(&self, head: &LibraryHead) -> Library {
+        pooling::library(head, self.pooling)
+    }
+
+    fn complete(&self, config: &mut Map<String, Value>) {
+        // What an export says about the class that came with it.
+        for key in ["auto_map", "pooling"] {
+            config.shift_remove(key);
+        }
+        if let Some(dropout) = self.config.cls_dropout {
+            config.insert("cls_dropout".into(), dropout.into());
+        }
+    }
+
+    fn pooling(&self) -> Option<Pooling> {
+        Some(self.pooling)
+    }
+
+    fn hidden_blocks(&self) -> Option<usize> {
+        Some(self.layer.len() + 1)
+    }
+
+    fn embedding(&self) -> Option<Tensor<2>> {
+        Some(self.embeddings.word_embeddings.weight.val())
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        Some(self.config.max_position_embeddings)
+    }
+
+    fn vocabulary(&self) -> Option<usize> {
+        Some(self.config.vocab_size)
+    }
+
+    fn token_types(&self) -> Option<usize> {
+        Some(self.config.type_vocab_size.max(1))
+    }
+}
+
+impl Steps for Deberta {
+    fn layers(&self) -> usize {
+        self.layer.len()
+    }
+
+    fn embed(
+        &self,
+        ids: Tensor<2, Int>,
+        types: Option<Tensor<2, Int>>,
+        mask: &Tensor<2>,
+    ) -> Tensor<3> {
+        self.embeddings.forward(ids, types, mask)
+    }
+
+    fn layer(&self, layer: usize, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
+        let vectors = self.rel_embeddings.as_ref().map(|table| table.weight.val());
+        let vectors = match (vectors, &self.layer_norm) {
+            (Some(vectors), Some(norm)) => Some(norm.forward(vectors)),
+            (vectors, _) => vectors,
+        };
+        let found = self.layer[layer].forward(states.clone(), mask, vectors);
+        match &self.conv {
+            Some(conv) if layer == 0 => conv.forward(states, found, mask),
+            _ => found,
+        }
+    }
+
+    fn pool(&self, states: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
+        pooling::pool(states, mask, self.pooling)
+    }
+}
+
+impl Embeddings {
+    /// `[batch, tokens]` → `[batch, tokens, width]`; 0 for padding.
+    fn forward(
+        &self,
+        ids: Tensor<2, Int>,
+        types: Option<Tensor<2, Int>>,
+        mask: &Tensor<2>,
+    ) -> Tensor<3> {
+        let [batch, tokens] = ids.dims();
+        let mut states = self.word_embeddings.forward(ids);
+        if let Some(positions) = &self.position_embeddings {
+            let positions = positions.weight.val().slice(0..tokens);
+            states = states + positions.unsqueeze::<3>();
+        }
+        if let Some(of_types) = &self.token_type_embeddings {
+            let [known, _] = of_types.weight.shape().dims();
+            states = match types.filter(|_| known > 1) {
+                Some(types) => states + of_types.forward(types),
+                None => states + of_types.weight.val().slice(0..1).unsqueeze::<3>(),
+            };
+        }
+        if let Some(project) = &self.embed_proj {
+            states = project.forward(states);
+        }
+        let states = self.layer_norm.forward(states) * mask.clone().reshape([batch, tokens, 1]);
+        dropout(&self.dropout, states)
+    }
+}
+
+impl Layer {
+    /// `[batch, tokens, width]` → the same.
+    fn forward(
+        &self,
+        states: Tensor<3>,
+        mask: &Tensor<2>,
+        of_distances: Option<Tensor<2>>,
+    ) -> Tensor<3> {
+        let attention = &self.attention;
+        let context = attention.self_.forward(states.clone(), mask, of_distances);
+        let states = attention.output.forward(context, states);
+        let wide = self.intermediate.forward(states.clone());
+        self.output.forward(wide, states)
+    }
+}
+
+impl Convolution {
+    /// What goes into the first layer and what comes out of it, `[batch, tokens, width]` each, → the same; 0 for padding.
+    fn forward(&self, before: Tensor<3>, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
+        let [batch, tokens, _] = states.dims();
+        let mask = mask.clone().reshape([batch, tokens, 1]);
+        let around = self.conv.forward(before.swap_dims(1, 2)).swap_dims(1, 2);
+        let around = dropout(&self.dropout, around * mask.clone());
+        self.layer_norm.forward(states + self.act.apply(around)) * mask
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ weight names
+
+/// A module's path → its Hugging Face name without the base model's.
+fn parameter_name(path: &str) -> String {
+    let name = encoder::parameter_name(path);
+    let shared = ["rel_embeddings.", "LayerNorm.", "layer.", "conv."];
+    if shared.iter().any(|part| name.starts_with(part)) {
+        format!("encoder.{name}")
+    } else {
+        name
+    }
+}
+
+/// A name in a checkpoint → its form in the network.
+fn checkpoint_name(name: &str) -> String {
+    encoder::checkpoint_name(name, BASE)
+}
+
+/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
+/// export.
+fn is_constant(name: &str) -> bool {
+    ["embeddings.position_ids", export::GUARD].contains(&name)
+}
+
+/// Whether a checkpoint's tensor belongs to the head of another task, or is a vector of a position in a network that goes without: to none of
+/// the parts that every DeBERTa has.
+fn is_spare(name: &str) -> bool {
+    let parts = ["embeddings.", "encoder."];
+    name.starts_with("embeddings.position_embeddings.")
+        || !parts.iter().any(|part| name.starts_with(part))
+}
+
+/// What Hugging Face's classes call the network below the head.
+const BASE: &str = "deberta";
+
+/// Its `model_type`, which is that of version 3, too.
+const FAMILY: &str = "deberta-v2";
+
+// -------------------------------------------------------------------------------------------------------------- row
+
+/// DeBERTa's row in the registry.
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "DeBERTa v2",
+    model_types: &[FAMILY],
+    modality: Modality::Texts,
+    variants: &[],
+    naming: Naming {
+        parameter: parameter_name,
+        checkpoint: checkpoint_name,
+        constant: is_constant,
+        spare: is_spare,
+        beside: &[
+            ("encoder.rel_embeddings", "embeddings"),
+            ("encoder.LayerNorm", "embeddings"),
+            ("encoder.conv", "encoder.layer.0"),
+            ("pooler", "classifier"),
+        ],
+    },
+    heads: &[
+        LibraryHead {
+            kind: HeadKind::Pooled,
+            block: "classifier",
+            layers: &[("inner.dense", "pooler.dense"), ("linear", "classifier")],
+            library: Library::Transformers("AutoModelForSequenceClassification"),
+            classes: &[(FAMILY, "DebertaV2ForSequenceClassification")],
+        },
+        LibraryHead {
+            kind: HeadKind::Tokens,
+            block: "classifier",
+            layers: &[("linear", "classifier")],
+            library: Library::Transformers("AutoModelForTokenClassification"),
+            classes: &[(FAMILY, "DebertaV2ForTokenClassification")],
+        },
+        LibraryHead {
+            kind: HeadKind::Embedding,
+            block: "projection",
+            layers: &[("linear", "projection")],
+            library: Library::SentenceTransformers,
+            classes: &[(FAMILY, "DebertaV2Model")],
+        },
+        LibraryHead {
+            kind: HeadKind::Masked,
+            block: "cls",
+            layers: &[("predictions", "cls.predictions")],
+            library: Library::Transformers("AutoModelForMaskedLM"),
+            classes: &[(FAMILY, "DebertaV2ForMaskedLM")],
+        },
+    ],
+    build,
+    initial,
+    recognise,
+};
+
+/// Builds the network that the folder describes, with the pooling that is asked for or that the folder says.
+fn build(source: &Source<'_>) -> Result<Built> {
+    let mut config: DebertaConfig = source.folder.config_as()?;
+    let kind = source.head.problem.head_kind();
+    if kind == HeadKind::Pooled {
+        config.cls_dropout = source.head.dropout.or(config.cls_dropout);
+    }
+    config.check()?;
+    transformer::check_tied(source.head, config.tie_word_embeddings)?;
+    if kind == HeadKind::Masked && !config.legacy {
+        wrong("`legacy` is false, and refire has heads for masked tokens only where it is true")?;
+    }
+    let layers = config.num_hidden_layers;
+    source
+        .checkpoint
+        .refuse_layers("num_hidden_layers", layers)?;
+    let Choice { pooling, told, .. } = pooling::choose_without_pooler(source, ARCHITECTURE.name)?;
+    let hidden = config.hidden_dropout_prob;
+    Ok(Built {
+        dropout: match kind {
+            HeadKind::Pooled => config.cls_dropout.unwrap_or(hidden),
+            _ => hidden,
+        },
+        initializer_range: config.initializer_range,
+        inner: Some(InnerConfig::new(
+            config.pooler_hidden_act,
+            Some(config.pooler_dropout),
+        )),
+        masked: Some(MaskedConfig::new(
+            config.narrow(),
+            config.hidden_act,
+            config.layer_norm_eps,
+            config.vocab_size,
+        )),
+        choices: told,
+        ..Built::new(Deberta::new(config, pooling, source.device))
+    })
+}
+
+/// As transformers draws them: `PreTrainedModel._init_weights` in `modeling_utils.py`, and the embedding's `padding_idx` in
+/// `models/deberta_v2/modeling_deberta_v2.py`.
+fn initial(folder: &ModelFolder) -> Result<Rule> {
+    let std = initial::initializer_range(folder)?;
+    let config: DebertaConfig = folder.config_as()?;
+    let padding = initial::padding_row(folder, config.vocab_size)?;
+    Ok(Box::new(move |name, _| match (name, padding) {
+        (name, _) if is_bias(name) => Initial::Zeros,
+        (name, _) if name.ends_with("LayerNorm.weight") => Initial::Ones,
+        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
+        _ => Initial::Normal(std),
+    }))
+}
+
+/// Whether weights are those of a DeBERTa.
+fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
+    let mark = "encoder.layer.0.attention.self.query_proj.weight";
+    let mut names = shapes.keys();
+    names
+        .any(|name| name.ends_with(mark))
+        .then_some(ARCHITECTURE.name)
+}
