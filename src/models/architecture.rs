@@ -171,6 +171,11 @@ pub(super) trait Blocks {
         None
     }
 
+    /// The least height and width of an image of which something is left at its end.
+    fn least_image_size(&self) -> usize {
+        1
+    }
+
     /// The only height and width that it takes.
     fn image_size(&self) -> Option<usize> {
         None

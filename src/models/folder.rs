@@ -48,6 +48,20 @@ impl ModelFolder {
         found.or(families.first()).copied().unwrap_or_default()
     }
 
+    /// Refuses what timm would build another network by than the one that `architecture` names.
+    ///
+    /// # Errors
+    /// `model_args` that says anything.
+    pub(super) fn refuse_model_args(&self) -> Result<()> {
+        match self.config.get("model_args") {
+            None | Some(Value::Null) => Ok(()),
+            Some(Value::Object(settings)) if settings.is_empty() => Ok(()),
+            Some(_) => Err(Error::stage(
+                "config.json: `model_args` changes the network that `architecture` names, and refire builds that as it is",
+            )),
+        }
+    }
+
     /// The class that the weights were saved from, if `config.json` says it.
     fn class(&self) -> Option<&str> {
         self.config.get("architectures")?.get(0)?.as_str()

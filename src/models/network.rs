@@ -325,6 +325,12 @@ impl Network {
         self.backbone().image_size()
     }
 
+    /// The least height and width that its images may have, in pixels.
+    #[must_use]
+    pub fn least_image_size(&self) -> usize {
+        self.backbone().least_image_size()
+    }
+
     /// Writes `config.json`, `model.safetensors` and `refire.json` into `folder`. The same weights and card give the
     /// same bytes; what `transformers`, `timm` or torchvision need to load it is there.
     ///

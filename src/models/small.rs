@@ -1,8 +1,8 @@
 //! Small models with random weights, at least one of every architecture: what tests that walk the registry run on.
 //!
 //! A new row of [`ARCHITECTURES`] is under those tests as soon as it has the fixture that proves it: shapes that
-//! `tests/reference/make_vision.py` or `make_text.py` has found in its library, or a folder `tests/data/tiny-NAME`. What takes texts has
-//! the tokenizer of `tests/data/tiny-bert`, with the padding token that its config names.
+//! `tests/reference/make_vision.py`, `make_backbones.py` or `make_text.py` has found in its library, or a folder `tests/data/tiny-NAME`.
+//! What takes texts has the tokenizer of `tests/data/tiny-bert`, with the padding token that its config names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::architecture::architecture;
 use super::folder::ModelFolder;
 use super::weights::write_new;
-use super::{ARCHITECTURES, Modality, copy_folder, write_config};
+use super::{ARCHITECTURES, Modality, Network, copy_folder, write_config};
 
 /// Architectures have more than one small model if those have fewer numbers than this.
 const SMALL: usize = 1_000_000;
@@ -43,7 +43,7 @@ enum Fixture {
     Folder(PathBuf),
 }
 
-/// A network that `make_vision.py` or `make_text.py` has found in a library: what its config says, and the shapes of its tensors.
+/// A network that a script beside `make_vision.py` has found in a library: what its config says, and the shapes of its tensors.
 #[derive(Deserialize)]
 pub(super) struct Made {
     pub(super) name: String,
@@ -58,15 +58,22 @@ pub(super) fn all_made() -> Vec<Made> {
         made: Vec<Made>,
     }
 
-    let both = [
+    let all = [
         include_str!("../../tests/reference/vision.json"),
+        include_str!("../../tests/reference/backbones.json"),
         include_str!("../../tests/reference/text.json"),
     ];
-    let made = both.into_iter().flat_map(|json| {
+    let made = all.into_iter().flat_map(|json| {
         let reference: Reference = serde_json::from_str(json).expect("it is made by a script");
         reference.made
     });
     made.collect()
+}
+
+/// Height and width of images for `network`, which are small.
+pub(crate) fn side(network: &Network) -> usize {
+    let least = network.least_image_size().max(16);
+    network.image_size().unwrap_or(least)
 }
 
 /// Small models of every architecture, the smallest first.
@@ -84,7 +91,7 @@ pub(crate) fn small_models() -> Vec<SmallModel> {
             .collect();
         assert!(
             !of_row.is_empty(),
-            "the architecture `{}` has no small model: let make_vision.py or make_text.py find the shapes of one, or add tests/data/tiny-NAME",
+            "the architecture `{}` has no small model: let make_backbones.py or make_text.py find the shapes of one, or add tests/data/tiny-NAME",
             row.name
         );
         let small = of_row.iter().filter(|(_, size, _)| *size < SMALL).count();

@@ -22,6 +22,10 @@ from transformers import (
     AlbertModel,
     BertConfig,
     BertModel,
+    ConvNextConfig,
+    ConvNextModel,
+    ConvNextV2Config,
+    ConvNextV2Model,
     DeiTConfig,
     DeiTModel,
     DistilBertConfig,
@@ -37,7 +41,7 @@ from transformers import (
 )
 
 DRAWN = 8
-HEADS = ("classifier.", "fc.", "linear.")
+HEADS = ("classifier.", "fc.", "linear.", "head.fc.")
 LEFT_OUT = ("mask_token", "num_batches_tracked", "running_mean", "running_var")
 
 
@@ -88,6 +92,7 @@ def main():
     distilbert = {"dim": 48, "n_layers": 2, "n_heads": 4, "hidden_dim": 96, "vocab_size": 300, "max_position_embeddings": 40}
     mpnet = {**bert, "pad_token_id": 1}
     narrow = {**bert, "embedding_size": 24}
+    convnext = {"hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2, "layer_scale_init_value": 0.25, "initializer_range": 0.03}
     made = [
         network("bert", lambda: BertModel(BertConfig(**bert)), {"model_type": "bert", **bert}),
         network("roberta", lambda: RobertaModel(RobertaConfig(**roberta), add_pooling_layer=False), {"model_type": "roberta", **roberta}),
@@ -100,6 +105,9 @@ def main():
         network("mobilenet_v2", torchvision.models.mobilenet_v2, {"architecture": "mobilenet_v2"}),
         network("resnet18", torchvision.models.resnet18, {"architecture": "resnet18"}),
         network("efficientnet_lite0", lambda: timm.create_model("efficientnet_lite0"), {"architecture": "efficientnet_lite0"}),
+        network("convnext", lambda: ConvNextModel(ConvNextConfig(**convnext)), {"model_type": "convnext", **convnext}),
+        network("convnextv2", lambda: ConvNextV2Model(ConvNextV2Config(**convnext)), {"model_type": "convnextv2", **convnext}),
+        network("test_convnext", lambda: timm.create_model("test_convnext"), {"architecture": "test_convnext"}),
         network("resnet20", cifar, {"architecture": "resnet20"}),
     ]
     with open(Path(__file__).parent / "initial.json", "w") as file:

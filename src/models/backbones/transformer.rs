@@ -6,7 +6,7 @@ use burn::nn::{
     Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
     LinearConfig,
 };
-use burn::tensor::activation::{gelu_approximate, relu, silu, tanh};
+use burn::tensor::activation::{gelu_approximate, relu, sigmoid, silu, tanh};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
@@ -25,6 +25,8 @@ pub(in crate::models) enum Act {
     /// The same with Φ approximated by tanh.
     #[serde(alias = "gelu_pytorch_tanh", alias = "gelu_fast")]
     GeluNew,
+    /// x σ(1.702 x), another approximation of it.
+    QuickGelu,
     Relu,
     #[serde(alias = "swish")]
     Silu,
@@ -40,6 +42,7 @@ impl Act {
             Self::Relu => "relu",
             Self::Silu => "silu",
             Self::Tanh => "tanh",
+            Self::QuickGelu => "quick_gelu",
         }
     }
 
@@ -51,6 +54,7 @@ impl Act {
             Self::Relu => "torch.nn.modules.activation.ReLU",
             Self::Silu => "torch.nn.modules.activation.SiLU",
             Self::Tanh => "torch.nn.modules.activation.Tanh",
+            Self::QuickGelu => "transformers.activations.QuickGELUActivation",
         }
     }
 
@@ -58,6 +62,7 @@ impl Act {
         match self {
             Self::Gelu => gelu(x),
             Self::GeluNew => gelu_approximate(x),
+            Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
             Self::Relu => relu(x),
             Self::Silu => silu(x),
             Self::Tanh => tanh(x),
@@ -198,7 +203,7 @@ pub(super) fn default_true() -> bool {
 }
 
 /// An error in `config.json`.
-pub(super) fn wrong(what: &str) -> Result<()> {
+pub(super) fn wrong<T>(what: &str) -> Result<T> {
     Err(Error::stage(format!("config.json: {what}")))
 }
 
@@ -245,6 +250,48 @@ pub(super) fn check_tied(head: &Head, tied: bool) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The most numbers that a vector or a kernel of a network in a config may have on a side: far more than any network has.
+const MOST_WIDE: usize = 1 << 16;
+
+/// Refuses sizes that no network has, before anything is made of them.
+///
+/// # Errors
+/// A size that is too large, with its name.
+pub(super) fn check_widths(sizes: &[(&str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, size)| *size > MOST_WIDE) {
+        Some((name, size)) => wrong(&format!(
+            "`{name}` is {size}, and at most {MOST_WIDE} are made"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks what numbers of a new network begin with.
+///
+/// # Errors
+/// What is no f32, which the config calls `name`.
+pub(super) fn check_factor(name: &str, factor: f64) -> Result<()> {
+    if factor.abs() <= f64::from(f32::MAX) {
+        return Ok(());
+    }
+    wrong(&format!(
+        "`{name}` is {factor:e}, which is no number for a weight"
+    ))
+}
+
+/// Refuses images of other than three colours.
+///
+/// # Errors
+/// What else `num_channels` says.
+pub(super) fn check_colours(channels: usize) -> Result<()> {
+    if channels == 3 {
+        return Ok(());
+    }
+    wrong(&format!(
+        "`num_channels` is {channels}, and images have 3 colours"
+    ))
 }
 
 /// Checks what is added to a variance before its root is taken.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::models::architecture::Architecture;
 use crate::models::naming::Naming;
-use crate::models::small::{Made, all_made, small_models};
+use crate::models::small::{Made, all_made, side, small_models};
 use crate::models::{
     self, Activations, FreezePlan, Head, Loaded, Modality, Network, Problem, Resolved, bare_config,
     write_config,
@@ -62,8 +62,12 @@ fn small() -> TempDir {
 }
 
 fn open(folder: &TempDir) -> Loaded {
+    open_at(folder.path())
+}
+
+fn open_at(folder: &Path) -> Loaded {
     let device = models::device("cpu").expect("every build has a CPU");
-    Network::open(folder.path(), &device).expect("it loads")
+    Network::open(folder, &device).expect("it loads")
 }
 
 fn load(folder: &TempDir, labels: &[&str]) -> Result<Loaded> {
@@ -86,7 +90,11 @@ fn refused(folder: &TempDir) -> String {
 }
 
 fn images(device: &Device) -> Tensor<4> {
-    Tensor::random([4, 3, 32, 32], Distribution::Normal(0.0, 1.0), device)
+    images_of(32, device)
+}
+
+fn images_of(side: usize, device: &Device) -> Tensor<4> {
+    Tensor::random([4, 3, side, side], Distribution::Normal(0.0, 1.0), device)
 }
 
 fn logits(network: &Network, images: Tensor<4>) -> TensorData {
