@@ -90,7 +90,7 @@ def modernbert():
     others = {"bos_token_id": None, "eos_token_id": None, "cls_token_id": None, "sep_token_id": None}
     small = {**SMALL, **none, **others, "num_hidden_layers": 3, "local_attention": 4, "max_position_embeddings": 9}
     biased = {"norm_bias": True, "attention_bias": True, "mlp_bias": True, "classifier_bias": True}
-    theta = {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 500.0}, "sliding_attention": None}}
+    theta = {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 500.0}, "sliding_attention": {"rope_type": "default"}}}
     yield "modernbert", "ModernBert", "Model", {**MADE, **none, **others, "local_attention": 8, "max_position_embeddings": 48}
     yield "modernbert, gelu", "ModernBert", "ForSequenceClassification", small
     yield "modernbert, relu, mean", "ModernBert", "ForSequenceClassification", {**small, **biased, "classifier_pooling": "mean", "classifier_activation": "relu"}

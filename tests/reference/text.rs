@@ -150,8 +150,8 @@ impl Case {
     fn compare(&self, network: &Network, batch: &TokenBatch, what: &str) {
         let (hidden, logits) = self.run(network, batch);
         let apart = self.worst(&hidden, &self.hidden);
-        let logits = self.logits.as_ref();
-        let logits = logits.map(|theirs| self.worst(&logits, theirs));
+        let theirs = self.logits.as_ref();
+        let logits = theirs.map(|theirs| self.worst(&logits, theirs));
         let name = &self.name;
         report(&format!(
             "{name}{what}: states max |Δ| {apart:e}, logits {logits:?}"

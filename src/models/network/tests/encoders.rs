@@ -136,7 +136,7 @@ fn weights_that_layers_share_count_once_and_are_one_layer() {
     let sizes = made.tensors.values();
     let sizes = sizes.map(|shape| shape.iter().product::<usize>());
     let body = network.parameters().into_iter().filter(|known| !known.head);
-    assert_eq!(body.map(|known| known.size()).sum::<usize>(), sizes.sum());
+    assert_eq!(body.map(|known| known.size()).sum::<usize>(), sizes.sum::<usize>());
     let anatomy = network.anatomy();
     assert_eq!((anatomy.layers().len(), anatomy.shared), (2, Some(4)));
     let last = FreezePlan {
