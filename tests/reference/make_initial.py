@@ -26,6 +26,8 @@ from transformers import (
     ConvNextModel,
     ConvNextV2Config,
     ConvNextV2Model,
+    DebertaV2Config,
+    DebertaV2Model,
     DeiTConfig,
     DeiTModel,
     DistilBertConfig,
@@ -34,6 +36,8 @@ from transformers import (
     ElectraModel,
     MPNetConfig,
     MPNetModel,
+    ModernBertConfig,
+    ModernBertModel,
     RobertaConfig,
     RobertaModel,
     ViTConfig,
@@ -92,6 +96,10 @@ def main():
     distilbert = {"dim": 48, "n_layers": 2, "n_heads": 4, "hidden_dim": 96, "vocab_size": 300, "max_position_embeddings": 40}
     mpnet = {**bert, "pad_token_id": 1}
     narrow = {**bert, "embedding_size": 24}
+    modernbert = {**sizes, "vocab_size": 300, "max_position_embeddings": 40, "pad_token_id": 3, "initializer_range": 0.05}
+    special = {"bos_token_id": None, "eos_token_id": None, "cls_token_id": None, "sep_token_id": None}
+    distances = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 8, "norm_rel_ebd": "layer_norm"}
+    deberta = {**narrow, **distances, "conv_kernel_size": 3}
     convnext = {"hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2, "layer_scale_init_value": 0.25, "initializer_range": 0.03}
     made = [
         network("bert", lambda: BertModel(BertConfig(**bert)), {"model_type": "bert", **bert}),
@@ -100,6 +108,8 @@ def main():
         network("mpnet", lambda: MPNetModel(MPNetConfig(**mpnet), add_pooling_layer=False), {"model_type": "mpnet", **mpnet}),
         network("electra", lambda: ElectraModel(ElectraConfig(**narrow)), {"model_type": "electra", **narrow}),
         network("albert", lambda: AlbertModel(AlbertConfig(**narrow)), {"model_type": "albert", **narrow}),
+        network("modernbert", lambda: ModernBertModel(ModernBertConfig(**modernbert, **special)), {"model_type": "modernbert", **modernbert}),
+        network("deberta-v2", lambda: DebertaV2Model(DebertaV2Config(**deberta)), {"model_type": "deberta-v2", **deberta}),
         network("vit", lambda: ViTModel(ViTConfig(**image), add_pooling_layer=False), {"model_type": "vit", **image}),
         network("deit", lambda: DeiTModel(DeiTConfig(**image), add_pooling_layer=False), {"model_type": "deit", **image}),
         network("mobilenet_v2", torchvision.models.mobilenet_v2, {"architecture": "mobilenet_v2"}),

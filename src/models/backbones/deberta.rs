@@ -2,22 +2,22 @@
 //! tokens are apart; names and numbers are those of Hugging Face's `DebertaV2Model`. States of padding, which nothing looks at, are others
 //! than there.
 //!
-//! It reads top to bottom: blocks, forward, weight names; the config and the attention are files of their own.
+//! It reads top to bottom: blocks, forward, weight names; the config, the layers and their attention are files of their own.
 
 mod attention;
 mod config;
+mod layers;
 
 use burn::module::Module;
-use burn::nn::conv::{Conv1d, Conv1dConfig};
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear, PaddingConfig1d};
+use burn::nn::{Embedding, LayerNorm};
 use burn::tensor::{Device, Int, Tensor};
 use serde_json::{Map, Value};
 
-use self::attention::Disentangled;
 use self::config::DebertaConfig;
-use super::encoder::{self, Intermediate, LayerConfig, Output, Steps};
+use self::layers::{Convolution, Embeddings, Layer};
+use super::encoder::{self, Steps};
 use super::pooling::{self, Choice};
-use super::transformer::{self, Act, linear_with, norm, table, wrong};
+use super::transformer::{self, norm, table, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::{self, Library};
@@ -25,7 +25,6 @@ use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
 use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::Naming;
-use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality, Pooling};
 
@@ -47,60 +46,11 @@ pub(in crate::models) struct Deberta {
     config: DebertaConfig,
 }
 
-#[derive(Module, Debug)]
-struct Embeddings {
-    word_embeddings: Embedding,
-    position_embeddings: Option<Embedding>,
-    token_type_embeddings: Option<Embedding>,
-    embed_proj: Option<Linear>,
-    layer_norm: LayerNorm,
-    dropout: Dropout,
-}
-
-#[derive(Module, Debug)]
-struct Layer {
-    attention: Attention,
-    intermediate: Intermediate,
-    output: Output,
-}
-
-#[derive(Module, Debug)]
-struct Attention {
-    self_: Disentangled,
-    output: Output,
-}
-
-#[derive(Module, Debug)]
-struct Convolution {
-    conv: Conv1d,
-    layer_norm: LayerNorm,
-    dropout: Dropout,
-    #[module(skip)]
-    act: Act,
-}
-
 impl Deberta {
     /// The network with nothing in its weights yet.
     fn new(config: DebertaConfig, pooling: Pooling, device: &Device) -> Self {
         let width = config.hidden_size;
-        let layer = LayerConfig {
-            width,
-            wide: config.intermediate_size,
-            heads: config.num_attention_heads,
-            act: config.hidden_act,
-            layer_norm_eps: config.layer_norm_eps,
-            dropout: config.hidden_dropout_prob,
-            dropout_behind_attention: config.hidden_dropout_prob,
-            attention_dropout: config.attention_probs_dropout_prob,
-        };
-        let layers = (0..config.num_hidden_layers).map(|_| Layer {
-            attention: Attention {
-                self_: Disentangled::new(&config, device),
-                output: Output::new(width, layer.dropout_behind_attention, &layer, device),
-            },
-            intermediate: Intermediate::new(&layer, device),
-            output: Output::new(layer.wide, layer.dropout, &layer, device),
-        });
+        let layers = (0..config.num_hidden_layers).map(|_| Layer::new(&config, device));
         let distances = config.distances();
         let norm = || norm(width, config.layer_norm_eps, device);
         Self {
@@ -111,39 +61,6 @@ impl Deberta {
             layer: layers.collect(),
             pooling,
             config,
-        }
-    }
-}
-
-impl Embeddings {
-    fn new(config: &DebertaConfig, device: &Device) -> Self {
-        let (narrow, width) = (config.narrow(), config.hidden_size);
-        let (positions, types) = (config.max_position_embeddings, config.type_vocab_size);
-        let table = |rows| table(rows, narrow, device);
-        Self {
-            word_embeddings: table(config.vocab_size),
-            position_embeddings: config.position_biased_input.then(|| table(positions)),
-            token_type_embeddings: (types > 0).then(|| table(types)),
-            embed_proj: (narrow != width).then(|| linear_with(narrow, width, false, device)),
-            layer_norm: norm(width, config.layer_norm_eps, device),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-        }
-    }
-}
-
-impl Convolution {
-    fn new(config: &DebertaConfig, device: &Device) -> Self {
-        let (width, size) = (config.hidden_size, config.conv_kernel_size);
-        let around = (size - 1) / 2;
-        Self {
-            conv: Conv1dConfig::new(width, width, size)
-                .with_padding(PaddingConfig1d::Explicit(around, around))
-                .with_groups(config.conv_groups)
-                .with_initializer(burn::module::Initializer::Zeros)
-                .init(device),
-            layer_norm: norm(width, config.layer_norm_eps, device),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-            act: config.conv_act,
         }
     }
 }
@@ -258,62 +175,6 @@ impl Steps for Deberta {
 
     fn pool(&self, states: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
         pooling::pool(states, mask, self.pooling)
-    }
-}
-
-impl Embeddings {
-    /// `[batch, tokens]` → `[batch, tokens, width]`; 0 for padding.
-    fn forward(
-        &self,
-        ids: Tensor<2, Int>,
-        types: Option<Tensor<2, Int>>,
-        mask: &Tensor<2>,
-    ) -> Tensor<3> {
-        let [batch, tokens] = ids.dims();
-        let mut states = self.word_embeddings.forward(ids);
-        if let Some(positions) = &self.position_embeddings {
-            let positions = positions.weight.val().slice(0..tokens);
-            states = states + positions.unsqueeze::<3>();
-        }
-        if let Some(of_types) = &self.token_type_embeddings {
-            let [known, _] = of_types.weight.shape().dims();
-            states = match types.filter(|_| known > 1) {
-                Some(types) => states + of_types.forward(types),
-                None => states + of_types.weight.val().slice(0..1).unsqueeze::<3>(),
-            };
-        }
-        if let Some(project) = &self.embed_proj {
-            states = project.forward(states);
-        }
-        let states = self.layer_norm.forward(states) * mask.clone().reshape([batch, tokens, 1]);
-        dropout(&self.dropout, states)
-    }
-}
-
-impl Layer {
-    /// `[batch, tokens, width]` → the same.
-    fn forward(
-        &self,
-        states: Tensor<3>,
-        mask: &Tensor<2>,
-        of_distances: Option<Tensor<2>>,
-    ) -> Tensor<3> {
-        let attention = &self.attention;
-        let context = attention.self_.forward(states.clone(), mask, of_distances);
-        let states = attention.output.forward(context, states);
-        let wide = self.intermediate.forward(states.clone());
-        self.output.forward(wide, states)
-    }
-}
-
-impl Convolution {
-    /// What goes into the first layer and what comes out of it, `[batch, tokens, width]` each, → the same; 0 for padding.
-    fn forward(&self, before: Tensor<3>, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
-        let [batch, tokens, _] = states.dims();
-        let mask = mask.clone().reshape([batch, tokens, 1]);
-        let around = self.conv.forward(before.swap_dims(1, 2)).swap_dims(1, 2);
-        let around = dropout(&self.dropout, around * mask.clone());
-        self.layer_norm.forward(states + self.act.apply(around)) * mask
     }
 }
 
@@ -436,7 +297,7 @@ fn build(source: &Source<'_>) -> Result<Built> {
         initializer_range: config.initializer_range,
         inner: Some(InnerConfig::new(
             config.pooler_hidden_act,
-            Some(config.pooler_dropout),
+            Some(config.pooler_dropout).filter(|rate| *rate > 0.0),
         )),
         masked: Some(MaskedConfig::new(
             config.narrow(),

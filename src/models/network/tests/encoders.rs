@@ -37,6 +37,12 @@ fn load_with(folder: &std::path::Path, head: &Head) -> Result<Loaded> {
     Network::load(folder, head, &models::device("cpu")?)
 }
 
+fn open_or(folder: &TempDir, what: &str) -> Loaded {
+    let device = models::device("cpu").expect("every build has a CPU");
+    let opened = Network::open(folder.path(), &device);
+    opened.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+}
+
 /// Numbers that a network gives for two texts: its outputs, or those of each token.
 fn outputs(network: &Network) -> TensorData {
     let batch = TokenBatch::new(&[&FIRST, &SECOND], 0, &Device::flex());
@@ -78,10 +84,10 @@ fn what_is_exported_is_the_same_network_whatever_its_head_and_its_pooling() {
             copy_companions(model.path(), tuned.path()).expect("copied");
             loaded.network.save(tuned.path(), &card).expect("saved");
             let expected = outputs(&loaded.network);
-            let again = open(&tuned);
+            let again = open_or(&tuned, &what);
             assert_eq!(outputs(&again.network), expected, "{what}, saved");
             export(tuned.path(), out.path()).expect("exported");
-            let again = open(&out);
+            let again = open_or(&out, &what);
             assert!(again.unused.is_empty(), "{what}: {:?}", again.unused);
             assert_eq!(outputs(&again.network), expected, "{what}, exported");
         }
@@ -136,7 +142,10 @@ fn weights_that_layers_share_count_once_and_are_one_layer() {
     let sizes = made.tensors.values();
     let sizes = sizes.map(|shape| shape.iter().product::<usize>());
     let body = network.parameters().into_iter().filter(|known| !known.head);
-    assert_eq!(body.map(|known| known.size()).sum::<usize>(), sizes.sum::<usize>());
+    assert_eq!(
+        body.map(|known| known.size()).sum::<usize>(),
+        sizes.sum::<usize>()
+    );
     let anatomy = network.anatomy();
     assert_eq!((anatomy.layers().len(), anatomy.shared), (2, Some(4)));
     let last = FreezePlan {
