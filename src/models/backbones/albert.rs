@@ -19,10 +19,10 @@ use super::transformer::{
 };
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
-use crate::models::export::{self, Library};
+use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, MaskedConfig};
-use crate::models::initial::{self, Initial, Rule, is_bias};
+use crate::models::initial::Rule;
 use crate::models::naming::Naming;
 use crate::models::weights::{MOST_LAYERS, Shapes};
 use crate::models::{Activations, Modality, Pooling};
@@ -336,17 +336,6 @@ fn checkpoint_name(name: &str) -> String {
     encoder::checkpoint_name(name, BASE)
 }
 
-/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
-/// export.
-fn is_constant(name: &str) -> bool {
-    let constants = [
-        "embeddings.position_ids",
-        "embeddings.token_type_ids",
-        export::GUARD,
-    ];
-    constants.contains(&name)
-}
-
 /// Whether a checkpoint's tensor belongs to the head of another task: to none of the parts that every ALBERT has.
 fn is_spare(name: &str) -> bool {
     let parts = ["embeddings.", "encoder.", "pooler."];
@@ -367,7 +356,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     naming: Naming {
         parameter: parameter_name,
         checkpoint: checkpoint_name,
-        constant: is_constant,
+        constant: encoder::is_constant,
         spare: is_spare,
         beside: &[("encoder.embedding_hidden_mapping_in", "embeddings")],
     },
@@ -439,15 +428,8 @@ fn build(source: &Source<'_>) -> Result<Built> {
 /// As transformers draws them: `PreTrainedModel._init_weights` in `modeling_utils.py`, and the embedding's `padding_idx` in
 /// `models/albert/modeling_albert.py`.
 fn initial(folder: &ModelFolder) -> Result<Rule> {
-    let std = initial::initializer_range(folder)?;
     let config: AlbertConfig = folder.config_as()?;
-    let padding = initial::padding_row(folder, config.vocab_size)?;
-    Ok(Box::new(move |name, _| match (name, padding) {
-        (name, _) if is_bias(name) => Initial::Zeros,
-        (name, _) if name.contains("layer_norm.") || name.contains("LayerNorm.") => Initial::Ones,
-        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
-        _ => Initial::Normal(std),
-    }))
+    encoder::initial(folder, config.vocab_size)
 }
 
 /// Whether weights are those of an ALBERT.

@@ -23,7 +23,7 @@ use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Sour
 use crate::models::export::{self, Library};
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
-use crate::models::initial::{self, Initial, Rule, is_bias};
+use crate::models::initial::Rule;
 use crate::models::naming::Naming;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality, Pooling};
@@ -313,15 +313,8 @@ fn build(source: &Source<'_>) -> Result<Built> {
 /// As transformers draws them: `PreTrainedModel._init_weights` in `modeling_utils.py`, and the embedding's `padding_idx` in
 /// `models/deberta_v2/modeling_deberta_v2.py`.
 fn initial(folder: &ModelFolder) -> Result<Rule> {
-    let std = initial::initializer_range(folder)?;
     let config: DebertaConfig = folder.config_as()?;
-    let padding = initial::padding_row(folder, config.vocab_size)?;
-    Ok(Box::new(move |name, _| match (name, padding) {
-        (name, _) if is_bias(name) => Initial::Zeros,
-        (name, _) if name.ends_with("LayerNorm.weight") => Initial::Ones,
-        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
-        _ => Initial::Normal(std),
-    }))
+    encoder::initial(folder, config.vocab_size)
 }
 
 /// Whether weights are those of a DeBERTa.

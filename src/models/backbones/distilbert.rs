@@ -18,7 +18,7 @@ use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Sour
 use crate::models::export::{self, Library};
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
-use crate::models::initial::{self, Initial, Rule, is_bias};
+use crate::models::initial::Rule;
 use crate::models::naming::Naming;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality, Pooling};
@@ -349,18 +349,11 @@ fn build(source: &Source<'_>) -> Result<Built> {
 /// # Errors
 /// Positions that are not drawn.
 fn initial(folder: &ModelFolder) -> Result<Rule> {
-    let std = initial::initializer_range(folder)?;
     let config: DistilBertConfig = folder.config_as()?;
     if config.sinusoidal_pos_embds {
         wrong("`sinusoidal_pos_embds` is true, and refire draws the vectors of positions")?;
     }
-    let padding = initial::padding_row(folder, config.vocab_size)?;
-    Ok(Box::new(move |name, _| match (name, padding) {
-        (name, _) if is_bias(name) => Initial::Zeros,
-        (name, _) if name.contains("layer_norm.") || name.contains("LayerNorm.") => Initial::Ones,
-        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
-        _ => Initial::Normal(std),
-    }))
+    encoder::initial(folder, config.vocab_size)
 }
 
 /// Whether weights are those of a DistilBERT.

@@ -6,6 +6,10 @@ use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::transformer::{Act, SelfAttention, linear, norm, table};
+use crate::error::Result;
+use crate::models::export;
+use crate::models::folder::ModelFolder;
+use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, TokenBatch};
@@ -347,4 +351,30 @@ pub(super) fn recognise(shapes: &Shapes<'_>, suits: impl Fn(&str) -> bool) -> bo
     let mark = "encoder.layer.0.attention.self.query.weight";
     let mut bases = shapes.keys().filter_map(|name| name.strip_suffix(mark));
     bases.any(|base| suits(base.trim_end_matches('.')))
+}
+
+/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
+/// export.
+pub(super) fn is_constant(name: &str) -> bool {
+    let constants = [
+        "embeddings.position_ids",
+        "embeddings.token_type_ids",
+        export::GUARD,
+    ];
+    constants.contains(&name)
+}
+
+/// As transformers draws them: `PreTrainedModel._init_weights` in `modeling_utils.py`, and `padding_idx` of the embedding of `tokens`.
+///
+/// # Errors
+/// An `initializer_range` that is no standard deviation, a padding token that is none of `tokens`.
+pub(super) fn initial(folder: &ModelFolder, tokens: usize) -> Result<Rule> {
+    let std = initial::initializer_range(folder)?;
+    let padding = initial::padding_row(folder, tokens)?;
+    Ok(Box::new(move |name, _| match (name, padding) {
+        (name, _) if is_bias(name) => Initial::Zeros,
+        (name, _) if name.contains("layer_norm.") || name.contains("LayerNorm.") => Initial::Ones,
+        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
+        _ => Initial::Normal(std),
+    }))
 }

@@ -17,7 +17,7 @@ use super::transformer::{
 };
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
-use crate::models::export::{self, Library};
+use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
 use crate::models::initial::{self, Initial, Rule, is_bias};
@@ -265,17 +265,6 @@ fn checkpoint_name(name: &str) -> String {
     encoder::checkpoint_name(name, BASE)
 }
 
-/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
-/// export.
-fn is_constant(name: &str) -> bool {
-    let constants = [
-        "embeddings.position_ids",
-        "embeddings.token_type_ids",
-        export::GUARD,
-    ];
-    constants.contains(&name)
-}
-
 /// Whether a checkpoint's tensor belongs to the head of another task, or to the pooler, which no class with a head that refire has uses:
 /// to none of the parts that every RoBERTa has.
 fn is_spare(name: &str) -> bool {
@@ -297,7 +286,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     naming: Naming {
         parameter: encoder::parameter_name,
         checkpoint: checkpoint_name,
-        constant: is_constant,
+        constant: encoder::is_constant,
         spare: is_spare,
         beside: &[],
     },

@@ -243,12 +243,63 @@ fn configs_of_other_encoders_that_contradict_themselves_are_refused() {
             json!({ "num_hidden_layers": 1_000_000_007 }),
             "`num_hidden_layers` is 1000000007, and at most 1000 are made",
         ),
+        (
+            "modernbert",
+            json!({ "num_attention_heads": 32 }),
+            "heads of 1 numbers, by `hidden_size` and `num_attention_heads`, are no pairs to turn",
+        ),
+        (
+            "modernbert",
+            json!({ "intermediate_size": 1_u64 << 63 }),
+            "`intermediate_size` is 9223372036854775808, and nothing is so large",
+        ),
+        (
+            "modernbert",
+            json!({ "layer_types": ["full_attention"] }),
+            "`layer_types` names 1 layers, and `num_hidden_layers` is 2",
+        ),
+        (
+            "modernbert",
+            json!({ "rope_scaling": { "factor": 2.0 } }),
+            "`rope_scaling` is set, and refire turns positions without scaling",
+        ),
+        (
+            "modernbert",
+            json!({ "rope_parameters": { "full_attention": { "rope_theta": 0.0 } } }),
+            "a `rope_theta` is 0, not above 0",
+        ),
+        (
+            "modernbert",
+            json!({ "initializer_cutoff_factor": 0.0 }),
+            "`initializer_cutoff_factor` is not above 0",
+        ),
+        (
+            "deberta-v2",
+            json!({ "position_buckets": 16, "max_relative_positions": 4 }),
+            "`position_buckets` is 16 for distances up to 4, and buckets grow from half their number to that",
+        ),
+        (
+            "deberta-v2",
+            json!({ "pos_att_type": "c2p|p2p" }),
+            "`pos_att_type` names `p2p`, which is neither `c2p` nor `p2c`",
+        ),
+        (
+            "deberta-v2",
+            json!({ "conv_kernel_size": 4 }),
+            "`conv_kernel_size` is 4, not an odd number up to 1001",
+        ),
+        (
+            "deberta-v2",
+            json!({ "attention_head_size": 7 }),
+            "`attention_head_size` is 7, and refire has DeBERTa with 8 for these sizes alone",
+        ),
     ];
     for (model_type, change, message) in cases {
         let error = refused_of(model_type, change);
         assert_eq!(error.message(), format!("config.json: {message}"));
     }
-    for model_type in ["roberta", "distilbert", "mpnet", "electra", "albert"] {
+    let others = ["roberta", "distilbert", "mpnet", "electra", "albert"];
+    for model_type in others.into_iter().chain(["modernbert", "deberta-v2"]) {
         let error = refused_of(model_type, json!({ "vocab_size": 1_u64 << 62 }));
         assert!(
             error.message().contains("at most 2000000000 are drawn"),
