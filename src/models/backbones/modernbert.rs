@@ -42,6 +42,10 @@ pub(in crate::models) struct ModernBert {
 }
 
 #[derive(Module, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names that the checkpoint has"
+)]
 struct Embeddings {
     tok_embeddings: Embedding,
     norm: LayerNorm,

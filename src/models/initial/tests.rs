@@ -170,6 +170,14 @@ fn refused_of(model_type: &str, change: Value) -> Error {
     Blank::new(config).expect_err(&what)
 }
 
+/// Configs of small networks of a type are refused, changed so, with these words.
+fn all_are_refused(cases: &[(&str, Value, &str)]) {
+    for (model_type, change, message) in cases {
+        let error = refused_of(model_type, change.clone());
+        assert_eq!(error.message(), format!("config.json: {message}"));
+    }
+}
+
 #[test]
 fn configs_of_other_encoders_that_contradict_themselves_are_refused() {
     let cases = [
@@ -243,6 +251,13 @@ fn configs_of_other_encoders_that_contradict_themselves_are_refused() {
             json!({ "num_hidden_layers": 1_000_000_007 }),
             "`num_hidden_layers` is 1000000007, and at most 1000 are made",
         ),
+    ];
+    all_are_refused(&cases);
+}
+
+#[test]
+fn configs_of_other_kinds_of_attention_that_contradict_themselves_are_refused() {
+    let cases = [
         (
             "modernbert",
             json!({ "num_attention_heads": 32 }),
@@ -294,10 +309,11 @@ fn configs_of_other_encoders_that_contradict_themselves_are_refused() {
             "`attention_head_size` is 7, and refire has DeBERTa with 8 for these sizes alone",
         ),
     ];
-    for (model_type, change, message) in cases {
-        let error = refused_of(model_type, change);
-        assert_eq!(error.message(), format!("config.json: {message}"));
-    }
+    all_are_refused(&cases);
+}
+
+#[test]
+fn vocabularies_that_nobody_can_draw_are_refused_whatever_the_encoder() {
     let others = ["roberta", "distilbert", "mpnet", "electra", "albert"];
     for model_type in others.into_iter().chain(["modernbert", "deberta-v2"]) {
         let error = refused_of(model_type, json!({ "vocab_size": 1_u64 << 62 }));

@@ -11,10 +11,6 @@ use crate::models::operations::{attention, dropout};
 
 /// Attention as far as the linear layer after it. The fields are named as Hugging Face's.
 #[derive(Module, Debug)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names that the checkpoint has"
-)]
 pub(super) struct Disentangled {
     query_proj: Linear,
     key_proj: Linear,
@@ -207,11 +203,11 @@ mod tests {
     fn groups_of_distances_are_those_of_transformers() {
         #[derive(serde::Deserialize)]
         struct Reference {
-            deberta_buckets: Vec<Buckets>,
+            deberta_buckets: Vec<Groups>,
         }
 
         #[derive(serde::Deserialize)]
-        struct Buckets {
+        struct Groups {
             buckets: usize,
             longest: usize,
             /// From the most negative distance on.

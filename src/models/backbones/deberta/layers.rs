@@ -13,6 +13,10 @@ use crate::models::operations::dropout;
 
 /// Vectors of tokens and, where the config has them, of positions and types.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names that the checkpoint has"
+)]
 pub(super) struct Embeddings {
     pub(super) word_embeddings: Embedding,
     position_embeddings: Option<Embedding>,
