@@ -146,6 +146,11 @@ pub(super) trait Blocks {
         None
     }
 
+    /// How many layers run with the weights of its blocks, where these are fewer; none where each block has its own.
+    fn shares_layers(&self) -> Option<usize> {
+        None
+    }
+
     /// The vectors of its tokens, `[tokens, width]`; none for networks that take no tokens.
     fn embedding(&self) -> Option<Tensor<2>> {
         None

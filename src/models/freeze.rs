@@ -69,6 +69,8 @@ pub struct Anatomy {
     pub parameters: Vec<Parameter>,
     /// The indices of the parameters that are weights and biases of batch normalisations.
     pub batch_norms: BTreeSet<usize>,
+    /// How many layers run with the weights of these blocks, where these are fewer.
+    pub shared: Option<usize>,
 }
 
 /// What a plan comes to for one network.
@@ -138,10 +140,10 @@ impl FreezePlan {
     fn first_block(&self, anatomy: &Anatomy) -> Result<usize> {
         self.trainable_layers.map_or(Ok(0), |wanted| {
             anatomy.first_of_last_layers(wanted).ok_or_else(|| {
-                Error::stage(format!(
+                anatomy.sharing(Error::stage(format!(
                     "`trainable_layers` is {wanted}, but the network has {} layers",
                     anatomy.layers().len()
-                ))
+                )))
             })
         })
     }
@@ -187,6 +189,18 @@ impl Anatomy {
         (0..self.blocks.len())
             .filter(|index| is_layer(&self.blocks[*index]))
             .collect()
+    }
+
+    /// Adds to an error about the number of layers that some of them are the same.
+    #[must_use]
+    pub fn sharing(&self, error: Error) -> Error {
+        match self.shared {
+            Some(shared) => error.note(format!(
+                "its {shared} layers share the weights of {}, which freeze and train as one layer each",
+                self.layers().len()
+            )),
+            None => error,
+        }
     }
 
     /// The first block of the last `count` layers; none if there are fewer layers.

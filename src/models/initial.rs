@@ -40,6 +40,13 @@ pub(super) enum Initial {
     /// The normal distribution around 0 of this standard deviation, from -2 to 2: PyTorch's `trunc_normal_` as it is unless bounds are
     /// given.
     Truncated(f64),
+    /// The same, as far as a bound to both sides.
+    Cut {
+        /// The standard deviation.
+        std: f64,
+        /// The bound.
+        at: f64,
+    },
 }
 
 /// What each parameter of a backbone is drawn from, by its name and its shape in a checkpoint.
@@ -77,10 +84,11 @@ impl Initial {
             Self::Uniform(bound) => (0..count)
                 .map(|_| random.between([-bound, bound]) as f32)
                 .collect(),
-            Self::Truncated(std) => {
+            Self::Truncated(std) => Self::Cut { std, at: 2.0 }.draw(shape, random),
+            Self::Cut { std, at } => {
                 let mut within = || loop {
                     let number = random.normal(std);
-                    if number.abs() <= 2.0 {
+                    if number.abs() <= at {
                         return number as f32;
                     }
                 };

@@ -36,13 +36,17 @@ pub(super) fn is_in(name: &str, part: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The index of the block that the parameter `name` belongs to, by [`Naming::beside`]; none if it is in none of `blocks`.
+/// The index of the block that the parameter `name` belongs to, by [`Naming::beside`]; none if it is in none of `blocks`. What is beside
+/// several blocks, such as the last ones of several heads, is in the one of them that is there.
 pub(super) fn block_of(name: &str, blocks: &[String], beside: &[(&str, &str)]) -> Option<usize> {
-    let other = beside.iter().find(|(part, _)| is_in(name, part));
-    blocks.iter().position(|block| match other {
-        Some((_, other)) => block == other,
-        None => is_in(name, block),
-    })
+    let mut others = beside
+        .iter()
+        .filter(|(part, _)| is_in(name, part))
+        .peekable();
+    if others.peek().is_none() {
+        return blocks.iter().position(|block| is_in(name, block));
+    }
+    others.find_map(|(_, other)| blocks.iter().position(|block| block == other))
 }
 
 /// The first field of a path into a [`Network`](super::Network) that leads to its head.

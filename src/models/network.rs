@@ -131,6 +131,7 @@ impl Network {
             blocks: self.blocks(),
             parameters,
             batch_norms,
+            shared: self.backbone().shares_layers(),
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) struct Checkpoint {
 }
 
 /// The most layers that are made for a network without weights.
-const MOST_LAYERS: usize = 1000;
+pub(super) const MOST_LAYERS: usize = 1000;
 
 impl Checkpoint {
     /// Opens the checkpoint in a model's `folder`, with its names mapped by `rename`.

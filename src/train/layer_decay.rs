@@ -47,6 +47,7 @@ mod tests {
                 blocks: blocks.iter().map(|name| (*name).into()).collect(),
                 parameters: blocks.iter().enumerate().map(parameter).collect(),
                 batch_norms: BTreeSet::new(),
+                shared: None,
             },
         )
     }

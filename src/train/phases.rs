@@ -90,10 +90,10 @@ fn by_epoch(
         let block = match depth {
             Depth::All => 0,
             Depth::Layers(count) => anatomy.first_of_last_layers(count).ok_or_else(|| {
-                Error::stage(format!(
+                anatomy.sharing(Error::stage(format!(
                     "{count} layers are to train from epoch {from} on, but the network has {}",
                     anatomy.layers().len()
-                ))
+                )))
             })?,
         };
         let plan = plan.above(block, &anatomy.parameters).ok_or_else(|| {
@@ -134,6 +134,7 @@ mod tests {
             parameters: blocks.iter().enumerate().map(parameter).collect(),
             blocks: blocks.to_vec(),
             batch_norms: BTreeSet::new(),
+            shared: None,
         }
     }
 

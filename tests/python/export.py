@@ -119,6 +119,39 @@ IMAGES = {
 }
 
 
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+DISTANCES = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True}
+
+# encoder → transformers' prefix of its classes, its settings beside the sizes, and how its classifiers may pool.
+ENCODERS = {
+    "RoBERTa": ("Roberta", {**SIZES, "max_position_embeddings": 50}, ("cls", "mean")),
+    "DistilBERT": ("DistilBert", {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}, ("cls", "mean")),
+    "ELECTRA": ("Electra", {**SIZES, "embedding_size": 16}, ("cls", "mean")),
+    "ALBERT": ("Albert", {**SIZES, "embedding_size": 16}, ("pooler", "cls", "mean")),
+    "ModernBERT": ("ModernBert", {**SIZES, "local_attention": 4, "num_hidden_layers": 3}, ("cls", "mean")),
+    "DeBERTa": ("DebertaV2", {**SIZES, **DISTANCES, "position_biased_input": False, "type_vocab_size": 0}, ("cls", "mean")),
+}
+
+
+def tiny(folder, encoder):
+    """A tiny network that has learnt nothing, with the tokenizer of a tiny BERT."""
+    bert = transformers.BertConfig.from_pretrained(TINY_BERT)
+    if encoder == "BERT":
+        network = transformers.BertModel(bert)
+    else:
+        family, settings, _ = ENCODERS[encoder]
+        special = {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
+        config = getattr(transformers, f"{family}Config")(vocab_size=bert.vocab_size, **special, **settings)
+        network = getattr(transformers, f"{family}Model")(config)
+        # Large enough that texts differ.
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                if parameter.dim() > 1:
+                    parameter.mul_(5)
+    network.save_pretrained(folder / "network")
+    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+
+
 def refire(folder, *arguments):
     run = subprocess.run([REFIRE, *map(str, arguments)], cwd=folder, capture_output=True, text=True)
     assert run.returncode == 0, f"refire {arguments}:\n{run.stderr}"
@@ -193,11 +226,10 @@ def text(folder, pooling):
             compare("BERT, in two files", ours, plain(**batch).logits)
 
 
-def task_of_texts(folder, task, pairs, pooling):
-    """A tiny BERT that is tuned to `task`, on texts or, where `pairs` says how these are cut, on pairs."""
+def task_of_texts(folder, task, pairs, pooling, encoder="BERT"):
+    """A tiny network that is tuned to `task`, on texts or, where `pairs` says how these are cut, on pairs."""
     settings, problem, names = TEXTS[task]
-    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
-    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    tiny(folder, encoder)
     firsts = ["good food", "a bad film", "very very " * 5 + "good", "place", "the warm service was superb", "awful"]
     seconds = ["the plot", "very bad " * 6, "a good place " * 3, "awful food", "warm", "a film"]
     # The text that is not cut leaves room for the other one.
@@ -212,27 +244,31 @@ def task_of_texts(folder, task, pairs, pooling):
     if pairs:
         settings += f'\ntext_pair_column = "second"\ntruncation = "{pairs}"'
     pipeline = TEXT.format(task=f'task = "{task}"\n{settings}', pooling=pooling, files='"config.json", "model.safetensors", "tokenizer.json"')
+    if encoder != "BERT":
+        # What begins near 0 is to be more than that where there are two layers on top.
+        pipeline = pipeline.replace("learning_rate = 1e-3", "learning_rate = 5e-2")
     out, ours, rows = exported(folder, pipeline, "new.csv")
     model = AutoModelForSequenceClassification.from_pretrained(out, trust_remote_code=pooling != "pooler").eval()
     texts = (firsts, seconds) if pairs else (firsts,)
     tokens = AutoTokenizer.from_pretrained(out)(*texts, padding=True, truncation=pairs or True, return_tensors="pt")
     assert tokens["input_ids"].shape[1] == 12 and (not pairs or tokens["token_type_ids"].max() == 1), tokens
-    name = f"BERT, {task}, {f'pairs cut {pairs}' if pairs else 'texts'}, {pooling}"
+    name = f"{encoder}, {task}, {f'pairs cut {pairs}' if pairs else 'texts'}, {pooling}"
     with torch.no_grad():
         compare(name, ours, model(**tokens).logits)
     check_outputs(out, model, problem, names, tokens, rows)
     text = (out / "README.md").read_text()
     assert ("Pairs of texts" in text) == bool(pairs) and (not pairs or f'truncation="{pairs}"' in text), text
-    if pooling != "pooler" and pairs in (None, "longest_first"):
+    has_modules = (out / "modules.json").exists()
+    assert has_modules == (pooling != "pooler") or encoder != "BERT", out
+    if has_modules and pairs in (None, "longest_first"):
         sentences = sentence_transformers.SentenceTransformer(str(out), device="cpu")
         samples = list(zip(firsts, seconds)) if pairs else firsts
         compare(f"sentence-transformers, {task}", ours, sentences.encode(samples, convert_to_tensor=True).cpu())
 
 
-def masks(folder):
-    """A tiny BERT that is tuned to fill masks."""
-    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
-    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+def masks(folder, encoder="BERT"):
+    """A tiny network that is tuned to fill masks."""
+    tiny(folder, encoder)
     texts = ["the film was good food", "a bad film", "very " * 15 + "good place", "awful"]
     (folder / "reviews.csv").write_text("\n".join(["text", *texts]) + "\n")
     pipeline = TEXT.replace('pooling = "{pooling}"\n', "")
@@ -257,14 +293,13 @@ def masks(folder):
         best = found.max(1)
         assert row["tokens"] == tokenizer.convert_ids_to_tokens(best.indices.tolist()), (row, best)
         if row["tokens"]:
-            compare("BERT, masks", torch.tensor(row["probabilities"]), best.values)
+            compare(f"{encoder}, masks", torch.tensor(row["probabilities"]), best.values)
         assert "[MASK]" not in row["filled"], row
 
 
-def words(folder):
-    """A tiny BERT that is tuned to tags of words."""
-    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
-    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+def words(folder, encoder="BERT"):
+    """A tiny network that is tuned to tags of words."""
+    tiny(folder, encoder)
     texts = ["the 7th film was good food", "a bad film", "very " * 15 + "good place", "awful"]
     names = ["B-X", "I-X", "O"]
     tagged = [[(word, names[(row + place) % 3]) for place, word in enumerate(text.split())] for row, text in enumerate(texts)]
@@ -297,13 +332,12 @@ def words(folder):
         assert row["labels"] == best + ["O"] * (len(text.split()) - len(best)), (row, best)
         for entity in row["entities"]:
             assert entity["text"] == " ".join(text.split()[entity["start"] : entity["end"]]) and 0 < entity["score"] <= 1, entity
-    compare("BERT, a tag a word", torch.tensor(ours), torch.tensor(theirs))
+    compare(f"{encoder}, a tag a word", torch.tensor(ours), torch.tensor(theirs))
 
 
-def embeddings(folder, pooling, size):
-    """A tiny BERT that is tuned to give embeddings, of its own size or of another."""
-    transformers.BertModel(transformers.BertConfig.from_pretrained(TINY_BERT)).save_pretrained(folder / "network")
-    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+def embeddings(folder, pooling, size, encoder="BERT"):
+    """A tiny network that is tuned to give embeddings, of its own size or of another."""
+    tiny(folder, encoder)
     texts = ["good food", "a bad film", "very very " * 9 + "good", "place", "the warm service was superb", "awful"]
     rows = [f"{first},{second}" for first, second in zip(texts, reversed(texts))]
     (folder / "reviews.csv").write_text("\n".join(["text,second", *rows]) + "\n")
@@ -318,7 +352,7 @@ def embeddings(folder, pooling, size):
     model = sentence_transformers.SentenceTransformer(str(out), device="cpu")
     assert model.max_seq_length == 12, model
     ours = torch.tensor([row["embedding"] for row in rows])
-    compare(f"embeddings, {pooling}, {size}", ours, model.encode(texts, convert_to_tensor=True).cpu())
+    compare(f"{encoder}, embeddings, {pooling}, {size}", ours, model.encode(texts, convert_to_tensor=True).cpu())
     encoder = transformers.AutoModel.from_pretrained(out)
     assert not hasattr(encoder.config, "auto_map"), encoder.config
     text = (out / "README.md").read_text()
@@ -503,6 +537,15 @@ def main():
             embeddings(Path(folder), pooling, size)
     with tempfile.TemporaryDirectory() as folder:
         masks(Path(folder))
+    for encoder, (_, _, poolings) in ENCODERS.items():
+        for pooling in poolings:
+            with tempfile.TemporaryDirectory() as folder:
+                task_of_texts(Path(folder), "text-classification", None, pooling, encoder)
+        for task in (words, masks):
+            with tempfile.TemporaryDirectory() as folder:
+                task(Path(folder), encoder)
+        with tempfile.TemporaryDirectory() as folder:
+            embeddings(Path(folder), "mean", 8, encoder)
     for task in ("image-multi-label", "image-regression"):
         outputs = len(IMAGES[task][-1])
         with tempfile.TemporaryDirectory() as folder:

@@ -18,6 +18,8 @@ import torchvision
 from make_vision import Cifar
 from safetensors.torch import load_file
 from transformers import (
+    AlbertConfig,
+    AlbertModel,
     BertConfig,
     BertModel,
     CLIPVisionConfig,
@@ -26,14 +28,26 @@ from transformers import (
     ConvNextModel,
     ConvNextV2Config,
     ConvNextV2Model,
+    DebertaV2Config,
+    DebertaV2Model,
     DeiTConfig,
     DeiTModel,
     Dinov2Config,
     Dinov2Model,
+    DistilBertConfig,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
+    ModernBertConfig,
+    ModernBertModel,
+    MPNetConfig,
+    MPNetModel,
     RegNetConfig,
     RegNetModel,
     ResNetConfig,
     ResNetModel,
+    RobertaConfig,
+    RobertaModel,
     SiglipVisionConfig,
     SiglipVisionModel,
     SwinConfig,
@@ -90,6 +104,14 @@ def main():
     sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
     bert = {**sizes, "vocab_size": 300, "max_position_embeddings": 40, "pad_token_id": 3, "initializer_range": 0.05}
     image = {**sizes, "image_size": 32, "patch_size": 8}
+    roberta = {**bert, "pad_token_id": 2}
+    distilbert = {"dim": 48, "n_layers": 2, "n_heads": 4, "hidden_dim": 96, "vocab_size": 300, "max_position_embeddings": 40}
+    mpnet = {**bert, "pad_token_id": 1}
+    narrow = {**bert, "embedding_size": 24}
+    modernbert = {**sizes, "vocab_size": 300, "max_position_embeddings": 40, "pad_token_id": 3, "initializer_range": 0.05}
+    special = {"bos_token_id": None, "eos_token_id": None, "cls_token_id": None, "sep_token_id": None}
+    distances = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 8, "norm_rel_ebd": "layer_norm"}
+    deberta = {**narrow, **distances, "conv_kernel_size": 3}
     convnext = {"hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2, "layer_scale_init_value": 0.25, "initializer_range": 0.03}
     dinov2 = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4, "mlp_ratio": 2, "image_size": 32, "patch_size": 8}
     dinov2 |= {"layerscale_value": 0.5, "initializer_range": 0.03}
@@ -100,6 +122,13 @@ def main():
     swin |= {"use_absolute_embeddings": True, "initializer_range": 0.03}
     made = [
         network("bert", lambda: BertModel(BertConfig(**bert)), {"model_type": "bert", **bert}),
+        network("roberta", lambda: RobertaModel(RobertaConfig(**roberta), add_pooling_layer=False), {"model_type": "roberta", **roberta}),
+        network("distilbert", lambda: DistilBertModel(DistilBertConfig(**distilbert)), {"model_type": "distilbert", **distilbert}),
+        network("mpnet", lambda: MPNetModel(MPNetConfig(**mpnet), add_pooling_layer=False), {"model_type": "mpnet", **mpnet}),
+        network("electra", lambda: ElectraModel(ElectraConfig(**narrow)), {"model_type": "electra", **narrow}),
+        network("albert", lambda: AlbertModel(AlbertConfig(**narrow)), {"model_type": "albert", **narrow}),
+        network("modernbert", lambda: ModernBertModel(ModernBertConfig(**modernbert, **special)), {"model_type": "modernbert", **modernbert}),
+        network("deberta-v2", lambda: DebertaV2Model(DebertaV2Config(**deberta)), {"model_type": "deberta-v2", **deberta}),
         network("vit", lambda: ViTModel(ViTConfig(**image), add_pooling_layer=False), {"model_type": "vit", **image}),
         network("deit", lambda: DeiTModel(DeiTConfig(**image), add_pooling_layer=False), {"model_type": "deit", **image}),
         network("mobilenet_v2", torchvision.models.mobilenet_v2, {"architecture": "mobilenet_v2"}),

@@ -17,6 +17,7 @@ import torch
 import transformers
 from make_vision import formula
 from safetensors.torch import load_file, save_file
+from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 LABELS = 3
@@ -65,13 +66,75 @@ def mpnet():
     yield "mpnet, gelu_new", "MPNet", "ForMaskedLM", {**small, "hidden_act": "gelu_new", "pad_token_id": 5}
 
 
+def electra():
+    small = {**SMALL, **NO_DROPOUT, "embedding_size": 12, "max_position_embeddings": 9, "type_vocab_size": 2}
+    yield "electra", "Electra", "Model", {**MADE, **NO_DROPOUT, "embedding_size": 24, "max_position_embeddings": 48, "type_vocab_size": 2}
+    yield "electra, gelu", "Electra", "ForSequenceClassification", small
+    yield "electra, relu", "Electra", "ForTokenClassification", {**small, "hidden_act": "relu", "embedding_size": 16}
+    yield "electra, gelu_new", "Electra", "ForMaskedLM", {**small, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "pad_token_id": 3}
+    # A discriminator, of which the encoder alone is taken.
+    yield "electra, discriminator", "Electra", "ForPreTraining", {**small, "embedding_size": 16}
+
+
+def albert():
+    small = {**SMALL, **NO_DROPOUT, "classifier_dropout_prob": 0.0, "embedding_size": 12, "max_position_embeddings": 9, "num_hidden_layers": 3}
+    made = {**MADE, **NO_DROPOUT, "classifier_dropout_prob": 0.0, "embedding_size": 24, "max_position_embeddings": 48}
+    yield "albert", "Albert", "Model", {**made, "num_hidden_groups": 2, "num_hidden_layers": 4}
+    yield "albert, gelu_new", "Albert", "ForSequenceClassification", small
+    yield "albert, gelu, groups", "Albert", "ForTokenClassification", {**small, "hidden_act": "gelu", "num_hidden_groups": 2, "inner_group_num": 2}
+    yield "albert, relu", "Albert", "ForMaskedLM", {**small, "hidden_act": "relu", "layer_norm_eps": 1e-5, "pad_token_id": 3}
+
+
+def modernbert():
+    none = {"attention_dropout": 0.0, "embedding_dropout": 0.0, "mlp_dropout": 0.0, "classifier_dropout": 0.0, "pad_token_id": 0}
+    others = {"bos_token_id": None, "eos_token_id": None, "cls_token_id": None, "sep_token_id": None}
+    small = {**SMALL, **none, **others, "num_hidden_layers": 3, "local_attention": 4, "max_position_embeddings": 9}
+    biased = {"norm_bias": True, "attention_bias": True, "mlp_bias": True, "classifier_bias": True}
+    theta = {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 500.0}, "sliding_attention": {"rope_type": "default"}}}
+    yield "modernbert", "ModernBert", "Model", {**MADE, **none, **others, "local_attention": 8, "max_position_embeddings": 48}
+    yield "modernbert, gelu", "ModernBert", "ForSequenceClassification", small
+    yield "modernbert, relu, mean", "ModernBert", "ForSequenceClassification", {**small, **biased, "classifier_pooling": "mean", "classifier_activation": "relu"}
+    yield "modernbert, silu", "ModernBert", "ForTokenClassification", {**small, **theta, "hidden_activation": "silu", "local_attention": 2}
+    yield "modernbert, gelu_new", "ModernBert", "ForMaskedLM", {**small, "hidden_activation": "gelu_new", "layer_types": ["sliding_attention"] * 3}
+    yield "modernbert, biased", "ModernBert", "ForMaskedLM", {**small, **biased, "decoder_bias": False, "classifier_activation": "gelu_new"}
+
+
+def deberta():
+    both = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False}
+    version_3 = {**both, "position_buckets": 4, "norm_rel_ebd": "layer_norm", "share_att_key": True, "type_vocab_size": 0}
+    large = {**version_3, "conv_kernel_size": 3, "conv_act": "gelu"}
+    none = {**NO_DROPOUT, "pooler_dropout": 0.0}
+    small = {**SMALL, **none, "max_position_embeddings": 9}
+    apart = {"relative_attention": True, "position_biased_input": True, "max_relative_positions": 5, "type_vocab_size": 2}
+    yield "deberta", "DebertaV2", "Model", {**MADE, **none, **version_3, "position_buckets": 8, "max_position_embeddings": 48}
+    yield "deberta, gelu", "DebertaV2", "ForSequenceClassification", {**small, **version_3}
+    yield "deberta, relu, convolution", "DebertaV2", "ForTokenClassification", {**small, **large, "hidden_act": "relu", "embedding_size": 12}
+    yield "deberta, gelu_new", "DebertaV2", "ForMaskedLM", {**small, **version_3, "hidden_act": "gelu_new", "pad_token_id": 3}
+    yield "deberta, own projections", "DebertaV2", "ForSequenceClassification", {**small, **apart, "pos_att_type": "c2p|p2c", "pooler_hidden_act": "tanh"}
+    yield "deberta, content and position", "DebertaV2", "ForTokenClassification", {**small, **apart, "pos_att_type": ["c2p"]}
+    yield "deberta, no distances", "DebertaV2", "ForTokenClassification", {**small, "position_biased_input": True}
+
+
+def deberta_buckets():
+    """The groups of the distances from -599 to 599."""
+    found = []
+    for buckets, longest in ((256, 512), (4, 9), (7, 20)):
+        groups = make_log_bucket_position(torch.arange(-599, 600), buckets, longest)
+        found.append({"buckets": buckets, "longest": longest, "groups": [int(group) for group in groups]})
+    return found
+
+
+# What their states of padding are is no part of them: batches without padding give none.
+OTHER_PADDING = ("ModernBert", "DebertaV2")
+
+
 def mpnet_buckets():
     """The kinds of the distances from 0 to 599, backward and forward."""
     distances = torch.arange(600)
     return [MPNetEncoder.relative_position_bucket(sign * distances).tolist() for sign in (-1, 1)]
 
 
-FAMILIES = (roberta, distilbert, mpnet)
+FAMILIES = (roberta, distilbert, mpnet, electra, albert, modernbert, deberta)
 
 
 def batch(config):
@@ -119,6 +182,7 @@ def case(name, family, kind, settings):
         "config": {key: value for key, value in written.items() if value is not None and key not in LEFT_OUT},
         "tensors": {key: list(tensor.shape) for key, tensor in state.items()},
         "masked": kind == "ForMaskedLM",
+        "padding_too": family not in OTHER_PADDING,
         "ids": ids,
         "mask": mask,
         "types": types,
@@ -132,7 +196,8 @@ def main():
     made = [case for kind, case in found if kind == "Model"]
     cases = [case for kind, case in found if kind != "Model"]
     with open(Path(__file__).parent / "text.json", "w") as file:
-        json.dump({"made": made, "cases": cases, "mpnet_buckets": mpnet_buckets()}, file, separators=(",", ":"))
+        buckets = {"mpnet_buckets": mpnet_buckets(), "deberta_buckets": deberta_buckets()}
+        json.dump({"made": made, "cases": cases, **buckets}, file, separators=(",", ":"))
         file.write("\n")
 
 

@@ -18,10 +18,10 @@ use super::transformer::{
 };
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
-use crate::models::export::{self, Library};
+use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, MaskedConfig};
-use crate::models::initial::{self, Initial, Rule, is_bias};
+use crate::models::initial::Rule;
 use crate::models::naming::Naming;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality, Pooling};
@@ -225,7 +225,12 @@ impl Steps for Bert {
         self.encoder.layers()
     }
 
-    fn embed(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3> {
+    fn embed(
+        &self,
+        ids: Tensor<2, Int>,
+        types: Option<Tensor<2, Int>>,
+        _mask: &Tensor<2>,
+    ) -> Tensor<3> {
         self.embeddings.forward(ids, types)
     }
 
@@ -249,17 +254,6 @@ fn checkpoint_name(name: &str) -> String {
     encoder::checkpoint_name(name, BASE)
 }
 
-/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
-/// export.
-fn is_constant(name: &str) -> bool {
-    let constants = [
-        "embeddings.position_ids",
-        "embeddings.token_type_ids",
-        export::GUARD,
-    ];
-    constants.contains(&name)
-}
-
 /// Whether a checkpoint's tensor belongs to the head of another task: to none of the parts that every BERT has.
 fn is_spare(name: &str) -> bool {
     let parts = ["embeddings.", "encoder.", "pooler."];
@@ -280,7 +274,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     naming: Naming {
         parameter: encoder::parameter_name,
         checkpoint: |name, _| checkpoint_name(name),
-        constant: is_constant,
+        constant: encoder::is_constant,
         spare: is_spare,
         beside: &[],
     },
@@ -327,18 +321,18 @@ fn build(source: &Source<'_>) -> Result<Built> {
     let checkpoint = source.checkpoint;
     checkpoint.refuse_layers("num_hidden_layers", config.num_hidden_layers)?;
     let pooler = checkpoint.has("pooler.dense.weight");
-    let Choice { pooling, told } = pooling::choose(source, pooler)?;
+    let Choice { pooling, told, .. } = pooling::choose(source, pooler)?;
     Ok(Built {
         dropout: config
             .classifier_dropout
             .unwrap_or(config.hidden_dropout_prob),
         initializer_range: config.initializer_range,
-        masked: Some(MaskedConfig {
-            width: config.hidden_size,
-            act: config.hidden_act,
-            layer_norm_eps: config.layer_norm_eps,
-            vocabulary: config.vocab_size,
-        }),
+        masked: Some(MaskedConfig::new(
+            config.hidden_size,
+            config.hidden_act,
+            config.layer_norm_eps,
+            config.vocab_size,
+        )),
         choices: told,
         ..Built::new(Bert::new(config, pooler, pooling, source.device))
     })
@@ -347,15 +341,8 @@ fn build(source: &Source<'_>) -> Result<Built> {
 /// As transformers draws them: `PreTrainedModel._init_weights` in `modeling_utils.py`, and the embedding's `padding_idx` in
 /// `models/bert/modeling_bert.py`.
 fn initial(folder: &ModelFolder) -> Result<Rule> {
-    let std = initial::initializer_range(folder)?;
     let config: BertConfig = folder.config_as()?;
-    let padding = initial::padding_row(folder, config.vocab_size)?;
-    Ok(Box::new(move |name, _| match (name, padding) {
-        (name, _) if is_bias(name) => Initial::Zeros,
-        (name, _) if name.ends_with("LayerNorm.weight") => Initial::Ones,
-        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
-        _ => Initial::Normal(std),
-    }))
+    encoder::initial(folder, config.vocab_size)
 }
 
 /// Whether weights are those of a BERT.

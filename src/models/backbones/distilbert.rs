@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 use super::encoder::{self, Counting, Embeddings, EmbeddingsConfig, Encoder, LayerConfig, Steps};
 use super::pooling::{self, Choice};
 use super::transformer::{
-    self, Act, default_dropout, default_initializer_range, default_tied, wrong,
+    self, Act, default_dropout, default_initializer_range, default_true, wrong,
 };
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::{self, Library};
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
-use crate::models::initial::{self, Initial, Rule, is_bias};
+use crate::models::initial::Rule;
 use crate::models::naming::Naming;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality, Pooling};
@@ -46,7 +46,7 @@ struct DistilBertConfig {
     initializer_range: f64,
     #[serde(default)]
     sinusoidal_pos_embds: bool,
-    #[serde(default = "default_tied")]
+    #[serde(default = "default_true")]
     tie_word_embeddings: bool,
 }
 
@@ -192,7 +192,12 @@ impl Steps for DistilBert {
         self.encoder.layers()
     }
 
-    fn embed(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3> {
+    fn embed(
+        &self,
+        ids: Tensor<2, Int>,
+        types: Option<Tensor<2, Int>>,
+        _mask: &Tensor<2>,
+    ) -> Tensor<3> {
         self.embeddings.forward(ids, types)
     }
 
@@ -319,23 +324,20 @@ fn build(source: &Source<'_>) -> Result<Built> {
     source
         .checkpoint
         .refuse_layers("n_layers", config.n_layers)?;
-    let Choice { pooling, told } = pooling::choose_without_pooler(source, ARCHITECTURE.name)?;
+    let Choice { pooling, told, .. } = pooling::choose_without_pooler(source, ARCHITECTURE.name)?;
     Ok(Built {
         dropout: match kind {
             HeadKind::Pooled => config.seq_classif_dropout,
             _ => config.dropout,
         },
         initializer_range: config.initializer_range,
-        inner: Some(InnerConfig {
-            act: Act::Relu,
-            dropout: false,
-        }),
-        masked: Some(MaskedConfig {
-            width: config.dim,
-            act: config.activation,
-            layer_norm_eps: LAYER_NORM_EPS,
-            vocabulary: config.vocab_size,
-        }),
+        inner: Some(InnerConfig::new(Act::Relu, None)),
+        masked: Some(MaskedConfig::new(
+            config.dim,
+            config.activation,
+            LAYER_NORM_EPS,
+            config.vocab_size,
+        )),
         choices: told,
         ..Built::new(DistilBert::new(config, pooling, source.device))
     })
@@ -347,18 +349,11 @@ fn build(source: &Source<'_>) -> Result<Built> {
 /// # Errors
 /// Positions that are not drawn.
 fn initial(folder: &ModelFolder) -> Result<Rule> {
-    let std = initial::initializer_range(folder)?;
     let config: DistilBertConfig = folder.config_as()?;
     if config.sinusoidal_pos_embds {
         wrong("`sinusoidal_pos_embds` is true, and refire draws the vectors of positions")?;
     }
-    let padding = initial::padding_row(folder, config.vocab_size)?;
-    Ok(Box::new(move |name, _| match (name, padding) {
-        (name, _) if is_bias(name) => Initial::Zeros,
-        (name, _) if name.contains("layer_norm.") || name.contains("LayerNorm.") => Initial::Ones,
-        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
-        _ => Initial::Normal(std),
-    }))
+    encoder::initial(folder, config.vocab_size)
 }
 
 /// Whether weights are those of a DistilBERT.

@@ -6,6 +6,10 @@ use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::transformer::{Act, SelfAttention, linear, norm, table};
+use crate::error::Result;
+use crate::models::export;
+use crate::models::folder::ModelFolder;
+use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, TokenBatch};
@@ -162,8 +166,9 @@ struct Attention {
     output: Output,
 }
 
+/// The wide linear layer, and the function behind it.
 #[derive(Module, Debug)]
-struct Intermediate {
+pub(super) struct Intermediate {
     dense: Linear,
     #[module(skip)]
     act: Act,
@@ -171,7 +176,7 @@ struct Intermediate {
 
 /// A linear layer, added to what went around it, and normalised.
 #[derive(Module, Debug)]
-struct Output {
+pub(super) struct Output {
     dense: Linear,
     layer_norm: LayerNorm,
     dropout: Dropout,
@@ -221,10 +226,7 @@ impl Layer {
                 ),
                 output: Output::new(width, config.dropout_behind_attention, config, device),
             },
-            intermediate: Intermediate {
-                dense: linear(width, wide, device),
-                act: config.act,
-            },
+            intermediate: Intermediate::new(config, device),
             output: Output::new(wide, config.dropout, config, device),
         }
     }
@@ -233,14 +235,29 @@ impl Layer {
         let attention = &self.attention.self_;
         let context = attention.forward_biased(states.clone(), mask, bias);
         let states = self.attention.output.forward(context, states);
-        let wide = self.intermediate.dense.forward(states.clone());
-        self.output
-            .forward(self.intermediate.act.apply(wide), states)
+        let wide = self.intermediate.forward(states.clone());
+        self.output.forward(wide, states)
+    }
+}
+
+impl Intermediate {
+    /// With nothing in its weights yet.
+    pub(super) fn new(config: &LayerConfig, device: &Device) -> Self {
+        Self {
+            dense: linear(config.width, config.wide, device),
+            act: config.act,
+        }
+    }
+
+    /// `[batch, tokens, width]` → `[batch, tokens, wide]`.
+    pub(super) fn forward(&self, states: Tensor<3>) -> Tensor<3> {
+        self.act.apply(self.dense.forward(states))
     }
 }
 
 impl Output {
-    fn new(from: usize, dropout: f64, config: &LayerConfig, device: &Device) -> Self {
+    /// With nothing in its weights yet, behind `from` numbers.
+    pub(super) fn new(from: usize, dropout: f64, config: &LayerConfig, device: &Device) -> Self {
         Self {
             dense: linear(from, config.width, device),
             layer_norm: norm(config.width, config.layer_norm_eps, device),
@@ -248,7 +265,8 @@ impl Output {
         }
     }
 
-    fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
+    /// `[batch, tokens, from]` and what went around it, `[batch, tokens, width]`, → the latter's shape.
+    pub(super) fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
         let states = dropout(&self.dropout, self.dense.forward(states));
         self.layer_norm.forward(states + around)
     }
@@ -262,7 +280,12 @@ pub(super) trait Steps {
     fn layers(&self) -> usize;
 
     /// `[batch, tokens]` → `[batch, tokens, width]`.
-    fn embed(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3>;
+    fn embed(
+        &self,
+        ids: Tensor<2, Int>,
+        types: Option<Tensor<2, Int>>,
+        mask: &Tensor<2>,
+    ) -> Tensor<3>;
 
     /// A layer: `[batch, tokens, width]` → the same. What `mask`, `[batch, tokens]`, is 0 for is not looked at.
     fn layer(&self, layer: usize, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3>;
@@ -279,7 +302,7 @@ pub(super) fn run(encoder: &impl Steps, block: usize, x: Activations) -> Activat
     let layers = encoder.layers();
     match (block, x) {
         (0, Activations::Tokens(TokenBatch { ids, mask, types })) => Activations::Hidden {
-            states: encoder.embed(ids, types),
+            states: encoder.embed(ids, types, &mask),
             mask,
         },
         (block, Activations::Hidden { states, mask }) if (1..=layers).contains(&block) => {
@@ -328,4 +351,30 @@ pub(super) fn recognise(shapes: &Shapes<'_>, suits: impl Fn(&str) -> bool) -> bo
     let mark = "encoder.layer.0.attention.self.query.weight";
     let mut bases = shapes.keys().filter_map(|name| name.strip_suffix(mark));
     bases.any(|base| suits(base.trim_end_matches('.')))
+}
+
+/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
+/// export.
+pub(super) fn is_constant(name: &str) -> bool {
+    let constants = [
+        "embeddings.position_ids",
+        "embeddings.token_type_ids",
+        export::GUARD,
+    ];
+    constants.contains(&name)
+}
+
+/// As transformers draws them: `PreTrainedModel._init_weights` in `modeling_utils.py`, and `padding_idx` of the embedding of `tokens`.
+///
+/// # Errors
+/// An `initializer_range` that is no standard deviation, a padding token that is none of `tokens`.
+pub(super) fn initial(folder: &ModelFolder, tokens: usize) -> Result<Rule> {
+    let std = initial::initializer_range(folder)?;
+    let padding = initial::padding_row(folder, tokens)?;
+    Ok(Box::new(move |name, _| match (name, padding) {
+        (name, _) if is_bias(name) => Initial::Zeros,
+        (name, _) if name.contains("layer_norm.") || name.contains("LayerNorm.") => Initial::Ones,
+        ("embeddings.word_embeddings.weight", Some(row)) => Initial::Padded { std, row },
+        _ => Initial::Normal(std),
+    }))
 }

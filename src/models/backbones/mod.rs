@@ -2,6 +2,7 @@
 //! line of the list, from which the registry follows. Where several libraries have the same network under other names, the file of one
 //! holds the network, and the others rows alone.
 
+mod albert;
 mod batch_norm;
 mod bert;
 mod clip;
@@ -10,16 +11,19 @@ mod convnext;
 mod convnext_config;
 mod convnext_timm;
 mod convolution;
+mod deberta;
 mod dinov2;
 mod dinov2_config;
 mod distilbert;
 mod drop_path;
 mod efficientnet;
 mod efficientnet_b;
+mod electra;
 mod encoder;
 mod excitation;
 mod mobilenet;
 mod mobilenet_v3;
+mod modernbert;
 mod mpnet;
 mod patches;
 mod pooling;
@@ -30,6 +34,7 @@ mod resnet;
 mod resnet_cifar;
 mod resnet_transformers;
 mod roberta;
+mod rotary;
 mod siglip;
 mod stages;
 mod swin;
@@ -79,6 +84,10 @@ backbones! {
     Roberta in roberta;
     DistilBert in distilbert;
     MpNet in mpnet;
+    Electra in electra;
+    Albert in albert;
+    ModernBert in modernbert;
+    Deberta in deberta;
     MobileNetV2 in mobilenet;
     EfficientNet in efficientnet, efficientnet_b;
     ResNet in resnet, resnet_transformers;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::encoder::{self, Counting, Embeddings, EmbeddingsConfig, Encoder, LayerConfig, Steps};
 use super::pooling::{self, Choice};
 use super::transformer::{
-    self, Act, default_dropout, default_initializer_range, default_layer_norm_eps, default_tied,
+    self, Act, default_dropout, default_initializer_range, default_layer_norm_eps, default_true,
     table, wrong,
 };
 use crate::error::Result;
@@ -48,7 +48,7 @@ struct MpNetConfig {
     layer_norm_eps: f64,
     #[serde(default = "default_initializer_range")]
     initializer_range: f64,
-    #[serde(default = "default_tied")]
+    #[serde(default = "default_true")]
     tie_word_embeddings: bool,
 }
 
@@ -221,7 +221,12 @@ impl Steps for MpNet {
         self.encoder.layers()
     }
 
-    fn embed(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3> {
+    fn embed(
+        &self,
+        ids: Tensor<2, Int>,
+        types: Option<Tensor<2, Int>>,
+        _mask: &Tensor<2>,
+    ) -> Tensor<3> {
         self.embeddings.forward(ids, types)
     }
 
@@ -383,21 +388,19 @@ fn build(source: &Source<'_>) -> Result<Built> {
     source
         .checkpoint
         .refuse_layers("num_hidden_layers", layers)?;
-    let Choice { pooling, told } = pooling::choose_without_pooler(source, ARCHITECTURE.name)?;
+    let Choice { pooling, told, .. } = pooling::choose_without_pooler(source, ARCHITECTURE.name)?;
+    let dropout = source.head.dropout.unwrap_or(config.hidden_dropout_prob);
     Ok(Built {
-        dropout: config.hidden_dropout_prob,
+        dropout,
         initializer_range: config.initializer_range,
-        inner: Some(InnerConfig {
-            act: Act::Tanh,
-            dropout: true,
-        }),
-        masked: Some(MaskedConfig {
-            width: config.hidden_size,
+        inner: Some(InnerConfig::new(Act::Tanh, Some(dropout))),
+        masked: Some(MaskedConfig::new(
+            config.hidden_size,
             // Whatever `hidden_act` says.
-            act: Act::Gelu,
-            layer_norm_eps: config.layer_norm_eps,
-            vocabulary: config.vocab_size,
-        }),
+            Act::Gelu,
+            config.layer_norm_eps,
+            config.vocab_size,
+        )),
         choices: told,
         ..Built::new(MpNet::new(config, pooling, source.device))
     })

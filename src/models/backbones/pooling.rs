@@ -1,15 +1,15 @@
 //! How a text model pools the states of a text's tokens: what the caller, `refire.json`, an export's config or the files of
 //! sentence-transformers say, else what its class does. What nobody asked for is told; where a guess would be a bad one, it is refused.
 
-use std::fmt::Write as _;
-use std::io::Read;
+mod known;
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
+use self::known::{KNOWN, Known};
 use crate::error::{Context, Error, Result};
 use crate::models::architecture::{LibraryHead, Source};
 use crate::models::export::Library;
@@ -44,6 +44,8 @@ pub(super) struct Choice {
     pub(super) pooling: Pooling,
     /// What was decided that neither the caller nor refire wrote down, as sentences for the user.
     pub(super) told: Vec<String>,
+    /// Whether nothing says how, so that it is the habit of the class.
+    is_habit: bool,
 }
 
 /// The pooling of the network that is built of `source`: the one that the head asks for, else what the folder says, else the habit of
@@ -87,6 +89,28 @@ pub(super) fn choose_without_pooler(source: &Source<'_>, name: &str) -> Result<C
     choose(source, false)
 }
 
+/// The same for one whose class pools by `by_class`, which its config says.
+///
+/// # Errors
+/// The same.
+pub(super) fn choose_by_class(
+    source: &Source<'_>,
+    name: &str,
+    by_class: Pooling,
+) -> Result<Choice> {
+    let choice = choose_without_pooler(source, name)?;
+    if !choice.is_habit {
+        return Ok(choice);
+    }
+    let told = format!("pools by {}, as config.json says", words(by_class));
+    let told = choice.told.first().map(|_| told);
+    Ok(Choice {
+        pooling: by_class,
+        told: told.into_iter().collect(),
+        is_habit: true,
+    })
+}
+
 /// What loads a network in Python whose class takes the first token's state: the class that comes with it where it pools by the mean.
 pub(super) fn library(head: &LibraryHead, pooling: Pooling) -> Library {
     match (head.library, pooling) {
@@ -118,18 +142,20 @@ fn by_what_is_said(
     has_pooler: bool,
     reading: Reading,
 ) -> Result<Choice> {
-    let silent = |pooling| Choice {
+    let silent = |pooling, is_habit| Choice {
         pooling,
         told: Vec::new(),
+        is_habit,
     };
     let embeds = head.problem == Problem::Embedding;
-    // The pooler of another task's card is what that task's class has.
+    // The pooler of another task's card is what that task's class has, and classes with a head over tokens are exported without it.
+    let goes_past = head.problem.head_kind().takes_tokens() && !has_pooler;
     let tuned = folder.card.pooling;
-    let tuned = tuned.filter(|pooling| !embeds || *pooling != Pooling::Pooler);
+    let tuned = tuned.filter(|pooling| *pooling != Pooling::Pooler || !(embeds || goes_past));
     let choice = if let Some(pooling) = head.pooling.or(tuned) {
-        silent(pooling)
+        silent(pooling, false)
     } else if let Some(pooling) = exported(folder)? {
-        silent(pooling)
+        silent(pooling, false)
     } else {
         let modules = Modules::read(folder)?;
         match modules.pooling(folder)? {
@@ -139,9 +165,10 @@ fn by_what_is_said(
                     .into_iter()
                     .chain(modules.left_out())
                     .collect(),
+                is_habit: false,
             },
             // An outline has no use for the pooling; what reads the values will say what is missing.
-            None if reading == Reading::Headers => silent(habit(has_pooler)),
+            None if reading == Reading::Headers => silent(habit(has_pooler), true),
             None => {
                 refuse_sentence_encoders(folder, file, &modules)?;
                 if embeds {
@@ -183,6 +210,7 @@ fn by_mean() -> Choice {
     Choice {
         pooling: Pooling::Mean,
         told: vec![told],
+        is_habit: false,
     }
 }
 
@@ -208,6 +236,7 @@ fn by_habit(folder: &ModelFolder, has_pooler: bool) -> Choice {
     Choice {
         pooling,
         told: vec![told],
+        is_habit: true,
     }
 }
 
@@ -375,47 +404,6 @@ fn refuse_sentence_encoders(folder: &ModelFolder, file: &Path, modules: &Modules
     }
 }
 
-/// Weights of a sentence encoder that are known by their bytes.
-struct Known {
-    name: &'static str,
-    bytes: u64,
-    sha256: &'static str,
-    pooling: Pooling,
-}
-
-/// Those that come without their other files often enough.
-const KNOWN: &[Known] = &[Known {
-    name: "all-MiniLM-L6-v2",
-    bytes: 90_868_376,
-    sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    pooling: Pooling::Mean,
-}];
-
-impl Known {
-    /// Which of `all` the weights in `file` are. It is read only if it has the length of one of them.
-    fn find<'a>(all: &'a [Self], file: &Path) -> Result<Option<&'a Self>> {
-        let cannot = || format!("cannot read `{}`", file.display());
-        let bytes = std::fs::metadata(file).or_stage(cannot)?.len();
-        let Some(known) = all.iter().find(|known| known.bytes == bytes) else {
-            return Ok(None);
-        };
-        let mut opened = std::fs::File::open(file).or_stage(cannot)?;
-        let mut hasher = Sha256::new();
-        let mut piece = vec![0; 1 << 20];
-        loop {
-            match opened.read(&mut piece).or_stage(cannot)? {
-                0 => break,
-                read => hasher.update(&piece[..read]),
-            }
-        }
-        let mut digits = String::new();
-        for byte in hasher.finalize() {
-            let _ = write!(digits, "{byte:02x}");
-        }
-        Ok((digits == known.sha256).then_some(known))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -441,25 +429,5 @@ mod tests {
         assert_eq!(modes_of(&both).len(), 2);
         let other = json!({"pooling_mode_mean_sqrt_len_tokens": true});
         assert_eq!(modes_of(&other), ["mean_sqrt_len"]);
-    }
-
-    #[test]
-    fn weights_are_known_by_their_bytes() {
-        let known = [Known {
-            name: "three letters",
-            bytes: 3,
-            sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-            pooling: Pooling::Mean,
-        }];
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let find = |bytes: &[u8]| {
-            let file = folder.path().join("weights");
-            crate::models::weights::write_new(&file, bytes).expect("written");
-            let found = Known::find(&known, &file).expect("readable");
-            found.map(|known| known.name)
-        };
-        assert_eq!(find(b"abc"), Some("three letters"));
-        assert_eq!(find(b"xyz"), None);
-        assert_eq!(find(b"abcd"), None);
     }
 }

@@ -13,11 +13,11 @@ use super::encoder::{self, Counting, Embeddings, EmbeddingsConfig, Encoder, Laye
 use super::pooling::{self, Choice};
 use super::transformer::{
     self, Act, PositionEmbedding, default_dropout, default_initializer_range,
-    default_layer_norm_eps, default_tied, default_types, wrong,
+    default_layer_norm_eps, default_true, default_types, wrong,
 };
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
-use crate::models::export::{self, Library};
+use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
 use crate::models::initial::{self, Initial, Rule, is_bias};
@@ -59,7 +59,7 @@ struct RobertaConfig {
     position_embedding_type: PositionEmbedding,
     #[serde(default)]
     is_decoder: bool,
-    #[serde(default = "default_tied")]
+    #[serde(default = "default_true")]
     tie_word_embeddings: bool,
 }
 
@@ -240,7 +240,12 @@ impl Steps for Roberta {
         self.encoder.layers()
     }
 
-    fn embed(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3> {
+    fn embed(
+        &self,
+        ids: Tensor<2, Int>,
+        types: Option<Tensor<2, Int>>,
+        _mask: &Tensor<2>,
+    ) -> Tensor<3> {
         self.embeddings.forward(ids, types)
     }
 
@@ -258,17 +263,6 @@ impl Steps for Roberta {
 /// A name in a checkpoint → its form in the network.
 fn checkpoint_name(name: &str) -> String {
     encoder::checkpoint_name(name, BASE)
-}
-
-/// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
-/// export.
-fn is_constant(name: &str) -> bool {
-    let constants = [
-        "embeddings.position_ids",
-        "embeddings.token_type_ids",
-        export::GUARD,
-    ];
-    constants.contains(&name)
 }
 
 /// Whether a checkpoint's tensor belongs to the head of another task, or to the pooler, which no class with a head that refire has uses:
@@ -292,7 +286,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     naming: Naming {
         parameter: encoder::parameter_name,
         checkpoint: |name, _| checkpoint_name(name),
-        constant: is_constant,
+        constant: encoder::is_constant,
         spare: is_spare,
         beside: &[],
     },
@@ -366,23 +360,20 @@ fn build(source: &Source<'_>) -> Result<Built> {
     source
         .checkpoint
         .refuse_layers("num_hidden_layers", config.num_hidden_layers)?;
-    let Choice { pooling, told } = pooling::choose_without_pooler(source, ARCHITECTURE.name)?;
+    let Choice { pooling, told, .. } = pooling::choose_without_pooler(source, ARCHITECTURE.name)?;
+    let dropout = config.classifier_dropout;
+    let dropout = dropout.unwrap_or(config.hidden_dropout_prob);
     Ok(Built {
-        dropout: config
-            .classifier_dropout
-            .unwrap_or(config.hidden_dropout_prob),
+        dropout,
         initializer_range: config.initializer_range,
-        inner: Some(InnerConfig {
-            act: Act::Tanh,
-            dropout: true,
-        }),
-        masked: Some(MaskedConfig {
-            width: config.hidden_size,
+        inner: Some(InnerConfig::new(Act::Tanh, Some(dropout))),
+        masked: Some(MaskedConfig::new(
+            config.hidden_size,
             // Whatever `hidden_act` says.
-            act: Act::Gelu,
-            layer_norm_eps: config.layer_norm_eps,
-            vocabulary: config.vocab_size,
-        }),
+            Act::Gelu,
+            config.layer_norm_eps,
+            config.vocab_size,
+        )),
         choices: told,
         ..Built::new(Roberta::new(
             config,

@@ -73,7 +73,13 @@ impl Act {
 
 /// A linear layer whose weights come later; nothing is allocated for them until then.
 pub(super) fn linear(from: usize, to: usize, device: &Device) -> Linear {
+    linear_with(from, to, true, device)
+}
+
+/// The same with a bias or without.
+pub(super) fn linear_with(from: usize, to: usize, bias: bool, device: &Device) -> Linear {
     LinearConfig::new(from, to)
+        .with_bias(bias)
         .with_initializer(Initializer::Zeros)
         .init(device)
 }
@@ -192,8 +198,8 @@ pub(super) fn default_initializer_range() -> f64 {
     0.02
 }
 
-/// `tie_word_embeddings` where `config.json` does not say it.
-pub(super) fn default_tied() -> bool {
+/// Switches that are on where `config.json` does not say them, such as `tie_word_embeddings`.
+pub(super) fn default_true() -> bool {
     true
 }
 
@@ -325,10 +331,29 @@ pub(super) fn check_colours(channels: usize) -> Result<()> {
 /// # Errors
 /// A number below 0.
 pub(super) fn check_norm(epsilon: f64) -> Result<()> {
+    check_norm_of("layer_norm_eps", epsilon)
+}
+
+/// The same, where a config calls it `name`.
+///
+/// # Errors
+/// A number below 0.
+pub(super) fn check_norm_of(name: &str, epsilon: f64) -> Result<()> {
     if epsilon.is_finite() && epsilon >= 0.0 {
         return Ok(());
     }
-    wrong(&format!("`layer_norm_eps` is {epsilon}, not at least 0"))
+    wrong(&format!("`{name}` is {epsilon}, not at least 0"))
+}
+
+/// Refuses a size of which so many `times` are more than there are numbers.
+///
+/// # Errors
+/// Such a size, with its name.
+pub(super) fn check_times(name: &str, size: usize, times: usize) -> Result<()> {
+    match size.checked_mul(times) {
+        Some(_) => Ok(()),
+        None => wrong(&format!("`{name}` is {size}, and nothing is so large")),
+    }
 }
 
 /// Checks what the types of a config cannot say.

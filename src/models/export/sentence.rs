@@ -104,7 +104,11 @@ impl OwnClass<'_> {
             return (BERT.into(), name);
         }
         let inner = self.inner.map_or("None".into(), |inner| {
-            let dropout = if inner.dropout { "True" } else { "False" };
+            let dropout = if inner.dropout.is_some() {
+                "True"
+            } else {
+                "False"
+            };
             format!("(\"{}\", {dropout})", inner.act.name())
         });
         let source = ENCODER

@@ -35,6 +35,7 @@ fn encoder(pooler: bool) -> Anatomy {
         parameters: blocks.iter().enumerate().flat_map(of_block).collect(),
         blocks,
         batch_norms: BTreeSet::new(),
+        shared: None,
     }
 }
 
@@ -63,6 +64,7 @@ fn convolutions() -> Anatomy {
         blocks: ["layer.0", "layer.1", "fc"].map(String::from).to_vec(),
         parameters: names.iter().enumerate().map(parameter).collect(),
         batch_norms: BTreeSet::from([1, 2, 4, 5]),
+        shared: None,
     }
 }
 
@@ -256,4 +258,23 @@ fn what_is_above_a_block_keeps_the_head() {
     assert_eq!(above(anatomy.blocks.len()).1, 4);
     assert_eq!(above(2).0[0], "encoder.layer.1.weight");
     assert_eq!(above(0), trained(&all, &anatomy));
+}
+
+#[test]
+fn layers_that_share_weights_are_one_layer_and_an_error_says_so() {
+    let anatomy = Anatomy {
+        shared: Some(12),
+        ..convolutions()
+    };
+    let plan = FreezePlan {
+        trainable_layers: Some(3),
+        ..FreezePlan::default()
+    };
+    let error = plan.resolve(&anatomy).expect_err("there are two");
+    let error = format!("{error:?}");
+    assert!(error.contains("but the network has 2 layers"), "{error}");
+    assert!(
+        error.contains("its 12 layers share the weights of 2"),
+        "{error}"
+    );
 }

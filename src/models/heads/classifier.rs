@@ -3,7 +3,7 @@
 //! `RobertaForSequenceClassification`.
 
 use burn::module::{Initializer, Module};
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::{HeadConfig, InnerConfig};
@@ -19,26 +19,25 @@ pub(in crate::models) struct Classifier {
     linear: Linear,
 }
 
-/// A layer that gives as many numbers as it takes, and the function behind it.
+/// A layer that gives as many numbers as it takes, with dropout before it, and a function and a norm behind it.
 #[derive(Module, Debug)]
 struct Inner {
+    dropout: Option<Dropout>,
     dense: Linear,
+    layer_norm: Option<LayerNorm>,
     #[module(skip)]
     config: InnerConfig,
 }
 
 impl Classifier {
-    /// With a layer of its own only where `config` says what that is, and `inner` that it has one.
-    pub(super) fn new(config: HeadConfig, inner: bool, device: &Device) -> Self {
+    /// With an `inner` layer, if it is to have one.
+    pub(super) fn new(config: HeadConfig, inner: Option<InnerConfig>, device: &Device) -> Self {
         let linear = LinearConfig::new(config.inputs, config.outputs.unwrap_or_default())
             .with_initializer(Initializer::Zeros)
             .init(device);
         Self {
             dropout: DropoutConfig::new(config.dropout).init(),
-            inner: config
-                .inner
-                .filter(|_| inner)
-                .map(|inner| Inner::new(inner, config, device)),
+            inner: inner.map(|inner| Inner::new(inner, config, device)),
             linear: head::classifier(linear, config.initializer_range, config.seed, device),
         }
     }
@@ -52,41 +51,58 @@ impl Classifier {
     /// logits, still with the mask.
     pub(super) fn forward(&self, x: Activations) -> Activations {
         match x {
-            Activations::Pooled(x) => {
-                let x = match &self.inner {
-                    Some(inner) => inner.forward(x, &self.dropout),
-                    None => x,
-                };
-                Activations::Logits(self.linear.forward(dropout(&self.dropout, x)))
-            }
+            Activations::Pooled(x) => Activations::Logits(self.outputs(x)),
             Activations::Hidden { states, mask } => Activations::Hidden {
-                states: self.linear.forward(dropout(&self.dropout, states)),
+                states: self.outputs(states),
                 mask,
             },
             x => panic!("a head over vectors cannot take {x:?}"),
         }
     }
+
+    /// `[…, width]` → `[…, outputs]`.
+    fn outputs<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let x = match &self.inner {
+            Some(inner) => inner.forward(x),
+            None => x,
+        };
+        self.linear.forward(dropout(&self.dropout, x))
+    }
 }
 
 impl Inner {
     fn new(inner: InnerConfig, config: HeadConfig, device: &Device) -> Self {
-        let dense = LinearConfig::new(config.inputs, config.inputs)
+        let width = config.inputs;
+        let dense = LinearConfig::new(width, width)
+            .with_bias(inner.bias)
             .with_initializer(Initializer::Zeros)
             .init(device);
         let seed = derive(config.seed, "the layer before the last", &[]);
+        let std = inner.initializer_range.unwrap_or(config.initializer_range);
+        let norm = |(epsilon, bias)| {
+            LayerNormConfig::new(width)
+                .with_epsilon(epsilon)
+                .with_bias(bias)
+                .init(device)
+        };
         Self {
-            dense: head::classifier(dense, config.initializer_range, seed, device),
+            dropout: inner.dropout.map(|rate| DropoutConfig::new(rate).init()),
+            dense: head::classifier(dense, std, seed, device),
+            layer_norm: inner.norm.map(norm),
             config: inner,
         }
     }
 
-    /// `[rows, width]` → the same.
-    fn forward(&self, x: Tensor<2>, before: &Dropout) -> Tensor<2> {
-        let x = if self.config.dropout {
-            dropout(before, x)
-        } else {
-            x
+    /// `[…, width]` → the same.
+    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let x = match &self.dropout {
+            Some(before) => dropout(before, x),
+            None => x,
         };
-        self.config.act.apply(self.dense.forward(x))
+        let x = self.config.act.apply(self.dense.forward(x));
+        match &self.layer_norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(in crate::models) struct Masked {
 struct Predictions {
     transform: Transform,
     /// What is added to the logit of each token.
-    bias: Param<Tensor<1>>,
+    bias: Option<Param<Tensor<1>>>,
 }
 
 #[derive(Module, Debug)]
@@ -33,10 +33,12 @@ impl Masked {
     pub(super) fn new(config: HeadConfig, masked: MaskedConfig, device: &Device) -> Self {
         let width = masked.width;
         let dense = LinearConfig::new(config.inputs, width)
+            .with_bias(masked.bias)
             .with_initializer(Initializer::Zeros)
             .init(device);
         let layer_norm = LayerNormConfig::new(width)
             .with_epsilon(masked.layer_norm_eps)
+            .with_bias(masked.norm_bias)
             .init(device);
         Self {
             predictions: Predictions {
@@ -45,7 +47,9 @@ impl Masked {
                     layer_norm,
                     act: masked.act,
                 },
-                bias: Initializer::Zeros.init([masked.vocabulary], device),
+                bias: masked
+                    .output_bias
+                    .then(|| Initializer::Zeros.init([masked.vocabulary], device)),
             },
         }
     }
@@ -58,6 +62,10 @@ impl Masked {
         let Predictions { transform, bias } = &self.predictions;
         let x = transform.dense.forward(x);
         let x = transform.layer_norm.forward(transform.act.apply(x));
-        Activations::Logits(x.matmul(embedding.transpose()) + bias.val().unsqueeze())
+        let logits = x.matmul(embedding.transpose());
+        Activations::Logits(match bias {
+            Some(bias) => logits + bias.val().unsqueeze(),
+            None => logits,
+        })
     }
 }

@@ -84,8 +84,30 @@ pub(super) struct HeadConfig {
 pub(super) struct InnerConfig {
     /// The function behind it.
     pub(super) act: Act,
-    /// Whether there is dropout before it, too.
-    pub(super) dropout: bool,
+    /// Dropout before it, too.
+    pub(super) dropout: Option<f64>,
+    /// Whether it has a bias.
+    pub(super) bias: bool,
+    /// What is added to variances in the norm behind it, if there is one, and whether that has a bias.
+    pub(super) norm: Option<(f64, bool)>,
+    /// Whether a head over the states of tokens has it, too.
+    pub(super) of_tokens: bool,
+    /// Standard deviation of its weights; none for that of the last layer.
+    pub(super) initializer_range: Option<f64>,
+}
+
+impl InnerConfig {
+    /// A layer with a bias and without a norm, for the vectors of samples alone.
+    pub(super) fn new(act: Act, dropout: Option<f64>) -> Self {
+        Self {
+            act,
+            dropout,
+            bias: true,
+            norm: None,
+            of_tokens: false,
+            initializer_range: None,
+        }
+    }
 }
 
 /// What a head for masked tokens is.
@@ -98,6 +120,25 @@ pub(super) struct MaskedConfig {
     pub(super) layer_norm_eps: f64,
     /// How many tokens there are.
     pub(super) vocabulary: usize,
+    /// Whether its first layer has a bias, the norm behind that, and the last layer.
+    pub(super) bias: bool,
+    pub(super) norm_bias: bool,
+    pub(super) output_bias: bool,
+}
+
+impl MaskedConfig {
+    /// A head whose layers have biases, for so many tokens with vectors of `width` numbers.
+    pub(super) fn new(width: usize, act: Act, layer_norm_eps: f64, vocabulary: usize) -> Self {
+        Self {
+            width,
+            act,
+            layer_norm_eps,
+            vocabulary,
+            bias: true,
+            norm_bias: true,
+            output_bias: true,
+        }
+    }
 }
 
 impl PredictionHead {
@@ -107,8 +148,11 @@ impl PredictionHead {
     /// If a head for masked tokens is asked for of a backbone that has none: its architecture's row is wrong.
     pub(super) fn new(kind: HeadKind, config: HeadConfig, device: &Device) -> Self {
         match kind {
-            HeadKind::Pooled => Self::Pooled(Classifier::new(config, true, device)),
-            HeadKind::Tokens => Self::Tokens(Classifier::new(config, false, device)),
+            HeadKind::Pooled => Self::Pooled(Classifier::new(config, config.inner, device)),
+            HeadKind::Tokens => {
+                let inner = config.inner.filter(|inner| inner.of_tokens);
+                Self::Tokens(Classifier::new(config, inner, device))
+            }
             HeadKind::Embedding => Self::Embedding(Embedding::new(config, device)),
             HeadKind::Masked => {
                 let masked = config.masked.expect("the backbone says what its head is");
@@ -121,7 +165,7 @@ impl PredictionHead {
     pub(super) fn inner(&self) -> Option<InnerConfig> {
         match self {
             Self::Pooled(head) => head.inner(),
-            _ => None,
+            Self::Tokens(_) | Self::Embedding(_) | Self::Masked(_) => None,
         }
     }
 

@@ -198,6 +198,187 @@ fn configs_that_contradict_themselves_are_refused() {
     }
 }
 
+/// Why a config is refused that changes that of a small network of this type so.
+fn refused_of(model_type: &str, change: Value) -> Error {
+    let mut made = all_made().into_iter().map(|made| made.config);
+    let made = made.find(|config| config.get("model_type") == Some(&model_type.into()));
+    let mut config = made.expect("there is a small one");
+    config.extend(object(change));
+    let what = format!("{config:?}");
+    Blank::new(config).expect_err(&what)
+}
+
+/// Configs of small networks of a type are refused, changed so, with these words.
+fn all_are_refused(cases: &[(&str, Value, &str)]) {
+    for (model_type, change, message) in cases {
+        let error = refused_of(model_type, change.clone());
+        assert_eq!(error.message(), format!("config.json: {message}"));
+    }
+}
+
+#[test]
+fn configs_of_other_encoders_that_contradict_themselves_are_refused() {
+    let cases = [
+        (
+            "roberta",
+            json!({ "pad_token_id": null }),
+            "`pad_token_id` is null, and positions are counted from it on",
+        ),
+        (
+            "roberta",
+            json!({ "pad_token_id": 180 }),
+            "`pad_token_id` is none of the 180 tokens that `vocab_size` is for",
+        ),
+        (
+            "roberta",
+            json!({ "max_position_embeddings": 2 }),
+            "`max_position_embeddings` 2 leaves no position behind `pad_token_id` 1",
+        ),
+        (
+            "roberta",
+            json!({ "is_decoder": true }),
+            "`is_decoder` is true, and refire has RoBERTa as an encoder only",
+        ),
+        (
+            "distilbert",
+            json!({ "n_heads": 3 }),
+            "`dim` 32 is not a multiple of `n_heads` 3",
+        ),
+        (
+            "distilbert",
+            json!({ "n_layers": 1001 }),
+            "`n_layers` is 1001, and at most 1000 are made",
+        ),
+        (
+            "distilbert",
+            json!({ "seq_classif_dropout": 1.0 }),
+            "`seq_classif_dropout` must be at least 0 and below 1",
+        ),
+        (
+            "distilbert",
+            json!({ "sinusoidal_pos_embds": true }),
+            "`sinusoidal_pos_embds` is true, and refire draws the vectors of positions",
+        ),
+        (
+            "mpnet",
+            json!({ "relative_attention_num_buckets": 31 }),
+            "`relative_attention_num_buckets` is 31, and there are 32 kinds of distances",
+        ),
+        (
+            "mpnet",
+            json!({ "pad_token_id": 0 }),
+            "`pad_token_id` must be 1: MPNet counts tokens from that id on, whatever is written here",
+        ),
+        (
+            "electra",
+            json!({ "embedding_size": 0 }),
+            "`embedding_size` is 0",
+        ),
+        (
+            "albert",
+            json!({ "inner_group_num": 0 }),
+            "`inner_group_num` is 0",
+        ),
+        (
+            "albert",
+            json!({ "num_hidden_groups": 5 }),
+            "`num_hidden_groups` is 5, more than the 4 of `num_hidden_layers`",
+        ),
+        (
+            "albert",
+            json!({ "num_hidden_layers": 1_000_000_007 }),
+            "`num_hidden_layers` is 1000000007, and at most 1000 are made",
+        ),
+    ];
+    all_are_refused(&cases);
+}
+
+#[test]
+fn configs_of_other_kinds_of_attention_that_contradict_themselves_are_refused() {
+    let cases = [
+        (
+            "modernbert",
+            json!({ "num_attention_heads": 32 }),
+            "heads of 1 numbers, by `hidden_size` and `num_attention_heads`, are no pairs to turn",
+        ),
+        (
+            "modernbert",
+            json!({ "intermediate_size": 1_u64 << 63 }),
+            "`intermediate_size` is 9223372036854775808, and nothing is so large",
+        ),
+        (
+            "modernbert",
+            json!({ "layer_types": ["full_attention"] }),
+            "`layer_types` names 1 layers, and `num_hidden_layers` is 2",
+        ),
+        (
+            "modernbert",
+            json!({ "rope_scaling": { "factor": 2.0 } }),
+            "`rope_scaling` is set, and refire turns positions without scaling",
+        ),
+        (
+            "modernbert",
+            json!({ "rope_parameters": { "full_attention": { "rope_theta": 0.0 } } }),
+            "a `rope_theta` is 0, not above 0",
+        ),
+        (
+            "modernbert",
+            json!({ "initializer_cutoff_factor": 0.0 }),
+            "`initializer_cutoff_factor` is not above 0",
+        ),
+        (
+            "deberta-v2",
+            json!({ "position_buckets": 16, "max_relative_positions": 4 }),
+            "`position_buckets` is 16 for distances up to 4, and buckets grow from half their number to that",
+        ),
+        (
+            "deberta-v2",
+            json!({ "pos_att_type": "c2p|p2p" }),
+            "`pos_att_type` names `p2p`, which is neither `c2p` nor `p2c`",
+        ),
+        (
+            "deberta-v2",
+            json!({ "conv_kernel_size": 4 }),
+            "`conv_kernel_size` is 4, not an odd number up to 1001",
+        ),
+        (
+            "deberta-v2",
+            json!({ "attention_head_size": 7 }),
+            "`attention_head_size` is 7, and refire has DeBERTa with 8 for these sizes alone",
+        ),
+    ];
+    all_are_refused(&cases);
+}
+
+#[test]
+fn vocabularies_that_nobody_can_draw_are_refused_whatever_the_encoder() {
+    let others = ["roberta", "distilbert", "mpnet", "electra", "albert"];
+    for model_type in others.into_iter().chain(["modernbert", "deberta-v2"]) {
+        let error = refused_of(model_type, json!({ "vocab_size": 1_u64 << 62 }));
+        assert!(
+            error.message().contains("at most 2000000000 are drawn"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_nearest_type_of_model_is_named_and_all_that_are_known() {
+    for (written, meant) in [
+        ("robreta", "roberta"),
+        ("distill-bert", "distilbert"),
+        ("XLM-RoBERTa", "xlm-roberta"),
+    ] {
+        let error = Blank::new(object(json!({ "model_type": written }))).expect_err("unknown");
+        let error = format!("{error:?}");
+        assert!(
+            error.contains(&format!("did you mean `{meant}`")),
+            "{error}"
+        );
+        assert!(error.contains("known model types: bert, "), "{error}");
+    }
+}
+
 #[test]
 fn the_padding_token_is_nothing() {
     let mut config = small_bert();

@@ -1,6 +1,7 @@
 //! Image networks of the names and shapes that torchvision, timm and transformers write, with small numbers in them.
 
 mod beside;
+mod encoders;
 mod nan;
 mod towers;
 mod types;

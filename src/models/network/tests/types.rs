@@ -26,14 +26,14 @@ fn text_network(folder: &Path) -> Network {
     loaded.network
 }
 
-fn logits_of(network: &Network, batch: TokenBatch) -> TensorData {
+pub(super) fn logits_of(network: &Network, batch: TokenBatch) -> TensorData {
     let blocks = 0..network.blocks().len();
     let logits = network.forward(blocks, Activations::Tokens(batch));
     logits.into_logits().into_data()
 }
 
-const FIRST: [u32; 5] = [2, 30, 5, 3, 9];
-const SECOND: [u32; 3] = [2, 17, 3];
+pub(super) const FIRST: [u32; 5] = [2, 30, 5, 3, 9];
+pub(super) const SECOND: [u32; 3] = [2, 17, 3];
 
 #[test]
 fn types_that_are_all_zero_change_no_bit() {
