@@ -237,7 +237,8 @@ pub(super) fn architecture(folder: &ModelFolder) -> Result<&'static Architecture
 
 /// What the weights in `folder` look like.
 pub(super) fn recognise(folder: &ModelFolder) -> Option<&'static str> {
-    let checkpoint = Checkpoint::open(&folder.path, str::to_string).ok()?;
+    let key = folder.card.checkpoint_key.as_deref();
+    let checkpoint = Checkpoint::open(&folder.path, key, str::to_string).ok()?;
     let shapes = checkpoint.shapes();
     ARCHITECTURES
         .iter()

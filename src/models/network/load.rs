@@ -179,7 +179,8 @@ fn assemble(
 ) -> Result<(Network, Account)> {
     let naming = &architecture.naming;
     let exported = export::has_own_class(folder);
-    let mut checkpoint = Checkpoint::open(&folder.path, |name| {
+    let key = folder.card.checkpoint_key.as_deref();
+    let mut checkpoint = Checkpoint::open(&folder.path, key, |name| {
         if exported {
             (naming.checkpoint)(&export::elsewhere(name))
         } else {

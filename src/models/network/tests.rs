@@ -2,6 +2,7 @@
 
 mod beside;
 mod nan;
+mod saved;
 mod types;
 
 use std::collections::BTreeMap;
