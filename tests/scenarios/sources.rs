@@ -251,11 +251,18 @@ fn a_repository_alone_says_what_its_model_is_made_of() {
         .refire(&["run", "--format", "plain"])
         .succeeds()
         .stderr();
-    let asked: Vec<String> = hub.requests().iter().map(|asked| asked.path.clone()).collect();
+    let asked: Vec<String> = hub
+        .requests()
+        .iter()
+        .map(|asked| asked.path.clone())
+        .collect();
     assert_eq!(asked[0], "/api/models/org/tiny/revision/main");
     assert!(asked[1].ends_with("/config.json"), "{asked:?}");
     for unwanted in ["README", "onnx", "pytorch_model", "/resolve/main/"] {
-        assert!(!asked.iter().any(|path| path.contains(unwanted)), "{asked:?}");
+        assert!(
+            !asked.iter().any(|path| path.contains(unwanted)),
+            "{asked:?}"
+        );
     }
     // What is shown to be pasted makes a pipeline that has the same model, and asks nobody for a list.
     let lines: Vec<&str> = shown
@@ -275,7 +282,11 @@ fn a_repository_alone_says_what_its_model_is_made_of() {
     };
     assert_eq!(output(&before), output(&project.read("refire.lock")));
     let again = hub.requests().split_off(asked.len());
-    assert!(again.iter().all(|request| !request.path.starts_with("/api/")));
+    assert!(
+        again
+            .iter()
+            .all(|request| !request.path.starts_with("/api/"))
+    );
 }
 
 #[test]
@@ -283,29 +294,43 @@ fn a_model_that_refire_does_not_have_is_refused_before_its_weights_are_fetched()
     let (project, hub) = listed();
     hub.put(ID, "config.json", r#"{"model_type": "llama"}"#);
     let error = failed(&project, &hub);
-    assert!(error.contains("names the model type `llama`, which refire does not know"), "{error}");
+    assert!(
+        error.contains("names the model type `llama`, which refire does not know"),
+        "{error}"
+    );
     assert!(error.contains("the repository is `hf:org/tiny`"), "{error}");
     let asked = hub.requests();
-    assert!(asked.iter().all(|request| !request.path.contains("model.safetensors")));
+    assert!(
+        asked
+            .iter()
+            .all(|request| !request.path.contains("model.safetensors"))
+    );
 }
 
 #[test]
 fn what_is_missing_in_a_repository_is_told() {
     let hub = Hub::start();
-    hub.put(ID, "weights.pth", "w").put("org/empty", "README.md", "nothing");
+    hub.put(ID, "weights.pth", "w")
+        .put("org/empty", "README.md", "nothing");
     let mut project = Project::with(
         "[pipeline]\nname = \"listed\"\n\n[stage.encoder]\nkind = \"pretrained\"\nsource = \"hf:org/tiny\"\n",
     );
     project.set("HF_ENDPOINT", hub.url());
     let bare = failed(&project, &hub);
-    assert!(bare.contains("`hf:org/tiny` has no `config.json`"), "{bare}");
+    assert!(
+        bare.contains("`hf:org/tiny` has no `config.json`"),
+        "{bare}"
+    );
     assert!(bare.contains("it has weights: weights.pth"), "{bare}");
     project.edit("hf:org/tiny", "hf:org/gone");
     let gone = failed(&project, &hub);
     assert!(gone.contains("there is no `org/gone` on HUB"), "{gone}");
     project.edit("hf:org/gone", "hf:org/empty@v2");
     let revision = failed(&project, &hub);
-    assert!(revision.contains("`org/empty` has no revision `v2`"), "{revision}");
+    assert!(
+        revision.contains("`org/empty` has no revision `v2`"),
+        "{revision}"
+    );
     project.edit("hf:org/empty@v2", "https://example.org/model");
     let error = project.refire(&["check"]).fails_with(2).error();
     assert!(error.contains("missing key `files`"), "{error}");
@@ -321,7 +346,12 @@ fn what_the_hubs_own_client_has_is_listed_without_a_network() {
     let cache = "huggingface/hub/models--org--tiny";
     project.write(&format!("{cache}/refs/main"), commit);
     let tiny = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert");
-    for name in ["config.json", "model.safetensors", "tokenizer.json", "1_Pooling/config.json"] {
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "1_Pooling/config.json",
+    ] {
         let bytes = std::fs::read(tiny.join(name)).expect("it is committed");
         project.write(&format!("{cache}/snapshots/{commit}/{name}"), bytes);
     }
