@@ -122,6 +122,15 @@ pub fn check_size(images: &Images, network: &Network) -> Result<()> {
         .help(format!(
             "set size = {size} in the stage that makes the images"
         ))),
+        _ if height.min(width) < network.least_image_size() => {
+            let least = network.least_image_size();
+            Err(Error::stage(format!(
+                "the images are {height}×{width} pixels, but the network takes none below {least}×{least}"
+            ))
+            .help(format!(
+                "set size = {least}, or a larger one, in the stage that makes the images"
+            )))
+        }
         _ => Ok(()),
     }
 }

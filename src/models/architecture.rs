@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use super::backbones::Backbone;
 use super::export::Library;
 use super::folder::ModelFolder;
-use super::heads::{HeadKind, MaskedConfig};
+use super::heads::{HeadKind, InnerConfig, MaskedConfig};
 use super::image_input::Variant;
 use super::initial::Rule;
-use super::naming::Naming;
+use super::naming::{Naming, is_in};
 use super::weights::{Checkpoint, Reading, Shapes};
 use super::{ARCHITECTURES, Activations, Head, Modality, Pooling};
 use crate::error::{Error, Result};
@@ -48,7 +48,7 @@ pub(super) struct LibraryHead {
     pub(super) layers: &'static [(&'static str, &'static str)],
     /// What loads a network with it in Python.
     pub(super) library: Library,
-    /// What the library calls the backbone → its class of that backbone with this head: `bert`, `BertForSequenceClassification`.
+    /// A [`Blocks::family`] → the library's class of such a backbone with this head: `bert`, `BertForSequenceClassification`.
     /// Empty if the class does not stand in `config.json`.
     pub(super) classes: &'static [(&'static str, &'static str)],
 }
@@ -74,6 +74,8 @@ pub(super) struct Built {
     pub(super) dropout: f64,
     /// Standard deviation of a new head's weights.
     pub(super) initializer_range: f64,
+    /// What the layer before the last is like in a head over one vector a sample, if there is one.
+    pub(super) inner: Option<InnerConfig>,
     /// What a head for masked tokens is like, if there is one.
     pub(super) masked: Option<MaskedConfig>,
     /// What was decided that nobody asked for, as sentences for the user.
@@ -87,6 +89,7 @@ impl Built {
             backbone: backbone.into(),
             dropout: 0.0,
             initializer_range: 0.01,
+            inner: None,
             masked: None,
             choices: Vec::new(),
         }
@@ -112,6 +115,11 @@ pub(super) trait Blocks {
     /// What its library calls it in a class with a head; nothing if its tensors have the same names there.
     fn base(&self) -> &'static str {
         ""
+    }
+
+    /// Which of the networks of its architecture it is: those of a family have the same classes in their library.
+    fn family(&self) -> &'static str {
+        self.base()
     }
 
     /// Whether the forward pass uses the parameter of this name.
@@ -158,6 +166,11 @@ pub(super) trait Blocks {
         None
     }
 
+    /// The least height and width of an image of which something is left at its end.
+    fn least_image_size(&self) -> usize {
+        1
+    }
+
     /// The only height and width that it takes.
     fn image_size(&self) -> Option<usize> {
         None
@@ -168,6 +181,12 @@ impl Architecture {
     /// The names of its public checkpoints that come as bare files: what `architecture` in `config.json` may say.
     pub fn checkpoints(&self) -> impl Iterator<Item = &'static str> {
         self.variants.iter().map(|variant| variant.name)
+    }
+
+    /// Whether a checkpoint's tensor is that of its `head`.
+    pub(super) fn is_of(&self, head: &LibraryHead, name: &str) -> bool {
+        let mut beside = self.naming.beside.iter();
+        is_in(name, head.block) || beside.any(|(part, of)| *of == head.block && is_in(name, part))
     }
 
     /// Its head of this kind.
@@ -189,20 +208,20 @@ impl Architecture {
 impl LibraryHead {
     /// The library's name for the parameter at `path` in the head.
     pub(super) fn name(&self, path: &str) -> String {
+        let path = path
+            .replace("layer_norm.gamma", "LayerNorm.weight")
+            .replace("layer_norm.beta", "LayerNorm.bias");
         let named = self.layers.iter().find_map(|(layer, name)| {
             let field = path.strip_prefix(layer)?.strip_prefix('.')?;
             Some(format!("{name}.{field}"))
         });
-        named
-            .unwrap_or_else(|| path.to_string())
-            .replace("layer_norm.gamma", "LayerNorm.weight")
-            .replace("layer_norm.beta", "LayerNorm.bias")
+        named.unwrap_or(path)
     }
 
-    /// The library's class of a backbone that it calls `base` with this head, if that stands in `config.json`.
-    pub(super) fn class(&self, base: &str) -> Option<&'static str> {
+    /// The library's class of a backbone of this `family` with this head, if that stands in `config.json`.
+    pub(super) fn class(&self, family: &str) -> Option<&'static str> {
         let mut classes = self.classes.iter();
-        classes.find_map(|(of, class)| (*of == base).then_some(*class))
+        classes.find_map(|(of, class)| (*of == family).then_some(*class))
     }
 }
 
@@ -221,7 +240,7 @@ pub(super) fn architecture(folder: &ModelFolder) -> Result<&'static Architecture
         let known = ARCHITECTURES.iter();
         let model_types: Vec<&str> = known.flat_map(|known| known.model_types).copied().collect();
         let architectures: Vec<&str> = super::architectures().collect();
-        Error::stage(format!(
+        let error = Error::stage(format!(
             "`{}` names {}, which refire does not know",
             folder.path.join("config.json").display(),
             match (name, model_type) {
@@ -231,17 +250,22 @@ pub(super) fn architecture(folder: &ModelFolder) -> Result<&'static Architecture
             }
         ))
         .note(format!("known model types: {}", model_types.join(", ")))
-        .note(format!("known architectures: {}", architectures.join(", ")))
+        .note(format!("known architectures: {}", architectures.join(", ")));
+        match (name, model_type) {
+            (Some(name), _) => error.did_you_mean(name, architectures),
+            (None, Some(model_type)) => error.did_you_mean(model_type, model_types),
+            (None, None) => error,
+        }
     })
 }
 
-/// What the weights in `folder` look like.
-pub(super) fn recognise(folder: &ModelFolder) -> Option<&'static str> {
+/// What the weights in `folder` look like: `expected`, if they may be of that.
+pub(super) fn recognise(folder: &ModelFolder, expected: &Architecture) -> Option<&'static str> {
     let key = folder.card.checkpoint_key.as_deref();
     let checkpoint = Checkpoint::open(&folder.path, key, str::to_string).ok()?;
     let shapes = checkpoint.shapes();
-    ARCHITECTURES
-        .iter()
+    std::iter::once(expected)
+        .chain(ARCHITECTURES)
         .find_map(|known| (known.recognise)(&shapes))
 }
 

@@ -14,7 +14,8 @@ use super::tokenizer::copy_tokenizer;
 use super::{ImageInput, Loaded, Network, Pooling, Tokenizer, weights};
 use crate::error::{Context, Error, Result};
 
-pub(super) use sentence::{GUARD, elsewhere, has_own_class};
+use sentence::OwnClass;
+pub(super) use sentence::{GUARD, OwnLayers};
 
 /// What a folder is loaded by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +53,17 @@ pub fn export(folder: &Path, to: &Path) -> Result<String> {
         let max_length = card.max_length.or(network.max_tokens());
         let pairs = card.tuned_by().word("text_pair_column").is_some()
             && library != Library::SentenceTransformers;
-        complete_tokenizer(to, max_length, pairs)?;
+        let types = network.token_types().is_some_and(|types| types > 1);
+        complete_tokenizer(to, max_length, pairs, types)?;
         let longest = max_length.unwrap_or_default();
         if let Library::OwnClass(_, pooling) = library {
-            sentence::complete(to, pooling, longest)?;
+            let own = OwnClass {
+                pooling,
+                names: network.names(),
+                inner: network.inner(),
+                max_length: longest,
+            };
+            own.complete(to)?;
         }
         if library == Library::SentenceTransformers {
             let pooling = network.pooling().unwrap_or(Pooling::Mean);
@@ -96,8 +104,14 @@ fn readable(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Says where texts are cut off, what the tokenizer is where nothing else says so, and that it tells the texts of `pairs` apart.
-fn complete_tokenizer(to: &Path, max_length: Option<usize>, pairs: bool) -> Result<()> {
+/// Says where texts are cut off, what the tokenizer is where nothing else says so, that it tells the texts of `pairs` apart, and that it does
+/// not for a network that knows no `types` of tokens.
+fn complete_tokenizer(
+    to: &Path,
+    max_length: Option<usize>,
+    pairs: bool,
+    types: bool,
+) -> Result<()> {
     let path = to.join("tokenizer_config.json");
     let mut settings = folder::optional(&path)?.unwrap_or_default();
     // Without a class, transformers would look for one in config.json, and ask whether to trust what it names there.
@@ -110,7 +124,10 @@ fn complete_tokenizer(to: &Path, max_length: Option<usize>, pairs: bool) -> Resu
     if let Some(longest) = max_length {
         settings.insert("model_max_length".into(), longest.into());
     }
-    if pairs {
+    if !types {
+        let names = ["input_ids", "attention_mask"];
+        settings.insert("model_input_names".into(), json!(names));
+    } else if pairs {
         let names = ["input_ids", "token_type_ids", "attention_mask"];
         settings.insert("model_input_names".into(), json!(names));
     }

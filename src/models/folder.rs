@@ -41,6 +41,27 @@ impl ModelFolder {
         self.config.get(key)?.as_str()
     }
 
+    /// Which of `families`, values of `model_type`, it is; the first unless it is another.
+    pub(super) fn family(&self, families: &'static [&'static str]) -> &'static str {
+        let written = self.word("model_type");
+        let found = families.iter().find(|family| written == Some(**family));
+        found.or(families.first()).copied().unwrap_or_default()
+    }
+
+    /// Refuses what timm would build another network by than the one that `architecture` names.
+    ///
+    /// # Errors
+    /// `model_args` that says anything.
+    pub(super) fn refuse_model_args(&self) -> Result<()> {
+        match self.config.get("model_args") {
+            None | Some(Value::Null) => Ok(()),
+            Some(Value::Object(settings)) if settings.is_empty() => Ok(()),
+            Some(_) => Err(Error::stage(
+                "config.json: `model_args` changes the network that `architecture` names, and refire builds that as it is",
+            )),
+        }
+    }
+
     /// The class that the weights were saved from, if `config.json` says it.
     fn class(&self) -> Option<&str> {
         self.config.get("architectures")?.get(0)?.as_str()

@@ -24,6 +24,8 @@ pub(super) enum Initial {
     Zeros,
     /// All are 1.
     Ones,
+    /// All are this number.
+    Constant(f64),
     /// The normal distribution around 0 of this standard deviation.
     Normal(f64),
     /// The same, and zeros in the row of the padding token.
@@ -50,6 +52,7 @@ impl Initial {
         match self {
             Self::Zeros => vec![0.0; count],
             Self::Ones => vec![1.0; count],
+            Self::Constant(number) => vec![number as f32; count],
             Self::Normal(std) => normal(std),
             Self::Padded { std, row } => {
                 let mut numbers: Vec<f32> = normal(std);
@@ -193,6 +196,12 @@ impl Blank {
     #[must_use]
     pub fn vocabulary(&self) -> Option<usize> {
         self.backbone.inner().vocabulary()
+    }
+
+    /// The most tokens that a text may have; none if it takes no tokens.
+    #[must_use]
+    pub fn max_tokens(&self) -> Option<usize> {
+        self.backbone.inner().max_tokens()
     }
 
     /// How many numbers its parameters have.

@@ -55,6 +55,8 @@ pub(super) struct Names {
     pub(super) head: &'static LibraryHead,
     /// What the library calls the backbone in a class with a head; nothing if it does not nest the one in the other.
     pub(super) base: &'static str,
+    /// Which of the networks of its architecture the backbone is.
+    pub(super) family: &'static str,
 }
 
 impl Names {
@@ -77,12 +79,12 @@ impl Names {
 
     /// The library's class with this head, if that stands in `config.json`.
     pub(super) fn class(&self) -> Option<&'static str> {
-        self.head.class(self.base)
+        self.head.class(self.family)
     }
 
     /// Whether a checkpoint's tensor is the head's.
     pub(super) fn is_head(&self, name: &str) -> bool {
-        is_in(name, self.head.block)
+        self.architecture.is_of(self.head, name)
     }
 
     /// The block of the parameter `name` among `blocks`.

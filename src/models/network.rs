@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::architecture::Blocks;
 use super::backbones::Backbone;
 use super::export::Library;
-use super::heads::PredictionHead;
+use super::heads::{InnerConfig, PredictionHead};
 use super::naming::Names;
 use super::weights::{self, Base, Target};
 use super::{Activations, Anatomy, Card, FreezePlan, Pooling, Resolved, folder};
@@ -278,6 +278,16 @@ impl Network {
         self.backbone().width()
     }
 
+    /// What its parameters are called.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// What the layer before the last of its head is, if there is one over one vector a sample.
+    pub(super) fn inner(&self) -> Option<InnerConfig> {
+        self.head.inner()
+    }
+
     /// What loads it in Python.
     pub(super) fn library(&self) -> Library {
         self.backbone().library(self.names.head)
@@ -312,6 +322,12 @@ impl Network {
     #[must_use]
     pub fn image_size(&self) -> Option<usize> {
         self.backbone().image_size()
+    }
+
+    /// The least height and width that its images may have, in pixels.
+    #[must_use]
+    pub fn least_image_size(&self) -> usize {
+        self.backbone().least_image_size()
     }
 
     /// Writes `config.json`, `model.safetensors` and `refire.json` into `folder`. The same weights and card give the

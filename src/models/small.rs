@@ -1,7 +1,8 @@
 //! Small models with random weights, at least one of every architecture: what tests that walk the registry run on.
 //!
 //! A new row of [`ARCHITECTURES`] is under those tests as soon as it has the fixture that proves it: shapes that
-//! `tests/reference/make_vision.py` has found in its library, or a folder `tests/data/tiny-NAME`.
+//! `tests/reference/make_vision.py`, `make_backbones.py` or `make_text.py` has found in its library, or a folder `tests/data/tiny-NAME`.
+//! What takes texts has the tokenizer of `tests/data/tiny-bert`, with the padding token that its config names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use tempfile::TempDir;
 
 use super::architecture::architecture;
 use super::folder::ModelFolder;
-use super::{ARCHITECTURES, Modality, copy_folder, write_config};
+use super::weights::write_new;
+use super::{ARCHITECTURES, Modality, Network, copy_folder, write_config};
 
 /// Architectures have more than one small model if those have fewer numbers than this.
 const SMALL: usize = 1_000_000;
@@ -41,7 +43,7 @@ enum Fixture {
     Folder(PathBuf),
 }
 
-/// A network that `make_vision.py` has found in a library: what its config says, and the shapes of its tensors.
+/// A network that a script beside `make_vision.py` has found in a library: what its config says, and the shapes of its tensors.
 #[derive(Deserialize)]
 pub(super) struct Made {
     pub(super) name: String,
@@ -56,9 +58,22 @@ pub(super) fn all_made() -> Vec<Made> {
         made: Vec<Made>,
     }
 
-    let json = include_str!("../../tests/reference/vision.json");
-    let reference: Reference = serde_json::from_str(json).expect("it is made by a script");
-    reference.made
+    let all = [
+        include_str!("../../tests/reference/vision.json"),
+        include_str!("../../tests/reference/backbones.json"),
+        include_str!("../../tests/reference/text.json"),
+    ];
+    let made = all.into_iter().flat_map(|json| {
+        let reference: Reference = serde_json::from_str(json).expect("it is made by a script");
+        reference.made
+    });
+    made.collect()
+}
+
+/// Height and width of images for `network`, which are small.
+pub(crate) fn side(network: &Network) -> usize {
+    let least = network.least_image_size().max(16);
+    network.image_size().unwrap_or(least)
 }
 
 /// Small models of every architecture, the smallest first.
@@ -76,7 +91,7 @@ pub(crate) fn small_models() -> Vec<SmallModel> {
             .collect();
         assert!(
             !of_row.is_empty(),
-            "the architecture `{}` has no small model: let make_vision.py find the shapes of one, or add tests/data/tiny-NAME",
+            "the architecture `{}` has no small model: let make_backbones.py or make_text.py find the shapes of one, or add tests/data/tiny-NAME",
             row.name
         );
         let small = of_row.iter().filter(|(_, size, _)| *size < SMALL).count();
@@ -127,6 +142,9 @@ impl Fixture {
         let (name, mut config) = match self {
             Self::Shapes(made) => {
                 write_weights(&folder.path().join("model.safetensors"), &made.tensors);
+                if modality == Modality::Texts {
+                    write_tokenizer(folder.path(), &made.config);
+                }
                 (made.name.clone(), made.config.clone())
             }
             Self::Folder(path) => {
@@ -148,6 +166,30 @@ impl Fixture {
             folder,
         }
     }
+}
+
+/// The tokenizer of `tests/data/tiny-bert`. Where `config` names another padding token, it and that one have each other's ids.
+fn write_tokenizer(folder: &Path, config: &Map<String, Value>) {
+    const USUAL: u64 = 0;
+    let json = include_str!("../../tests/data/tiny-bert/tokenizer.json");
+    let mut json: Value = serde_json::from_str(json).expect("it is a tokenizer");
+    let padding = config.get("pad_token_id").and_then(Value::as_u64);
+    let padding = padding.expect("the config of a text network names it");
+    let swapped = |id: &Value| match id.as_u64() {
+        Some(USUAL) => Some(padding),
+        Some(id) if id == padding => Some(USUAL),
+        _ => None,
+    };
+    let added = json["added_tokens"].as_array_mut().expect("special tokens");
+    let ids = added.iter_mut().map(|token| &mut token["id"]);
+    ids.for_each(|id| *id = swapped(id).map_or(id.take(), Value::from));
+    added.sort_by_key(|token| token["id"].as_u64());
+    let vocabulary = json["model"]["vocab"].as_object_mut().expect("pieces");
+    for id in vocabulary.values_mut() {
+        *id = swapped(id).map_or(id.take(), Value::from);
+    }
+    assert!(padding < 2, "the tokens around a text keep their ids");
+    write_new(&folder.join("tokenizer.json"), json.to_string().as_bytes()).expect("written");
 }
 
 /// Random weights with which the numbers in a network keep their size from layer to layer.

@@ -117,16 +117,16 @@ impl Checkpoint {
         self.is_blank || self.tensors.contains_key(name) || self.tied.contains_key(name)
     }
 
-    /// Refuses more layers than there are tensors, before any is made.
+    /// Refuses more layers than there are tensors, before any is made. `key` is what the config calls their number.
     ///
     /// # Errors
     /// A config of another model.
-    pub(super) fn refuse_layers(&self, layers: usize) -> Result<()> {
+    pub(super) fn refuse_layers(&self, key: &str, layers: usize) -> Result<()> {
         if self.is_blank {
             return match layers {
                 ..=MOST_LAYERS => Ok(()),
                 _ => Err(Error::stage(format!(
-                    "config.json: `num_hidden_layers` is {layers}, and at most {MOST_LAYERS} are made"
+                    "config.json: `{key}` is {layers}, and at most {MOST_LAYERS} are made"
                 ))),
             };
         }

@@ -53,6 +53,13 @@ impl Takes {
                 input.size,
                 input.size
             ))),
+            _ if input.size < network.least_image_size() => Err(Error::stage(format!(
+                "`{}` asks for photos of {}×{} pixels, but its network takes none below {least}×{least}",
+                folder.display(),
+                input.size,
+                input.size,
+                least = network.least_image_size()
+            ))),
             _ => Ok(Self::Photos(input)),
         }
     }

@@ -109,14 +109,13 @@ impl Stage for Initialize {
         let written = self.settings.config(&self.span)?;
         let model = cx.optional_input(MODEL);
         let others = model.map_or_else(|| Ok(Map::new()), models::config)?;
-        let modality = self
-            .blank(others.clone(), written.clone(), None)?
-            .modality();
-        self.settings.check_tokenizer(modality, &self.span)?;
+        let sketch = self.blank(others.clone(), written.clone(), None)?;
+        self.settings
+            .check_tokenizer(sketch.modality(), &self.span)?;
         if let Some(model) = model {
             self.copy(model, cx)?;
         }
-        let pieces = self.train_tokenizer(&others, &written, cx)?;
+        let pieces = self.train_tokenizer(&others, sketch.max_tokens(), cx)?;
         let blank = self.blank(others, written, pieces)?;
         let (name, size, vocabulary) = (blank.name(), blank.size(), blank.vocabulary());
         blank.write(cx.output(MODEL), cx.seed())?;
@@ -155,11 +154,11 @@ impl Initialize {
         models::copy_inputs(model, cx.output(MODEL), !new_tokenizer)
     }
 
-    /// Trains the tokenizer that is asked for; gives how many pieces it has.
+    /// Trains the tokenizer that is asked for, for texts of at most `max_length` tokens; gives how many pieces it has.
     fn train_tokenizer(
         &self,
         others: &Map<String, Value>,
-        written: &Map<String, Value>,
+        max_length: Option<usize>,
         cx: &StageContext<'_>,
     ) -> Result<Option<usize>> {
         let Some(tokenizer) = &self.settings.tokenizer else {
@@ -171,10 +170,6 @@ impl Initialize {
         let table = data::Table::read(cx.input(TABLE))?;
         let texts = text::texts(&table, &column.value)
             .map_err(|error| column.blame(error.note("in the table of port `table`"), ""))?;
-        let max_length = [written, others]
-            .into_iter()
-            .find_map(|config| config.get("max_position_embeddings")?.as_u64())
-            .and_then(|length| usize::try_from(length).ok());
         let wordpiece = tokenizer.value.wordpiece();
         let pieces = wordpiece
             .train(&texts, max_length, cx.output(MODEL))

@@ -10,6 +10,7 @@ mod preparation;
 mod rates;
 mod similar;
 mod tasks;
+mod text;
 mod vision;
 mod wheels;
 mod words;

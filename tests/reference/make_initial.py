@@ -17,10 +17,21 @@ import torch
 import torchvision
 from make_vision import Cifar
 from safetensors.torch import load_file
-from transformers import BertConfig, BertModel, DeiTConfig, DeiTModel, ViTConfig, ViTModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    ConvNextConfig,
+    ConvNextModel,
+    ConvNextV2Config,
+    ConvNextV2Model,
+    DeiTConfig,
+    DeiTModel,
+    ViTConfig,
+    ViTModel,
+)
 
 DRAWN = 8
-HEADS = ("classifier.", "fc.", "linear.")
+HEADS = ("classifier.", "fc.", "linear.", "head.fc.")
 LEFT_OUT = ("mask_token", "num_batches_tracked", "running_mean", "running_var")
 
 
@@ -67,6 +78,7 @@ def main():
     sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
     bert = {**sizes, "vocab_size": 300, "max_position_embeddings": 40, "pad_token_id": 3, "initializer_range": 0.05}
     image = {**sizes, "image_size": 32, "patch_size": 8}
+    convnext = {"hidden_sizes": [16, 24], "depths": [1, 1], "num_stages": 2, "layer_scale_init_value": 0.25, "initializer_range": 0.03}
     made = [
         network("bert", lambda: BertModel(BertConfig(**bert)), {"model_type": "bert", **bert}),
         network("vit", lambda: ViTModel(ViTConfig(**image), add_pooling_layer=False), {"model_type": "vit", **image}),
@@ -74,6 +86,9 @@ def main():
         network("mobilenet_v2", torchvision.models.mobilenet_v2, {"architecture": "mobilenet_v2"}),
         network("resnet18", torchvision.models.resnet18, {"architecture": "resnet18"}),
         network("efficientnet_lite0", lambda: timm.create_model("efficientnet_lite0"), {"architecture": "efficientnet_lite0"}),
+        network("convnext", lambda: ConvNextModel(ConvNextConfig(**convnext)), {"model_type": "convnext", **convnext}),
+        network("convnextv2", lambda: ConvNextV2Model(ConvNextV2Config(**convnext)), {"model_type": "convnextv2", **convnext}),
+        network("test_convnext", lambda: timm.create_model("test_convnext"), {"architecture": "test_convnext"}),
         network("resnet20", cifar, {"architecture": "resnet20"}),
     ]
     with open(Path(__file__).parent / "initial.json", "w") as file:

@@ -20,8 +20,10 @@ from PIL import Image, ImageOps
 HERE = pathlib.Path(__file__).parent
 PICTURES = HERE.parent / "data" / "images"
 CLASSES = {
-    name: getattr(transformers, f"{name}ImageProcessorPil") for name in ("ViT", "DeiT", "CLIP", "Bit")
+    name: getattr(transformers, f"{name}ImageProcessorPil") for name in ("ViT", "DeiT", "CLIP", "Bit", "ConvNext")
 }
+
+MODEL_TYPES = {"vit": "ViT", "deit": "DeiT", "convnext": "ConvNext", "convnextv2": "ConvNext"}
 
 # What a folder says, and the `model_type` beside it.
 CASES = [
@@ -32,6 +34,12 @@ CASES = [
     ({"image_processor_type": "BitImageProcessor"}, "vit"),
     ({}, "vit"),
     ({}, "deit"),
+    ({}, "convnext"),
+    # A size that is that of the square: the share of a photo's shorter side, or the whole photo from 384 on.
+    ({"size": {"shortest_edge": 32}}, "convnext"),
+    ({"image_processor_type": "ConvNextFeatureExtractor", "size": 41, "crop_pct": 0.95, "resample": 2}, "convnextv2"),
+    ({"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}, "crop_pct": 0.5}, "convnext"),
+    ({"size": {"shortest_edge": 35}, "crop_pct": 1.0, "do_center_crop": False}, "convnext"),
     # Old names, and a number for a size: a square for ViT and DeiT, the shorter edge for CLIP and BiT.
     ({"feature_extractor_type": "ViTFeatureExtractor", "size": 32, "resample": 2}, "vit"),
     ({"feature_extractor_type": "DeiTFeatureExtractor", "size": 40, "crop_size": 33, "do_center_crop": True, "resample": 3}, "deit"),
@@ -62,7 +70,7 @@ CASES = [
 
 def processor(settings, model_type):
     named = settings.get("image_processor_type") or settings.get("feature_extractor_type")
-    name = {"vit": "ViT", "deit": "DeiT"}[model_type]
+    name = MODEL_TYPES[model_type]
     if named is not None:
         name = next(known for known in CLASSES if named.startswith(known))
     return CLASSES[name].from_dict(dict(settings))

@@ -1,4 +1,4 @@
-//! Image networks against torchvision, timm and transformers, by `make_vision.py`: logits of images and weights that both sides
+//! Image networks against torchvision, timm and transformers, by `make_vision.py` and `make_backbones.py`: logits of images and weights that both sides
 //! make by the same formula, and of public weights.
 
 use std::borrow::Cow;
@@ -14,8 +14,11 @@ use crate::{needs, wheels};
 
 #[derive(Deserialize)]
 struct Reference {
+    #[serde(default)]
     public: Vec<Public>,
     made: Vec<Made>,
+    #[serde(default)]
+    alike: Vec<Made>,
 }
 
 /// What public weights give.
@@ -37,12 +40,24 @@ pub(crate) struct Made {
     pub(crate) tensors: BTreeMap<String, Vec<usize>>,
     pub(crate) shape: [usize; 4],
     logits: Vec<f32>,
+    /// What the library's classifier takes.
+    pooled: Option<Vec<f32>>,
 }
 
 fn reference() -> Reference {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/vision.json");
-    let json = std::fs::read(path).expect("vision.json is committed");
-    serde_json::from_slice(&json).expect("vision.json is what make_vision.py writes")
+    read("vision.json")
+}
+
+fn read(name: &str) -> Reference {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+    let json = std::fs::read(folder.join(name)).expect("it is committed");
+    serde_json::from_slice(&json).expect("it is what the script beside it writes")
+}
+
+/// All networks with weights by formula.
+fn all_made() -> impl Iterator<Item = Made> {
+    let (one, other) = (reference(), read("backbones.json"));
+    one.made.into_iter().chain(other.made).chain(other.alike)
 }
 
 /// Numbers between -1 and 1, as `make_vision.py` makes them.
@@ -160,7 +175,7 @@ fn worst(ours: &[f32], theirs: &[f32]) -> f32 {
 
 #[test]
 fn logits_of_weights_by_formula_are_those_of_the_libraries() {
-    for made in reference().made {
+    for made in all_made() {
         let folder = folder(&made.tensors, &made.config);
         let loaded = open(folder.path());
         let network = loaded.network;
@@ -168,6 +183,17 @@ fn logits_of_weights_by_formula_are_those_of_the_libraries() {
         let difference = worst(&found, &made.logits);
         report(&format!("{}: max |Δ| {difference:e}", made.name));
         assert!(difference <= 1e-4, "{}: {found:?}", made.name);
+        if let Some(pooled) = &made.pooled {
+            let head = network.blocks().len() - 1;
+            let found = network.forward(0..head, Activations::Images(images(made.shape)));
+            let Activations::Pooled(found) = found else {
+                panic!("{}: {found:?} is no vector a sample", made.name);
+            };
+            let found: Vec<f32> = found.into_data().try_to_vec().expect("f32");
+            let difference = worst(&found, pooled);
+            report(&format!("{}, pooled: max |Δ| {difference:e}", made.name));
+            assert!(difference <= 1e-4, "{}: {found:?}", made.name);
+        }
 
         // Where gradients are kept, the same numbers come from Burn's operations.
         let head = Head {

@@ -3,18 +3,19 @@
 //!
 //! It reads top to bottom: config, blocks, forward, weight names.
 
-use burn::module::{Initializer, Module};
-use burn::nn::{
-    Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
-    LinearConfig,
-};
+use burn::module::Module;
+use burn::nn::Linear;
 use burn::tensor::activation::tanh;
 use burn::tensor::{Device, Int, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::encoder::{self, Counting, Embeddings, EmbeddingsConfig, Encoder, LayerConfig, Steps};
 use super::pooling::{self, Choice};
-use super::transformer::{self, Act, SelfAttention, default_layer_norm_eps, wrong};
+use super::transformer::{
+    self, Act, PositionEmbedding, default_dropout, default_initializer_range,
+    default_layer_norm_eps, default_types, linear, wrong,
+};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::{self, Library};
@@ -22,9 +23,8 @@ use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, MaskedConfig};
 use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::Naming;
-use crate::models::operations::dropout;
-use crate::models::weights::{Reading, Shapes};
-use crate::models::{Activations, Modality, Pooling, TokenBatch};
+use crate::models::weights::Shapes;
+use crate::models::{Activations, Modality, Pooling};
 
 // ------------------------------------------------------------------------------------------------------------ config
 
@@ -37,7 +37,7 @@ struct BertConfig {
     num_attention_heads: usize,
     intermediate_size: usize,
     max_position_embeddings: usize,
-    #[serde(default = "default_type_vocab_size")]
+    #[serde(default = "default_types")]
     type_vocab_size: usize,
     #[serde(default)]
     hidden_act: Act,
@@ -58,25 +58,6 @@ struct BertConfig {
     position_embedding_type: PositionEmbedding,
     #[serde(default)]
     is_decoder: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum PositionEmbedding {
-    #[default]
-    Absolute,
-}
-
-fn default_type_vocab_size() -> usize {
-    2
-}
-
-fn default_dropout() -> f64 {
-    0.1
-}
-
-fn default_initializer_range() -> f64 {
-    0.02
 }
 
 impl BertConfig {
@@ -126,52 +107,6 @@ pub(in crate::models) struct Bert {
 }
 
 #[derive(Module, Debug)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names that the checkpoint has"
-)]
-struct Embeddings {
-    word_embeddings: Embedding,
-    position_embeddings: Embedding,
-    token_type_embeddings: Embedding,
-    layer_norm: LayerNorm,
-    dropout: Dropout,
-}
-
-#[derive(Module, Debug)]
-struct Encoder {
-    layer: Vec<Layer>,
-}
-
-#[derive(Module, Debug)]
-struct Layer {
-    attention: Attention,
-    intermediate: Intermediate,
-    output: Output,
-}
-
-#[derive(Module, Debug)]
-struct Attention {
-    self_: SelfAttention,
-    output: Output,
-}
-
-#[derive(Module, Debug)]
-struct Intermediate {
-    dense: Linear,
-    #[module(skip)]
-    act: Act,
-}
-
-/// A linear layer, added to what went around it, and normalised.
-#[derive(Module, Debug)]
-struct Output {
-    dense: Linear,
-    layer_norm: LayerNorm,
-    dropout: Dropout,
-}
-
-#[derive(Module, Debug)]
 struct Pooler {
     dense: Linear,
 }
@@ -180,28 +115,28 @@ impl Bert {
     /// The network with nothing in its weights yet. `pooler` says whether it has one.
     fn new(config: BertConfig, pooler: bool, pooling: Pooling, device: &Device) -> Self {
         let width = config.hidden_size;
-        let layer = |_| Layer {
-            attention: Attention {
-                self_: SelfAttention::new(
-                    width,
-                    config.num_attention_heads,
-                    true,
-                    config.attention_probs_dropout_prob,
-                    device,
-                ),
-                output: Output::new(width, &config, device),
-            },
-            intermediate: Intermediate {
-                dense: linear(width, config.intermediate_size, device),
-                act: config.hidden_act,
-            },
-            output: Output::new(config.intermediate_size, &config, device),
+        let embeddings = EmbeddingsConfig {
+            vocabulary: config.vocab_size,
+            positions: config.max_position_embeddings,
+            counting: Counting::Places,
+            types: Some(config.type_vocab_size),
+            width,
+            layer_norm_eps: config.layer_norm_eps,
+            dropout: config.hidden_dropout_prob,
+        };
+        let layer = LayerConfig {
+            width,
+            wide: config.intermediate_size,
+            heads: config.num_attention_heads,
+            act: config.hidden_act,
+            layer_norm_eps: config.layer_norm_eps,
+            dropout: config.hidden_dropout_prob,
+            dropout_behind_attention: config.hidden_dropout_prob,
+            attention_dropout: config.attention_probs_dropout_prob,
         };
         Self {
-            embeddings: Embeddings::new(&config, device),
-            encoder: Encoder {
-                layer: (0..config.num_hidden_layers).map(layer).collect(),
-            },
+            embeddings: Embeddings::new(&embeddings, device),
+            encoder: Encoder::new(config.num_hidden_layers, &layer, device),
             pooler: pooler.then(|| Pooler {
                 dense: linear(width, width, device),
             }),
@@ -211,76 +146,16 @@ impl Bert {
     }
 }
 
-impl Embeddings {
-    fn new(config: &BertConfig, device: &Device) -> Self {
-        let table = |rows| {
-            EmbeddingConfig::new(rows, config.hidden_size)
-                .with_initializer(Initializer::Zeros)
-                .init(device)
-        };
-        Self {
-            word_embeddings: table(config.vocab_size),
-            position_embeddings: table(config.max_position_embeddings),
-            token_type_embeddings: table(config.type_vocab_size),
-            layer_norm: norm(config, device),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-        }
-    }
-}
-
-impl Output {
-    fn new(from: usize, config: &BertConfig, device: &Device) -> Self {
-        Self {
-            dense: linear(from, config.hidden_size, device),
-            layer_norm: norm(config, device),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-        }
-    }
-}
-
-/// A linear layer whose weights come later; nothing is allocated for them until then.
-fn linear(from: usize, to: usize, device: &Device) -> Linear {
-    LinearConfig::new(from, to)
-        .with_initializer(Initializer::Zeros)
-        .init(device)
-}
-
-fn norm(config: &BertConfig, device: &Device) -> LayerNorm {
-    LayerNormConfig::new(config.hidden_size)
-        .with_epsilon(config.layer_norm_eps)
-        .init(device)
-}
-
 // ----------------------------------------------------------------------------------------------------------- forward
 
 impl Blocks for Bert {
     /// `embeddings`, `encoder.layer.0` …, `pooler` (whatever the pooling is).
     fn blocks(&self) -> Vec<String> {
-        let layers = (0..self.encoder.layer.len()).map(|index| format!("encoder.layer.{index}"));
-        std::iter::once("embeddings".to_string())
-            .chain(layers)
-            .chain(["pooler".to_string()])
-            .collect()
+        encoder::blocks("encoder.layer", self.encoder.layers(), "pooler")
     }
 
     fn forward(&self, block: usize, x: Activations) -> Activations {
-        let layers = self.encoder.layer.len();
-        match (block, x) {
-            (0, Activations::Tokens(TokenBatch { ids, mask, types })) => Activations::Hidden {
-                states: self.embeddings.forward(ids, types),
-                mask,
-            },
-            (block, Activations::Hidden { states, mask }) if (1..=layers).contains(&block) => {
-                Activations::Hidden {
-                    states: self.encoder.layer[block - 1].forward(states, &mask),
-                    mask,
-                }
-            }
-            (block, Activations::Hidden { states, mask }) if block == layers + 1 => {
-                Activations::Pooled(self.pool(states, mask))
-            }
-            (block, x) => panic!("block {block} of a BERT cannot take {x:?}"),
-        }
+        encoder::run(self, block, x)
     }
 
     fn width(&self) -> usize {
@@ -306,18 +181,7 @@ impl Blocks for Bert {
 
     /// transformers' own classes pool by the checkpoint's pooler alone.
     fn library(&self, head: &LibraryHead) -> Library {
-        if head.kind.takes_tokens() {
-            return head.library;
-        }
-        match (head.library, self.pooling) {
-            (Library::SentenceTransformers, _) => head.library,
-            (library, Pooling::Pooler) if self.pooler.is_some() => library,
-            (Library::Transformers(class), Pooling::Mean) => {
-                Library::OwnClass(class, Pooling::Mean)
-            }
-            (Library::Transformers(class), _) => Library::OwnClass(class, Pooling::Cls),
-            (library, _) => library,
-        }
+        pooling::library_by_pooler(head, self.pooling, self.pooler.is_some())
     }
 
     fn complete(&self, config: &mut Map<String, Value>) {
@@ -336,11 +200,11 @@ impl Blocks for Bert {
     }
 
     fn hidden_blocks(&self) -> Option<usize> {
-        Some(self.encoder.layer.len() + 1)
+        Some(self.encoder.layers() + 1)
     }
 
     fn embedding(&self) -> Option<Tensor<2>> {
-        Some(self.embeddings.word_embeddings.weight.val())
+        Some(self.embeddings.words())
     }
 
     fn max_tokens(&self) -> Option<usize> {
@@ -356,75 +220,33 @@ impl Blocks for Bert {
     }
 }
 
-impl Bert {
-    /// `[batch, tokens, width]` → `[batch, width]`.
+impl Steps for Bert {
+    fn layers(&self) -> usize {
+        self.encoder.layers()
+    }
+
+    fn embed(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3> {
+        self.embeddings.forward(ids, types)
+    }
+
+    fn layer(&self, layer: usize, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
+        self.encoder.forward(layer, states, mask)
+    }
+
     fn pool(&self, states: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
-        let [batch, tokens, width] = states.dims();
-        let first = |states: Tensor<3>| states.slice([0..batch, 0..1]).reshape([batch, width]);
         match (self.pooling, &self.pooler) {
-            (Pooling::Mean, _) => {
-                let counts = mask.clone().sum_dim(1).clamp_min(1.0);
-                let weights = (mask / counts).reshape([batch, 1, tokens]);
-                weights.matmul(states).reshape([batch, width])
-            }
-            (Pooling::Pooler, Some(pooler)) => tanh(pooler.dense.forward(first(states))),
-            (Pooling::Cls | Pooling::Pooler, _) => first(states),
+            (Pooling::Mean, _) => pooling::mean(states, mask),
+            (Pooling::Pooler, Some(pooler)) => tanh(pooler.dense.forward(pooling::first(states))),
+            (Pooling::Cls | Pooling::Pooler, _) => pooling::first(states),
         }
-    }
-}
-
-impl Embeddings {
-    /// `[batch, tokens]` → `[batch, tokens, width]`. Without `types` every token is of type 0, as it is for a network that knows no
-    /// other, such as RoBERTa: its tokenizer in transformers gives both texts of a pair type 0.
-    fn forward(&self, ids: Tensor<2, Int>, types: Option<Tensor<2, Int>>) -> Tensor<3> {
-        let [_, tokens] = ids.dims();
-        let positions = self.position_embeddings.weight.val().slice(0..tokens);
-        let of_types = &self.token_type_embeddings;
-        let [known, _] = of_types.weight.shape().dims();
-        let around = match types.filter(|_| known > 1) {
-            Some(types) => positions.unsqueeze::<3>() + of_types.forward(types),
-            None => (positions + of_types.weight.val().slice(0..1)).unsqueeze::<3>(),
-        };
-        let states = self.word_embeddings.forward(ids) + around;
-        dropout(&self.dropout, self.layer_norm.forward(states))
-    }
-}
-
-impl Layer {
-    /// `[batch, tokens, width]` → the same.
-    fn forward(&self, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
-        let context = self.attention.self_.forward(states.clone(), mask);
-        let states = self.attention.output.forward(context, states);
-        let wide = self.intermediate.dense.forward(states.clone());
-        self.output
-            .forward(self.intermediate.act.apply(wide), states)
-    }
-}
-
-impl Output {
-    fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
-        let states = dropout(&self.dropout, self.dense.forward(states));
-        self.layer_norm.forward(states + around)
     }
 }
 
 // ------------------------------------------------------------------------------------------------------ weight names
 
-/// A module's path → its Hugging Face name without the base model's.
-fn parameter_name(path: &str) -> String {
-    path.replace(".self_.", ".self.")
-        .replace("layer_norm.gamma", "LayerNorm.weight")
-        .replace("layer_norm.beta", "LayerNorm.bias")
-}
-
-/// A name in a checkpoint → the form of [`parameter_name`]. Checkpoints converted from TensorFlow call a norm's tensors
-/// gamma and beta.
+/// A name in a checkpoint → its form in the network.
 fn checkpoint_name(name: &str) -> String {
-    name.strip_prefix(BASE)
-        .and_then(|rest| rest.strip_prefix('.'))
-        .unwrap_or(name)
-        .replace("LayerNorm.gamma", "LayerNorm.weight")
-        .replace("LayerNorm.beta", "LayerNorm.bias")
+    encoder::checkpoint_name(name, BASE)
 }
 
 /// Whether a checkpoint's tensor is no weight, but a constant that older versions of transformers stored, or the empty one of an
@@ -456,7 +278,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     modality: Modality::Texts,
     variants: &[],
     naming: Naming {
-        parameter: parameter_name,
+        parameter: encoder::parameter_name,
         checkpoint: checkpoint_name,
         constant: is_constant,
         spare: is_spare,
@@ -502,29 +324,17 @@ fn build(source: &Source<'_>) -> Result<Built> {
     let mut config: BertConfig = source.folder.config_as()?;
     config.classifier_dropout = source.head.dropout.or(config.classifier_dropout);
     config.check()?;
-    let Source {
-        folder, checkpoint, ..
-    } = source;
-    checkpoint.refuse_layers(config.num_hidden_layers)?;
+    let checkpoint = source.checkpoint;
+    checkpoint.refuse_layers("num_hidden_layers", config.num_hidden_layers)?;
     let pooler = checkpoint.has("pooler.dense.weight");
-    // A head that takes the states of tokens has no use for the pooling: nothing is missed, and nothing told.
-    let by_token = source.head.problem.head_kind().takes_tokens();
-    let reading = if by_token {
-        Reading::Headers
-    } else {
-        source.reading
-    };
-    let Choice { pooling, mut told } =
-        pooling::choose(source.head, folder, &checkpoint.file, pooler, reading)?;
-    if by_token {
-        told.clear();
-    }
+    let Choice { pooling, told } = pooling::choose(source, pooler)?;
     Ok(Built {
         dropout: config
             .classifier_dropout
             .unwrap_or(config.hidden_dropout_prob),
         initializer_range: config.initializer_range,
         masked: Some(MaskedConfig {
+            width: config.hidden_size,
             act: config.hidden_act,
             layer_norm_eps: config.layer_norm_eps,
             vocabulary: config.vocab_size,
@@ -550,9 +360,5 @@ fn initial(folder: &ModelFolder) -> Result<Rule> {
 
 /// Whether weights are those of a BERT.
 fn recognise(shapes: &Shapes<'_>) -> Option<&'static str> {
-    let mark = "encoder.layer.0.attention.self.query.weight";
-    shapes
-        .keys()
-        .any(|name| name.ends_with(mark))
-        .then_some("BERT")
+    encoder::recognise(shapes, |base| !["roberta", "electra"].contains(&base)).then_some("BERT")
 }

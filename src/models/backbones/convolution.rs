@@ -3,6 +3,7 @@
 //! Where nothing is trained, on the CPU, it goes through [`kernels`]; everywhere else through Burn's operations.
 
 use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
@@ -145,17 +146,8 @@ impl ConvNorm {
             stride: config.stride,
             padding: self.padding([height, width]),
         };
-        let image = x.clone().try_into_primitive::<Flex>().ok()?.to_contiguous();
-        let kernel = self
-            .conv
-            .weight
-            .val()
-            .try_into_primitive::<Flex>()
-            .ok()?
-            .to_contiguous();
-        if image.dtype() != DType::F32 || kernel.dtype() != DType::F32 {
-            return None;
-        }
+        let image = on_flex(x.clone())?;
+        let kernel = on_flex(self.conv.weight.val())?;
         let (scale, shift) = self.scale_and_shift()?;
         let weights = Weights {
             kernels: kernel.as_slice::<f32>()?,
@@ -191,6 +183,68 @@ impl ConvNorm {
             .collect();
         Some((scale, shift))
     }
+}
+
+/// A convolution that adds a bias and moves by one, in which each channel has one square kernel of its own. Its weights are `weight` and
+/// `bias`.
+#[derive(Module, Debug)]
+pub(super) struct Depthwise {
+    /// `[channels, 1, kernel, kernel]`.
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Depthwise {
+    /// The layer with nothing in its weights yet; `kernel` is odd.
+    pub(super) fn new(channels: usize, kernel: usize, device: &Device) -> Self {
+        Self {
+            weight: Initializer::Zeros.init([channels, 1, kernel, kernel], device),
+            bias: Initializer::Zeros.init([channels], device),
+        }
+    }
+
+    /// `[batch, channels, height, width]` → the same.
+    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if let Some(done) = self.without_autodiff(&x) {
+            return done;
+        }
+        let [channels, _, kernel, _] = self.weight.val().dims();
+        let options = ConvOptions::new([1; 2], [kernel / 2; 2], [1; 2], channels);
+        conv2d(x, self.weight.val(), Some(self.bias.val()), options)
+    }
+
+    /// The same by the kernels for inference; none if the device is another one than the CPU, or keeps track of gradients.
+    fn without_autodiff(&self, x: &Tensor<4>) -> Option<Tensor<4>> {
+        let [batch, channels, height, width] = x.dims();
+        let [.., kernel] = self.weight.val().dims();
+        let shape = Shape {
+            inputs: channels,
+            outputs: channels,
+            depthwise: true,
+            size: [height, width],
+            kernel,
+            stride: 1,
+            padding: [(kernel / 2, kernel / 2); 2],
+        };
+        let image = on_flex(x.clone())?;
+        let weights = on_flex(self.weight.val())?;
+        let shift = on_flex(self.bias.val())?;
+        let weights = Weights {
+            kernels: weights.as_slice::<f32>()?,
+            scale: &vec![1.0; channels],
+            shift: shift.as_slice::<f32>()?,
+            activation: Activation::Identity,
+        };
+        let result = kernels::convolve(image.as_slice::<f32>()?, &shape, &weights);
+        let result = TensorData::new(result, [batch, channels, height, width]);
+        Some(Tensor::from_data(result, &x.device()))
+    }
+}
+
+/// The f32 numbers of `x` in order; none if they are others, on another device than the CPU, or keep track of gradients.
+fn on_flex<const D: usize>(x: Tensor<D>) -> Option<FlexTensor> {
+    let x = x.try_into_primitive::<Flex>().ok()?.to_contiguous();
+    (x.dtype() == DType::F32).then_some(x)
 }
 
 /// The mean of each channel: `[batch, channels, height, width]` → `[batch, channels]`.

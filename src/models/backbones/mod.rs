@@ -1,14 +1,24 @@
 //! The backbones: the networks below the heads, one file an architecture. A new one is its file and two lines here: the `mod` and a
-//! line of the list, from which the registry follows.
+//! line of the list, from which the registry follows. Where several libraries have the same network under other names, the file of one
+//! holds the network, and the others rows alone.
 
 mod batch_norm;
 mod bert;
+mod convnext;
+mod convnext_config;
+mod convnext_timm;
 mod convolution;
+mod distilbert;
+mod drop_path;
 mod efficientnet;
+mod encoder;
 mod mobilenet;
+mod mpnet;
+mod patches;
 mod pooling;
 mod resnet;
 mod resnet_cifar;
+mod roberta;
 mod transformer;
 mod vit;
 
@@ -19,9 +29,9 @@ pub(super) use transformer::Act;
 use super::architecture::{Architecture, Blocks};
 
 /// Makes the type that holds a backbone of any architecture, and the registry of their rows: `TYPE in FILE`, where the file has a row
-/// called `ARCHITECTURE`.
+/// called `ARCHITECTURE`, or `TYPE in FILE, FILE` where others have rows of the same type.
 macro_rules! backbones {
-    ($($backbone:ident in $file:ident),+ $(,)?) => {
+    ($($backbone:ident in $file:ident $(, $other:ident)*;)+) => {
         /// A backbone of any architecture.
         #[derive(Module, Debug)]
         pub(super) enum Backbone {
@@ -44,15 +54,21 @@ macro_rules! backbones {
         }
 
         /// Every architecture.
-        pub const ARCHITECTURES: &[Architecture] = &[$($file::ARCHITECTURE),+];
+        pub const ARCHITECTURES: &[Architecture] = &[
+            $($file::ARCHITECTURE, $($other::ARCHITECTURE,)*)+
+        ];
     };
 }
 
 backbones! {
-    Bert in bert,
-    MobileNetV2 in mobilenet,
-    EfficientNetLite in efficientnet,
-    ResNet in resnet,
-    CifarResNet in resnet_cifar,
-    Vit in vit,
+    Bert in bert;
+    Roberta in roberta;
+    DistilBert in distilbert;
+    MpNet in mpnet;
+    MobileNetV2 in mobilenet;
+    EfficientNetLite in efficientnet;
+    ResNet in resnet;
+    CifarResNet in resnet_cifar;
+    Vit in vit;
+    ConvNext in convnext, convnext_timm;
 }

@@ -5,14 +5,39 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Tensor;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Context, Error, Result};
+use crate::models::architecture::{LibraryHead, Source};
+use crate::models::export::Library;
 use crate::models::folder::{ModelFolder, optional};
 use crate::models::weights::Reading;
 use crate::models::{Head, Pooling, Problem};
+
+/// The mean over the tokens that `mask`, `[batch, tokens]`, is 1 for: `[batch, tokens, width]` → `[batch, width]`.
+pub(super) fn mean(states: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
+    let [batch, tokens, width] = states.dims();
+    let counts = mask.clone().sum_dim(1).clamp_min(1.0);
+    let weights = (mask / counts).reshape([batch, 1, tokens]);
+    weights.matmul(states).reshape([batch, width])
+}
+
+/// Of a network without a pooler, one or the other.
+pub(super) fn pool(states: Tensor<3>, mask: Tensor<2>, pooling: Pooling) -> Tensor<2> {
+    match pooling {
+        Pooling::Mean => mean(states, mask),
+        Pooling::Cls | Pooling::Pooler => first(states),
+    }
+}
+
+/// The state of the first token: `[batch, tokens, width]` → `[batch, width]`.
+pub(super) fn first(states: Tensor<3>) -> Tensor<2> {
+    let [batch, _, width] = states.dims();
+    states.slice([0..batch, 0..1]).reshape([batch, width])
+}
 
 /// A pooling, and what is to be told about it.
 pub(super) struct Choice {
@@ -21,14 +46,72 @@ pub(super) struct Choice {
     pub(super) told: Vec<String>,
 }
 
-/// The pooling of the model in `folder`, whose weights are `file`: the one that `head` asks for, else what the folder says, else the
-/// habit of its class, which goes by whether the checkpoint has a pooler. What is to give embeddings pools by the mean where nothing
-/// says otherwise, as in sentence-transformers.
+/// The pooling of the network that is built of `source`: the one that the head asks for, else what the folder says, else the habit of
+/// its class, which goes by whether the checkpoint has a pooler. What is to give embeddings pools by the mean where nothing says
+/// otherwise, as in sentence-transformers. A head that takes the states of tokens has no use for the pooling: nothing is missed then, and
+/// nothing told.
 ///
 /// # Errors
 /// A pooling that refire or the checkpoint does not have; a sentence encoder whose folder lacks what says how it pools; embeddings from
 /// a checkpoint's pooler, for which sentence-transformers has no module.
-pub(super) fn choose(
+pub(super) fn choose(source: &Source<'_>, has_pooler: bool) -> Result<Choice> {
+    let Source {
+        head,
+        folder,
+        checkpoint,
+        reading,
+        ..
+    } = *source;
+    if head.problem.head_kind().takes_tokens() {
+        let choice = by_what_is_said(head, folder, &checkpoint.file, has_pooler, Reading::Headers)?;
+        return Ok(Choice {
+            told: Vec::new(),
+            ..choice
+        });
+    }
+    by_what_is_said(head, folder, &checkpoint.file, has_pooler, reading)
+}
+
+/// The same for an architecture, called `name`, whose classes go without a pooler: their classifiers have a layer of their own behind the
+/// first token's state.
+///
+/// # Errors
+/// The same, and a pooling by a pooler.
+pub(super) fn choose_without_pooler(source: &Source<'_>, name: &str) -> Result<Choice> {
+    if source.head.pooling == Some(Pooling::Pooler) {
+        return Err(Error::stage(format!(
+            "pooling = \"pooler\" is not for {name}: its classifier has a layer of its own in place of a pooler"
+        ))
+        .help("choose pooling = \"cls\", as its library does, or \"mean\""));
+    }
+    choose(source, false)
+}
+
+/// What loads a network in Python whose class takes the first token's state: the class that comes with it where it pools by the mean.
+pub(super) fn library(head: &LibraryHead, pooling: Pooling) -> Library {
+    match (head.library, pooling) {
+        (Library::Transformers(class), Pooling::Mean) if !head.kind.takes_tokens() => {
+            Library::OwnClass(class, Pooling::Mean)
+        }
+        (library, _) => library,
+    }
+}
+
+/// The same of a network whose class pools by the checkpoint's pooler, if it has one, and by nothing else.
+pub(super) fn library_by_pooler(head: &LibraryHead, pooling: Pooling, has_pooler: bool) -> Library {
+    if head.kind.takes_tokens() {
+        return head.library;
+    }
+    match (head.library, pooling) {
+        (Library::SentenceTransformers, _) => head.library,
+        (library, Pooling::Pooler) if has_pooler => library,
+        (Library::Transformers(class), Pooling::Mean) => Library::OwnClass(class, Pooling::Mean),
+        (Library::Transformers(class), _) => Library::OwnClass(class, Pooling::Cls),
+        (library, _) => library,
+    }
+}
+
+fn by_what_is_said(
     head: &Head,
     folder: &ModelFolder,
     file: &Path,

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
 use super::convolution::torch_name;
+use super::patches::PatchConvolution;
 use super::transformer::{self, Act, SelfAttention, default_layer_norm_eps, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
@@ -88,12 +89,7 @@ impl VitConfig {
         if side.checked_mul(side).is_none() {
             return wrong(&format!("`image_size` {} is no size", self.image_size));
         }
-        if self.num_channels != 3 {
-            return wrong(&format!(
-                "`num_channels` is {}, and images have 3 colours",
-                self.num_channels
-            ));
-        }
+        transformer::check_colours(self.num_channels)?;
         transformer::check_sizes(&[
             ("hidden_size", self.hidden_size),
             ("intermediate_size", self.intermediate_size),
@@ -143,16 +139,9 @@ struct Embeddings {
     distillation_token: Option<Param<Tensor<3>>>,
     /// One for each token: `[1, tokens, width]`.
     positions: Param<Tensor<3>>,
-    projection: Projection,
+    /// Makes a token of a patch.
+    projection: PatchConvolution,
     dropout: Dropout,
-}
-
-/// What makes a token of a patch: a convolution whose step is its size.
-#[derive(Module, Debug)]
-struct Projection {
-    /// `[width, 3, patch, patch]`.
-    weight: Param<Tensor<4>>,
-    bias: Param<Tensor<1>>,
 }
 
 #[derive(Module, Debug)]
@@ -190,10 +179,7 @@ impl Embeddings {
             cls_token: token(),
             distillation_token: (config.model_type == Family::Deit).then(token),
             positions: Initializer::Zeros.init([1, config.tokens(), width], device),
-            projection: Projection {
-                weight: Initializer::Zeros.init([width, 3, patch, patch], device),
-                bias: Initializer::Zeros.init([width], device),
-            },
+            projection: PatchConvolution::new(3, width, patch, true, device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
         }
     }
@@ -305,29 +291,13 @@ impl Embeddings {
     fn forward(&self, x: Tensor<4>) -> Tensor<3> {
         let [batch, ..] = x.dims();
         let [_, _, width] = self.cls_token.val().dims();
-        let patches = self.projection.forward(x);
+        let patches = self.projection.tokens(x);
         let token = |token: &Param<Tensor<3>>| token.val().expand([batch, 1, width]);
         let mut tokens = vec![token(&self.cls_token)];
         tokens.extend(self.distillation_token.as_ref().map(token));
         tokens.push(patches);
         let states = Tensor::cat(tokens, 1) + self.positions.val();
         dropout(&self.dropout, states)
-    }
-}
-
-impl Projection {
-    /// `[batch, 3, size, size]` → `[batch, patches, width]`.
-    fn forward(&self, x: Tensor<4>) -> Tensor<3> {
-        let [batch, colours, height, width] = x.dims();
-        let [outputs, _, side, _] = self.weight.val().dims();
-        let (rows, columns) = (height / side, width / side);
-        let inputs = colours * side * side;
-        let patches = x
-            .reshape([batch, colours, rows, side, columns, side])
-            .permute([0, 2, 4, 1, 3, 5])
-            .reshape([batch, rows * columns, inputs]);
-        let weight = self.weight.val().reshape([1, outputs, inputs]).transpose();
-        patches.matmul(weight) + self.bias.val().reshape([1, 1, outputs])
     }
 }
 
@@ -423,7 +393,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     build: |source| {
         let config: VitConfig = source.folder.config_as()?;
         config.check()?;
-        source.checkpoint.refuse_layers(config.num_hidden_layers)?;
+        source
+            .checkpoint
+            .refuse_layers("num_hidden_layers", config.num_hidden_layers)?;
         Ok(Built::new(Vit::new(config, source.device)))
     },
     initial,

@@ -31,8 +31,8 @@ struct Transform {
 
 impl Masked {
     pub(super) fn new(config: HeadConfig, masked: MaskedConfig, device: &Device) -> Self {
-        let width = config.inputs;
-        let dense = LinearConfig::new(width, width)
+        let width = masked.width;
+        let dense = LinearConfig::new(config.inputs, width)
             .with_initializer(Initializer::Zeros)
             .init(device);
         let layer_norm = LayerNormConfig::new(width)
@@ -57,10 +57,7 @@ impl Masked {
         };
         let Predictions { transform, bias } = &self.predictions;
         let x = transform.dense.forward(x);
-        let [rows, width] = x.dims();
-        let x = transform.act.apply(x.reshape([1, rows, width]));
-        let x = x.reshape([rows, width]);
-        let x = transform.layer_norm.forward(x);
+        let x = transform.layer_norm.forward(transform.act.apply(x));
         Activations::Logits(x.matmul(embedding.transpose()) + bias.val().unsqueeze())
     }
 }

@@ -17,7 +17,7 @@ use super::backbones::Act;
 /// The kinds of heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadKind {
-    /// Dropout and a layer `linear` over the vector of a sample: a number for each label.
+    /// Dropout and a layer `linear` over the vector of a sample, in some libraries behind a layer `inner.dense`: a number for each label.
     Pooled,
     /// Dropout and a layer `linear` over the state of each token: a number for each label.
     Tokens,
@@ -73,13 +73,26 @@ pub(super) struct HeadConfig {
     pub(super) initializer_range: f64,
     /// What they are drawn from.
     pub(super) seed: u64,
+    /// What the layer before the last is in a head over one vector a sample, if its library has one.
+    pub(super) inner: Option<InnerConfig>,
     /// What a head for masked tokens is beyond that, if the backbone has one.
     pub(super) masked: Option<MaskedConfig>,
+}
+
+/// What the layer before the last is in a head over one vector a sample.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InnerConfig {
+    /// The function behind it.
+    pub(super) act: Act,
+    /// Whether there is dropout before it, too.
+    pub(super) dropout: bool,
 }
 
 /// What a head for masked tokens is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MaskedConfig {
+    /// How many numbers the vector of a token has, which its first layer gives.
+    pub(super) width: usize,
     /// The function behind its first layer.
     pub(super) act: Act,
     pub(super) layer_norm_eps: f64,
@@ -94,13 +107,21 @@ impl PredictionHead {
     /// If a head for masked tokens is asked for of a backbone that has none: its architecture's row is wrong.
     pub(super) fn new(kind: HeadKind, config: HeadConfig, device: &Device) -> Self {
         match kind {
-            HeadKind::Pooled => Self::Pooled(Classifier::new(config, device)),
-            HeadKind::Tokens => Self::Tokens(Classifier::new(config, device)),
+            HeadKind::Pooled => Self::Pooled(Classifier::new(config, true, device)),
+            HeadKind::Tokens => Self::Tokens(Classifier::new(config, false, device)),
             HeadKind::Embedding => Self::Embedding(Embedding::new(config, device)),
             HeadKind::Masked => {
                 let masked = config.masked.expect("the backbone says what its head is");
                 Self::Masked(Masked::new(config, masked, device))
             }
+        }
+    }
+
+    /// What the layer before the last is, if there is one over one vector a sample.
+    pub(super) fn inner(&self) -> Option<InnerConfig> {
+        match self {
+            Self::Pooled(head) => head.inner(),
+            _ => None,
         }
     }
 

@@ -29,14 +29,23 @@ struct Class {
     resample: u8,
     mean: [f64; 3],
     std: [f64; 3],
+    /// The model types that it belongs to.
+    model_types: &'static [&'static str],
 }
+
+/// The class whose size is that of the square: below [`WARPED`] pixels a photo is resized to as much more as `crop_pct` says.
+const CONVNEXT: &str = "ConvNext";
+/// From this size on, such squares are the whole photo.
+const WARPED: usize = 384;
+/// What `crop_pct` is unless a file says otherwise.
+const CROP_PCT: f64 = 224.0 / 256.0;
 
 const HALF: [f64; 3] = [0.5; 3];
 const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
-/// The classes whose steps refire has. The first two are those of the `model_type`s `vit` and `deit`.
-const CLASSES: [Class; 4] = [
+/// The classes whose steps refire has.
+const CLASSES: [Class; 5] = [
     Class {
         name: "ViT",
         square: ResizeMode::Squash,
@@ -45,6 +54,7 @@ const CLASSES: [Class; 4] = [
         resample: BILINEAR,
         mean: HALF,
         std: HALF,
+        model_types: &["vit"],
     },
     Class {
         name: "DeiT",
@@ -54,6 +64,7 @@ const CLASSES: [Class; 4] = [
         resample: BICUBIC,
         mean: HALF,
         std: HALF,
+        model_types: &["deit"],
     },
     Class {
         name: "CLIP",
@@ -63,6 +74,7 @@ const CLASSES: [Class; 4] = [
         resample: BICUBIC,
         mean: CLIP_MEAN,
         std: CLIP_STD,
+        model_types: &[],
     },
     Class {
         name: "Bit",
@@ -72,6 +84,17 @@ const CLASSES: [Class; 4] = [
         resample: BICUBIC,
         mean: CLIP_MEAN,
         std: CLIP_STD,
+        model_types: &[],
+    },
+    Class {
+        name: CONVNEXT,
+        square: ResizeMode::Shorter,
+        size: 384,
+        crop_size: None,
+        resample: BICUBIC,
+        mean: HALF,
+        std: HALF,
+        model_types: &["convnext", "convnextv2"],
     },
 ];
 
@@ -88,6 +111,7 @@ pub(super) struct Processor {
     resample: Option<u8>,
     do_center_crop: Option<bool>,
     crop_size: Option<Side>,
+    crop_pct: Option<f64>,
     /// What refire alone writes: how the margin of the crop was rounded.
     crop_margin: Option<CropMargin>,
     do_rescale: Option<bool>,
@@ -151,6 +175,9 @@ impl Processor {
             Some(size) => sides(size, class.square)?,
             None => (class.square, class.size),
         };
+        if class.name == CONVNEXT {
+            return self.share(class, mode, resize)?.checked();
+        }
         let crops = self.do_center_crop.unwrap_or(class.crop_size.is_some());
         let crop = match self.crop_size.filter(|_| crops) {
             Some(crop) => match sides(crop, ResizeMode::Squash)? {
@@ -176,8 +203,19 @@ impl Processor {
                 .help("a network takes squares: set `do_center_crop` and `crop_size`"));
             }
         };
+        self.square(class, mode, resize, size)?.checked()
+    }
+
+    /// A square of `size` out of what is resized to `resize`.
+    fn square(
+        &self,
+        class: &Class,
+        mode: ResizeMode,
+        resize: usize,
+        size: usize,
+    ) -> Result<ImageInput> {
         let (mean, std) = self.colours(class)?;
-        ImageInput {
+        Ok(ImageInput {
             size,
             resize,
             mode,
@@ -194,8 +232,36 @@ impl Processor {
             },
             mean,
             std,
+        })
+    }
+
+    /// A square of `size`, which is the share `crop_pct` of a photo's shorter side, or the whole photo where it is large.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sizes are small and positive; what is not is refused as a size"
+    )]
+    fn share(&self, class: &Class, mode: ResizeMode, size: usize) -> Result<ImageInput> {
+        if mode != ResizeMode::Shorter {
+            return Err(Error::stage("`size` names no `shortest_edge`"));
         }
-        .checked()
+        if self.do_center_crop == Some(true) {
+            return Err(Error::stage(
+                "`do_center_crop` is on, but this class cuts by `crop_pct`",
+            ));
+        }
+        if size >= WARPED {
+            return self.square(class, ResizeMode::Squash, size, size);
+        }
+        let share = self.crop_pct.unwrap_or(CROP_PCT);
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(Error::stage(format!(
+                "`crop_pct` is {share}, not above 0 and at most 1"
+            )));
+        }
+        let resize = (size as f64 / share) as usize;
+        self.square(class, ResizeMode::Shorter, resize, size)
     }
 
     /// The class that the file names, or the one that belongs to the model.
@@ -210,9 +276,11 @@ impl Processor {
                 let short = endings.iter().find_map(|ending| named.strip_suffix(ending));
                 short.unwrap_or(named)
             }
-            (None, Some("vit")) => "ViT",
-            (None, Some("deit")) => "DeiT",
-            (None, _) => "",
+            (None, model_type) => {
+                let model_type = model_type.unwrap_or_default();
+                let own = |class: &&Class| class.model_types.contains(&model_type);
+                CLASSES.iter().find(own).map_or("", |class| class.name)
+            }
         };
         CLASSES.iter().find(|class| class.name == name).ok_or_else(|| {
             let error = Error::stage(match named {

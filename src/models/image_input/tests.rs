@@ -78,6 +78,14 @@ fn hugging_faces_sizes_are_squares_and_crops() {
         read("vit", clip),
         (ResizeMode::Shorter, 256, 224, CropMargin::Down)
     );
+    // A share of the shorter side, or all of a large photo.
+    let shared = json!({ "size": { "shortest_edge": 224 }, "crop_pct": 0.9 });
+    let expected = (ResizeMode::Shorter, 248, 224, CropMargin::Down);
+    assert_eq!(read("convnext", shared), expected);
+    let whole = json!({ "size": { "shortest_edge": 384 }, "crop_pct": 0.9 });
+    let expected = (ResizeMode::Squash, 384, 384, CropMargin::Even);
+    assert_eq!(read("convnextv2", whole), expected);
+    assert_eq!(read("convnext", json!({})), expected);
     let square = json!({ "size": { "height": 384, "width": 384 }, "resample": 3 });
     assert_eq!(
         read("vit", square),
@@ -171,13 +179,28 @@ fn inputs_that_cannot_be_made_are_refused_with_their_file() {
         ),
         (
             "preprocessor_config.json",
+            json!({ "image_processor_type": "ConvNextImageProcessor", "size": 224, "crop_pct": 1.5 }),
+            "`crop_pct` is 1.5",
+        ),
+        (
+            "preprocessor_config.json",
+            json!({ "image_processor_type": "ConvNextImageProcessor", "size": [224, 224] }),
+            "no `shortest_edge`",
+        ),
+        (
+            "preprocessor_config.json",
+            json!({ "image_processor_type": "ConvNextImageProcessor", "do_center_crop": true }),
+            "cuts by `crop_pct`",
+        ),
+        (
+            "preprocessor_config.json",
             json!({ "rescale_factor": 0.0 }),
             "`rescale_factor` is 0",
         ),
         (
             "preprocessor_config.json",
-            json!({ "image_processor_type": "ConvNextImageProcessor" }),
-            "`ConvNextImageProcessor`",
+            json!({ "image_processor_type": "LevitImageProcessor" }),
+            "`LevitImageProcessor`",
         ),
         (
             "config.json",

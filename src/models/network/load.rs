@@ -7,12 +7,13 @@ use burn::tensor::Device;
 use super::Network;
 use crate::error::{Error, Result};
 use crate::models::architecture::{Architecture, Built, Source, architecture, recognise};
+use crate::models::export::OwnLayers;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadConfig, PredictionHead};
 use crate::models::naming::Names;
 use crate::models::own_head::OwnHead;
 use crate::models::weights::{Account, Checkpoint, Reading};
-use crate::models::{Card, Head, Modality, Problem, export};
+use crate::models::{Card, Head, Modality, Problem};
 
 /// A loaded network, and the account of its checkpoint.
 #[derive(Debug)]
@@ -149,7 +150,7 @@ fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> 
         )));
     }
     let loaded = assemble(architecture, &folder, head, reading, device);
-    let (network, account) = loaded.map_err(|error| match recognise(&folder) {
+    let (network, account) = loaded.map_err(|error| match recognise(&folder, architecture) {
         Some(name)
             if ![folder.word("architecture"), Some(architecture.name)].contains(&Some(name)) =>
         {
@@ -178,14 +179,11 @@ fn assemble(
     device: &Device,
 ) -> Result<(Network, Account)> {
     let naming = &architecture.naming;
-    let exported = export::has_own_class(folder);
+    let exported = OwnLayers::of(folder, architecture);
     let key = folder.card.checkpoint_key.as_deref();
-    let mut checkpoint = Checkpoint::open(&folder.path, key, |name| {
-        if exported {
-            (naming.checkpoint)(&export::elsewhere(name))
-        } else {
-            (naming.checkpoint)(name)
-        }
+    let mut checkpoint = Checkpoint::open(&folder.path, key, |name| match &exported {
+        Some(head) => (naming.checkpoint)(&head.elsewhere(name)),
+        None => (naming.checkpoint)(name),
     })?;
     checkpoint.remove(naming.constant);
     let built = (architecture.build)(&Source {
@@ -227,6 +225,7 @@ fn with_head(
         dropout: head.dropout.unwrap_or(built.dropout),
         initializer_range: built.initializer_range,
         seed: head.seed,
+        inner: built.inner,
         masked: built.masked,
     };
     let network = Network {
@@ -234,6 +233,7 @@ fn with_head(
             architecture,
             head: library_head,
             base: backbone.base(),
+            family: backbone.family(),
         },
         head: PredictionHead::new(library_head.kind, config, device),
         config: folder.config.clone(),

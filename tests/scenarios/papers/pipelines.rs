@@ -8,7 +8,7 @@ use crate::support::{Project, Ran};
 
 /// Every pipeline, and what it is told beside its name: the settings in which `{shared}` is a file or folder of the
 /// shared data.
-const PIPELINES: [(&str, &[&str]); 14] = [
+const PIPELINES: [(&str, &[&str]); 15] = [
     ("cats-vs-dogs", &["photos={shared}cats-dogs"]),
     ("few-photos", &["photos={shared}cats-dogs"]),
     ("food-nutrients", &[]),
@@ -23,6 +23,7 @@ const PIPELINES: [(&str, &[&str]); 14] = [
         &["data={shared}ner-wikigold/wikigold.conll.txt"],
     ),
     ("nli-pairs", &["data={shared}nli-pairs"]),
+    ("pretrain", &[]),
     (
         "restaurant-reviews",
         &["data={shared}restaurant-reviews/Restaurant_Reviews.tsv"],
@@ -193,6 +194,13 @@ fn ner_wikigold_runs() {
 fn nli_pairs_runs() {
     let quick = ["-S", "stage.tune.epochs=1", "-S", "stage.test.gate={}"];
     run_with("nli-pairs", if is_full() { &[] } else { &quick });
+}
+
+#[test]
+#[ignore = "needs pip and its registry"]
+fn pretrain_runs() {
+    let quick = ["--profile", "smoke"];
+    run_with("pretrain", if is_full() { &[] } else { &quick });
 }
 
 #[test]

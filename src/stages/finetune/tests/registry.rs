@@ -8,7 +8,7 @@ use super::interruption::all_of;
 use super::*;
 use crate::data::Table;
 use crate::data::images::Writer;
-use crate::models::small::{SmallModel, small_models};
+use crate::models::small::{SmallModel, side, small_models};
 use crate::models::{Anatomy, Card, Modality, Network};
 use crate::tasks;
 use crate::train::Targets;
@@ -38,7 +38,7 @@ impl Subject {
             bench: Bench::of(model.path()),
             name: model.name.clone(),
             modality: model.modality,
-            side: network.image_size().unwrap_or(16),
+            side: side(&network),
             anatomy: network.anatomy(),
         };
         for (part, samples) in PARTS {

@@ -15,7 +15,7 @@ use super::interruption::all_of;
 use super::*;
 use crate::data::Table;
 use crate::data::images::{Images, Writer};
-use crate::models::small::{SmallModel, small_models};
+use crate::models::small::{SmallModel, side, small_models};
 use crate::models::{Card, Modality, Network, Problem};
 use crate::tasks::{self, Naming, TASKS, Task};
 
@@ -48,7 +48,7 @@ impl Subject {
             .find(|model| model.modality == Modality::Images);
         let model = model.expect("there are image networks");
         let network = Network::outline(model.path()).expect("an outline").network;
-        let side = network.image_size().unwrap_or(16);
+        let side = side(&network);
         let bench = Bench::of(model.path());
         for (part, images) in PARTS {
             let labels: Vec<String> = (0..images)
