@@ -37,35 +37,28 @@ pub fn wanted(folder: &Path, names: &BTreeSet<String>) -> Result<Wanted> {
     let folder = ModelFolder::open(folder)?;
     let architecture = architecture(&folder)?;
     let weights = weights::choose(names)?;
-    let is_there = |name: &&str| names.contains(*name);
-    let mut companions: Vec<&str> = Vec::new();
-    match architecture.modality {
-        Modality::Images => {
-            companions.extend([PROCESSOR_FILE].iter().filter(|name| is_there(name)))
-        }
+    let known: Vec<&str> = match architecture.modality {
+        Modality::Images => vec![PROCESSOR_FILE],
         Modality::Texts => {
-            companions.extend(tokenizer(names)?);
-            companions.extend(ENCODER.iter().filter(|name| is_there(name)));
-            companions.extend(
-                names
-                    .iter()
-                    .map(String::as_str)
-                    .filter(|name| is_pooling(name)),
-            );
+            let pooling = names.iter().filter(|name| is_pooling(name));
+            let pooling = pooling.map(String::as_str);
+            let others = ENCODER.iter().copied().chain(pooling);
+            tokenizer(names)?.into_iter().chain(others).collect()
         }
-    }
+    };
+    let companions = known.into_iter().filter(|name| names.contains(*name));
     Ok(Wanted {
-        companions: companions.into_iter().map(String::from).collect(),
+        companions: companions.map(String::from).collect(),
         weights,
     })
 }
 
 /// The files of the tokenizer: `tokenizer.json`, else those that one is made of, and its settings.
-fn tokenizer(names: &BTreeSet<String>) -> Result<impl Iterator<Item = &'static str>> {
+fn tokenizer(names: &BTreeSet<String>) -> Result<Vec<&'static str>> {
     let (settings, whole) = (&TOKENIZER_FILES[1..4], &TOKENIZER_FILES[..1]);
     let parts = &TOKENIZER_FILES[4..];
     let is_there = |name: &&&str| names.contains(**name);
-    let own: Vec<&str> = if names.contains(whole[0]) {
+    let own: Vec<&'static str> = if names.contains(whole[0]) {
         whole.to_vec()
     } else {
         parts.iter().filter(is_there).copied().collect()
@@ -83,8 +76,8 @@ fn tokenizer(names: &BTreeSet<String>) -> Result<impl Iterator<Item = &'static s
             )),
         );
     }
-    let settings: Vec<&str> = settings.iter().filter(is_there).copied().collect();
-    Ok(own.into_iter().chain(settings))
+    let settings: Vec<&'static str> = settings.iter().filter(is_there).copied().collect();
+    Ok([own, settings].concat())
 }
 
 /// Whether it is the file that says how sentence-transformers pools: `1_Pooling/config.json`.

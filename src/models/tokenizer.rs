@@ -101,8 +101,9 @@ impl Tokenizer {
         }
     }
 
-    /// Reads the tokenizer in the model's `folder`, or makes it of the files that older programs wrote. Truncation and padding that it asks for itself are ignored, and so is
-    /// that it draws its tokens at random: the same text has the same tokens, whenever it is asked for.
+    /// Reads the tokenizer in the model's `folder`, or makes it of the files that older programs wrote. Truncation and padding that it
+    /// asks for itself are ignored, and so is that it draws its tokens at random: the same text has the same tokens, whenever it is
+    /// asked for.
     ///
     /// # Errors
     /// A file that is missing or that is not a tokenizer; no token for padding.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::models::folder;
 
 /// The names of special tokens, in the order in which they are added.
@@ -113,8 +113,10 @@ impl Settings {
             settings.config.insert(key, value);
         }
         for (text, id) in optional("added_tokens.json")?.unwrap_or_default() {
-            let id = id.as_u64();
-            let id = id.or_stage(|| format!("added_tokens.json gives `{text}` no id"))?;
+            let Some(id) = id.as_u64() else {
+                let message = format!("added_tokens.json gives `{text}` no id");
+                return Err(Error::stage(message));
+            };
             let special = settings.named().any(|(_, token)| token.content == text);
             let mut token = Token::added(text, special);
             token.normalized = !special;
@@ -158,11 +160,6 @@ impl Settings {
                 Ok(known.cloned().unwrap_or(token))
             }
         }
-    }
-
-    /// Whether the folder says what the special token called `name` is.
-    pub(super) fn says(&self, name: &str) -> bool {
-        self.config.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Special tokens beside those with usual names: those with other names first.
