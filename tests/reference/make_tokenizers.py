@@ -160,6 +160,7 @@ CASES = {
         {"vocab.txt": "bert.txt"},
         {"config.json": {"model_type": "electra"}, "tokenizer_config.json": {"strip_accents": False}},
     ),
+    "mpnet": ({"vocab.txt": "bert.txt"}, {"config.json": {"model_type": "mpnet"}}),
     "roberta": (BPE, {"config.json": {"model_type": "roberta"}}),
     "roberta, prefix": (
         BPE,

@@ -133,6 +133,12 @@ const CLASSES: &[Class] = &[
         make: bert::make,
     },
     Class {
+        names: &["MPNetTokenizer"],
+        model_types: &["mpnet"],
+        needs: Needs::Vocabulary,
+        make: bert::mpnet,
+    },
+    Class {
         names: &["RobertaTokenizer", "LongformerTokenizer", "BartTokenizer"],
         model_types: &[
             "roberta",

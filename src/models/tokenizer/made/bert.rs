@@ -1,20 +1,65 @@
-//! `vocab.txt`: the `WordPiece` tokenizer of BERT, transformers' `BertTokenizer` (`models/bert/tokenization_bert.py`).
+//! `vocab.txt`: the `WordPiece` tokenizers of BERT and of `MPNet`, transformers' `BertTokenizer` and `MPNetTokenizer`
+//! (`models/bert/tokenization_bert.py`, `models/mpnet/tokenization_mpnet.py`).
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::special::{Added, Usual};
+use super::special::{Added, Token, Usual};
 use super::{Parts, Source, template, text};
 use crate::error::{Error, Result};
 
 const USUAL: Usual = ["", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"];
+const USUAL_OF_MPNET: Usual = ["<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"];
 
-/// The tokenizer of the `vocab.txt` in the folder.
+/// BERT's tokenizer of the `vocab.txt` in the folder.
 ///
 /// # Errors
 /// A file that holds no vocabulary.
 pub(super) fn make(source: &Source<'_>) -> Result<Parts> {
+    of_vocabulary(
+        source,
+        &USUAL,
+        |mask| mask,
+        |cls, sep| {
+            let ((cls, cls_id), (sep, sep_id)) = (cls, sep);
+            template(
+                &[(cls, 0), ("A", 0), (sep, 0)],
+                &[(cls, 0), ("A", 0), (sep, 0), ("B", 1), (sep, 1)],
+                &[(cls, cls_id), (sep, sep_id)],
+            )
+        },
+    )
+}
+
+/// `MPNet`'s tokenizer of the `vocab.txt` in the folder: BERT's words in between the tokens of RoBERTa.
+///
+/// # Errors
+/// A file that holds no vocabulary.
+pub(super) fn mpnet(source: &Source<'_>) -> Result<Parts> {
+    let parts = of_vocabulary(source, &USUAL_OF_MPNET, Token::with_lstrip, |cls, sep| {
+        json!({
+            "type": "RobertaProcessing", "sep": [sep.0, sep.1], "cls": [cls.0, cls.1], "trim_offsets": true,
+            "add_prefix_space": false,
+        })
+    })?;
+    Ok(Parts {
+        takes_types: false,
+        ..parts
+    })
+}
+
+/// A token's text and its id.
+type Named<'a> = (&'a str, u64);
+
+/// The tokenizer of the `vocab.txt` in the folder for a class with the `usual` special tokens, of which that for masks is made by `mask`,
+/// and that are put around texts by what `post_processor` makes of those for the beginning and for the end.
+fn of_vocabulary(
+    source: &Source<'_>,
+    usual: &Usual,
+    mask: fn(Token) -> Token,
+    post_processor: fn(Named<'_>, Named<'_>) -> Value,
+) -> Result<Parts> {
     let path = source.folder.join("vocab.txt");
     let written = text(&path)?;
     // As the library reads it: of two lines that are the same, the latter counts.
@@ -32,13 +77,12 @@ pub(super) fn make(source: &Source<'_>) -> Result<Parts> {
     let lowercase = asked.unwrap_or(true);
     let added = Added::new(
         settings,
-        &USUAL,
-        |mask| mask,
+        usual,
+        mask,
         Vec::new(),
         &|token| vocab.get(token).map(|id| *id as u64),
         vocab.len(),
     )?;
-    let ((cls, cls_id), (sep, sep_id)) = (added.named("cls_token"), added.named("sep_token"));
     let ids: Map<String, Value> = vocab
         .iter()
         .map(|(token, id)| ((*token).to_string(), (*id).into()))
@@ -58,11 +102,7 @@ pub(super) fn make(source: &Source<'_>) -> Result<Parts> {
             "strip_accents": settings.flag("strip_accents")?, "lowercase": lowercase,
         }),
         pre_tokenizer: json!({ "type": "BertPreTokenizer" }),
-        post_processor: template(
-            &[(cls, 0), ("A", 0), (sep, 0)],
-            &[(cls, 0), ("A", 0), (sep, 0), ("B", 1), (sep, 1)],
-            &[(cls, cls_id), (sep, sep_id)],
-        ),
+        post_processor: post_processor(added.named("cls_token"), added.named("sep_token")),
         decoder: json!({ "type": "WordPiece", "prefix": "##", "cleanup": true }),
         model: json!({
             "type": "WordPiece", "unk_token": added.named("unk_token").0, "continuing_subword_prefix": "##",
