@@ -7,7 +7,7 @@ use crate::report;
 use crate::report::figures::amount;
 use crate::report::table::{Align, Table};
 use crate::run::{Expected, Project};
-use crate::stages::Download;
+use crate::stages::{Download, Files};
 
 /// Check everything that can be checked without running or downloading anything.
 ///
@@ -53,9 +53,10 @@ fn tell(downloads: &[Expected]) -> Result<()> {
     for expected in all.clone() {
         let Download { from, files, bytes } = &expected.download;
         let files = match files {
-            Some(1) => "1 file".to_owned(),
-            Some(files) => format!("{files} files"),
-            None => "an archive".into(),
+            Files::Some(1) => "1 file".to_owned(),
+            Files::Some(files) => format!("{files} files"),
+            Files::Archive => "an archive".into(),
+            Files::Model => "a model".into(),
         };
         let size = bytes.map_or("of unknown size".to_owned(), |bytes| {
             format!("about {}", amount(bytes, "bytes"))

@@ -11,7 +11,7 @@ use super::reading::{Reading, flag};
 use super::{Outcome, interrupt};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{Event, Observer, Sink};
-use crate::predict::{Format, Options, Request, Written, predict};
+use crate::predict::{Format, Options, Request, Written, predict, takes_texts};
 use crate::report;
 use crate::run::sweep_beside;
 use crate::stages::ArtifactType;
@@ -162,7 +162,7 @@ impl Args {
                 .into());
         }
         let model = places.find(model_name, &[ArtifactType::Model])?;
-        if !model.path().join("tokenizer.json").is_file() {
+        if !takes_texts(model.path()) {
             let text = format!(
                 "`{model_name}` takes photos, or is no model, and `--text` is for models of texts"
             );

@@ -200,7 +200,7 @@ impl Encoder {
 
     /// What the user should know of its tokenizer, in a sentence.
     #[must_use]
-    pub fn notice(&self) -> Option<&'static str> {
+    pub fn notice(&self) -> Option<&str> {
         self.tokenizer.notice()
     }
 

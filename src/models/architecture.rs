@@ -266,7 +266,8 @@ pub(super) fn architecture(folder: &ModelFolder) -> Result<&'static Architecture
 
 /// What the weights in `folder` look like: `expected`, if they may be of that.
 pub(super) fn recognise(folder: &ModelFolder, expected: &Architecture) -> Option<&'static str> {
-    let checkpoint = Checkpoint::open(&folder.path, str::to_string).ok()?;
+    let key = folder.card.checkpoint_key.as_deref();
+    let checkpoint = Checkpoint::open(&folder.path, key, str::to_string).ok()?;
     let shapes = checkpoint.shapes();
     std::iter::once(expected)
         .chain(ARCHITECTURES)

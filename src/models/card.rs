@@ -33,6 +33,9 @@ pub struct Card {
     /// The longest text, in tokens, that it was tuned on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
+    /// Under which name in its checkpoint its weights are, where there are several sets of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_key: Option<String>,
     /// What to freeze when it is tuned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freeze: Option<FreezePlan>,

@@ -11,6 +11,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::{Map, Value};
 
+pub(super) use self::processor::FILE as PROCESSOR_FILE;
 use self::processor::Processor;
 use self::timm::Timm;
 use super::ARCHITECTURES;

@@ -22,6 +22,7 @@ mod naming;
 mod network;
 mod operations;
 mod own_head;
+mod repository;
 #[cfg(test)]
 pub(crate) mod small;
 mod tokenizer;
@@ -39,8 +40,9 @@ pub use head::{Head, Modality, Pooling, Problem};
 pub use image_input::{ImageInput, architectures, bare_config};
 pub use initial::Blank;
 pub use network::{Loaded, Network, Parameter};
+pub use repository::{DESCRIPTIONS, Wanted, wanted};
 pub use tokenizer::{
     Cut, Cutting, Encoded, Piece, Pieces, Tokenizer, Truncation, Window, Windows, WordPiece,
-    WordTokens, copy_tokenizer,
+    WordTokens, copy_tokenizer, has_tokenizer,
 };
-pub use weights::Saved;
+pub use weights::{Saved, check_weights, is_index, is_weights, shards};

@@ -14,7 +14,7 @@ use super::backbones::Backbone;
 use super::export::Library;
 use super::heads::{InnerConfig, PredictionHead};
 use super::naming::Names;
-use super::weights::{self, Target};
+use super::weights::{self, Base, Target};
 use super::{Activations, Anatomy, Card, FreezePlan, Pooling, Resolved, folder};
 use crate::error::{Error, Result};
 
@@ -346,12 +346,19 @@ impl Network {
     /// # Errors
     /// Those of the disk; a base that cannot be read.
     pub fn save_beside(&self, base: &Path, folder: &Path, card: &Card) -> Result<()> {
+        let key = Card::read(base)?.checkpoint_key;
+        let base = Base {
+            folder: base,
+            key: key.as_deref(),
+        };
         let base = Some(base);
         self.save_to(Target { folder, base }, card)
     }
 
     fn save_to(&self, to: Target<'_>, card: &Card) -> Result<()> {
         let mut card = card.clone();
+        // What is written has one set of weights.
+        card.checkpoint_key = None;
         card.pooling = self.backbone().pooling().or(card.pooling);
         let mut config = match self.names.class() {
             Some(class) => folder::classifier_config(&self.config, class, &card),

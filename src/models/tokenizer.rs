@@ -15,9 +15,11 @@ pub use words::{Window, Windows, WordTokens};
 use super::{Network, folder, weights};
 use crate::error::{Context, Error, Result, contained};
 
+mod made;
 mod pieces;
 mod wordpiece;
 
+pub use made::has_tokenizer;
 pub use pieces::{Cut, Cutting, Piece};
 pub use wordpiece::{Pieces, WordPiece};
 
@@ -81,6 +83,8 @@ pub struct Tokenizer {
     pad_id: u32,
     vocab_size: usize,
     digest: String,
+    /// What it was made of, if there was no file of it.
+    made: Option<String>,
     draws: bool,
 }
 
@@ -97,22 +101,27 @@ impl Tokenizer {
         }
     }
 
-    /// Reads the tokenizer in the model's `folder`. Truncation and padding that it asks for itself are ignored, and so is
-    /// that it draws its tokens at random: the same text has the same tokens, whenever it is asked for.
+    /// Reads the tokenizer in the model's `folder`, or makes it of the files that older programs wrote. Truncation and padding that it
+    /// asks for itself are ignored, and so is that it draws its tokens at random: the same text has the same tokens, whenever it is
+    /// asked for.
     ///
     /// # Errors
     /// A file that is missing or that is not a tokenizer; no token for padding.
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
-        if !path.exists() {
-            return Err(Error::stage(format!(
-                "the model has no `tokenizer.json` in `{}`",
-                folder.display()
-            ))
-            .help("name it among the stage's files; a vocab.txt alone is not enough"));
-        }
-        let bytes =
-            std::fs::read(&path).or_stage(|| format!("cannot read `{}`", path.display()))?;
+        let (bytes, made) = if path.exists() {
+            let cannot = || format!("cannot read `{}`", path.display());
+            (std::fs::read(&path).or_stage(cannot)?, None)
+        } else {
+            let made = made::make(folder)?.ok_or_else(|| {
+                Error::stage(format!(
+                    "the model has no `tokenizer.json` in `{}`",
+                    folder.display()
+                ))
+                .help("name it among the stage's files, or what one is made of: vocab.txt, or vocab.json and merges.txt, or spm.model")
+            })?;
+            (made.json, Some(made.told))
+        };
         let cannot = || format!("`{}` is not a tokenizer", path.display());
         let mut inner = tokenizers(cannot, || {
             tokenizers::Tokenizer::from_bytes(folder::unmarked(&bytes))
@@ -135,17 +144,17 @@ impl Tokenizer {
             pad_id,
             vocab_size: highest.map_or(0, |id| id as usize + 1),
             digest: digest.finalize().to_hex().to_string(),
+            made,
             draws,
         })
     }
 
     /// What the user should know of it, in a sentence.
     #[must_use]
-    pub fn notice(&self) -> Option<&'static str> {
-        self.draws.then_some(
-            "`dropout` in tokenizer.json, by which a text has other tokens each time, is switched off; \
-             a model that is tuned has `\"dropout\": null` there",
-        )
+    pub fn notice(&self) -> Option<&str> {
+        let drawn = "`dropout` in tokenizer.json, by which a text has other tokens each time, is switched off; \
+                     a model that is tuned has `\"dropout\": null` there";
+        self.made.as_deref().or(self.draws.then_some(drawn))
     }
 
     /// Encodes texts, or the pairs that they are with `second`, on all threads; the result does not depend on how many there are.
@@ -350,7 +359,7 @@ fn pad_id(folder: &Path, inner: &tokenizers::Tokenizer) -> Result<u32> {
 }
 
 /// The files that a tokenizer is in.
-pub(super) const TOKENIZER_FILES: [&str; 7] = [
+pub(super) const TOKENIZER_FILES: [&str; 11] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -358,13 +367,18 @@ pub(super) const TOKENIZER_FILES: [&str; 7] = [
     "vocab.txt",
     "vocab.json",
     "merges.txt",
+    made::SENTENCEPIECE[0],
+    made::SENTENCEPIECE[1],
+    made::SENTENCEPIECE[2],
+    made::SENTENCEPIECE[3],
 ];
 
 /// Copies the files that turn texts into tokens from one model's folder to another's, as files of their own. Dropout in
-/// tokenizer.json is `null` in the copy, so that whatever loads it gives the tokens that the model was tuned on.
+/// tokenizer.json is `null` in the copy, so that whatever loads it gives the tokens that the model was tuned on. Where there is none, the
+/// copy has the one that is made of the other files.
 ///
 /// # Errors
-/// Those of the disk.
+/// Those of the disk; files that a tokenizer should be made of, and cannot.
 pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
     for name in TOKENIZER_FILES
         .iter()
@@ -382,7 +396,10 @@ pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
                 .or_stage(|| format!("cannot copy `{name}` to `{}`", to.display()))?,
         }
     }
-    Ok(())
+    if from.join(TOKENIZER_FILES[0]).exists() {
+        return Ok(());
+    }
+    made::make(from)?.map_or(Ok(()), |made| made.write(to))
 }
 
 /// The tokenizer in the file at `path` with its dropout switched off; none if it has none, or is no tokenizer.

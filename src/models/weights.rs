@@ -1,5 +1,5 @@
-//! Checkpoints: tensors by name, read lazily from safetensors (memory-mapped) or PyTorch pickles, poured into a module
-//! with an account of every one of them, and written back as safetensors.
+//! Checkpoints: tensors by name, read lazily from safetensors or PyTorch pickles, poured into a module one after the other with an account
+//! of every one of them, and written back as safetensors.
 //!
 //! It knows no architecture: names are mapped by functions that the architecture gives.
 
@@ -17,17 +17,22 @@ mod advice;
 mod drawn;
 mod files;
 mod finite;
+mod index;
+mod lazy;
 mod save;
+mod sets;
 mod shards;
 mod state;
 mod walk;
 
 pub(super) use drawn::draw;
-use files::damaged;
-pub(super) use files::{SAFETENSORS, is_weights};
+use files::{Opened, damaged};
+pub(super) use files::{SAFETENSORS, choose};
+pub use files::{is_index, is_weights};
 use finite::Broken;
+pub use index::shards;
 pub use save::Saved;
-pub(super) use save::{Target, write, write_file, write_new};
+pub(super) use save::{Base, Target, write, write_file, write_new};
 pub(super) use state::{numbers, with_numbers};
 use walk::{Place, in_checkpoint_order, transpose};
 pub(super) use walk::{Seen, norms, parameters};
@@ -38,6 +43,10 @@ pub(super) struct Checkpoint {
     pub(super) file: PathBuf,
     /// Name → tensor.
     tensors: BTreeMap<String, StoredTensor>,
+    /// The same for names that the file does not hold, because another has the same numbers.
+    tied: BTreeMap<String, StoredTensor>,
+    /// What was decided about the file that nobody asked for, as sentences for the user.
+    choices: Vec<String>,
     /// Whether there is no file: the weights are still to be drawn.
     is_blank: bool,
 }
@@ -46,16 +55,24 @@ pub(super) struct Checkpoint {
 pub(super) const MOST_LAYERS: usize = 1000;
 
 impl Checkpoint {
-    /// Opens the checkpoint in a model's `folder`, with its names mapped by `rename`.
+    /// Opens the checkpoint in a model's `folder`, of several sets of weights in it the one under `key`, with its names mapped by `rename`.
     ///
     /// # Errors
-    /// No checkpoint, one that is damaged, one with two tensors of the same name.
-    pub(super) fn open(folder: &Path, rename: impl Fn(&str) -> String) -> Result<Self> {
-        let (file, parts) = files::open(folder)?;
-        let mut tensors = BTreeMap::new();
+    /// No checkpoint, one that is damaged, one with two tensors of the same name, several sets of weights and no key.
+    pub(super) fn open(
+        folder: &Path,
+        key: Option<&str>,
+        rename: impl Fn(&str) -> String,
+    ) -> Result<Self> {
+        let Opened {
+            file,
+            parts,
+            choice,
+        } = files::open(folder, key)?;
+        let (mut tensors, mut tied) = (BTreeMap::new(), BTreeMap::new());
         for part in parts {
             for (name, tensor) in part.tensors {
-                let renamed = rename(&name[part.wrapped..]);
+                let renamed = rename(&part.set.name(&name));
                 if tensors.insert(renamed.clone(), tensor).is_some() {
                     return Err(Error::stage(format!(
                         "`{}` holds the tensor `{renamed}` twice, under different names",
@@ -63,10 +80,15 @@ impl Checkpoint {
                     )));
                 }
             }
+            for (name, tensor) in part.tied {
+                tied.insert(rename(&part.set.name(&name)), tensor);
+            }
         }
         Ok(Self {
             file,
             tensors,
+            tied,
+            choices: choice.into_iter().collect(),
             is_blank: false,
         })
     }
@@ -76,6 +98,8 @@ impl Checkpoint {
         Self {
             file: config,
             tensors: BTreeMap::new(),
+            tied: BTreeMap::new(),
+            choices: Vec::new(),
             is_blank: true,
         }
     }
@@ -90,7 +114,7 @@ impl Checkpoint {
 
     /// Whether it has the tensor `name`. Where weights are still to be drawn, all are there that a network can have.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.is_blank || self.tensors.contains_key(name)
+        self.is_blank || self.tensors.contains_key(name) || self.tied.contains_key(name)
     }
 
     /// Refuses more layers than there are tensors, before any is made. `key` is what the config calls their number.
@@ -154,15 +178,20 @@ impl Checkpoint {
         finite::refuse(&filler.broken, &filler.checkpoint.file)?;
         let (new, lost): (Vec<_>, Vec<_>) =
             filler.missing.into_iter().partition(|name| may_miss(name));
-        let unused: Vec<String> = filler.checkpoint.tensors.into_keys().collect();
-        let file = filler.checkpoint.file;
+        let Checkpoint {
+            file,
+            tensors,
+            choices,
+            ..
+        } = filler.checkpoint;
+        let unused: Vec<String> = tensors.into_keys().collect();
         if lost.is_empty() {
             return Ok((
                 module,
                 Account {
                     missing: new,
                     unused,
-                    choices: Vec::new(),
+                    choices,
                     file,
                 },
             ));
@@ -178,8 +207,16 @@ impl Checkpoint {
         if !unused.is_empty() {
             error = error.note(format!("it has instead: {}", list(&unused)));
         }
-        Err(error)
+        Err(choices.into_iter().fold(error, Error::note))
     }
+}
+
+/// Checks that the model in `folder` has weights, all files of them, under `key` in its checkpoint; nothing but names is read.
+///
+/// # Errors
+/// Those of opening a model.
+pub fn check_weights(folder: &Path, key: &str) -> Result<()> {
+    files::open(folder, Some(key)).map(drop)
 }
 
 /// Name → shape.
@@ -253,7 +290,8 @@ impl<F: Fn(&str) -> String> Filler<F> {
     /// The data for the parameter here, which has `shape` in Burn's order.
     fn data(&mut self, shape: &[usize]) -> Result<Option<TensorData>> {
         let name = (self.name_of)(&self.place.path());
-        let Some(stored) = self.checkpoint.tensors.remove(&name) else {
+        let known = self.checkpoint.tensors.remove(&name);
+        let Some(stored) = known.or_else(|| self.checkpoint.tied.get(&name).cloned()) else {
             self.missing.push(name);
             return Ok(None);
         };
@@ -269,6 +307,17 @@ impl<F: Fn(&str) -> String> Filler<F> {
                 self.checkpoint.file.display()
             ))
             .help("take config.json and the weights from the same model"));
+        }
+        if !stored.dtype.is_float() {
+            return Err(Error::stage(format!(
+                "tensor `{name}` holds numbers of the type {:?}, which are no weights of a network",
+                stored.dtype
+            ))
+            .note(format!(
+                "the weights are `{}`",
+                self.checkpoint.file.display()
+            ))
+            .help("take weights that are not quantized, in full or half precision"));
         }
         self.filled += 1;
         if self.reading == Reading::Headers {

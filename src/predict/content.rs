@@ -7,7 +7,7 @@ use super::input::scan;
 use crate::data::scan::Sink;
 use crate::data::{Format, images, table, text};
 use crate::error::{Error, Result};
-use crate::models::Card;
+use crate::models::{Card, has_tokenizer};
 
 /// What a path holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,12 @@ pub enum Content {
     },
 }
 
+/// Whether the model in the folder `model` takes texts: whether it has a tokenizer.
+#[must_use]
+pub fn takes_texts(model: &Path) -> bool {
+    has_tokenizer(model)
+}
+
 /// What `path` holds for the model in the folder `model`; a table in a file is made an artifact in the empty folder `dest`. Columns with
 /// the texts that the model was tuned on, or `texts`, stay text in delimited files, whatever their values look like.
 ///
@@ -48,7 +54,7 @@ pub fn contents(
             model.display()
         )));
     }
-    let takes_texts = model.join("tokenizer.json").is_file();
+    let takes_texts = takes_texts(model);
     if path.is_dir() {
         if *written != Written::default() {
             return Err(Error::usage(format!(

@@ -8,7 +8,7 @@ mod model;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-pub use self::content::{Content, contents};
+pub use self::content::{Content, contents, takes_texts};
 pub use crate::data::Format;
 pub use crate::data::csv::character;
 pub use crate::data::images::OnError;

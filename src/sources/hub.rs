@@ -4,19 +4,23 @@
 //! host, errors are told apart by the header `X-Error-Code`
 //! (`huggingface_hub`: `file_download.py`, `utils/_http.py`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+mod list;
 
 use super::checksum::Sha256;
 use super::download::Download;
 use super::environment::Token;
-use super::exchange::{self, Answer};
+use super::exchange::Answer;
 use super::path::copy;
-use super::{Location, Scheme, Transfer, address, archive, web};
+use super::{Listing, Location, Scheme, Transfer, address, archive, web};
 use crate::error::{Error, Result, closest, suggestion};
 use crate::names;
 
-const LONGEST_DESCRIPTION: usize = 16 << 20;
+/// The longest description of a repository that is read, in bytes.
+const LONGEST_DESCRIPTION: u64 = 16 << 20;
 
 /// `hf:…`
 pub(super) struct Hub;
@@ -140,6 +144,14 @@ impl Location for Repository {
         Ok(())
     }
 
+    fn is_listed(&self) -> bool {
+        self.kind == Kind::Model
+    }
+
+    fn list(&self, transfer: &Transfer<'_>) -> Result<Listing> {
+        self.look_through(transfer)
+    }
+
     fn fetch(&self, transfer: &Transfer<'_>, dest: &Path, pinned: Option<&Sha256>) -> Result<()> {
         let is_offline = transfer.offline || transfer.environment.hub_offline;
         let missing = match self.cached(transfer, pinned, is_offline)? {
@@ -182,6 +194,24 @@ impl Location for Repository {
 }
 
 impl Repository {
+    /// The folder of the repository in the official client's `cache`.
+    fn folder(&self, cache: &Path) -> PathBuf {
+        cache.join(format!("{}s/{}", self.kind.name(), self.id).replace('/', "--"))
+    }
+
+    /// Where the files of the revision are in that folder, if they are there.
+    fn snapshot_in(&self, folder: &Path) -> PathBuf {
+        let commit = std::fs::read_to_string(folder.join("refs").join(&self.revision));
+        let commit = commit.map_or(self.revision.clone(), |commit| commit.trim().into());
+        folder.join("snapshots").join(commit)
+    }
+
+    /// The same for the client's cache that the environment names.
+    fn snapshot(&self, transfer: &Transfer<'_>) -> Option<PathBuf> {
+        let cache = transfer.environment.hub_cache.as_ref()?;
+        Some(self.snapshot_in(&self.folder(cache)))
+    }
+
     /// The file in the official client's own cache: if it is what is pinned, or if there is no other way; else, in
     /// words, what is missing there.
     ///
@@ -195,12 +225,9 @@ impl Repository {
         let Some(cache) = &transfer.environment.hub_cache else {
             return Ok(Err("HF_HOME names no folder of the Hub's client".into()));
         };
-        let name = format!("{}s/{}", self.kind.name(), self.id).replace('/', "--");
-        let folder = cache.join(name);
+        let folder = self.folder(cache);
         let reference = folder.join("refs").join(&self.revision);
-        let commit = std::fs::read_to_string(&reference);
-        let commit = commit.map_or(self.revision.clone(), |commit| commit.trim().into());
-        let snapshot = folder.join("snapshots").join(commit);
+        let snapshot = self.snapshot_in(&folder);
         let path = snapshot.join(&self.file);
         if path.is_file() {
             let is_wanted = match pinned {
@@ -264,7 +291,14 @@ impl Repository {
 
     /// Proposes the file that may be meant, if the Hub tells which there are.
     fn propose(&self, transfer: &Transfer<'_>, error: Error) -> Error {
-        let names = self.file_names(transfer).unwrap_or_default();
+        let whole = Self {
+            kind: self.kind,
+            id: self.id.clone(),
+            revision: self.revision.clone(),
+            file: String::new(),
+        };
+        let names = whole.look_through(transfer);
+        let names = names.map_or_else(|_| BTreeSet::new(), |listing| listing.files);
         let same_name = names
             .iter()
             .find(|name| name.rsplit('/').next() == self.file.rsplit('/').next());
@@ -273,34 +307,6 @@ impl Repository {
             Some(near) => error.help(suggestion(&self.file, near)),
             None => error,
         }
-    }
-
-    /// The files of the repository: `siblings` in the Hub's description of it.
-    fn file_names(&self, transfer: &Transfer<'_>) -> Option<Vec<String>> {
-        let revision = address::encode(&self.revision, false);
-        let hub = &transfer.environment.hub;
-        let url = format!(
-            "{hub}/api/{}s/{}/revision/{revision}",
-            self.kind.name(),
-            self.id
-        );
-        let token = transfer.environment.token.as_ref();
-        let token = token.map(|token| token.secret.as_str());
-        let answer = exchange::get(transfer, &url, &[], token).ok()?;
-        let mut json = Vec::new();
-        while let Some(piece) = answer.next_piece(transfer).ok()? {
-            json.extend(piece);
-            if json.len() > LONGEST_DESCRIPTION {
-                return None;
-            }
-        }
-        let json: serde_json::Value = serde_json::from_slice(&json).ok()?;
-        let siblings = json.get("siblings")?.as_array()?.iter();
-        Some(
-            siblings
-                .filter_map(|file| Some(file.get("rfilename")?.as_str()?.into()))
-                .collect(),
-        )
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) mod tests;
 mod transfer;
 mod web;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,6 +77,22 @@ trait Location: fmt::Debug + fmt::Display + Send + Sync {
         Ok(())
     }
 
+    /// Whether it can say which files are in it.
+    fn is_listed(&self) -> bool {
+        false
+    }
+
+    /// The files in it.
+    ///
+    /// # Errors
+    /// A place that cannot say, or whatever went wrong when it was asked.
+    fn list(&self, _: &Transfer<'_>) -> Result<Listing> {
+        Err(
+            Error::stage(format!("`{self}` cannot say which files it has"))
+                .help("name the files that are needed"),
+        )
+    }
+
     /// Writes the one file that this place is to `dest`, which does not exist yet.
     ///
     /// # Errors
@@ -93,6 +110,14 @@ trait Location: fmt::Debug + fmt::Display + Send + Sync {
                 .help("name the files that are needed"),
         )
     }
+}
+
+/// What a place has.
+struct Listing {
+    /// The files, each a relative path with `/`.
+    files: BTreeSet<String>,
+    /// The same place, such that it has these files for good, where it can change.
+    at: Box<dyn Location>,
 }
 
 /// A source as a pipeline file names it.
@@ -212,6 +237,26 @@ impl Source {
         self.location
             .check_file()
             .map_err(|error| self.blame(error))
+    }
+
+    /// Whether it can say which files are in it, as a repository of models on the Hub can.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.location.is_listed()
+    }
+
+    /// The files in it (relative paths with `/`), and the source from which just these come from now on: the commit of a repository.
+    ///
+    /// # Errors
+    /// A source that cannot say, or whatever went wrong, with what to do.
+    pub fn list(&self, transfer: &Transfer<'_>) -> Result<(BTreeSet<String>, Self)> {
+        let listed = self.location.list(transfer);
+        let Listing { files, at } = listed.map_err(|error| self.blame(error))?;
+        let at = Self {
+            location: at.into(),
+            span: self.span.clone(),
+        };
+        Ok((files, at))
     }
 
     /// Fetches one file to `dest`, which must not exist but whose folder must, and compares it with `sha256`.

@@ -307,7 +307,7 @@ impl Stage for Dataset {
     fn downloads(&self) -> Vec<Download> {
         let pinned = self.settings.sha256.as_ref();
         let pinned = pinned.map(|sha256| &sha256.value);
-        self.source.download([pinned].into_iter())
+        self.source.download(Some([pinned].into_iter()))
     }
 
     fn describe(&self, key: &mut dyn Manifest) {

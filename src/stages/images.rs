@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use settings::{Layout, Settings};
 
 use super::{
-    ArtifactType, Download, Input, LocalFile, Output, Port, Stage, StageContext, StageKind,
+    ArtifactType, Download, Files, Input, LocalFile, Output, Port, Stage, StageContext, StageKind,
 };
 use crate::config::{self, from_table};
 use crate::data::images::{
@@ -119,7 +119,7 @@ impl Stage for Images {
         let pinned = self.settings.sha256.as_ref();
         let download = |source: &Source| Download {
             from: vec![source.to_string()],
-            files: None,
+            files: Files::Archive,
             bytes: pinned.and_then(|sha256| sources::known_size(&sha256.value)),
         };
         remote.map(download).collect()

@@ -1,15 +1,15 @@
 //! Where a stage's files come from: one source, or several that are tried in order.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Download, LocalFile};
+use super::{Download, Files, LocalFile};
 use crate::config::Spanned;
 use crate::error::{Error, Kind, Result, Span};
 use crate::sources::{self, Fetched, Sha256, Source, Transfer};
@@ -86,10 +86,57 @@ impl Mirrors {
         files.into_values().collect()
     }
 
-    /// What is fetched from elsewhere for files that are pinned to these digests; nothing if a source on this machine comes first.
+    /// Whether one of them can say which files are in it.
+    pub(super) fn are_listed(&self) -> bool {
+        self.0.iter().any(|(source, _)| source.is_listed())
+    }
+
+    /// The files of the first source that says which it has, and the sources with that one as it is now; tells why others were passed over.
+    pub(super) fn list(&self, transfer: &Transfer<'_>) -> Result<(BTreeSet<String>, Self)> {
+        let mut errors = Vec::new();
+        for (number, (source, _)) in self.0.iter().enumerate() {
+            if !source.is_listed() {
+                continue;
+            }
+            match source.list(transfer) {
+                Ok((files, at)) => {
+                    for error in errors.iter().map(one_line) {
+                        transfer.notice_once(&error, || format!("{error}; using {source}"));
+                    }
+                    let mut sources = self.0.clone();
+                    sources[number].0 = at;
+                    return Ok((files, Self(sources)));
+                }
+                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+                Err(error) => errors.push(error),
+            }
+        }
+        Err(errors
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Error::usage("none of the sources can say which files it has")))
+    }
+
+    /// As what the first source that can say its files is written.
+    pub(super) fn listed(&self) -> Option<String> {
+        let mut sources = self.0.iter().map(|(source, _)| source);
+        let listed = sources.find(|source| source.is_listed())?;
+        Some(listed.to_string())
+    }
+
+    /// The file `name` on this machine, in the first source if that is a folder here.
+    pub(super) fn here(&self, name: &str) -> Option<PathBuf> {
+        let (source, _) = self.0.first()?;
+        let inside = inside(source, name);
+        let path = inside.local_path().filter(|_| inside.is_path())?;
+        path.is_file().then(|| path.to_path_buf())
+    }
+
+    /// What is fetched from elsewhere for files that are pinned to these digests, or for files that are not known yet; nothing if a source
+    /// on this machine comes first.
     pub(super) fn download<'p>(
         &self,
-        pinned: impl ExactSizeIterator<Item = Option<&'p Sha256>>,
+        pinned: Option<impl ExactSizeIterator<Item = Option<&'p Sha256>>>,
     ) -> Vec<Download> {
         let is_here = |source: &Source| source.local_path().is_some_and(Path::exists);
         if self.0.first().is_some_and(|(source, _)| is_here(source)) {
@@ -101,12 +148,19 @@ impl Mirrors {
         if from.is_empty() {
             return Vec::new();
         }
-        let files = pinned.len();
-        let sizes = pinned.flatten().filter_map(sources::known_size);
+        let files = match &pinned {
+            Some(pinned) => Files::Some(pinned.len()),
+            None => Files::Model,
+        };
+        let sizes = pinned
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(sources::known_size);
         let bytes = sizes.sum::<u64>();
         vec![Download {
             from,
-            files: Some(files),
+            files,
             bytes: (bytes > 0).then_some(bytes),
         }]
     }

@@ -285,10 +285,21 @@ pub struct LocalFile {
 pub struct Download {
     /// The sources that have it, in the order in which they are asked.
     pub from: Vec<String>,
-    /// How many files it is; none for an archive, of which nobody knows before it is there.
-    pub files: Option<usize>,
+    /// How many files it is.
+    pub files: Files,
     /// How many bytes at least, where that is known without asking anybody.
     pub bytes: Option<u64>,
+}
+
+/// How many files are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// So many.
+    Some(usize),
+    /// Those of an archive, of which nobody knows before it is there.
+    Archive,
+    /// Those of a model, which are chosen from what its repository has.
+    Model,
 }
 
 /// The kinds that a program adds to its own refire.

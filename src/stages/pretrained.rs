@@ -1,21 +1,25 @@
 //! `pretrained`: a model that somebody has trained, file by file from the first source that has it.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
 
 use super::mirrors::{Mirrors, Written};
 use super::{ArtifactType, Download, Input, LocalFile, Output, Stage, StageContext, StageKind};
 use crate::config::{Spanned, Table, from_table};
-use crate::error::{Context, Error, Result, Span};
+use crate::error::{Error, Result, Span};
 use crate::fingerprint::{Manifest, describe};
-use crate::models;
-use crate::names;
-use crate::sources::{self, Sha256};
+use crate::models::{self, Card};
+use crate::sources::Sha256;
+
+mod fetch;
+mod files;
+mod listed;
+
+use fetch::Fetch;
+use files::Files;
 
 /// The kind `pretrained`.
 pub(super) struct PretrainedKind;
@@ -31,19 +35,19 @@ struct Settings {
     /// source that has it.
     source: Spanned<Written>,
     /// The files to fetch, each with its digest: `"config.json" = "sha256:…"`. An array of names fetches them without
-    /// a check and prints their digests.
-    files: Spanned<Files>,
+    /// a check and prints their digests. Where the index of weights in several files is named, and none of these, they follow from it.
+    /// For a repository on the Hub they may be left out: its config, weights and tokenizer are fetched then, as they are now, and their
+    /// digests printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Spanned<Files>>,
     /// What a bare file of weights is, by the name that torchvision or timm has for it, such as `mobilenet_v2` or `resnet50`: a
     /// `config.json` that says so is written beside it. Not for models that come with a `config.json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     architecture: Option<Spanned<String>>,
-}
-
-/// The files with their digests, or their names alone.
-#[derive(Debug, Clone)]
-enum Files {
-    Pinned(BTreeMap<String, Spanned<Sha256>>),
-    Named(Vec<Spanned<String>>),
+    /// Under which name a checkpoint keeps the weights, where a training script saved several sets of them: `model_ema` of one with
+    /// `model` and `model_ema`, `state_dict.teacher` of one with two networks. Where there is one set it is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint_key: Option<Spanned<String>>,
 }
 
 impl StageKind for PretrainedKind {
@@ -63,8 +67,18 @@ impl StageKind for PretrainedKind {
         let settings: Settings = from_table(table)?;
         let span = settings.source.span.as_ref().unwrap_or(&table.span);
         let mirrors = settings.source.value.parse(span)?;
-        let span = settings.files.span.as_ref().unwrap_or(&table.span);
-        let files = settings.files.value.checked(span)?;
+        let Some(named) = &settings.files else {
+            refuse_unlisted(&settings, &mirrors).map_err(|error| error.or_at(span, ""))?;
+            return Ok(Box::new(Pretrained {
+                files_span: span.clone(),
+                settings,
+                mirrors,
+                files: BTreeMap::new(),
+                config: None,
+            }));
+        };
+        let span = named.span.as_ref().unwrap_or(&table.span);
+        let files = named.value.checked(span)?;
         let config = if let Some(architecture) = &settings.architecture {
             Some(config_of(architecture, &files)?)
         } else {
@@ -72,6 +86,7 @@ impl StageKind for PretrainedKind {
             None
         };
         Ok(Box::new(Pretrained {
+            files_span: span.clone(),
             settings,
             mirrors,
             files,
@@ -84,35 +99,22 @@ impl StageKind for PretrainedKind {
     }
 }
 
-impl Files {
-    /// Name and digest of every file, in alphabetical order.
-    fn checked(&self, place: &Span) -> Result<BTreeMap<String, Option<Sha256>>> {
-        let mut files = BTreeMap::new();
-        match self {
-            Self::Pinned(pinned) => {
-                for (name, sha256) in pinned {
-                    let span = sha256.span.as_ref().unwrap_or(place);
-                    sources::check_file_name(name).map_err(|error| error.or_at(span, ""))?;
-                    files.insert(name.clone(), Some(sha256.value));
-                }
-            }
-            Self::Named(names) => {
-                for name in names {
-                    sources::check_file_name(&name.value).map_err(|error| name.blame(error, ""))?;
-                    if files.insert(name.value.clone(), None).is_some() {
-                        let twice = Error::usage(format!("`{}` is there twice", name.value));
-                        return Err(name.blame(twice, ""));
-                    }
-                }
-            }
-        }
-        if files.is_empty() {
-            return Err(Error::usage("`files` is empty").at(place, "").help(
-                "name the files of the model: files = [\"config.json\", \"model.safetensors\", \"tokenizer.json\"]",
-            ));
-        }
-        Ok(files)
+/// Refuses sources of which nobody can tell which of their files are the model's, where these are not named.
+fn refuse_unlisted(settings: &Settings, mirrors: &Mirrors) -> Result<()> {
+    if let Some(architecture) = &settings.architecture {
+        let bare = Error::usage(
+            "`architecture` is for a bare file of weights, and `files` does not name it",
+        );
+        return Err(architecture.blame(bare, ""));
     }
+    if mirrors.are_listed() {
+        return Ok(());
+    }
+    Err(Error::usage("missing key `files`")
+        .note("it may be left out for a repository of a model on the Hub alone: hf:org/name")
+        .help(
+            "name the files of the model: files = [\"config.json\", \"model.safetensors\", \"tokenizer.json\"]",
+        ))
 }
 
 /// Weights under Hugging Face's own names say nothing without the sizes in `config.json`.
@@ -156,7 +158,10 @@ type Config = serde_json::Map<String, serde_json::Value>;
 struct Pretrained {
     settings: Settings,
     mirrors: Mirrors,
+    /// Empty where they are to be chosen from what a repository has.
     files: BTreeMap<String, Option<Sha256>>,
+    /// Where `files` stands, or else `source`.
+    files_span: Span,
     /// What is written as `config.json`.
     config: Option<Config>,
 }
@@ -175,12 +180,15 @@ impl Stage for Pretrained {
         if self.is_pinned() {
             return Vec::new();
         }
-        self.mirrors.files(&self.names())
+        let names = self.names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.mirrors.files(&names)
     }
 
     fn downloads(&self) -> Vec<Download> {
-        self.mirrors
-            .download(self.files.values().map(Option::as_ref))
+        let pinned = self.files.values().map(Option::as_ref);
+        let are_named = self.settings.files.is_some();
+        self.mirrors.download(are_named.then_some(pinned))
     }
 
     fn describe(&self, key: &mut dyn Manifest) {
@@ -195,102 +203,105 @@ impl Stage for Pretrained {
     }
 
     fn check(&self) -> Result<()> {
-        self.mirrors.check(&self.names())
+        let names = self.names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.mirrors.check(&names)
     }
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
-        let transfer = cx.transfer();
-        let mut lines = Vec::new();
-        for (name, pinned) in &self.files {
-            let dest = names::join(cx.output(MODEL), name)?;
-            let folder = dest.parent().unwrap_or(&dest);
-            std::fs::create_dir_all(folder)
-                .or_stage(|| format!("cannot make `{}`", folder.display()))?;
-            let fetched = self
-                .mirrors
-                .fetch(&transfer, name, &dest, pinned.as_ref())?;
-            lines.push(format!("\"{name}\" = \"{}\"", fetched.sha256));
+        if self.settings.files.is_some() {
+            self.fetch_named(cx)?;
+        } else {
+            listed::fetch(&self.mirrors, cx)?;
         }
+        let folder = cx.output(MODEL);
         if let Some(config) = &self.config {
-            models::write_config(cx.output(MODEL), config)?;
+            models::write_config(folder, config)?;
         }
-        if !self.is_pinned() {
-            let table = cx.table();
-            let table = table.trim_end_matches(']');
-            lines.insert(0, format!("{table}.files]"));
-            let text = "the files are not pinned; to get the same bytes everywhere, put this in place of `files`:";
-            cx.paste(text, lines);
+        if let Some(key) = &self.settings.checkpoint_key {
+            models::check_weights(folder, &key.value).map_err(|error| key.blame(error, ""))?;
+            let mut card = Card::read(folder)?;
+            card.checkpoint_key = Some(key.value.clone());
+            card.write(folder)?;
         }
         Ok(())
     }
 }
 
 impl Pretrained {
-    fn names(&self) -> Vec<&str> {
-        self.files.keys().map(String::as_str).collect()
+    /// Fetches the files that are named, and those that follow from them.
+    fn fetch_named(&self, cx: &StageContext<'_>) -> Result<()> {
+        let transfer = cx.transfer();
+        let mut fetch = Fetch::new(&self.mirrors, &transfer, cx);
+        // What an index names is known before anything large is fetched.
+        let mut shards = BTreeSet::new();
+        for name in self.indices() {
+            let index = fetch.file(name, self.files[name].as_ref())?;
+            shards.extend(self.shards(name, &index)?);
+        }
+        for (name, pinned) in &self.files {
+            fetch.file(name, pinned.as_ref())?;
+        }
+        for name in shards {
+            fetch.file(&name, None)?;
+        }
+        if !self.is_pinned() {
+            fetch.paste("in place of `files`");
+        }
+        Ok(())
     }
 
+    /// The files by name, and those that an index on this machine names.
+    fn names(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = self.files.keys().cloned().collect();
+        for index in self.indices() {
+            // What is wrong with an index, or in which archive it is, is found when it is fetched.
+            let here = self.mirrors.here(index);
+            names.extend(
+                here.and_then(|index| models::shards(&index).ok())
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+        names
+    }
+
+    /// Whether a digest decides on the bytes of every file.
     fn is_pinned(&self) -> bool {
-        self.files.values().all(Option::is_some)
+        let follow = self.indices().next().is_some() && !self.names_shards();
+        self.settings.files.is_some() && self.files.values().all(Option::is_some) && !follow
     }
-}
 
-impl<'de> Deserialize<'de> for Files {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PinnedOrNamed;
-        impl<'de> Visitor<'de> for PinnedOrNamed {
-            type Value = Files;
+    /// The indices of weights in several files.
+    fn indices(&self) -> impl Iterator<Item = &str> {
+        let names = self.files.keys().map(String::as_str);
+        names.filter(|name| !name.contains('/') && models::is_index(Path::new(name)))
+    }
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of files and digests, or an array of files")
-            }
+    /// Whether `files` names files of weights, beside indices.
+    fn names_shards(&self) -> bool {
+        let mut names = self.files.keys();
+        names.any(|name| models::is_weights(Path::new(name)) && !models::is_index(Path::new(name)))
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Files, A::Error> {
-                let mut pinned = BTreeMap::new();
-                while let Some((name, sha256)) = entries.next_entry()? {
-                    pinned.insert(name, sha256);
-                }
-                Ok(Files::Pinned(pinned))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Files, A::Error> {
-                let mut names = Vec::new();
-                while let Some(name) = items.next_element()? {
-                    names.push(name);
-                }
-                Ok(Files::Named(names))
-            }
+    /// What the index called `name` says is needed beyond `files`.
+    ///
+    /// # Errors
+    /// Files that are not pinned where others are.
+    fn shards(&self, name: &str, index: &Path) -> Result<Vec<String>> {
+        let shards = models::shards(index)?.into_iter();
+        let missing: Vec<String> = shards
+            .filter(|shard| !self.files.contains_key(shard))
+            .collect();
+        match missing.first() {
+            Some(first) if self.is_pinned() => Err(Error::stage(format!(
+                "`{name}` names the file `{first}`, which is not among `files`"
+            ))
+            .note(format!("missing: {}", missing.join(", ")))
+            .help("pin all files of the weights, or none but the index")
+            .at(&self.files_span, "")),
+            _ => Ok(missing),
         }
-        deserializer.deserialize_any(PinnedOrNamed)
-    }
-}
-
-impl Serialize for Files {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Pinned(pinned) => pinned.serialize(serializer),
-            Self::Named(names) => names.serialize(serializer),
-        }
-    }
-}
-
-impl JsonSchema for Files {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Files".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let sha256 = generator.subschema_for::<Sha256>();
-        json_schema!({
-            "anyOf": [
-                { "type": "object", "additionalProperties": sha256, "minProperties": 1 },
-                { "type": "array", "items": { "type": "string" }, "minItems": 1 },
-            ],
-        })
     }
 }
 

@@ -209,3 +209,158 @@ fn an_archive_that_leads_out() {
     project.edit("hf:org/tiny", "tiny.zip");
     insta::assert_snapshot!(failed(&project, &hub));
 }
+
+/// A project with the small BERT of the tests on the stand-in Hub, of which no file is named.
+fn listed() -> (Project, Hub) {
+    let hub = Hub::start();
+    let tiny = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert");
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "1_Pooling/config.json",
+    ] {
+        let bytes = std::fs::read(tiny.join(name)).expect("it is committed");
+        hub.put(ID, name, bytes);
+    }
+    for (name, text) in [
+        (".gitattributes", "*"),
+        ("README.md", "a model"),
+        ("onnx/model.onnx", "other weights"),
+        ("pytorch_model.bin", "the same weights"),
+    ] {
+        hub.put(ID, name, text);
+    }
+    let mut project = Project::with(
+        "[pipeline]\nname = \"listed\"\n\n[stage.encoder]\nkind = \"pretrained\"\nsource = \"hf:org/tiny\"\n",
+    );
+    project.set("HF_ENDPOINT", hub.url());
+    (project, hub)
+}
+
+#[test]
+fn a_repository_alone_says_what_its_model_is_made_of() {
+    let (project, hub) = listed();
+    project
+        .refire(&["check"])
+        .succeeds()
+        .prints("encoder  a model, of unknown size  hf:org/tiny");
+    assert!(hub.requests().is_empty());
+    let shown = project
+        .refire(&["run", "--format", "plain"])
+        .succeeds()
+        .stderr();
+    let asked: Vec<String> = hub
+        .requests()
+        .iter()
+        .map(|asked| asked.path.clone())
+        .collect();
+    assert_eq!(asked[0], "/api/models/org/tiny/revision/main");
+    assert!(asked[1].ends_with("/config.json"), "{asked:?}");
+    for unwanted in ["README", "onnx", "pytorch_model", "/resolve/main/"] {
+        assert!(
+            !asked.iter().any(|path| path.contains(unwanted)),
+            "{asked:?}"
+        );
+    }
+    // What is shown to be pasted makes a pipeline that has the same model, and asks nobody for a list.
+    let lines: Vec<&str> = shown
+        .lines()
+        .skip_while(|line| !line.contains("[stage.encoder.files]"))
+        .map(|line| line.trim_start_matches(|c: char| c != '[' && c != '"'))
+        .take(6)
+        .collect();
+    assert_eq!(lines.len(), 6, "{shown}");
+    let before = project.read("refire.lock");
+    let text = project.read("refire.toml");
+    project.write("refire.toml", format!("{text}\n{}\n", lines.join("\n")));
+    assert_eq!(project.outcomes(&[]), ["encoder ran"]);
+    let output = |lock: &str| {
+        let line = lock.lines().find(|line| line.starts_with("model = "));
+        line.map(str::to_owned).expect("an output")
+    };
+    assert_eq!(output(&before), output(&project.read("refire.lock")));
+    let again = hub.requests().split_off(asked.len());
+    assert!(
+        again
+            .iter()
+            .all(|request| !request.path.starts_with("/api/"))
+    );
+}
+
+#[test]
+fn a_model_that_refire_does_not_have_is_refused_before_its_weights_are_fetched() {
+    let (project, hub) = listed();
+    hub.put(ID, "config.json", r#"{"model_type": "llama"}"#);
+    let error = failed(&project, &hub);
+    assert!(
+        error.contains("names the model type `llama`, which refire does not know"),
+        "{error}"
+    );
+    assert!(error.contains("the repository is `hf:org/tiny`"), "{error}");
+    let asked = hub.requests();
+    assert!(
+        asked
+            .iter()
+            .all(|request| !request.path.contains("model.safetensors"))
+    );
+}
+
+#[test]
+fn what_is_missing_in_a_repository_is_told() {
+    let hub = Hub::start();
+    hub.put(ID, "weights.pth", "w")
+        .put("org/empty", "README.md", "nothing");
+    let mut project = Project::with(
+        "[pipeline]\nname = \"listed\"\n\n[stage.encoder]\nkind = \"pretrained\"\nsource = \"hf:org/tiny\"\n",
+    );
+    project.set("HF_ENDPOINT", hub.url());
+    let bare = failed(&project, &hub);
+    assert!(
+        bare.contains("`hf:org/tiny` has no `config.json`"),
+        "{bare}"
+    );
+    assert!(bare.contains("it has weights: weights.pth"), "{bare}");
+    project.edit("hf:org/tiny", "hf:org/gone");
+    let gone = failed(&project, &hub);
+    assert!(gone.contains("there is no `org/gone` on HUB"), "{gone}");
+    project.edit("hf:org/gone", "hf:org/empty@v2");
+    let revision = failed(&project, &hub);
+    assert!(
+        revision.contains("`org/empty` has no revision `v2`"),
+        "{revision}"
+    );
+    project.edit("hf:org/empty@v2", "https://example.org/model");
+    let error = project.refire(&["check"]).fails_with(2).error();
+    assert!(error.contains("missing key `files`"), "{error}");
+    project.edit("https://example.org/model", "hf:datasets/org/rows");
+    let error = project.refire(&["check"]).fails_with(2).error();
+    assert!(error.contains("missing key `files`"), "{error}");
+}
+
+#[test]
+fn what_the_hubs_own_client_has_is_listed_without_a_network() {
+    let (mut project, hub) = listed();
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let cache = "huggingface/hub/models--org--tiny";
+    project.write(&format!("{cache}/refs/main"), commit);
+    let tiny = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-bert");
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "1_Pooling/config.json",
+    ] {
+        let bytes = std::fs::read(tiny.join(name)).expect("it is committed");
+        project.write(&format!("{cache}/snapshots/{commit}/{name}"), bytes);
+    }
+    project.set("HF_HUB_OFFLINE", "1");
+    project
+        .refire(&["run", "--format", "plain"])
+        .succeeds()
+        .shows(&format!("`hf:org/tiny@{commit}`"));
+    project.refire(&["get", "encoder", "copy"]).succeeds();
+    assert!(project.path("copy/1_Pooling/config.json").is_file());
+    assert!(hub.requests().is_empty());
+}

@@ -12,7 +12,7 @@ use crate::error::{Context, Error, Result};
 use crate::models::weights;
 
 /// The file's name.
-pub(super) const FILE: &str = "preprocessor_config.json";
+pub(in crate::models) const FILE: &str = "preprocessor_config.json";
 
 /// What red, green and blue are multiplied by, unless a file says otherwise.
 const RESCALE_FACTOR: f64 = 1.0 / 255.0;

@@ -180,8 +180,9 @@ fn assemble(
 ) -> Result<(Network, Account)> {
     let naming = &architecture.naming;
     let exported = OwnLayers::of(folder, architecture);
+    let key = folder.card.checkpoint_key.as_deref();
     let known_as = folder.word("architecture").unwrap_or_default();
-    let mut checkpoint = Checkpoint::open(&folder.path, |name| match &exported {
+    let mut checkpoint = Checkpoint::open(&folder.path, key, |name| match &exported {
         Some(head) => (naming.checkpoint)(&head.elsewhere(name), known_as),
         None => (naming.checkpoint)(name, known_as),
     })?;

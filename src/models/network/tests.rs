@@ -3,6 +3,7 @@
 mod beside;
 mod encoders;
 mod nan;
+mod saved;
 mod towers;
 mod types;
 

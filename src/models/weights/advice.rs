@@ -1,54 +1,17 @@
-//! What to do about files that hold no weights, or more than weights: checkpoints of training scripts, shards.
+//! What to do about files that hold no weights, or not all of them: states of optimizers, pickles of something else, shards.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::files;
-use crate::error::{Error, Result};
+use crate::error::Error;
 
-/// Names under which training scripts keep a network's weights beside other things.
-pub(super) const WRAPPERS: &[&str] = &["state_dict", "model_state_dict", "model", "module"];
-
-/// Refuses the tensors `names` of `file` if an optimiser's state is among them.
-pub(super) fn refuse_optimizer<'n>(
-    file: &Path,
-    names: impl Iterator<Item = &'n str> + Clone,
-) -> Result<()> {
-    let parts: BTreeSet<&str> = names
-        .clone()
-        .filter_map(|name| name.split('.').next())
-        .collect();
-    // What Adam and its relatives, and SGD with momentum, call their moments.
-    let moments = ["exp_avg", "exp_avg_sq", "momentum_buffer"];
-    let is_state = |name: &str| moments.contains(&name.rsplit('.').next().unwrap_or_default());
-    let states: BTreeSet<&str> = names
-        .filter(|name| is_state(name))
-        .filter_map(|name| name.split('.').next())
-        .collect();
-    let shown = file.display();
-    let Some(state) = states.first() else {
-        return Ok(());
-    };
-    if states.len() == parts.len() {
-        return Err(Error::stage(format!(
-            "`{shown}` holds the state of an optimizer, no weights"
-        ))
-        .help("name the file that a trained model was saved to, such as model.safetensors"));
-    }
-    let error = Error::stage(format!(
-        "`{shown}` is the checkpoint of a training script: `{state}` in it is the state of an optimizer"
-    ));
-    let weights = WRAPPERS.iter().find(|wrapper| parts.contains(**wrapper));
-    Err(match weights {
-        Some(weights) => error.help(format!(
-            "save the weights alone: torch.save(torch.load(\"{}\", map_location=\"cpu\")[\"{weights}\"], \
-             \"pytorch_model.bin\")",
-            name(file),
-        )),
-        None => error.help(
-            "save the weights alone: torch.save(model.state_dict(), \"pytorch_model.bin\")",
-        ),
-    })
+/// `file` holds nothing but the state of an optimizer.
+pub(super) fn only_optimizer(file: &Path) -> Error {
+    Error::stage(format!(
+        "`{}` holds the state of an optimizer, no weights",
+        file.display()
+    ))
+    .help("name the file that a trained model was saved to, such as model.safetensors")
 }
 
 /// `file` cannot be read, because of `cause`.

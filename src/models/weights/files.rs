@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use burn::store::burn_pack::Tensor as StoredTensor;
-use burn::store::{ModuleStore, PytorchStore, SafetensorsStore};
-use serde::Deserialize;
+use burn::store::{ModuleStore, PytorchStore};
 
-use super::{advice, list};
+use super::index::Index;
+use super::sets::Set;
+use super::{advice, lazy, list};
 use crate::error::{Context, Error, Result};
 
 /// The file of a checkpoint that is one file.
@@ -22,45 +23,117 @@ const FILES: &[&str] = &[
     "pytorch_model.bin.index.json",
 ];
 
+/// The weights in a model's folder, not yet read.
+pub(super) struct Opened {
+    /// The file that stands for them: the only one, or the index.
+    pub(super) file: PathBuf,
+    /// Its parts.
+    pub(super) parts: Vec<Part>,
+    /// What was decided about them that nobody asked for, as a sentence for the user.
+    pub(super) choice: Option<String>,
+}
+
 /// A file of a checkpoint, with its tensors not yet read.
 pub(super) struct Part {
     pub(super) path: PathBuf,
-    /// Name in the file → tensor; of a part with an index those that the index names.
+    /// Name in the file → tensor; of a part with an index those that the index names, of a training script's checkpoint those of the
+    /// network.
     pub(super) tensors: BTreeMap<String, StoredTensor>,
-    /// How much of every name only says how a training script kept its network.
-    pub(super) wrapped: usize,
+    /// Name in the file → tensor, for names that the file does not hold because another has the same numbers.
+    pub(super) tied: BTreeMap<String, StoredTensor>,
     /// The tensors of the file that the index leaves out.
     pub(super) ignored: Vec<String>,
+    /// Which of the tensors are the network's, and how much of their names is only the training script's.
+    pub(super) set: Set,
 }
 
-/// The checkpoint in a model's `folder`: the file that stands for it, the only one or the index, and its parts.
+/// The checkpoint in a model's `folder`; of several sets of weights the one under `key`.
 ///
 /// # Errors
-/// No checkpoint, or several; one that is damaged; an index that does not fit its files.
-pub(super) fn open(folder: &Path) -> Result<(PathBuf, Vec<Part>)> {
+/// No checkpoint, or several; one that is damaged; an index that does not fit its files; several sets of weights and no key.
+pub(super) fn open(folder: &Path, key: Option<&str>) -> Result<Opened> {
     let file = find(folder)?;
-    let parts = if is_index(&file) {
-        parts(folder, &file)?
+    let mut parts = if is_index(&file) {
+        Index::read(&file)?.open(folder)?
     } else {
         vec![Part::open(&file)?]
     };
-    Ok((file, parts))
+    let names: BTreeSet<&str> = parts
+        .iter()
+        .flat_map(|part| part.tensors.keys())
+        .map(String::as_str)
+        .collect();
+    let (set, choice) = Set::choose(&file, &names, key)?;
+    for part in &mut parts {
+        part.tensors.retain(|name, _| set.holds(name));
+        part.tied.retain(|name, _| set.holds(name));
+        part.set = set.clone();
+    }
+    Ok(Opened {
+        file,
+        parts,
+        choice,
+    })
 }
 
 /// Whether a file of that name belongs to the weights.
-pub(in crate::models) fn is_weights(path: &Path) -> bool {
+#[must_use]
+pub fn is_weights(path: &Path) -> bool {
     is_checkpoint(path) || is_index(path)
 }
 
-fn is_checkpoint(path: &Path) -> bool {
-    let extensions = ["safetensors", "bin", "pth", "pt", "th"];
+/// Whether a file of that name may hold weights.
+pub(super) fn is_checkpoint(path: &Path) -> bool {
+    let extensions = ["safetensors", "bin", "pth", "pt", "th", "ckpt"];
     path.extension()
         .is_some_and(|extension| extensions.iter().any(|known| extension == *known))
 }
 
-fn is_index(path: &Path) -> bool {
+/// Whether a file of that name is an index of weights.
+#[must_use]
+pub fn is_index(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.ends_with(".index.json")
+}
+
+/// The weights among the files `names` of a repository: the one that is preferred, or the only one.
+///
+/// # Errors
+/// None, or several that could be them.
+pub(in crate::models) fn choose(names: &BTreeSet<String>) -> Result<String> {
+    if let Some(name) = FILES.iter().find(|name| names.contains(**name)) {
+        return Ok((*name).to_string());
+    }
+    // What transformers' Trainer saves beside weights.
+    let beside = [
+        "training_args",
+        "optimizer",
+        "scheduler",
+        "scaler",
+        "rng_state",
+    ];
+    let is_one = |name: &&String| {
+        let path = Path::new(name);
+        is_checkpoint(path)
+            && !name.contains('/')
+            && !advice::is_shard(path)
+            && !beside.iter().any(|beside| name.starts_with(beside))
+    };
+    let found: Vec<String> = names.iter().filter(is_one).cloned().collect();
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(
+            Error::stage("the repository has no weights that refire reads").note(format!(
+                "those are {}, or another file of safetensors or PyTorch",
+                FILES.join(", ")
+            )),
+        ),
+        several => Err(Error::stage(format!(
+            "the repository has {} files that could be its weights",
+            several.len()
+        ))
+        .note(list(several))),
+    }
 }
 
 fn find(folder: &Path) -> Result<PathBuf> {
@@ -82,81 +155,36 @@ fn find(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The parts that the index `file` names.
-fn parts(folder: &Path, file: &Path) -> Result<Vec<Part>> {
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    let cannot = || format!("`{}` is no index of weights", file.display());
-    let bytes = std::fs::read(file).or_stage(cannot)?;
-    let index: Index = serde_json::from_slice(&bytes).or_stage(cannot)?;
-    let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (tensor, part) in index.weight_map {
-        files.entry(part).or_default().insert(tensor);
-    }
-    let part = |(name, tensors): (String, BTreeSet<String>)| {
-        let path = Path::new(&name);
-        if path.file_name() != Some(path.as_os_str()) {
-            return Err(Error::stage(format!(
-                "`{}` names the file `{name}`, which is not beside it",
-                file.display()
-            ))
-            .help("take the index and all files of the weights from the same model"));
-        }
-        if !folder.join(path).exists() {
-            return Err(Error::stage(format!(
-                "`{}` names the file `{name}`, which is not there",
-                file.display()
-            ))
-            .help(format!(
-                "add \"{name}\" to `files` of the stage `pretrained`"
-            )));
-        }
-        let mut part = Part::open(&folder.join(path))?;
-        let missing = tensors
-            .iter()
-            .filter(|name| !part.tensors.contains_key(*name));
-        let missing: Vec<String> = missing.cloned().collect();
-        if !missing.is_empty() {
-            return Err(Error::stage(format!(
-                "`{}` lacks tensors that `{}` says it has",
-                part.path.display(),
-                file.display()
-            ))
-            .note(format!("missing: {}", list(&missing)))
-            .help("take all files of the weights from the same model"));
-        }
-        let ignored = part
-            .tensors
-            .extract_if(.., |name, _| !tensors.contains(name));
-        part.ignored = ignored.map(|(name, _)| name).collect();
-        Ok(part)
-    };
-    files.into_iter().map(part).collect()
-}
-
 impl Part {
-    fn open(path: &Path) -> Result<Self> {
-        let stored = if Self::is_safetensors_file(path) {
-            tensors(&mut SafetensorsStore::from_file(path))
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let (tensors, tied) = if Self::is_safetensors_file(path) {
+            let contents = lazy::open(path)?;
+            (contents.tensors, contents.tied)
         } else {
-            // Names count: burn-store would number the parts of a sequence anew.
-            tensors(&mut PytorchStore::from_file(path).map_indices_contiguous(false))
+            (pickled(path)?, BTreeMap::new())
         };
-        let tensors = stored.map_err(|cause| advice::unreadable(path, &cause))?;
-        advice::refuse_optimizer(path, tensors.keys().map(String::as_str))?;
         Ok(Self {
             path: path.to_path_buf(),
-            wrapped: wrapping(&tensors),
             tensors,
+            tied,
             ignored: Vec::new(),
+            set: Set::default(),
         })
     }
 
-    /// Whether it is a file of safetensors, and no pickle.
-    pub(super) fn is_safetensors(&self) -> bool {
+    /// The name of the file.
+    pub(super) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Whether it can stand in another model's folder as it is: as a file of safetensors, not a pickle, with the network's tensors and
+    /// no others, under the network's own names.
+    pub(super) fn is_plain(&self) -> bool {
+        let mut names = self.tensors.keys();
         Self::is_safetensors_file(&self.path)
+            && self.set.is_all()
+            && names.all(|name| self.set.name(name) == *name)
     }
 
     fn is_safetensors_file(path: &Path) -> bool {
@@ -164,38 +192,18 @@ impl Part {
     }
 }
 
-fn tensors<S: ModuleStore>(store: &mut S) -> Result<BTreeMap<String, StoredTensor>, String> {
-    store
-        .get_all_tensors()
-        .cloned()
-        .map_err(|error| error.to_string())
+/// The tensors of a PyTorch pickle.
+fn pickled(path: &Path) -> Result<BTreeMap<String, StoredTensor>> {
+    // Names count: burn-store would number the parts of a sequence anew.
+    let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
+    let tensors = store.get_all_tensors();
+    match tensors {
+        Ok(tensors) => Ok(tensors.clone()),
+        Err(error) => Err(advice::unreadable(path, &error.to_string())),
+    }
 }
 
 pub(super) fn damaged(file: &Path) -> Error {
     Error::stage(format!("the checkpoint `{}` is damaged", file.display()))
         .help("fetch it again; a sha256 for the file would have told before")
-}
-
-/// How much of every name only says how a training script kept its network: in a dictionary beside its optimiser, or in
-/// PyTorch's `DataParallel`.
-fn wrapping(tensors: &BTreeMap<String, StoredTensor>) -> usize {
-    let Some(name) = tensors.keys().next() else {
-        return 0;
-    };
-    let mut length = 0;
-    let is_next = |rest: &str, wrapper: &str| {
-        let rest = rest.strip_prefix(wrapper);
-        rest.is_some_and(|rest| rest.starts_with('.'))
-    };
-    while let Some(wrapper) = advice::WRAPPERS
-        .iter()
-        .find(|wrapper| is_next(&name[length..], wrapper))
-    {
-        let longer = &name[..=length + wrapper.len()];
-        if !tensors.keys().all(|name| name.starts_with(longer)) {
-            break;
-        }
-        length = longer.len();
-    }
-    length
 }

@@ -15,23 +15,40 @@ pub(super) struct Broken {
     infinite: usize,
     /// How many values it has.
     len: usize,
+    /// Where the first one of them is, counted from 0 in each dimension.
+    first: Vec<usize>,
 }
 
 impl Broken {
     /// What is wrong with the f32 values of tensor `name`; none if all are finite.
     pub(super) fn find(name: &str, data: &TensorData) -> Option<Self> {
         let values = data.as_slice::<f32>().ok()?;
-        if values.iter().all(|value| value.is_finite()) {
-            return None;
-        }
+        let first = values.iter().position(|value| !value.is_finite())?;
         let count = |which: fn(f32) -> bool| values.iter().filter(|value| which(**value)).count();
         Some(Self {
             name: name.to_string(),
             nan: count(f32::is_nan),
             infinite: count(f32::is_infinite),
             len: values.len(),
+            first: place(first, data.shape()),
         })
     }
+}
+
+/// The place of value `index` in a tensor of `shape`.
+fn place(index: usize, shape: &[usize]) -> Vec<usize> {
+    let mut rest = index;
+    let mut place: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|size| {
+            let at = rest % size;
+            rest /= size;
+            at
+        })
+        .collect();
+    place.reverse();
+    place
 }
 
 /// Refuses the checkpoint in `file` if any of its tensors is broken.
@@ -44,15 +61,20 @@ pub(super) fn refuse(broken: &[Broken], file: &Path) -> Result<()> {
         nan,
         infinite,
         len,
+        first: place,
     } = first;
     let what = match (nan, infinite) {
         (nan, 0) => format!("{nan} of its {len} values are NaN"),
         (0, infinite) => format!("{infinite} of its {len} values are infinite"),
         (nan, infinite) => format!("{nan} of its {len} values are NaN and {infinite} infinite"),
     };
-    let error = Error::stage(format!("tensor `{name}` is broken: {what}"))
-        .note(format!("the weights are `{}`", file.display()))
-        .help("take other weights: these come from a training that diverged, or were damaged on the way");
+    let error = Error::stage(format!(
+        "tensor `{name}` is broken: {what}, the first at {place:?}"
+    ))
+    .note(format!("the weights are `{}`", file.display()))
+    .help(
+        "take other weights: these come from a training that diverged, or were damaged on the way",
+    );
     Err(match broken.len() - 1 {
         0 => error,
         more => {

@@ -19,7 +19,16 @@ pub(in crate::models) struct Target<'a> {
     /// The folder.
     pub(in crate::models) folder: &'a Path,
     /// The model that it was made from, whose files are used again for what is the same; none for one file with everything.
-    pub(in crate::models) base: Option<&'a Path>,
+    pub(in crate::models) base: Option<Base<'a>>,
+}
+
+/// A model that another one was made from.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::models) struct Base<'a> {
+    /// Its folder.
+    pub(in crate::models) folder: &'a Path,
+    /// Which of several sets of weights in its checkpoint counts.
+    pub(in crate::models) key: Option<&'a str>,
 }
 
 /// Writes the parameters of `module` as safetensors, as f32, with names given by `name_of`, which leaves out those without; `canonical` gives a name in any checkpoint

@@ -9,8 +9,8 @@ use burn::store::bridge;
 use burn::store::burn_pack::Tensor as StoredTensor;
 use serde_json::json;
 
-use super::files::{self, INDEX, Part, SAFETENSORS};
-use super::save::{Saved, write_file, write_new};
+use super::files::{self, INDEX, SAFETENSORS};
+use super::save::{Base, Saved, write_file, write_new};
 use crate::error::{Context, Result};
 
 /// The least share of the weights that is worth a file of its own.
@@ -31,7 +31,7 @@ enum File {
 /// A base that cannot be read; those of the disk.
 pub(super) fn write(
     tensors: Vec<(String, Saved)>,
-    base: &Path,
+    base: Base<'_>,
     folder: &Path,
     canonical: impl Fn(&str) -> String,
 ) -> Result<()> {
@@ -42,8 +42,8 @@ pub(super) fn write(
         .collect();
     let mut files = Vec::new();
     let (mut same, mut linked) = (BTreeSet::new(), BTreeSet::new());
-    for part in files::open(base)?.1 {
-        let known = |name: &str| ours.get(&canonical(&name[part.wrapped..])).copied();
+    for part in files::open(base.folder, base.key)?.parts {
+        let known = |name: &str| ours.get(&canonical(&part.set.name(name))).copied();
         let common = part.tensors.iter().filter_map(|(name, stored)| {
             let index = known(name)?;
             Some((name, index, is_same(stored, &tensors[index].1)))
@@ -52,7 +52,7 @@ pub(super) fn write(
         same.extend(kept.iter().map(|(_, index, _)| *index));
         // What the index left out must not become one of ours for those who do not look at the index.
         let stale = part.ignored.iter().any(|name| known(name).is_some());
-        if changed.is_empty() && !kept.is_empty() && !stale && can_be_linked(&part) {
+        if changed.is_empty() && !kept.is_empty() && !stale && part.is_plain() {
             linked.extend(kept.iter().map(|(_, index, _)| *index));
             let names = kept.iter().map(|(name, ..)| (*name).clone()).collect();
             files.push(File::Linked(part.path.clone(), names));
@@ -77,11 +77,6 @@ pub(super) fn write(
     }
     files.retain(|file| !matches!(file, File::New(indices) if indices.is_empty()));
     place(tensors, &files, folder)
-}
-
-/// Whether the file can stand in another model's folder as it is.
-fn can_be_linked(part: &Part) -> bool {
-    part.is_safetensors() && part.wrapped == 0
 }
 
 /// Whether the stored tensor has the same shape and, as f32, the same bits.

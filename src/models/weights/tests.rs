@@ -21,7 +21,7 @@ fn folder(files: &[(&str, &[&str])]) -> TempDir {
 
 /// The error of opening it, with what is to be done.
 fn refused(folder: &TempDir) -> (String, String) {
-    let error = Checkpoint::open(folder.path(), str::to_string);
+    let error = Checkpoint::open(folder.path(), None, str::to_string);
     let error = error.err().expect("it is refused");
     let help = error.help_text().unwrap_or_default().to_string();
     let shown = folder.path().display().to_string();
@@ -29,25 +29,20 @@ fn refused(folder: &TempDir) -> (String, String) {
 }
 
 #[test]
-fn the_checkpoint_of_a_training_script_is_told_by_its_optimizer() {
+fn of_the_checkpoint_of_a_training_script_the_weights_are_taken() {
     for (optimizer, weights) in [
         ("optimizer_state_dict.state.0.exp_avg", "model_state_dict"),
         ("optimizer.state.12.momentum_buffer", "state_dict"),
     ] {
         let weight = format!("{weights}.embeddings.weight");
-        let (message, help) = refused(&folder(&[("model.safetensors", &[&weight, optimizer])]));
-        let state = optimizer.split('.').next().expect("a name");
+        let folder = folder(&[("model.safetensors", &[&weight, optimizer])]);
+        let opened = Checkpoint::open(folder.path(), None, str::to_string).expect("it is opened");
         assert_eq!(
-            message,
-            format!(
-                "`FOLDER/model.safetensors` is the checkpoint of a training script: `{state}` in it is the state of \
-                 an optimizer"
-            )
+            opened.shapes().into_keys().collect::<Vec<_>>(),
+            ["embeddings.weight"]
         );
-        assert!(
-            help.contains(&format!("[\"{weights}\"], \"pytorch_model.bin\")")),
-            "{help}"
-        );
+        let state = optimizer.split('.').next().expect("a name");
+        assert!(opened.choices[0].contains(state), "{:?}", opened.choices);
     }
     let (message, help) = refused(&folder(&[("optimizer.safetensors", &["state.0.exp_avg"])]));
     assert!(
@@ -60,8 +55,122 @@ fn the_checkpoint_of_a_training_script_is_told_by_its_optimizer() {
         "model.safetensors",
         &["model.state.weight", "model.optimizer.bias"],
     )]);
-    let opened = Checkpoint::open(network.path(), str::to_string);
+    let opened = Checkpoint::open(network.path(), None, str::to_string);
     assert!(opened.is_ok_and(|checkpoint| checkpoint.has("optimizer.bias")));
+}
+
+#[test]
+fn of_two_sets_of_weights_one_is_named() {
+    let sets = [
+        "model.a.weight",
+        "model.b",
+        "model_ema.a.weight",
+        "model_ema.b",
+    ];
+    let folder = folder(&[("model.safetensors", &sets)]);
+    let (message, _) = refused(&folder);
+    assert!(
+        message.contains("2 sets of weights: `model` with 2 tensors, `model_ema` with 2"),
+        "{message}"
+    );
+    let opened = Checkpoint::open(folder.path(), Some("model_ema"), str::to_string);
+    assert!(
+        opened.is_ok_and(|checkpoint| checkpoint.has("a.weight") && checkpoint.choices.is_empty())
+    );
+}
+
+/// An index of what is in which file.
+fn write_index(folder: &TempDir, map: &[(&str, &str)]) {
+    let map: BTreeMap<_, _> = map.iter().copied().collect();
+    let json = serde_json::json!({ "weight_map": map }).to_string();
+    let path = folder.path().join("model.safetensors.index.json");
+    crate::store::write_atomic(&path, json.as_bytes()).expect("written");
+}
+
+#[test]
+fn files_that_contradict_each_other_or_their_index_are_named() {
+    let index = |files: &[(&str, &[&str])], map: &[(&str, &str)]| {
+        let folder = folder(files);
+        write_index(&folder, map);
+        let (message, _) = refused(&folder);
+        let error = Checkpoint::open(folder.path(), None, str::to_string);
+        (message, words(&error.err().expect("it is refused")))
+    };
+    let both = index(
+        &[("1.safetensors", &["a", "b"]), ("2.safetensors", &["b"])],
+        &[("a", "1.safetensors"), ("b", "2.safetensors")],
+    );
+    assert_eq!(
+        both.0,
+        "`1.safetensors` and `2.safetensors` both hold the tensor `b`"
+    );
+    let elsewhere = index(
+        &[("1.safetensors", &["a", "b"]), ("2.safetensors", &["c"])],
+        &[
+            ("a", "1.safetensors"),
+            ("b", "2.safetensors"),
+            ("c", "2.safetensors"),
+        ],
+    );
+    assert!(
+        elsewhere.0.contains("2.safetensors` lacks tensors that"),
+        "{elsewhere:?}"
+    );
+    assert!(
+        elsewhere.1.contains("`b` is in `1.safetensors`"),
+        "{elsewhere:?}"
+    );
+    // Nothing is opened before all files are there.
+    let missing = index(
+        &[("1.safetensors", &["a"])],
+        &[
+            ("a", "1.safetensors"),
+            ("b", "2.safetensors"),
+            ("c", "3.safetensors"),
+        ],
+    );
+    assert!(
+        missing
+            .0
+            .ends_with("names the file `2.safetensors`, which is not there"),
+        "{missing:?}"
+    );
+    assert!(
+        missing
+            .1
+            .contains("2 of its 3 files are missing: 2.safetensors, 3.safetensors"),
+        "{missing:?}"
+    );
+    for (name, what) in [
+        ("../1.safetensors", "which is not beside it"),
+        ("config.json", "which is no file of weights"),
+    ] {
+        let (message, _) = index(&[], &[("a", name)]);
+        assert!(message.ends_with(what), "{message}");
+    }
+}
+
+/// Everything that an error says.
+fn words(error: &Error) -> String {
+    let parts = std::iter::once(error.message()).chain(error.notes().iter().map(String::as_str));
+    parts.collect::<Vec<_>>().join(" | ")
+}
+
+#[test]
+fn a_tensor_that_the_file_has_under_another_name_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let number = 1.0_f32.to_le_bytes();
+    let view = TensorView::new(Dtype::F32, vec![1], &number).expect("one number");
+    // As safetensors' `save_model` notes what it leaves out.
+    let noted = [("head.weight", "embeddings.weight"), ("format", "pt")];
+    let noted = noted.map(|(from, to)| (from.to_string(), to.to_string()));
+    let path = folder.path().join("model.safetensors");
+    safetensors::serialize_to_file([("embeddings.weight", view)], Some(noted.into()), &path)
+        .expect("written");
+    let opened = Checkpoint::open(folder.path(), None, str::to_string).expect("it is opened");
+    assert!(opened.has("head.weight") && opened.has("embeddings.weight"));
+    assert!(!opened.has("format"));
+    assert_eq!(opened.shapes().len(), 1, "it is one tensor");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Fetching pretrained models from a stand-in server, and what pipeline files may say.
 
+mod shards;
+
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

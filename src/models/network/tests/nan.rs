@@ -70,7 +70,7 @@ fn weights_that_are_no_numbers_are_named_and_counted() {
     let error = Network::open(folder.path(), &device).expect_err("it is refused");
     let error = format!("{error:?}");
     assert!(
-        error.contains("of its 16 values are NaN and 1 infinite"),
+        error.contains("2 of its 16 values are NaN and 1 infinite, the first at [3]"),
         "{error}"
     );
     assert!(error.contains("1 more: "), "{error}");
