@@ -49,7 +49,7 @@ pub use pieces::Pieces;
 pub use prefix::Prefix;
 pub use recipe::{Recipe, Warmup};
 pub use samples::{Images, Inputs, Rewritten, Samples, Texts, Views};
-pub use schedule::{Schedule, Shape};
+pub use schedule::{Decay, Details, Schedule, Shape};
 pub use targets::{Compared, Mark, Marks, Rows, Targets};
 pub use trainer_state::EpochFigures;
 pub use training::{Outcome, Score, Training};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Loss, Metric, Optimizer, Schedule, Shape};
+use super::{Details, Loss, Metric, Optimizer, Schedule, Shape};
 
 /// The settings of a training.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// How the learning rate moves.
     pub shape: Shape,
+    /// What that is told beside.
+    pub details: Details,
     /// How long it rises at the start.
     pub warmup: Warmup,
     /// The optimizer, which has not begun.
@@ -58,6 +60,7 @@ impl Recipe {
         let total = steps_per_epoch.saturating_mul(self.epochs) as u64;
         Schedule {
             shape: self.shape,
+            details: self.details,
             peak: self.learning_rate,
             warmup: self.warmup.steps(total),
             total,

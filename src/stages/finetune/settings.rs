@@ -109,7 +109,8 @@ impl Settings {
                 self.changes.check()?;
             }
         }
-        self.schedule.check()?;
+        let peak = self.rates.learning_rate.as_ref().map(|rate| rate.value);
+        self.schedule.check(peak)?;
         self.optimizer.check()?;
         self.rates.check()?;
         self.unfreezing.check(self.steps.epochs())?;
@@ -236,6 +237,7 @@ impl Settings {
             gradient_accumulation_steps: self.steps.gradient_accumulation_steps.get(),
             learning_rate: pace.learning_rate,
             shape: self.schedule.lr_scheduler_type.value,
+            details: self.schedule.details(),
             warmup: self.schedule.warmup(),
             optimizer: Arc::new(AdamW::new(optimizer, Vec::new())),
             loss,

@@ -480,6 +480,16 @@ fn settings_that_cannot_be_meant_are_refused_with_their_place() {
             6,
         ),
         ("lr_scheduler_type = \"cosin\"", "cosin", 6),
+        (
+            "lr_scheduler_type = \"cosine\"\nlr_scheduler_kwargs = { num_cycles = 2 }",
+            "cosine_with_restarts",
+            7,
+        ),
+        (
+            "lr_scheduler_type = \"polynomial\"\nlr_scheduler_kwargs = { powr = 2 }",
+            "powr",
+            7,
+        ),
         ("metric_for_best_model = \"acuracy\"", "acuracy", 6),
         ("class_weights = \"equal\"", "balanced", 6),
         ("class_weights = { good = 2.0 }", "`bad`", 6),

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::models::Pattern;
 use crate::stages::feature_cache;
 use crate::tasks::{Reading, Task};
-use crate::train::{AdamWSettings, Metric, Shape, Warmup};
+use crate::train::{AdamWSettings, Details, Metric, Shape, Warmup};
 
 /// How often samples are trained on, and how many at a time.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -61,6 +61,9 @@ pub(in crate::stages::finetune) struct ScheduleSettings {
     /// How the learning rate moves after the warm-up.
     #[serde(default)]
     pub(in crate::stages::finetune) lr_scheduler_type: Spanned<Shape>,
+    /// What some of these shapes can be told beside.
+    #[serde(default)]
+    pub(in crate::stages::finetune) lr_scheduler_kwargs: Option<Spanned<Details>>,
     /// Share of all steps over which the learning rate rises from 0; give this or `warmup_steps`.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1))]
@@ -264,8 +267,18 @@ impl ScheduleSettings {
         }
     }
 
-    /// Refuses what cannot be meant.
-    pub(super) fn check(&self) -> Result<()> {
+    /// What its shape is told beside.
+    pub(super) fn details(&self) -> Details {
+        let details = self.lr_scheduler_kwargs.as_ref();
+        details.map_or_else(Details::default, |details| details.value)
+    }
+
+    /// Refuses what cannot be meant of a schedule whose highest rate is `peak`, if that is set.
+    pub(super) fn check(&self, peak: Option<f64>) -> Result<()> {
+        if let Some(details) = &self.lr_scheduler_kwargs {
+            let checked = details.value.check(self.lr_scheduler_type.value, peak);
+            checked.map_err(|words| details.blame(Error::usage(words), ""))?;
+        }
         if let Some(ratio) = &self.warmup_ratio {
             let share = |number| (0.0..=1.0).contains(&number);
             number("warmup_ratio", ratio, share, "between 0 and 1")?;
