@@ -43,7 +43,9 @@ pub use loader::Loader;
 pub use loss::{Loss, mixed};
 pub use metric::Metric;
 pub use mixing::Mixing;
-pub use optimizer::{AdamW, AdamWSettings, Kept, Optimizer, Trained};
+pub use optimizer::{
+    AdamW, AdamWSettings, Kept, Momentum, MomentumSettings, Optimizer, Rule, Trained,
+};
 pub use phases::{Depth, Phase, Unfreezing};
 pub use pieces::Pieces;
 pub use prefix::Prefix;

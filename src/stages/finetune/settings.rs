@@ -2,6 +2,7 @@
 
 mod changes;
 mod input;
+mod optimizer;
 mod training;
 mod unfreezing;
 
@@ -9,10 +10,13 @@ use std::sync::Arc;
 
 pub(super) use changes::ImageChanges;
 pub(super) use input::{Columns, Input};
+#[cfg(test)]
+pub(super) use optimizer::Optim;
+pub(super) use optimizer::OptimizerSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-pub(super) use training::{Best, Kept, OptimizerSettings, Pace, Rates, ScheduleSettings, Steps};
+pub(super) use training::{Best, Kept, Pace, Rates, ScheduleSettings, Steps};
 pub(super) use unfreezing::UnfreezingSettings;
 
 use crate::config::{Parts, Spanned, Table};
@@ -21,7 +25,7 @@ use crate::models::Modality;
 use crate::stages::Port;
 use crate::stages::schema::merged;
 use crate::tasks::{self, Reading, TASKS, Task, TaskName};
-use crate::train::{AdamW, AdamWSettings, Loss, Recipe, Views};
+use crate::train::{Loss, Recipe, Views};
 
 /// Where the stage gets its model and its samples, and what is to be learnt.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -111,7 +115,7 @@ impl Settings {
         }
         let peak = self.rates.learning_rate.as_ref().map(|rate| rate.value);
         self.schedule.check(peak)?;
-        self.optimizer.check()?;
+        self.optimizer.check(peak.is_some())?;
         self.rates.check()?;
         self.unfreezing.check(self.steps.epochs())?;
         self.kept.most_bytes()?;
@@ -214,22 +218,6 @@ impl Settings {
         loss: Arc<dyn Loss>,
         seed: u64,
     ) -> Result<Recipe> {
-        let OptimizerSettings {
-            weight_decay,
-            l2: _,
-            adam_beta1,
-            adam_beta2,
-            adam_epsilon,
-            max_grad_norm,
-        } = &self.optimizer;
-        let optimizer = AdamWSettings {
-            beta1: adam_beta1.value,
-            beta2: adam_beta2.value,
-            epsilon: adam_epsilon.value,
-            weight_decay: weight_decay.value,
-            l2,
-            max_grad_norm: Some(max_grad_norm.value).filter(|norm| *norm > 0.0),
-        };
         let patience = self.best.early_stopping_patience.as_ref();
         Ok(Recipe {
             epochs: pace.epochs,
@@ -239,7 +227,7 @@ impl Settings {
             shape: self.schedule.lr_scheduler_type.value,
             details: self.schedule.details(),
             warmup: self.schedule.warmup(),
-            optimizer: Arc::new(AdamW::new(optimizer, Vec::new())),
+            optimizer: self.optimizer.make(l2),
             loss,
             metric: self.best.metric(self.task())?,
             tie_breaker: self.task().targets.tie_breaker(),

@@ -490,6 +490,28 @@ fn settings_that_cannot_be_meant_are_refused_with_their_place() {
             "powr",
             7,
         ),
+        ("optim = \"lion\"", "usual are AdamW's", 6),
+        ("optim = \"sgdd\"", "sgdd", 6),
+        (
+            "learning_rate = 1e-3\noptim = \"sgd\"\nadam_beta1 = 0.5",
+            "adam_beta1",
+            8,
+        ),
+        (
+            "learning_rate = 1e-3\noptim = \"sgd\"\noptim_args = { beta1 = 0.5 }",
+            "lion",
+            8,
+        ),
+        (
+            "learning_rate = 1e-3\noptim = \"sgd\"\noptim_args = { nesterov = true }",
+            "momentum",
+            8,
+        ),
+        (
+            "learning_rate = 1e-3\noptim = \"sgd\"\noptim_args = { momentum = 1 }",
+            "below 1",
+            8,
+        ),
         ("metric_for_best_model = \"acuracy\"", "acuracy", 6),
         ("class_weights = \"equal\"", "balanced", 6),
         ("class_weights = { good = 2.0 }", "`bad`", 6),

@@ -1,12 +1,14 @@
 //! What changes weights by their gradients, with a state that can be saved.
 
 mod adamw;
+mod momentum;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 pub use adamw::{AdamW, AdamWSettings};
 use burn::module::ParamId;
+pub use momentum::{Momentum, MomentumSettings, Rule};
 
 use super::Gradients;
 use crate::models::Network;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::models::Pattern;
 use crate::stages::feature_cache;
 use crate::tasks::{Reading, Task};
-use crate::train::{AdamWSettings, Details, Metric, Shape, Warmup};
+use crate::train::{Details, Metric, Shape, Warmup};
 
 /// How often samples are trained on, and how many at a time.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -73,37 +73,6 @@ pub(in crate::stages::finetune) struct ScheduleSettings {
     pub(in crate::stages::finetune) warmup_steps: Option<Spanned<u64>>,
 }
 
-/// The optimizer's own numbers.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-pub(in crate::stages::finetune) struct OptimizerSettings {
-    /// How fast weights shrink, apart from biases and norms.
-    #[serde(default = "weight_decay")]
-    #[schemars(range(min = 0))]
-    pub(in crate::stages::finetune) weight_decay: Spanned<f64>,
-    /// How much the squares of weights count in the loss, which has ½ `l2` Σw² more, apart from biases and norms; scikit-learn's
-    /// `LogisticRegression` has 1 / (C × samples). Default: 0; where only the head trains at the usual rate, 1 / samples (and outputs, where
-    /// several labels or numbers share the loss).
-    #[serde(default)]
-    #[schemars(range(min = 0))]
-    pub(in crate::stages::finetune) l2: Option<Spanned<f64>>,
-    /// Decay of AdamW's mean of gradients.
-    #[serde(default = "beta1")]
-    #[schemars(range(min = 0, max = 1))]
-    pub(in crate::stages::finetune) adam_beta1: Spanned<f64>,
-    /// Decay of AdamW's mean of squared gradients.
-    #[serde(default = "beta2")]
-    #[schemars(range(min = 0, max = 1))]
-    pub(in crate::stages::finetune) adam_beta2: Spanned<f64>,
-    /// What AdamW adds to the root of the mean of squared gradients.
-    #[serde(default = "epsilon")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub(in crate::stages::finetune) adam_epsilon: Spanned<f64>,
-    /// The longest that the gradient of a step may be, all weights together; 0 for no limit.
-    #[serde(default = "max_grad_norm")]
-    #[schemars(range(min = 0))]
-    pub(in crate::stages::finetune) max_grad_norm: Spanned<f64>,
-}
-
 /// Which epoch is the result.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 pub(in crate::stages::finetune) struct Best {
@@ -130,37 +99,17 @@ fn yes() -> bool {
     true
 }
 
-fn weight_decay() -> Spanned<f64> {
-    AdamWSettings::default().weight_decay.into()
-}
+pub(super) const BELOW_ONE: &str = "at least 0 and below 1";
 
-fn beta1() -> Spanned<f64> {
-    AdamWSettings::default().beta1.into()
-}
-
-fn beta2() -> Spanned<f64> {
-    AdamWSettings::default().beta2.into()
-}
-
-fn epsilon() -> Spanned<f64> {
-    AdamWSettings::default().epsilon.into()
-}
-
-fn max_grad_norm() -> Spanned<f64> {
-    1.0.into()
-}
-
-const BELOW_ONE: &str = "at least 0 and below 1";
-
-fn above_zero(number: f64) -> bool {
+pub(super) fn above_zero(number: f64) -> bool {
     number > 0.0
 }
 
-fn not_negative(number: f64) -> bool {
+pub(super) fn not_negative(number: f64) -> bool {
     number >= 0.0
 }
 
-fn below_one(number: f64) -> bool {
+pub(super) fn below_one(number: f64) -> bool {
     (0.0..1.0).contains(&number)
 }
 
@@ -298,40 +247,6 @@ impl ScheduleSettings {
             return Err(shape.blame(error, ""));
         }
         Ok(())
-    }
-}
-
-impl OptimizerSettings {
-    /// How much the squares of weights count, where the samples to train on weigh `weight` in the loss: as it is set, else as in
-    /// scikit-learn's logistic regression, without which many steps learn few samples by heart, or not at all.
-    pub(in crate::stages::finetune) fn l2(&self, pace: Pace, weight: f32) -> f64 {
-        match &self.l2 {
-            Some(l2) => l2.value,
-            None if pace.holds_down && weight > 0.0 => 1.0 / f64::from(weight),
-            None => 0.0,
-        }
-    }
-
-    /// Refuses what cannot be meant.
-    pub(super) fn check(&self) -> Result<()> {
-        number(
-            "weight_decay",
-            &self.weight_decay,
-            not_negative,
-            "at least 0",
-        )?;
-        if let Some(l2) = &self.l2 {
-            number("l2", l2, not_negative, "at least 0")?;
-        }
-        number("adam_beta1", &self.adam_beta1, below_one, BELOW_ONE)?;
-        number("adam_beta2", &self.adam_beta2, below_one, BELOW_ONE)?;
-        number("adam_epsilon", &self.adam_epsilon, above_zero, "above 0")?;
-        number(
-            "max_grad_norm",
-            &self.max_grad_norm,
-            not_negative,
-            "at least 0",
-        )
     }
 }
 

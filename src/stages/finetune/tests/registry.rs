@@ -10,6 +10,7 @@ use crate::data::Table;
 use crate::data::images::Writer;
 use crate::models::small::{SmallModel, side, small_models};
 use crate::models::{Anatomy, Card, Modality, Network};
+use crate::stages::finetune::settings::Optim;
 use crate::tasks;
 use crate::train::Targets;
 
@@ -358,16 +359,45 @@ fn an_interrupted_training_of_any_architecture_ends_in_the_same_bits() {
     }
 }
 
+#[test]
+fn an_interrupted_training_by_any_optimizer_ends_in_the_same_bits() {
+    use End::{Asked, Killed};
+    let models = small_models();
+    let subject = Subject::new(models.first().expect("there are networks"));
+    let mut all = Vec::new();
+    for optim in Optim::ALL {
+        let name = serde_json::to_string(&optim).expect("a word");
+        let args = match optim {
+            Optim::Sgd => "optim_args = { momentum = 0.9, nesterov = true }\n",
+            Optim::Adamw | Optim::Lion => "",
+        };
+        let settings = format!("{EVERYTHING_TRAINS}epochs = 3\noptim = {name}\n{args}");
+        let ways: [&[Stop]; 2] = [&[(Asked, 1, 1), (Killed, 3, 1)], &[(Killed, 2, 3)]];
+        all.push(interrupted(&subject, &settings, &ways));
+    }
+    let differ = |(at, bits): (usize, _)| all[..at].iter().all(|other| other != bits);
+    assert!(
+        all.iter().enumerate().all(differ),
+        "they move weights otherwise"
+    );
+}
+
 /// Interrupts a training in these ways.
 fn interrupt(subject: &Subject, load_best: bool, ways: &[&[Stop]]) {
     let settings = format!("{EVERYTHING_TRAINS}epochs = 3\nload_best_model_at_end = {load_best}\n");
+    interrupted(subject, &settings, ways);
+}
+
+/// What a training comes to, however it is interrupted.
+fn interrupted(subject: &Subject, settings: &str, ways: &[&[Stop]]) -> Vec<u8> {
     subject.forget();
-    let undisturbed = subject.train(&settings, None).expect("it ends");
+    let undisturbed = subject.train(settings, None).expect("it ends");
     for stops in ways {
-        let again = subject.train_in_pieces(&settings, stops);
+        let again = subject.train_in_pieces(settings, stops);
         let name = &subject.name;
         assert!(again == undisturbed, "{name}: other bits after {stops:?}");
     }
+    undisturbed
 }
 
 #[test]
