@@ -203,11 +203,11 @@ mod tests {
     fn groups_of_distances_are_those_of_transformers() {
         #[derive(serde::Deserialize)]
         struct Reference {
-            deberta_buckets: Vec<Groups>,
+            deberta_buckets: Vec<Known>,
         }
 
         #[derive(serde::Deserialize)]
-        struct Groups {
+        struct Known {
             buckets: usize,
             longest: usize,
             /// From the most negative distance on.
