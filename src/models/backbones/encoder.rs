@@ -6,6 +6,7 @@ use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::transformer::{Act, SelfAttention, linear, norm, table};
+use crate::models::adapters::adapted;
 use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, TokenBatch};
@@ -233,7 +234,7 @@ impl Layer {
         let attention = &self.attention.self_;
         let context = attention.forward_biased(states.clone(), mask, bias);
         let states = self.attention.output.forward(context, states);
-        let wide = self.intermediate.dense.forward(states.clone());
+        let wide = adapted(&self.intermediate.dense, states.clone());
         self.output
             .forward(self.intermediate.act.apply(wide), states)
     }
@@ -249,7 +250,7 @@ impl Output {
     }
 
     fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
-        let states = dropout(&self.dropout, self.dense.forward(states));
+        let states = dropout(&self.dropout, adapted(&self.dense, states));
         self.layer_norm.forward(states + around)
     }
 }

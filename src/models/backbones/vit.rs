@@ -13,6 +13,7 @@ use super::convolution::torch_name;
 use super::patches::PatchConvolution;
 use super::transformer::{self, Act, SelfAttention, default_layer_norm_eps, wrong};
 use crate::error::Result;
+use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -305,9 +306,9 @@ impl Layer {
     /// `[batch, tokens, width]` → the same.
     fn forward(&self, x: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
         let attended = self.attention.forward(self.before.forward(x.clone()), mask);
-        let x = x + dropout(&self.dropout, self.attended.forward(attended));
-        let wide = self.wide.forward(self.after.forward(x.clone()));
-        let narrow = self.narrow.forward(self.act.apply(wide));
+        let x = x + dropout(&self.dropout, adapted(&self.attended, attended));
+        let wide = adapted(&self.wide, self.after.forward(x.clone()));
+        let narrow = adapted(&self.narrow, self.act.apply(wide));
         x + dropout(&self.dropout, narrow)
     }
 }

@@ -7,6 +7,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::{HeadConfig, InnerConfig};
+use crate::models::adapters::adapted;
 use crate::models::operations::dropout;
 use crate::models::{Activations, head};
 use crate::random::derive;
@@ -57,10 +58,10 @@ impl Classifier {
                     Some(inner) => inner.forward(x, &self.dropout),
                     None => x,
                 };
-                Activations::Logits(self.linear.forward(dropout(&self.dropout, x)))
+                Activations::Logits(adapted(&self.linear, dropout(&self.dropout, x)))
             }
             Activations::Hidden { states, mask } => Activations::Hidden {
-                states: self.linear.forward(dropout(&self.dropout, states)),
+                states: adapted(&self.linear, dropout(&self.dropout, states)),
                 mask,
             },
             x => panic!("a head over vectors cannot take {x:?}"),
@@ -87,6 +88,6 @@ impl Inner {
         } else {
             x
         };
-        self.config.act.apply(self.dense.forward(x))
+        self.config.act.apply(adapted(&self.dense, x))
     }
 }

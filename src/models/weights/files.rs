@@ -47,6 +47,14 @@ pub(super) fn open(folder: &Path) -> Result<(PathBuf, Vec<Part>)> {
     Ok((file, parts))
 }
 
+/// A file of weights that stands beside a checkpoint.
+///
+/// # Errors
+/// One that is damaged.
+pub(super) fn open_file(file: &Path) -> Result<Part> {
+    Part::open(file)
+}
+
 /// Whether a file of that name belongs to the weights.
 pub(in crate::models) fn is_weights(path: &Path) -> bool {
     is_checkpoint(path) || is_index(path)

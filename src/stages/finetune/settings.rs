@@ -12,7 +12,9 @@ pub(super) use input::{Columns, Input};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-pub(super) use training::{Best, Kept, OptimizerSettings, Pace, Rates, ScheduleSettings, Steps};
+pub(super) use training::{
+    Best, Kept, OptimizerSettings, Pace, Rates, ScheduleSettings, Steps, Trains,
+};
 pub(super) use unfreezing::UnfreezingSettings;
 
 use crate::config::{Parts, Spanned, Table};
