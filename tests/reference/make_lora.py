@@ -78,6 +78,8 @@ def adapted(network, settings, dtype):
     model, config, state = model_of(network)
     if network == "vit" and isinstance(settings["target_modules"], list):
         settings = settings | {"target_modules": [VIT[name] for name in settings["target_modules"]]}
+    # peft adds to the list.
+    settings = settings | {"modules_to_save": list(settings["modules_to_save"])}
     model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS" if network == "bert" else None, bias="none", **settings))
     adapters = {}
     for name, parameter in model.named_parameters():
