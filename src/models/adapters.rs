@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use attach::{Attacher, account, refuse_strange};
 pub(super) use files::{CONFIG_FILE, PREFIX, WEIGHTS_FILE, read};
 pub(super) use layer::adapted;
-pub(super) use names::{adapted_layer, beside, is_adapter, layer, of_path, renamed};
+pub(super) use names::{FIRST, adapted_layer, beside, is_adapter, layer, of_path, renamed};
 pub use targets::Layers;
 
 /// The adapters of a network.

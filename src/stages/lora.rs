@@ -111,9 +111,10 @@ impl LoraStage {
         let (network, card) = (&loaded.network, &loaded.card);
         let lora = card.lora.as_ref();
         let (layers, r) = lora.map_or((0, 0), |lora| (lora.target_modules.len(), lora.r));
-        let head = match loaded.missing.is_empty() && !card.labels.is_empty() {
-            true => format!("a head for {}", card.labels.join(", ")),
-            false => "no head".into(),
+        let head = if loaded.missing.is_empty() && !card.labels.is_empty() {
+            format!("a head for {}", card.labels.join(", "))
+        } else {
+            "no head".into()
         };
         cx.notice(format!(
             "the adapter has adapters of rank {r} for {layers} linear layers, and {head}"

@@ -134,9 +134,10 @@ impl Reference {
 }
 
 fn modality(case: &Case) -> Modality {
-    match case.network.config.contains_key("vocab_size") {
-        true => Modality::Texts,
-        false => Modality::Images,
+    if case.network.config.contains_key("vocab_size") {
+        Modality::Texts
+    } else {
+        Modality::Images
     }
 }
 

@@ -104,9 +104,10 @@ pub(in crate::models) fn read(
             "`{}` holds no adapters of linear layers alone",
             file.display()
         ));
-        return Err(match strange.is_empty() {
-            true => error,
-            false => error.note(format!("others: {}", list(&strange))),
+        return Err(if strange.is_empty() {
+            error
+        } else {
+            error.note(format!("others: {}", list(&strange)))
         });
     }
     let lora = Lora {

@@ -9,6 +9,9 @@ const PARTS: [(&str, &str); 3] = [
     ("magnitude", "lora_magnitude_vector"),
 ];
 
+/// What the name of one parameter of every adapter ends with.
+pub(in crate::models) const FIRST: &str = ".lora_A.weight";
+
 /// What the name of an adapted weight ends with.
 const WEIGHT: &str = ".weight";
 

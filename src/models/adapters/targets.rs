@@ -9,7 +9,7 @@ use crate::models::{Parameter, Pattern};
 /// The layers of a network that can have adapters, and its other modules.
 #[derive(Debug)]
 pub struct Layers {
-    /// The weights of the linear layers below the head that the forward pass uses.
+    /// The weights of the linear layers below the head, those too that the forward pass does not use.
     linear: Vec<Parameter>,
     /// All parameters.
     parameters: Vec<Parameter>,
@@ -34,13 +34,14 @@ impl Layers {
     /// # Errors
     /// A network without any.
     pub fn all(&self) -> Result<Vec<String>> {
-        if self.linear.is_empty() {
+        let all = names(self.used());
+        if all.is_empty() {
             return Err(Error::stage(
                 "the network has no linear layer below its head, and adapters are for those",
             )
             .help("choose what trains with a stage `freeze`"));
         }
-        Ok(names(self.linear.iter()))
+        Ok(all)
     }
 
     /// The names of the linear layers that `pattern` means: a [`Pattern`] of the whole name, with or without the base model's, or the last
@@ -52,11 +53,11 @@ impl Layers {
         let means = Meaning::new(pattern, &self.base)?;
         let of_pattern =
             |known: &&Parameter| layer(&known.name).is_some_and(|layer| means.is(layer));
-        let found = names(self.linear.iter().filter(of_pattern));
+        let found = names(self.used().filter(of_pattern));
         if !found.is_empty() {
             return Ok(found);
         }
-        let known = self.linear.iter().filter_map(|known| layer(&known.name));
+        let known = self.used().filter_map(|known| layer(&known.name));
         let known: Vec<&str> = known.collect();
         let tails: BTreeSet<&str> = known.iter().flat_map(|name| tails(name)).collect();
         let last: BTreeSet<&str> = known
@@ -156,6 +157,11 @@ impl Layers {
             }
         }
         Ok(())
+    }
+
+    /// The weights of the linear layers that the forward pass uses.
+    fn used(&self) -> impl Iterator<Item = &Parameter> {
+        self.linear.iter().filter(|known| known.used)
     }
 
     /// The weight of the linear layer of this name.

@@ -1,6 +1,6 @@
 //! A tuned model's adapters and head alone, as a folder that peft loads onto the model that they were put on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -11,7 +11,7 @@ use crate::error::{Context, Error, Result};
 use crate::models::adapters::{self, CONFIG_FILE, PREFIX, WEIGHTS_FILE};
 use crate::models::folder::{self, write_config};
 use crate::models::tokenizer::copy_tokenizer;
-use crate::models::{Card, ImageInput, Loaded, Lora, Network, Part, weights};
+use crate::models::{Card, ImageInput, Loaded, Lora, Network, Part, Problem, weights};
 
 /// Writes the adapters and the head of the tuned model in `folder` into the empty folder `to`, and returns how Python loads them: what
 /// trained, under peft's names, `adapter_config.json`, the model's `config.json` and what belongs to its inputs.
@@ -30,6 +30,13 @@ pub fn export_adapter(folder: &Path, to: &Path) -> Result<String> {
         )
         .help("leave `adapter` out: adapters are merged then; BERTs that pool by their pooler are such a class"));
     };
+    if card.problem == Problem::MaskedLanguage {
+        return Err(Error::stage(
+            "the head for masked tokens has the vectors of all tokens, which peft would take for a part of the adapter",
+        )
+        .help("leave `adapter` out: adapters are merged then"));
+    }
+    write_config(to, &network.written_config(&card))?;
     if network.vocabulary().is_some() {
         copy_tokenizer(folder, to)?;
         let pairs = card.tuned_by().word("text_pair_column").is_some();
@@ -40,7 +47,6 @@ pub fn export_adapter(folder: &Path, to: &Path) -> Result<String> {
         folder::own_companions(folder, to)?;
         ImageInput::of(folder)?.map_or(Ok(()), |input| input.write(to))?;
     }
-    write_config(to, &network.written_config(&card))?;
     card.write(to)?;
     write_weights(&network, &to.join(WEIGHTS_FILE))?;
     let config = peft_config(&network, lora, class);
@@ -57,17 +63,15 @@ pub fn export_adapter(folder: &Path, to: &Path) -> Result<String> {
 
 /// Writes what trained beside the model's own weights: the adapters, the head, and what was saved as a whole.
 fn write_weights(network: &Network, path: &Path) -> Result<()> {
-    let parameters = network.parameters();
-    let trained = parameters
-        .iter()
-        .filter(|known| known.used && (known.head || known.part != Part::Own));
-    let trained: BTreeSet<&str> = trained.map(|known| known.full_name.as_str()).collect();
+    let trained = network.parameters().into_iter();
+    let trained = trained.filter(|known| known.used && (known.head || known.part != Part::Own));
+    let trained: BTreeMap<String, String> = trained
+        .map(|known| (known.full_name.clone(), network.in_memory(&known)))
+        .collect();
     let names = network.names();
     let tensors = weights::named(network, |path| {
-        let name = names.full(path);
-        trained
-            .contains(name.as_str())
-            .then(|| format!("{PREFIX}{name}"))
+        let name = trained.get(&names.full(path))?;
+        Some(format!("{PREFIX}{name}"))
     })?;
     weights::write_file(tensors, path)
 }
@@ -75,21 +79,31 @@ fn write_weights(network: &Network, path: &Path) -> Result<()> {
 /// peft's `LoraConfig` as it stands in a file.
 fn peft_config(network: &Network, lora: &Lora, class: &str) -> Value {
     let parameters = network.parameters();
-    let weights = parameters.iter().filter_map(|known| {
-        let layer = adapters::layer(&known.name)?;
-        let is_target = known.used && lora.target_modules.iter().any(|name| name == layer);
-        is_target.then(|| adapters::layer(&known.full_name))?
+    let of_layers = parameters.iter().filter(|known| {
+        let layer = adapters::layer(&known.name);
+        known.used
+            && layer.is_some_and(|layer| lora.target_modules.iter().any(|name| name == layer))
     });
-    let targets: Vec<&str> = weights.collect();
+    let targets = of_layers.filter_map(|known| {
+        let name = network.in_memory(known);
+        Some(adapters::layer(&name)?.to_string())
+    });
+    let targets: Vec<String> = targets.collect();
     let head = parameters.iter().filter(|known| known.head);
     let head = head.filter_map(|known| known.full_name.split('.').next());
-    let base = network.names().base;
-    let saved = lora.modules_to_save.iter();
-    let saved = saved.map(|name| match base {
-        "" => name.clone(),
-        base => format!("{base}.{name}"),
+    let saved = parameters
+        .iter()
+        .filter(|known| known.used && known.part == Part::Saved);
+    let saved = saved.filter_map(|known| {
+        let name = network.in_memory(known);
+        Some(name.rsplit_once('.')?.0.to_string())
     });
     let saved: BTreeSet<String> = head.map(String::from).chain(saved).collect();
+    let is_inside = |name: &str| {
+        let mut parents = name.match_indices('.').map(|(dot, _)| &name[..dot]);
+        parents.any(|parent| saved.contains(parent))
+    };
+    let saved: Vec<&String> = saved.iter().filter(|name| !is_inside(name)).collect();
     let task = match class {
         "AutoModelForSequenceClassification" => Some("SEQ_CLS"),
         "AutoModelForTokenClassification" => Some("TOKEN_CLS"),
@@ -126,11 +140,11 @@ fn how(class: &str) -> String {
 
 fn readme(how: &str, card: &Card) -> String {
     let labels = card.labels.iter().enumerate();
-    let labels: String = labels
+    let labels: Vec<String> = labels
         .map(|(place, label)| format!("{place}. `{label}`\n"))
         .collect();
-    let outputs = match labels.as_str() {
-        "" => String::new(),
+    let outputs = match labels.concat() {
+        labels if labels.is_empty() => String::new(),
         labels => format!(
             "\n## What comes out\n\nAn output for each of these, in this order:\n\n{labels}"
         ),

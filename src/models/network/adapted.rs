@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::models::adapters::{self, Attacher};
 use crate::models::naming::is_in;
 use crate::models::weights::{self, Checkpoint, Reading, list};
-use crate::models::{Layers, Lora, Part};
+use crate::models::{Layers, Lora, Parameter, Part};
 
 impl Network {
     /// The layers that can have adapters.
@@ -19,7 +19,7 @@ impl Network {
         let parameters = self.parameters();
         let seen = weights::parameters(self).into_iter().zip(&parameters);
         let linear = seen.filter(|(seen, known)| {
-            let can = known.used && !known.head && known.part != Part::Adapter;
+            let can = !known.head && known.part != Part::Adapter;
             seen.is_linear && can && adapters::layer(&known.name).is_some()
         });
         let linear = linear.map(|(_, known)| known.clone()).collect();
@@ -63,10 +63,12 @@ impl Network {
         let drawn = found.is_empty() && reading == Reading::Values;
         let network = self.attach(lora, drawn.then_some(seed))?;
         if found.is_empty() {
+            let new = network.parameters().into_iter();
+            let new = new.filter(|known| known.used && known.name.ends_with(adapters::FIRST));
             let told = format!(
                 "adapters of rank {} are new on {} layers",
                 lora.r,
-                lora.target_modules.len()
+                new.count()
             );
             return Ok((network, drawn.then_some(told)));
         }
@@ -119,6 +121,16 @@ impl Network {
             .then(|| format!("adapters, scale {:e}", lora.scale()))
     }
 
+    /// What its library calls a parameter in memory.
+    pub(in crate::models) fn in_memory(&self, known: &Parameter) -> String {
+        if known.head {
+            return known.full_name.clone();
+        }
+        let base = known.full_name.strip_suffix(&known.name);
+        let name = adapters::renamed(&known.name, |name| self.backbone().in_memory(name));
+        format!("{}{name}", base.unwrap_or_default())
+    }
+
     /// What the parameter `name` has to do with adapters.
     pub(super) fn part(&self, name: &str) -> Part {
         let Some(lora) = &self.lora else {
@@ -139,6 +151,27 @@ impl Network {
         match adapters::adapted_layer(name) {
             Some((layer, _)) => self.backbone().uses(&format!("{layer}.weight")),
             None => self.backbone().uses(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::models::Network;
+    use crate::models::adapters::renamed;
+    use crate::models::small::small_models;
+
+    #[test]
+    fn names_in_memory_are_read_as_those_in_files() {
+        for model in small_models() {
+            let network = Network::outline(model.path()).expect("an outline").network;
+            let naming = &network.names().architecture.naming;
+            let parameters = network.parameters().into_iter();
+            for known in parameters.filter(|known| !known.head) {
+                let name = network.in_memory(&known);
+                let read = renamed(&name, naming.checkpoint);
+                assert_eq!(read, known.name, "{}: {name}", model.name);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::models::{Network, export_adapter};
 use crate::store::write_atomic;
 
 /// A tiny BERT with adapters, tuned as transformers pools it; its folder, and that of the adapters alone.
-fn exported(more: Value) -> (Bench, PathBuf) {
+fn exported(more: &Value) -> (Bench, PathBuf) {
     let bench = Bench::new("{}");
     adapt(&bench, false, more);
     let settings = format!(
@@ -63,7 +63,7 @@ fn an_exported_adapter_gives_its_base_what_the_tuned_model_says() {
         json!({ "use_dora": true }),
         json!({ "use_rslora": true, "modules_to_save": ["embeddings.LayerNorm"] }),
     ] {
-        let (bench, tuned) = exported(more.clone());
+        let (bench, tuned) = exported(&more);
         let written = names(&bench.path("adapter/adapter_model.safetensors"));
         for name in &written {
             assert!(name.starts_with("base_model.model."), "{name}");
@@ -95,7 +95,7 @@ fn an_exported_adapter_gives_its_base_what_the_tuned_model_says() {
 
 #[test]
 fn an_adapter_of_peft_comes_without_a_card_and_its_labels_are_named() {
-    let (bench, tuned) = exported(json!({}));
+    let (bench, tuned) = exported(&json!({}));
     std::fs::remove_file(bench.path("adapter/refire.json")).expect("it is there");
     // What peft writes beside: that these say nothing of what is computed.
     change(
@@ -125,7 +125,7 @@ fn an_adapter_of_peft_comes_without_a_card_and_its_labels_are_named() {
 
 #[test]
 fn adapters_without_a_head_go_onto_a_model_that_has_learnt_nothing() {
-    let (bench, _) = exported(json!({}));
+    let (bench, _) = exported(&json!({}));
     std::fs::remove_file(bench.path("adapter/refire.json")).expect("it is there");
     rename(&bench, |name| {
         name.contains("lora_").then(|| name.to_string())
@@ -163,7 +163,7 @@ fn folders_that_refire_does_not_know_are_refused() {
         (json!({ "what_comes_next": 1 }), "`what_comes_next` is 1"),
         (json!({ "use_dora": true }), "are not for this network"),
     ] {
-        let (bench, _) = exported(json!({}));
+        let (bench, _) = exported(&json!({}));
         change(&bench, &changes);
         let error = failure(read(&bench, ""));
         let said = format!("{error} {:?}", error.causes());
@@ -173,7 +173,7 @@ fn folders_that_refire_does_not_know_are_refused() {
 
 #[test]
 fn adapters_for_another_base_are_refused_with_names_and_shapes() {
-    let (bench, _) = exported(json!({}));
+    let (bench, _) = exported(&json!({}));
     rename(&bench, |name| Some(name.replace("layer.1.", "layer.11.")));
     let error = failure(read(&bench, ""));
     assert!(
@@ -182,7 +182,7 @@ fn adapters_for_another_base_are_refused_with_names_and_shapes() {
             .contains("`encoder.layer.11.attention.output.dense`, which is no linear layer"),
         "{error}"
     );
-    let (bench, _) = exported(json!({ "modules_to_save": ["embeddings.LayerNorm"] }));
+    let (bench, _) = exported(&json!({ "modules_to_save": ["embeddings.LayerNorm"] }));
     rename(&bench, |name| {
         Some(name.replace("embeddings.LayerNorm", "embeddings.norm"))
     });
@@ -200,13 +200,13 @@ fn adapters_for_another_base_are_refused_with_names_and_shapes() {
             .contains("embeddings.norm.weight [32]"),
         "{error:?}"
     );
-    let (bench, _) = exported(json!({}));
+    let (bench, _) = exported(&json!({}));
     rename(&bench, |name| {
         (!name.contains("lora_")).then(|| name.to_string())
     });
     let error = failure(read(&bench, ""));
     assert!(error.message().contains("holds no adapters"), "{error}");
-    let (bench, _) = exported(json!({}));
+    let (bench, _) = exported(&json!({}));
     std::fs::remove_file(bench.path("adapter/adapter_model.safetensors")).expect("it is there");
     let error = failure(read(&bench, ""));
     assert!(
@@ -225,6 +225,34 @@ fn what_has_no_adapters_is_exported_whole() {
     let error = failure(export_adapter(&tuned, &bench.path("adapter")));
     assert!(
         error.message().contains("the model has no adapters"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_peft_could_not_load_is_exported_whole() {
+    let export = |settings: &str| {
+        let bench = Bench::new("{}");
+        adapt(&bench, false, &json!({}));
+        let text = format!(
+            "model = \"encoder\"\ntrain = \"train\"\nepochs = 1\nbatch_size = 16\n{settings}"
+        );
+        let stage = parse("finetune", &text).expect("it parses");
+        let (tuned, _) = bench.run(&*stage, "tuned", &|| false).expect("it is tuned");
+        std::fs::create_dir(bench.path("adapter")).expect("a folder");
+        failure(export_adapter(&tuned, &bench.path("adapter")))
+    };
+    let error = export("task = \"fill-mask\"\nmask_probability = 0.5");
+    assert!(
+        error.message().contains("the vectors of all tokens"),
+        "{error}"
+    );
+    let error =
+        export("task = \"text-classification\"\nlabels = [\"bad\", \"good\"]\npooling = \"mean\"");
+    assert!(
+        error
+            .message()
+            .contains("none of transformers' own classes"),
         "{error}"
     );
 }
