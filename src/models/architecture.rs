@@ -117,6 +117,11 @@ pub(super) trait Blocks {
         ""
     }
 
+    /// What its library calls the parameter `name` in memory, where that is not what it is called in files: peft goes by it.
+    fn in_memory(&self, name: &str) -> String {
+        name.into()
+    }
+
     /// Which of the networks of its architecture it is: those of a family have the same classes in their library.
     fn family(&self) -> &'static str {
         self.base()

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FreezePlan, Pooling, Problem};
+use super::{FreezePlan, Lora, Pooling, Problem};
 use crate::error::{Context, Error, Result};
 
 /// Name of the file in a model's folder.
@@ -42,6 +42,9 @@ pub struct Card {
     /// What that plan freezes, written for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Frozen>,
+    /// Its adapters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// From which probability on a sample has each of several labels; none where it is [`THRESHOLD`](Self::THRESHOLD) for all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<f32>,
@@ -158,6 +161,9 @@ impl Card {
             .is_some_and(|masking| !(masking.probability > 0.0 && masking.probability < 1.0))
         {
             return Err("the probability of `masking` is not between 0 and 1".into());
+        }
+        if let Some(Err((_, what))) = self.lora.as_ref().map(Lora::check) {
+            return Err(what);
         }
         if self.max_length == Some(0) {
             return Err("`max_length` is 0".into());

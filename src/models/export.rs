@@ -1,6 +1,7 @@
 //! A tuned model as Python's libraries load it: the names and files of transformers, sentence-transformers, torchvision and timm, and a
 //! word on how.
 
+mod adapter;
 mod readme;
 mod sentence;
 
@@ -14,6 +15,7 @@ use super::tokenizer::copy_tokenizer;
 use super::{ImageInput, Loaded, Network, Pooling, Tokenizer, weights};
 use crate::error::{Context, Error, Result};
 
+pub use adapter::export_adapter;
 use sentence::OwnClass;
 pub(super) use sentence::{GUARD, OwnLayers};
 
@@ -34,12 +36,17 @@ pub(super) enum Library {
     Repository(&'static str),
 }
 
-/// Writes the tuned model in `folder` into the empty folder `to`, and returns how Python loads it.
+/// Writes the tuned model in `folder` into the empty folder `to`, and returns how Python loads it. Adapters go into the weights of their
+/// layers.
 ///
 /// # Errors
 /// A model that cannot be loaded or is not tuned; those of the disk.
 pub fn export(folder: &Path, to: &Path) -> Result<String> {
-    let Loaded { network, card, .. } = Network::open(folder, &Device::flex())?;
+    let Loaded {
+        network, mut card, ..
+    } = Network::open(folder, &Device::flex())?;
+    let network = network.merged();
+    card.lora = None;
     let takes_texts = network.vocabulary().is_some();
     if takes_texts {
         copy_tokenizer(folder, to)?;

@@ -11,7 +11,7 @@ pub use pattern::Pattern;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Parameter;
+use super::{Parameter, Part};
 use crate::error::{Error, Result};
 
 /// What to freeze. An empty plan freezes nothing.
@@ -120,12 +120,14 @@ impl FreezePlan {
         let first_block = self.first_block(anatomy)?;
         self.check_train_bn(anatomy)?;
         self.check_bitfit(anatomy)?;
+        let adapted = anatomy.has_adapters();
         let trains = |index: usize, parameter: &Parameter| {
             let wanted = named_trainable
                 .as_ref()
                 .is_none_or(|named| named.contains(&index))
                 && parameter.block >= first_block
-                && (!self.bitfit || is_bias(parameter));
+                && (!self.bitfit || is_bias(parameter))
+                && (!adapted || parameter.part != Part::Own);
             let norm = self.train_bn && anatomy.batch_norms.contains(&index);
             (wanted || norm || parameter.head) && parameter.used && !named_frozen.contains(&index)
         };
@@ -133,7 +135,16 @@ impl FreezePlan {
             .iter()
             .enumerate()
             .map(|(index, parameter)| !trains(index, parameter));
-        Ok(frozen.collect())
+        let frozen: Vec<bool> = frozen.collect();
+        let mut adapters = parameters.iter().zip(&frozen);
+        if adapted && adapters.all(|(known, frozen)| *frozen || known.part != Part::Adapter) {
+            return Err(Error::stage(
+                "the network has adapters, and the freeze plan lets none train",
+            )
+            .note(format!("the plan: {self}"))
+            .help("leave out the stage `freeze`: with adapters the rest stays as it is"));
+        }
+        Ok(frozen)
     }
 
     /// The first block that `trainable_layers` lets train.
@@ -167,6 +178,12 @@ impl FreezePlan {
     /// # Errors
     /// A network without biases below its head.
     pub fn check_bitfit(&self, anatomy: &Anatomy) -> Result<()> {
+        if self.bitfit && anatomy.has_adapters() {
+            return Err(Error::stage(
+                "`bitfit` lets biases alone train, and the network has adapters",
+            )
+            .help("keep either the stage `lora` or `bitfit`"));
+        }
         let bias = |parameter: &Parameter| !parameter.head && is_bias(parameter);
         if self.bitfit && !anatomy.parameters.iter().any(bias) {
             return Err(
@@ -179,6 +196,13 @@ impl FreezePlan {
 }
 
 impl Anatomy {
+    /// Whether layers have adapters, so that nothing else below the head trains.
+    #[must_use]
+    pub fn has_adapters(&self) -> bool {
+        let mut parameters = self.parameters.iter();
+        parameters.any(|known| known.part == Part::Adapter)
+    }
+
     /// The indices of those blocks that are a row of like layers: their names end in a number.
     #[must_use]
     pub fn layers(&self) -> Vec<usize> {

@@ -4,6 +4,7 @@
 //! A network is a backbone and a head on it. A new architecture is one file in `backbones/`, and two lines in its `mod.rs`.
 
 mod activations;
+mod adapters;
 mod architecture;
 mod backbones;
 mod card;
@@ -29,11 +30,12 @@ mod tokenizer;
 mod weights;
 
 pub use activations::{Activations, TokenBatch};
+pub use adapters::{Layers, Lora, Part};
 pub use architecture::Architecture;
 pub use backbones::ARCHITECTURES;
 pub use card::{CARD_FILE, Card, Frozen, Masking, RandomWeights, Training, TunedBy};
 pub use device::{DEVICES, DeviceKind, device, device_class, reseed};
-pub use export::export;
+pub use export::{export, export_adapter};
 pub use folder::{config, copy_companions, copy_folder, copy_inputs, labels, write_config};
 pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};
 pub use head::{Head, Modality, Pooling, Problem};

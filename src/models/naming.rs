@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 
+use super::adapters;
 use super::architecture::{Architecture, LibraryHead};
 use super::image_input::Variant;
 use super::weights::{self, Seen, Shapes};
@@ -66,6 +67,10 @@ pub(super) struct Names {
 impl Names {
     /// The name of the parameter at `path` in a network, and whether it is the head's.
     pub(super) fn of(&self, path: &str) -> (String, bool) {
+        if let Some((weight, part)) = adapters::of_path(path) {
+            let (name, is_head) = self.of(&weight);
+            return (adapters::beside(&name, part), is_head);
+        }
         match path.split_once('.') {
             Some((HEAD_FIELD, path)) => (self.head.name(path), true),
             Some((_, path)) => ((self.architecture.naming.parameter)(path), false),

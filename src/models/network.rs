@@ -15,9 +15,12 @@ use super::export::Library;
 use super::heads::{InnerConfig, PredictionHead};
 use super::naming::Names;
 use super::weights::{self, Base, Target};
-use super::{Activations, Anatomy, Card, FreezePlan, Pooling, Resolved, folder};
+use super::{
+    Activations, Anatomy, Card, FreezePlan, Lora, Part, Pooling, Resolved, adapters, folder,
+};
 use crate::error::{Error, Result};
 
+mod adapted;
 mod load;
 #[cfg(test)]
 mod tests;
@@ -38,6 +41,9 @@ pub struct Network {
     /// The `config.json` that it was loaded with.
     #[module(skip)]
     config: Map<String, Value>,
+    /// What its adapters are, if layers have some.
+    #[module(skip)]
+    lora: Option<Lora>,
 }
 
 /// One parameter of a network.
@@ -55,6 +61,8 @@ pub struct Parameter {
     pub head: bool,
     /// Whether the forward pass uses it: a checkpoint's pooler is kept, but mean pooling goes past it.
     pub used: bool,
+    /// What it has to do with adapters.
+    pub part: Part,
     /// Burn's name for it.
     pub id: ParamId,
 }
@@ -110,7 +118,8 @@ impl Network {
                 shape: seen.shape,
                 block,
                 head,
-                used: self.backbone().uses(&name) && !self.lets_pass(block),
+                used: self.is_used(&name) && !self.lets_pass(block),
+                part: self.part(&name),
                 id: seen.id,
                 name,
             })
@@ -355,17 +364,22 @@ impl Network {
         self.save_to(Target { folder, base }, card)
     }
 
+    /// The `config.json` of a network with the outputs that `card` names.
+    pub(super) fn written_config(&self, card: &Card) -> Map<String, Value> {
+        let mut config = match self.names.class() {
+            Some(class) => folder::classifier_config(&self.config, class, card),
+            None => folder::timm_config(&self.config, &card.labels),
+        };
+        self.backbone().complete(&mut config);
+        config
+    }
+
     fn save_to(&self, to: Target<'_>, card: &Card) -> Result<()> {
         let mut card = card.clone();
         // What is written has one set of weights.
         card.checkpoint_key = None;
         card.pooling = self.backbone().pooling().or(card.pooling);
-        let mut config = match self.names.class() {
-            Some(class) => folder::classifier_config(&self.config, class, &card),
-            None => folder::timm_config(&self.config, &card.labels),
-        };
-        self.backbone().complete(&mut config);
-        folder::write_config(to.folder, &config)?;
+        folder::write_config(to.folder, &self.written_config(&card))?;
         // What nothing reads is kept for a later tuning, but is none of what a library expects.
         let spare = |known: &Parameter| to.base.is_none() && self.lets_pass(known.block);
         let spare = self.parameters().into_iter().filter(spare);
@@ -377,7 +391,8 @@ impl Network {
         let architecture = self.config.get("architecture").and_then(Value::as_str);
         let architecture = architecture.unwrap_or_default();
         let checkpoint = self.names.architecture.naming.checkpoint;
-        weights::write(self, to, name_of, |name| checkpoint(name, architecture))?;
+        let canonical = |name: &str| checkpoint(name, architecture);
+        weights::write(self, to, name_of, |name| adapters::renamed(name, canonical))?;
         card.write(to.folder)
     }
 }

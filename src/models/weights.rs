@@ -26,13 +26,13 @@ mod state;
 mod walk;
 
 pub(super) use drawn::draw;
-use files::{Opened, damaged};
+use files::{Opened, Part, damaged};
 pub(super) use files::{SAFETENSORS, choose};
 pub use files::{is_index, is_weights};
 use finite::Broken;
 pub use index::shards;
 pub use save::Saved;
-pub(super) use save::{Base, Target, write, write_file, write_new};
+pub(super) use save::{Base, Target, named, write, write_file, write_new};
 pub(super) use state::{numbers, with_numbers};
 use walk::{Place, in_checkpoint_order, transpose};
 pub(super) use walk::{Seen, norms, parameters};
@@ -93,6 +93,36 @@ impl Checkpoint {
         })
     }
 
+    /// Opens the `file`, with its names mapped by `rename`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(super) fn open_file(file: &Path, rename: impl Fn(&str) -> String) -> Result<Self> {
+        let part = Part::open(file)?;
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in part.tensors {
+            let renamed = rename(&name);
+            if tensors.insert(renamed.clone(), tensor).is_some() {
+                return Err(Error::stage(format!(
+                    "`{}` holds the tensor `{renamed}` twice, under different names",
+                    file.display()
+                )));
+            }
+        }
+        Ok(Self {
+            file: file.into(),
+            tensors,
+            tied: part.tied,
+            choices: Vec::new(),
+            is_blank: false,
+        })
+    }
+
+    /// Takes the tensors of `other` in place of its own of the same names.
+    pub(super) fn overlay(&mut self, other: Self) {
+        self.tensors.extend(other.tensors);
+    }
+
     /// What stands in for the checkpoint of a network whose weights are still to be drawn, which `config` describes.
     pub(super) fn blank(config: PathBuf) -> Self {
         Self {
@@ -147,6 +177,18 @@ impl Checkpoint {
             .extract_if(.., |name, _| which(name))
             .map(|(name, _)| name)
             .collect()
+    }
+
+    /// Takes out the tensors whose names fulfil `which`, as a checkpoint of its own.
+    pub(super) fn split_off(&mut self, which: impl Fn(&str) -> bool) -> Self {
+        let taken = self.tensors.extract_if(.., |name, _| which(name));
+        Self {
+            tensors: taken.collect(),
+            tied: BTreeMap::new(),
+            choices: Vec::new(),
+            file: self.file.clone(),
+            is_blank: self.is_blank,
+        }
     }
 
     /// Fills `module` with the tensors, as f32, and returns it with the names of the tensors that it has no place for.

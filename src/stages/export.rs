@@ -22,6 +22,15 @@ const FILES: &str = "files";
 struct Settings {
     /// The tuned model.
     model: Port,
+    /// Whether to write adapters and the head alone, as a folder that peft loads onto the model that they were put on. Adapters are
+    /// otherwise merged into the weights of their layers. Only for networks that transformers has a class for. Default: false.
+    #[serde(default, skip_serializing_if = "is_off")]
+    adapter: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_off(setting: &bool) -> bool {
+    !setting
 }
 
 impl StageKind for ExportKind {
@@ -70,7 +79,12 @@ impl Stage for Export {
     }
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
-        let how = models::export(cx.input(MODEL), cx.output(FILES))?;
+        let (model, files) = (cx.input(MODEL), cx.output(FILES));
+        let how = if self.settings.adapter {
+            models::export_adapter(model, files)?
+        } else {
+            models::export(model, files)?
+        };
         for line in how.lines() {
             cx.log(line);
         }

@@ -315,7 +315,7 @@ fn notice(anatomy: &Anatomy, frozen: &[bool]) -> String {
 }
 
 /// `22713216` → `22,713,216`.
-fn thousands(number: usize) -> String {
+pub(super) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -17,6 +17,7 @@ mod freeze;
 mod gate;
 mod images;
 mod initialize;
+mod lora;
 mod mirrors;
 mod photos;
 mod port;
@@ -56,6 +57,7 @@ pub const KINDS: &[&dyn StageKind] = &[
     &split::SplitKind,
     &images::ImagesKind,
     &freeze::FreezeKind,
+    &lora::LoraKind,
     &finetune::FinetuneKind,
     &evaluate::EvaluateKind,
     &compare::CompareKind,

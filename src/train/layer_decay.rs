@@ -30,6 +30,7 @@ mod tests {
     use burn::module::ParamId;
 
     use super::*;
+    use crate::models::Part;
 
     fn scales(blocks: &[&str]) -> Vec<f64> {
         let parameter = |(block, name): (usize, &&str)| Parameter {
@@ -39,6 +40,7 @@ mod tests {
             block,
             head: *name == "head",
             used: true,
+            part: Part::Own,
             id: ParamId::new(),
         };
         layer_decay(

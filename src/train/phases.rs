@@ -116,7 +116,7 @@ mod tests {
     use burn::module::ParamId;
 
     use super::*;
-    use crate::models::{FreezePlan, Parameter};
+    use crate::models::{FreezePlan, Parameter, Part};
 
     /// A parameter a block.
     fn anatomy() -> Anatomy {
@@ -128,6 +128,7 @@ mod tests {
             block,
             head: name == "head",
             used: true,
+            part: Part::Own,
             id: ParamId::new(),
         };
         Anatomy {

@@ -85,6 +85,9 @@ impl Prefix {
         text(&self.network.signature());
         text(&format!("{} blocks", self.blocks));
         text(&self.device_class);
+        if let Some(adapters) = self.network.adapters_below(self.blocks) {
+            text(&adapters);
+        }
         let mut parameters = self.network.parameters();
         parameters.extend(self.network.statistics());
         parameters.retain(|parameter| parameter.block < self.blocks && parameter.used);

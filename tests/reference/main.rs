@@ -5,6 +5,7 @@ mod bert;
 mod image_training;
 mod imagenet;
 mod lessons;
+mod lora;
 mod pairs;
 mod preparation;
 mod rates;

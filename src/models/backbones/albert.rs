@@ -18,6 +18,7 @@ use super::transformer::{
     default_layer_norm_eps, default_true, default_types, linear, wrong,
 };
 use crate::error::Result;
+use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -286,7 +287,7 @@ impl Steps for Albert {
         _mask: &Tensor<2>,
     ) -> Tensor<3> {
         let narrow = self.embeddings.forward(ids, types);
-        self.embedding_hidden_mapping_in.forward(narrow)
+        adapted(&self.embedding_hidden_mapping_in, narrow)
     }
 
     /// All layers that have the weights of a group.
@@ -298,7 +299,7 @@ impl Steps for Albert {
 
     fn pool(&self, states: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
         match (self.pooling, &self.pooler) {
-            (Pooling::Pooler, Some(pooler)) => tanh(pooler.forward(pooling::first(states))),
+            (Pooling::Pooler, Some(pooler)) => tanh(adapted(pooler, pooling::first(states))),
             (pooling, _) => pooling::pool(states, mask, pooling),
         }
     }

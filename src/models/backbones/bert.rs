@@ -17,6 +17,7 @@ use super::transformer::{
     default_layer_norm_eps, default_types, linear, wrong,
 };
 use crate::error::Result;
+use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -241,7 +242,7 @@ impl Steps for Bert {
     fn pool(&self, states: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
         match (self.pooling, &self.pooler) {
             (Pooling::Mean, _) => pooling::mean(states, mask),
-            (Pooling::Pooler, Some(pooler)) => tanh(pooler.dense.forward(pooling::first(states))),
+            (Pooling::Pooler, Some(pooler)) => tanh(adapted(&pooler.dense, pooling::first(states))),
             (Pooling::Cls | Pooling::Pooler, _) => pooling::first(states),
         }
     }

@@ -14,6 +14,7 @@ use super::drop_path::{self, drop_path};
 use super::patches::{PatchConvolution, channels_first, channels_last};
 use super::transformer::Act;
 use crate::error::Result;
+use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -311,7 +312,7 @@ impl Mixed {
     /// `[batch, height, width, inputs]` → `[batch, height, width, outputs]`.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::Linear(linear) => linear.forward(x),
+            Self::Linear(linear) => adapted(linear, x),
             Self::Convolution(Pointwise { weight, bias }) => {
                 let [outputs, inputs, ..] = weight.val().dims();
                 let weight = weight.val().reshape([1, 1, outputs, inputs]).transpose();

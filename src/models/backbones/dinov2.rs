@@ -16,6 +16,7 @@ use super::patches::PatchConvolution;
 use super::positions::interpolated;
 use super::transformer::{Act, SelfAttention};
 use crate::error::Result;
+use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -254,7 +255,7 @@ impl Layer {
     /// `[batch, tokens, width]` → the same.
     fn forward(&self, x: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
         let attended = self.attention.forward(self.before.forward(x.clone()), mask);
-        let attended = self.attended.forward(attended) * self.attended_scale.val().unsqueeze();
+        let attended = adapted(&self.attended, attended) * self.attended_scale.val().unsqueeze();
         let x = x + drop_path(&self.drop_path, attended);
         let narrow = self.mlp.forward(self.after.forward(x.clone()));
         let narrow = narrow * self.mlp_scale.val().unsqueeze();
@@ -266,13 +267,13 @@ impl Mlp {
     /// `[batch, tokens, width]` → the same.
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         match self {
-            Self::Plain(Plain { fc1, fc2, act }) => fc2.forward(act.apply(fc1.forward(x))),
+            Self::Plain(Plain { fc1, fc2, act }) => adapted(fc2, act.apply(adapted(fc1, x))),
             Self::Gated(gated) => {
-                let wide = gated.weights_in.forward(x);
+                let wide = adapted(&gated.weights_in, x);
                 let [batch, tokens, both] = wide.dims();
                 let half = |from, to| wide.clone().slice([0..batch, 0..tokens, from..to]);
                 let gate = silu(half(0, both / 2));
-                gated.weights_out.forward(gate * half(both / 2, both))
+                adapted(&gated.weights_out, gate * half(both / 2, both))
             }
         }
     }

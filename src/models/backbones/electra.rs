@@ -17,6 +17,7 @@ use super::transformer::{
     default_layer_norm_eps, default_true, default_types, linear, wrong,
 };
 use crate::error::Result;
+use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -228,7 +229,7 @@ impl Steps for Electra {
     ) -> Tensor<3> {
         let narrow = self.embeddings.forward(ids, types);
         match &self.embeddings_project {
-            Some(project) => project.forward(narrow),
+            Some(project) => adapted(project, narrow),
             None => narrow,
         }
     }

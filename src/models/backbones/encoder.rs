@@ -7,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use super::transformer::{Act, SelfAttention, linear, norm, table};
 use crate::error::Result;
+use crate::models::adapters::adapted;
 use crate::models::export;
 use crate::models::folder::ModelFolder;
 use crate::models::initial::{self, Initial, Rule, is_bias};
@@ -251,7 +252,7 @@ impl Intermediate {
 
     /// `[batch, tokens, width]` → `[batch, tokens, wide]`.
     pub(super) fn forward(&self, states: Tensor<3>) -> Tensor<3> {
-        self.act.apply(self.dense.forward(states))
+        self.act.apply(adapted(&self.dense, states))
     }
 }
 
@@ -267,7 +268,7 @@ impl Output {
 
     /// `[batch, tokens, from]` and what went around it, `[batch, tokens, width]`, → the latter's shape.
     pub(super) fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
-        let states = dropout(&self.dropout, self.dense.forward(states));
+        let states = dropout(&self.dropout, adapted(&self.dense, states));
         self.layer_norm.forward(states + around)
     }
 }

@@ -11,6 +11,7 @@ use super::convolution::{
 };
 use super::excitation::{Excitation, ExcitationConfig, Gate};
 use super::transformer::Act;
+use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
@@ -259,7 +260,7 @@ impl Blocks for MobileNetV3 {
                 Activations::Map(layers.forward(x))
             }
             (None, Activations::Pooled(x)) if block == last + 1 => {
-                let x = self.dense.forward(x);
+                let x = adapted(&self.dense, x);
                 Activations::Pooled(x.clone() * (x + 3.0).clamp(0.0, 6.0) / 6.0)
             }
             (_, x) => panic!("block {block} of a MobileNetV3 cannot take {x:?}"),

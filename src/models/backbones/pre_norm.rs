@@ -5,6 +5,7 @@ use burn::nn::{Dropout, DropoutConfig, LayerNorm, Linear};
 use burn::tensor::{Device, Tensor};
 
 use super::transformer::{self, Act, SelfAttention};
+use crate::models::adapters::adapted;
 use crate::models::operations::dropout;
 
 /// What a [`PreNormLayer`] is.
@@ -64,9 +65,9 @@ impl PreNormLayer {
     /// `[batch, tokens, width]` → the same.
     pub(super) fn forward(&self, x: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
         let attended = self.attention.forward(self.before.forward(x.clone()), mask);
-        let x = x + dropout(&self.dropout, self.attended.forward(attended));
-        let wide = self.wide.forward(self.after.forward(x.clone()));
-        let narrow = self.narrow.forward(self.act.apply(wide));
+        let x = x + dropout(&self.dropout, adapted(&self.attended, attended));
+        let wide = adapted(&self.wide, self.after.forward(x.clone()));
+        let narrow = adapted(&self.narrow, self.act.apply(wide));
         x + dropout(&self.dropout, narrow)
     }
 }

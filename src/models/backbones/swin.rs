@@ -19,6 +19,7 @@ use super::patches::{PatchConvolution, channels_first, channels_last};
 use super::stages;
 use super::transformer;
 use crate::error::Result;
+use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -256,7 +257,7 @@ impl Merging {
             .reshape([batch, height / 2, 2, width / 2, 2, channels])
             .permute([0, 1, 3, 4, 2, 5])
             .reshape([batch, height / 2, width / 2, 4 * channels]);
-        self.reduction.forward(self.norm.forward(x))
+        adapted(&self.reduction, self.norm.forward(x))
     }
 }
 

@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::models::adapters::adapted;
 use crate::models::initial::WIDEST;
 use crate::models::operations::{attention, dropout, gelu};
 use crate::models::{Head, Problem};
@@ -150,9 +151,9 @@ impl SelfAttention {
             x.reshape([batch, tokens, self.heads, width_of_head])
                 .swap_dims(1, 2)
         };
-        let query = split(self.query.forward(states.clone()));
-        let key = split(self.key.forward(states.clone()));
-        let value = split(self.value.forward(states));
+        let query = split(adapted(&self.query, states.clone()));
+        let key = split(adapted(&self.key, states.clone()));
+        let value = split(adapted(&self.value, states));
         #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
         let scale = (width_of_head as f64).sqrt().recip();
         let scores = query.matmul(key.transpose());

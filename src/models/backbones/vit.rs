@@ -252,6 +252,13 @@ impl Blocks for Vit {
         }
     }
 
+    fn in_memory(&self, name: &str) -> String {
+        let parts = IN_MEMORY.iter();
+        parts.fold(name.to_string(), |name, (in_files, in_memory)| {
+            name.replace(in_files, in_memory)
+        })
+    }
+
     fn image_size(&self) -> Option<usize> {
         Some(self.config.image_size)
     }
@@ -308,13 +315,30 @@ fn parameter_name(path: &str) -> String {
     }
 }
 
-/// A name in a checkpoint → the form of [`parameter_name`].
+/// A part of a name in files → what transformers 5 calls it in memory. What stands inside another stands behind it.
+const IN_MEMORY: &[(&str, &str)] = &[
+    ("encoder.layer.", "layers."),
+    (".attention.attention.query.", ".attention.q_proj."),
+    (".attention.attention.key.", ".attention.k_proj."),
+    (".attention.attention.value.", ".attention.v_proj."),
+    (".attention.output.dense.", ".attention.o_proj."),
+    (".intermediate.dense.", ".mlp.fc1."),
+    (".output.dense.", ".mlp.fc2."),
+];
+
+/// A name in a checkpoint, or in transformers' memory, → the form of [`parameter_name`].
 fn checkpoint_name(name: &str) -> String {
-    ["vit.", "deit."]
-        .iter()
+    let mut bases = ["vit.", "deit."].iter();
+    let name = bases
         .find_map(|base| name.strip_prefix(base))
-        .unwrap_or(name)
-        .to_string()
+        .unwrap_or(name);
+    if !name.starts_with("layers.") {
+        return name.to_string();
+    }
+    let parts = IN_MEMORY.iter();
+    parts.fold(name.to_string(), |name, (in_files, in_memory)| {
+        name.replace(in_memory, in_files)
+    })
 }
 
 /// Whether a tensor is for another task: the pooler of the bare model, the token for masked patches, the heads that follow a

@@ -60,19 +60,23 @@ impl Pattern {
         })
     }
 
+    /// Whether it matches the whole `name`.
+    pub(in crate::models) fn is_match(&self, name: &str) -> bool {
+        match &self.matcher {
+            Matcher::Glob(glob) => glob.is_match(name),
+            Matcher::Regex(regex) => regex.is_match(name),
+        }
+    }
+
     /// The indices of the parameters that it matches.
     ///
     /// # Errors
     /// None is matched.
     pub fn matching(&self, parameters: &[Parameter]) -> Result<Vec<usize>> {
-        let is_match = |name: &str| match &self.matcher {
-            Matcher::Glob(glob) => glob.is_match(name),
-            Matcher::Regex(regex) => regex.is_match(name),
-        };
         let found: Vec<usize> = (0..parameters.len())
             .filter(|index| {
                 let parameter = &parameters[*index];
-                is_match(&parameter.name) || is_match(&parameter.full_name)
+                self.is_match(&parameter.name) || self.is_match(&parameter.full_name)
             })
             .collect();
         if found.is_empty() {

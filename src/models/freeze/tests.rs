@@ -28,6 +28,7 @@ fn encoder(pooler: bool) -> Anatomy {
             block,
             head: name == "classifier",
             used: pooler || name != "pooler",
+            part: Part::Own,
             id: ParamId::new(),
         })
     };
@@ -58,6 +59,7 @@ fn convolutions() -> Anatomy {
         block: index / 3,
         head: name.starts_with("fc"),
         used: true,
+        part: Part::Own,
         id: ParamId::new(),
     };
     Anatomy {

@@ -7,6 +7,7 @@ use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, Linea
 use burn::tensor::{Device, Tensor};
 
 use super::{HeadConfig, InnerConfig};
+use crate::models::adapters::adapted;
 use crate::models::operations::dropout;
 use crate::models::{Activations, head};
 use crate::random::derive;
@@ -66,7 +67,7 @@ impl Classifier {
             Some(inner) => inner.forward(x),
             None => x,
         };
-        self.linear.forward(dropout(&self.dropout, x))
+        adapted(&self.linear, dropout(&self.dropout, x))
     }
 }
 
@@ -99,7 +100,7 @@ impl Inner {
             Some(before) => dropout(before, x),
             None => x,
         };
-        let x = self.config.act.apply(self.dense.forward(x));
+        let x = self.config.act.apply(adapted(&self.dense, x));
         match &self.layer_norm {
             Some(norm) => norm.forward(x),
             None => x,

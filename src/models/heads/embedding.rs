@@ -5,6 +5,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Device;
 
 use super::HeadConfig;
+use crate::models::adapters::adapted;
 use crate::models::{Activations, head};
 
 /// A linear layer, or nothing.
@@ -34,7 +35,7 @@ impl Embedding {
     /// [`Activations::Pooled`] → [`Activations::Logits`].
     pub(super) fn forward(&self, x: Activations) -> Activations {
         match (x, &self.linear) {
-            (Activations::Pooled(x), Some(linear)) => Activations::Logits(linear.forward(x)),
+            (Activations::Pooled(x), Some(linear)) => Activations::Logits(adapted(linear, x)),
             (Activations::Pooled(x), None) => Activations::Logits(x),
             (x, _) => panic!("a head over one vector a sample cannot take {x:?}"),
         }

@@ -6,6 +6,7 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::{HeadConfig, MaskedConfig};
+use crate::models::adapters::adapted;
 use crate::models::{Activations, head};
 
 /// The layers, by their names in transformers.
@@ -60,7 +61,7 @@ impl Masked {
             panic!("a head for masked tokens cannot take {x:?}");
         };
         let Predictions { transform, bias } = &self.predictions;
-        let x = transform.dense.forward(x);
+        let x = adapted(&transform.dense, x);
         let x = transform.layer_norm.forward(transform.act.apply(x));
         let logits = x.matmul(embedding.transpose());
         Activations::Logits(match bias {

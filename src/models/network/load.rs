@@ -13,7 +13,7 @@ use crate::models::heads::{HeadConfig, PredictionHead};
 use crate::models::naming::Names;
 use crate::models::own_head::OwnHead;
 use crate::models::weights::{Account, Checkpoint, Reading};
-use crate::models::{Card, Head, Modality, Problem};
+use crate::models::{Card, Head, Modality, Problem, adapters};
 
 /// A loaded network, and the account of its checkpoint.
 #[derive(Debug)]
@@ -113,6 +113,62 @@ impl Network {
         Ok(loaded)
     }
 
+    /// Loads the model in `folder` with the adapters in the folder `adapter`, as peft or an export of refire's wrote it, and the head that is
+    /// there. It is for `labels`, or for those that one of the folders names.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); also adapters that refire does not know or that are not for this model, a model that has some, and a
+    /// head that nobody says the labels of.
+    pub fn load_adapter(
+        folder: &Path,
+        adapter: &Path,
+        labels: Option<&[String]>,
+        device: &Device,
+    ) -> Result<Loaded> {
+        let mut folder = ModelFolder::open(folder)?;
+        if folder.card.lora.is_some() {
+            return Err(Error::stage("the model has adapters already")
+                .help("begin with the model that they were put on"));
+        }
+        let architecture = architecture(&folder)?;
+        let known_as = folder.word("architecture").unwrap_or_default().to_string();
+        let renamed = |name: &str| (architecture.naming.checkpoint)(name, &known_as);
+        let (mut lora, tensors) = adapters::read(adapter, renamed)?;
+        let written = Card::read(adapter)?;
+        if written != Card::default() {
+            folder.card = Card {
+                freeze: folder.card.freeze.take(),
+                checkpoint_key: folder.card.checkpoint_key.take(),
+                ..written
+            };
+        }
+        if let Some(labels) = labels {
+            folder.card.labels = labels.to_vec();
+        }
+        let mut head = own_head(&folder)?;
+        let of_head = architecture.head(head.problem.head_kind())?;
+        let shapes = tensors.shapes();
+        let others = shapes.keys().filter(|name| !adapters::is_adapter(name));
+        let (of_head, saved): (Vec<&str>, Vec<&str>) =
+            others.partition(|name| architecture.is_of(of_head, name));
+        if head.labels.is_empty() && head.problem.has_labels() {
+            if !of_head.is_empty() {
+                return Err(Error::stage(
+                    "the adapter comes with a head, and nothing says which labels that is for",
+                )
+                .help("name them in the order of its outputs: labels = [\"…\", \"…\"]"));
+            }
+            head.problem = Problem::Embedding;
+        }
+        let modules = saved
+            .iter()
+            .filter_map(|name| Some(name.rsplit_once('.')?.0));
+        lora.modules_to_save = modules.map(String::from).collect();
+        lora.modules_to_save.dedup();
+        folder.card.lora = Some(lora);
+        read_with(folder, &head, Reading::Values, device, Some(tensors))
+    }
+
     /// The network in `folder` without the values of its weights, for looking at its blocks and parameters. Its head is
     /// the one that it has, or one without labels.
     ///
@@ -139,6 +195,17 @@ fn own_head(folder: &ModelFolder) -> Result<Head> {
 }
 
 fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> Result<Loaded> {
+    read_with(folder, head, reading, device, None)
+}
+
+/// The same with the tensors of `adapter` beside those of the folder, or in place of them.
+fn read_with(
+    folder: ModelFolder,
+    head: &Head,
+    reading: Reading,
+    device: &Device,
+    adapter: Option<Checkpoint>,
+) -> Result<Loaded> {
     let architecture = architecture(&folder)?;
     if architecture.modality != head.modality {
         return Err(Error::stage(format!(
@@ -149,7 +216,7 @@ fn read(folder: ModelFolder, head: &Head, reading: Reading, device: &Device) -> 
             head.modality.name(),
         )));
     }
-    let loaded = assemble(architecture, &folder, head, reading, device);
+    let loaded = assemble(architecture, &folder, head, reading, device, adapter);
     let (network, account) = loaded.map_err(|error| match recognise(&folder, architecture) {
         Some(name)
             if ![folder.word("architecture"), Some(architecture.name)].contains(&Some(name)) =>
@@ -177,16 +244,20 @@ fn assemble(
     head: &Head,
     reading: Reading,
     device: &Device,
+    adapter: Option<Checkpoint>,
 ) -> Result<(Network, Account)> {
     let naming = &architecture.naming;
     let exported = OwnLayers::of(folder, architecture);
     let key = folder.card.checkpoint_key.as_deref();
     let known_as = folder.word("architecture").unwrap_or_default();
-    let mut checkpoint = Checkpoint::open(&folder.path, key, |name| match &exported {
+    let renamed = |name: &str| match &exported {
         Some(head) => (naming.checkpoint)(&head.elsewhere(name), known_as),
         None => (naming.checkpoint)(name, known_as),
-    })?;
+    };
+    let renamed = |name: &str| adapters::renamed(name, renamed);
+    let mut checkpoint = Checkpoint::open(&folder.path, key, renamed)?;
     checkpoint.remove(naming.constant);
+    let mut of_folder = checkpoint.split_off(adapters::is_adapter);
     let built = (architecture.build)(&Source {
         folder,
         checkpoint: &checkpoint,
@@ -198,12 +269,22 @@ fn assemble(
     network.placed()?;
     let names = network.names;
     let is_head = |name: &str| names.is_head(name);
+    if let Some(adapter) = adapter {
+        let known =
+            |name: &str| checkpoint.has(name) || is_head(name) || adapters::is_adapter(name);
+        adapters::refuse_strange(&adapter, known)?;
+        checkpoint.overlay(adapter);
+        of_folder.overlay(checkpoint.split_off(adapters::is_adapter));
+    }
     let own_head = OwnHead::settle(head, folder, &mut checkpoint, is_head)?;
     let (network, mut account) =
         checkpoint.fill(network, |path| names.of(path).0, is_head, reading)?;
     account.refuse_left_over(naming.spare)?;
     account.choices.append(&mut choices);
     own_head.report(head, &mut account);
+    let lora = folder.card.lora.as_ref();
+    let (network, told) = network.with_adapters(lora, of_folder, reading, head.seed)?;
+    account.choices.extend(told);
     Ok((network, account))
 }
 
@@ -238,6 +319,7 @@ fn with_head(
         },
         head: PredictionHead::new(library_head.kind, config, device),
         config: folder.config.clone(),
+        lora: None,
         backbone: built.backbone,
     };
     Ok((network, built.choices))

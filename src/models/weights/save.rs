@@ -42,6 +42,21 @@ pub(in crate::models) fn write<M: Module>(
     name_of: impl Fn(&str) -> Option<String>,
     canonical: impl Fn(&str) -> String,
 ) -> Result<()> {
+    let tensors = named(module, name_of)?;
+    match to.base {
+        None => write_file(tensors, &to.folder.join(SAFETENSORS)),
+        Some(base) => shards::write(tensors, base, to.folder, canonical),
+    }
+}
+
+/// The parameters of `module` as a checkpoint has them, as f32, with names given by `name_of`, which leaves out those without.
+///
+/// # Errors
+/// Parameters that are not made of numbers.
+pub(in crate::models) fn named<M: Module>(
+    module: &M,
+    name_of: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, Saved)>> {
     struct Visitor<F> {
         place: Place,
         name_of: F,
@@ -85,10 +100,7 @@ pub(in crate::models) fn write<M: Module>(
     if let Some(error) = visitor.error {
         return Err(error);
     }
-    match to.base {
-        None => write_file(visitor.tensors, &to.folder.join(SAFETENSORS)),
-        Some(base) => shards::write(visitor.tensors, base, to.folder, canonical),
-    }
+    Ok(visitor.tensors)
 }
 
 /// Writes `tensors` to a file.

@@ -85,6 +85,8 @@ pub(in crate::models) struct Seen {
     pub(in crate::models) shape: Vec<usize>,
     /// Its identity.
     pub(in crate::models) id: ParamId,
+    /// Whether it is the weight of a linear layer.
+    pub(in crate::models) is_linear: bool,
 }
 
 /// The parameters of `module`, in its order, without initialising any; running statistics are none.
@@ -107,6 +109,7 @@ pub(in crate::models) fn parameters<M: Module>(module: &M) -> Vec<Seen> {
                     path: self.0.path(),
                     shape: in_checkpoint_order(&param.lazy_shape(), self.0.is_transposed()),
                     id: param.id,
+                    is_linear: self.0.is_transposed(),
                 });
             }
         }

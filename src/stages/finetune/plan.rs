@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::settings::{Pace, Settings};
+use super::settings::{Pace, Settings, Trains};
 use crate::config::Spanned;
 use crate::error::{Error, Result};
-use crate::models::{Anatomy, Card, Network, Parameter, Pattern, Resolved};
+use crate::models::{Anatomy, Card, Network, Parameter, Part, Pattern, Resolved};
 use crate::stages::StageContext;
 use crate::train::{Phase, Unfreezing, layer_decay};
 
@@ -52,8 +52,14 @@ impl Plan {
         })?;
         let trained = anatomy.parameters.iter().zip(&frozen.frozen);
         let mut trained = trained.filter(|(_, frozen)| !**frozen);
-        let only_head = trained.all(|(parameter, _)| parameter.head);
-        let (pace, told) = Pace::new(&settings.steps, &settings.rates, only_head, samples);
+        let trains = if anatomy.has_adapters() {
+            Trains::Adapters
+        } else if trained.all(|(parameter, _)| parameter.head) {
+            Trains::Head
+        } else {
+            Trains::Layers
+        };
+        let (pace, told) = Pace::new(&settings.steps, &settings.rates, trains, samples);
         if let Some(told) = told {
             cx.notice(told);
         }
@@ -95,10 +101,15 @@ impl Plan {
                 1 => String::new(),
                 _ => format!("from epoch {} on ", phase.from),
             };
-            cx.log(format!(
+            let told = format!(
                 "{when}{trained} of {total} weights train; the first {} of {blocks} blocks are frozen",
                 phase.plan.prefix
-            ));
+            );
+            if anatomy.has_adapters() {
+                cx.notice(told);
+            } else {
+                cx.log(told);
+            }
         }
         let unreached = |last: &&Phase| {
             settings.unfreezing.unfreezing() == Unfreezing::LayerByLayer && last.plan != *frozen
@@ -144,13 +155,22 @@ impl Plan {
             return;
         };
         let rates = anatomy.parameters.iter().zip(&self.rate_scales);
-        let highest = |head: bool| {
+        let highest_of = |wanted: &dyn Fn(&Parameter) -> bool| {
             let trained = rates.clone().zip(&last.plan.frozen);
             trained
-                .filter(|((known, _), frozen)| !**frozen && known.head == head)
+                .filter(|((known, _), frozen)| !**frozen && wanted(known))
                 .map(|((_, scale), _)| self.pace.learning_rate * scale)
                 .reduce(f64::max)
         };
+        if let Some(rate) = highest_of(&|known| known.part == Part::Adapter) {
+            if rate < 1e-4 {
+                cx.notice(format!(
+                    "adapters train: `learning_rate` {rate} is low for them, 5e-4 is usual"
+                ));
+            }
+            return;
+        }
+        let highest = |head: bool| highest_of(&|known| known.head == head);
         match (highest(false), highest(true)) {
             (Some(rate), _) if random && rate < 2e-4 => cx.notice(format!(
                 "layers with random weights train: `learning_rate` {rate} is low for them, 1e-3 is usual"

@@ -16,7 +16,7 @@ pub(super) use optimizer::OptimizerSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-pub(super) use training::{Best, Kept, Pace, Rates, ScheduleSettings, Steps};
+pub(super) use training::{Best, Kept, Pace, Rates, ScheduleSettings, Steps, Trains};
 pub(super) use unfreezing::UnfreezingSettings;
 
 use crate::config::{Parts, Spanned, Table};

@@ -1,5 +1,7 @@
 //! `finetune` and `evaluate` on a tiny BERT and texts whose words give their label away.
 
+mod adapter_folders;
+mod adapters;
 mod again;
 mod compared;
 mod interruption;

@@ -246,6 +246,10 @@ impl Step {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the layers of these tests stand in no network"
+)]
 mod tests {
     use burn::nn::Linear;
     use burn::optim::{AdamWConfig, GradientsParams};

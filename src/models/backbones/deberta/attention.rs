@@ -7,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::super::transformer::linear;
 use super::config::DebertaConfig;
+use crate::models::adapters::adapted;
 use crate::models::operations::{attention, dropout};
 
 /// Attention as far as the linear layer after it. The fields are named as Hugging Face's.
@@ -68,9 +69,9 @@ impl Disentangled {
         of_distances: Option<Tensor<2>>,
     ) -> Tensor<3> {
         let [batch, tokens, width] = states.dims();
-        let query = self.split(self.query_proj.forward(states.clone()));
-        let key = self.split(self.key_proj.forward(states.clone()));
-        let value = self.split(self.value_proj.forward(states));
+        let query = self.split(adapted(&self.query_proj, states.clone()));
+        let key = self.split(adapted(&self.key_proj, states.clone()));
+        let value = self.split(adapted(&self.value_proj, states));
         let mut scores = query.clone().matmul(key.clone().transpose());
         if let (Some(distances), Some(vectors)) = (self.distances, of_distances) {
             let vectors = dropout(&self.pos_dropout, vectors);
@@ -116,7 +117,7 @@ impl Disentangled {
         let device = vectors.device();
         let rows = distances.rows(tokens, sign);
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [2 * tokens - 1]), &device);
-        let projected = project.forward(vectors.unsqueeze::<3>());
+        let projected = adapted(project, vectors.unsqueeze::<3>());
         self.split(projected.select(1, rows))
     }
 }

@@ -9,6 +9,7 @@ use super::super::encoder::{Intermediate, LayerConfig, Output};
 use super::super::transformer::{Act, linear_with, norm, table};
 use super::attention::Disentangled;
 use super::config::DebertaConfig;
+use crate::models::adapters::adapted;
 use crate::models::operations::dropout;
 
 /// Vectors of tokens and, where the config has them, of positions and types.
@@ -132,7 +133,7 @@ impl Embeddings {
             };
         }
         if let Some(project) = &self.embed_proj {
-            states = project.forward(states);
+            states = adapted(project, states);
         }
         let states = self.layer_norm.forward(states) * mask.clone().reshape([batch, tokens, 1]);
         dropout(&self.dropout, states)

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::super::rotary;
 use super::super::transformer::{Act, linear_with};
 use super::config::{ModernBertConfig, Reach};
+use crate::models::adapters::adapted;
 use crate::models::operations::{attention, dropout};
 
 #[derive(Module, Debug)]
@@ -118,7 +119,7 @@ impl Attention {
         let [batch, tokens, width] = states.dims();
         let width_of_head = width / self.heads;
         let device = states.device();
-        let all = self.wqkv.forward(states);
+        let all = adapted(&self.wqkv, states);
         let part = |index: usize| {
             let columns = index * width..(index + 1) * width;
             let part = all.clone().slice([0..batch, 0..tokens, columns]);
@@ -140,7 +141,7 @@ impl Attention {
             .matmul(part(2))
             .swap_dims(1, 2)
             .reshape([batch, tokens, width]);
-        dropout(&self.out_drop, self.wo.forward(context))
+        dropout(&self.out_drop, adapted(&self.wo, context))
     }
 }
 
@@ -162,11 +163,11 @@ fn beyond(window: usize, tokens: usize, device: &Device) -> Tensor<4> {
 impl Mlp {
     /// `[batch, tokens, width]` → the same.
     fn forward(&self, states: Tensor<3>) -> Tensor<3> {
-        let mut halves = self.wi.forward(states).chunk(2, 2);
+        let mut halves = adapted(&self.wi, states).chunk(2, 2);
         let (Some(gate), Some(input)) = (halves.pop(), halves.pop()) else {
             panic!("a gated unit has two halves");
         };
         let wide = self.act.apply(input) * gate;
-        self.wo.forward(dropout(&self.drop, wide))
+        adapted(&self.wo, dropout(&self.drop, wide))
     }
 }

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use super::super::drop_path::drop_path;
 use super::super::transformer::Act;
 use super::padded;
+use crate::models::adapters::adapted;
 use crate::models::operations::{attention, dropout};
 
 /// What a [`Layer`] is.
@@ -86,8 +87,8 @@ impl Layer {
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let attended = self.attend(self.before.forward(x.clone()));
         let x = x + drop_path(&self.drop_path, dropout(&self.dropout, attended));
-        let wide = self.wide.forward(self.after.forward(x.clone()));
-        let narrow = self.narrow.forward(self.config.act.apply(wide));
+        let wide = adapted(&self.wide, self.after.forward(x.clone()));
+        let narrow = adapted(&self.narrow, self.config.act.apply(wide));
         x + dropout(&self.dropout, narrow)
     }
 
@@ -127,9 +128,9 @@ impl Layer {
         let heads = self.config.heads;
         let of_head = channels / heads;
         let split = |x: Tensor<3>| x.reshape([count, places, heads, of_head]).swap_dims(1, 2);
-        let query = split(self.query.forward(windows.clone()));
-        let key = split(self.key.forward(windows.clone()));
-        let value = split(self.value.forward(windows));
+        let query = split(adapted(&self.query, windows.clone()));
+        let key = split(adapted(&self.key, windows.clone()));
+        let value = split(adapted(&self.value, windows));
         #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
         let scale = (of_head as f64).sqrt().recip();
         let scores = query.matmul(key.transpose());
@@ -146,7 +147,7 @@ impl Layer {
             .matmul(value)
             .swap_dims(1, 2)
             .reshape([count, places, channels]);
-        self.attended.forward(mixed)
+        adapted(&self.attended, mixed)
     }
 
     /// What is added for each two places of a window: `[1, heads, places, places]`.

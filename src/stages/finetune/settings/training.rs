@@ -124,6 +124,17 @@ pub(in crate::stages::finetune) struct Pace {
     pub(in crate::stages::finetune) holds_down: bool,
 }
 
+/// What trains, as far as the usual pace depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::stages::finetune) enum Trains {
+    /// The head alone.
+    Head,
+    /// Adapters and the head.
+    Adapters,
+    /// Layers as a whole.
+    Layers,
+}
+
 /// The usual pace where pretrained layers train, as in Hugging Face's `TrainingArguments`.
 const EPOCHS: usize = 3;
 const RATE: f64 = 5e-5;
@@ -134,31 +145,36 @@ const HEAD_STEPS: usize = 1_000;
 const HEAD_EPOCHS: std::ops::RangeInclusive<usize> = EPOCHS..=100;
 const HEAD_RATE: f64 = 1e-2;
 
+/// Adapters learn best at ten times the rate at which whole layers do (Schulman et al. 2025, "LoRA Without Regret").
+const ADAPTER_RATE: f64 = 10.0 * RATE;
+
 impl Pace {
-    /// What is set, and what is usual where nothing is: that depends on whether only the head trains, and on so many samples. What
+    /// What is set, and what is usual where nothing is: that depends on what trains, and on so many samples. What
     /// was decided for the user comes with it, in a sentence.
     pub(in crate::stages::finetune) fn new(
         steps: &Steps,
         rates: &Rates,
-        only_head: bool,
+        trains: Trains,
         samples: usize,
     ) -> (Self, Option<String>) {
         let per_step = steps.batch_size.get() * steps.gradient_accumulation_steps.get();
         let per_epoch = samples.div_ceil(per_step).max(1);
-        let (epochs, rate) = if only_head {
-            let epochs = HEAD_STEPS.div_ceil(per_epoch);
-            (
-                epochs.clamp(*HEAD_EPOCHS.start(), *HEAD_EPOCHS.end()),
-                HEAD_RATE,
-            )
-        } else {
-            (EPOCHS, RATE)
+        let (epochs, rate) = match trains {
+            Trains::Head => {
+                let epochs = HEAD_STEPS.div_ceil(per_epoch);
+                (
+                    epochs.clamp(*HEAD_EPOCHS.start(), *HEAD_EPOCHS.end()),
+                    HEAD_RATE,
+                )
+            }
+            Trains::Adapters => (EPOCHS, ADAPTER_RATE),
+            Trains::Layers => (EPOCHS, RATE),
         };
         let set = (steps.epochs, &rates.learning_rate);
         let pace = Self {
             epochs: set.0.map_or(epochs, NonZeroUsize::get),
             learning_rate: set.1.as_ref().map_or(rate, |rate| rate.value),
-            holds_down: only_head && set.1.is_none(),
+            holds_down: trains == Trains::Head && set.1.is_none(),
         };
         let decided = match set {
             (None, None) => format!("`epochs` {epochs} and `learning_rate` {rate}"),
@@ -166,9 +182,15 @@ impl Pace {
             (Some(_), None) => format!("`learning_rate` {rate}"),
             (Some(_), Some(_)) => return (pace, None),
         };
-        let told = only_head.then(|| {
-            format!("only the head trains, on {samples} samples: {decided}, since nothing is set")
-        });
+        let told = match trains {
+            Trains::Head => Some(format!(
+                "only the head trains, on {samples} samples: {decided}, since nothing is set"
+            )),
+            Trains::Adapters => Some(format!(
+                "adapters and the head train: {decided}, since nothing is set"
+            )),
+            Trains::Layers => None,
+        };
         (pace, told)
     }
 }

@@ -23,17 +23,17 @@ const VALIDATION: &str = "validation";
 const NOTHING_KEPT: &str = "feature_cache_max = \"0B\"\n";
 
 /// A small model with samples for it.
-struct Subject {
-    bench: Bench,
-    name: String,
+pub(super) struct Subject {
+    pub(super) bench: Bench,
+    pub(super) name: String,
     modality: Modality,
     /// Height and width of its images.
     side: usize,
-    anatomy: Anatomy,
+    pub(super) anatomy: Anatomy,
 }
 
 impl Subject {
-    fn new(model: &SmallModel) -> Self {
+    pub(super) fn new(model: &SmallModel) -> Self {
         let network = Network::outline(model.path()).expect("an outline").network;
         let subject = Self {
             bench: Bench::of(model.path()),
@@ -93,7 +93,7 @@ impl Subject {
     }
 
     /// Freezes the first blocks.
-    fn freeze(&self, blocks: usize) {
+    pub(super) fn freeze(&self, blocks: usize) {
         let below = self.anatomy.parameters.iter();
         let below = below.filter(|parameter| parameter.block < blocks);
         let names: Vec<&str> = below.map(|parameter| parameter.name.as_str()).collect();
@@ -102,13 +102,13 @@ impl Subject {
     }
 
     /// Tunes the model, and gives its folder and how many samples went through the frozen layers to be remembered.
-    fn tune(&self, settings: &str, out: &str) -> (PathBuf, u64) {
+    pub(super) fn tune(&self, settings: &str, out: &str) -> (PathBuf, u64) {
         let tuned = self.bench.run(&*self.tuning(settings), out, &|| false);
         let (folder, _) = tuned.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         (folder, self.bench.features_computed())
     }
 
-    fn tuning(&self, settings: &str) -> Box<dyn Stage> {
+    pub(super) fn tuning(&self, settings: &str) -> Box<dyn Stage> {
         let task = match self.modality {
             Modality::Texts => "text-classification",
             Modality::Images => "image-classification",
@@ -121,7 +121,7 @@ impl Subject {
     }
 
     /// The figures of the model in `tuned` on the test samples.
-    fn evaluate(&self, tuned: &str, settings: &str) -> BTreeMap<String, f64> {
+    pub(super) fn evaluate(&self, tuned: &str, settings: &str) -> BTreeMap<String, f64> {
         let port = self.port();
         let text = format!("model = \"{tuned}\"\n{port} = \"test\"\n{settings}");
         let stage = parse("evaluate", &text).expect("it parses");
@@ -130,7 +130,7 @@ impl Subject {
     }
 
     /// The same figures, of what `predict` says.
-    fn predict(&self, tuned: &str) -> BTreeMap<String, f64> {
+    pub(super) fn predict(&self, tuned: &str) -> BTreeMap<String, f64> {
         let port = self.port();
         let text =
             format!("model = \"{tuned}\"\n{port} = \"test\"\nlogits = true\nprefix = \"said_\"");
@@ -194,7 +194,7 @@ fn history(tuned: &Path) -> Vec<BTreeMap<String, f64>> {
 }
 
 /// Fails unless figures of the same names differ by no more than rounding does.
-fn agree(one: &BTreeMap<String, f64>, other: &BTreeMap<String, f64>, what: &str) {
+pub(super) fn agree(one: &BTreeMap<String, f64>, other: &BTreeMap<String, f64>, what: &str) {
     assert_eq!(one.len(), other.len(), "{what}: {one:?}, {other:?}");
     for (name, figure) in one {
         let apart = (figure - other[name]).abs();
@@ -208,7 +208,7 @@ fn agree(one: &BTreeMap<String, f64>, other: &BTreeMap<String, f64>, what: &str)
 
 /// Tunes with and without what the frozen layers gave in memory: the same figures in each epoch, and the same bits where a sample
 /// keeps them in any batch. How many samples were remembered that had not been before.
-fn tunes_alike(subject: &Subject, settings: &str, what: &str) -> u64 {
+pub(super) fn tunes_alike(subject: &Subject, settings: &str, what: &str) -> u64 {
     let (kept, new) = subject.tune(settings, "kept");
     let (fresh, remembered) = subject.tune(&format!("{settings}{NOTHING_KEPT}"), "fresh");
     assert_eq!(remembered, 0, "{what}: nothing was to be kept");
@@ -267,7 +267,7 @@ fn what_is_remembered_of_frozen_layers_changes_nothing() {
 
 /// How a training ends before its time.
 #[derive(Clone, Copy, Debug)]
-enum End {
+pub(super) enum End {
     /// Ctrl-C or SIGTERM: it is asked to stop, and keeps where it is.
     Asked,
     /// `kill -9`: nothing of it runs any more.
@@ -275,14 +275,14 @@ enum End {
 }
 
 /// When: at so many questions whether to stop in an epoch, of which each step ends with one.
-type Stop = (End, usize, usize);
+pub(super) type Stop = (End, usize, usize);
 
 /// Everything that a checkpoint has to hold.
 const EVERYTHING_TRAINS: &str = "learning_rate = 0.003\nlr_scheduler_type = \"constant\"\n";
 
 impl Subject {
     /// Trains until `stop`; the tuned model's card and weights, if it comes to its end.
-    fn train(&self, settings: &str, stop: Option<Stop>) -> Option<Vec<u8>> {
+    pub(super) fn train(&self, settings: &str, stop: Option<Stop>) -> Option<Vec<u8>> {
         self.bench.events();
         let asked = AtomicUsize::new(0);
         let cancelled = || {
@@ -320,12 +320,12 @@ impl Subject {
     }
 
     /// Lets the next training begin anew.
-    fn forget(&self) {
+    pub(super) fn forget(&self) {
         std::fs::remove_file(self.bench.path("checkpoint")).ok();
     }
 
     /// Trains with all these interruptions, and once more to the end.
-    fn train_in_pieces(&self, settings: &str, stops: &[Stop]) -> Vec<u8> {
+    pub(super) fn train_in_pieces(&self, settings: &str, stops: &[Stop]) -> Vec<u8> {
         self.forget();
         for (index, stop) in stops.iter().enumerate() {
             self.train(settings, Some(*stop));
@@ -383,7 +383,7 @@ fn an_interrupted_training_by_any_optimizer_ends_in_the_same_bits() {
 }
 
 /// Interrupts a training in these ways.
-fn interrupt(subject: &Subject, load_best: bool, ways: &[&[Stop]]) {
+pub(super) fn interrupt(subject: &Subject, load_best: bool, ways: &[&[Stop]]) {
     let settings = format!("{EVERYTHING_TRAINS}epochs = 3\nload_best_model_at_end = {load_best}\n");
     interrupted(subject, &settings, ways);
 }
@@ -423,7 +423,7 @@ fn the_best_epoch_is_left_as_it_was() {
 impl Subject {
     /// Gives the only validation sample the label with which the last of three epochs is not the best, and says which is: with the other
     /// label, what was the better epoch is the worse one.
-    fn make_an_early_epoch_the_best(&self) -> u64 {
+    pub(super) fn make_an_early_epoch_the_best(&self) -> u64 {
         let best = |first| {
             self.write(VALIDATION, 1, first);
             self.forget();
