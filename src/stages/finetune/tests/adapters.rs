@@ -64,6 +64,7 @@ fn what_is_remembered_before_the_first_adapter_changes_nothing() {
     for (_, subject) in subjects() {
         for more in [json!({}), json!({ "use_dora": true, "use_rslora": true })] {
             let is_first = more == json!({});
+            subject.bench.events();
             let prefix = adapt(&subject.bench, true, &more);
             let what = format!("{}, adapters {more} from block {prefix}", subject.name);
             assert!(prefix > 0, "{what}");
