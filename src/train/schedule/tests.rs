@@ -14,6 +14,7 @@ fn rates(shape: Shape, warmup: u64, details: Details) -> Vec<f64> {
 }
 
 /// Ten steps up to 10: what `get_scheduler` gives, and `OneCycleLR(pct_start=warmup / 10)`.
+#[expect(clippy::unreadable_literal, reason = "as the libraries print them")]
 #[test]
 fn rates_are_those_of_transformers_and_pytorch() {
     let none = Details::default();

@@ -22,6 +22,7 @@ const NAMES: [&str; 7] = [
 ];
 
 /// A token that is found as it stands.
+#[expect(clippy::struct_excessive_bools, reason = "the fields of `AddedToken`")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) content: String,

@@ -149,9 +149,8 @@ fn odd_texts_have_the_ids_that_transformers_gives() {
 fn of_bert(more: &[(&str, Value)], words: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
-    let lines = special.iter().chain(words);
-    let lines: String = lines.map(|token| format!("{token}\n")).collect();
-    write(&folder, "vocab.txt", &lines);
+    let lines: Vec<&str> = special.iter().chain(words).copied().collect();
+    write(&folder, "vocab.txt", &(lines.join("\n") + "\n"));
     for (name, contents) in more {
         write(&folder, name, &contents.to_string());
     }
