@@ -35,7 +35,8 @@ struct Settings {
     /// source that has it.
     source: Spanned<Written>,
     /// The files to fetch, each with its digest: `"config.json" = "sha256:…"`. An array of names fetches them without
-    /// a check and prints their digests. Where the index of weights in several files is named, and none of these, they follow from it.
+    /// a check and prints their digests. The files that an index of weights names follow from it, unless some of them are pinned: then
+    /// all must be.
     /// For a repository on the Hub they may be left out: its config, weights and tokenizer are fetched then, as they are now, and their
     /// digests printed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -208,7 +208,9 @@ fn an_index_that_does_not_fit_its_files_is_refused() {
     insta::assert_snapshot!(
         "a_file_is_missing",
         refused(&|project| {
-            project.edit(", \"model-00002-of-00002.safetensors\"", "");
+            let shard = "model-00002-of-00002.safetensors";
+            std::fs::remove_file(project.path(&format!("tiny-bert/{shard}"))).expect("it goes");
+            project.edit(&format!(", \"{shard}\""), "");
         })
     );
     let change_index = |project: &Project, old: &str, new: &str| {
