@@ -122,6 +122,11 @@ pub(super) trait Blocks {
         name.into()
     }
 
+    /// Why peft cannot load its adapters, if it cannot: what it is, and in what it differs.
+    fn not_for_peft(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Which of the networks of its architecture it is: those of a family have the same classes in their library.
     fn family(&self) -> &'static str {
         self.base()

@@ -272,8 +272,11 @@ impl Tokenizer {
             "the tokenizer gives ids up to {}, but the embedding has {rows} rows",
             size - 1
         ))
-        .note(format!("the tokenizer is `{}`", self.path.display()))
-        .help("take tokenizer.json and the weights from the same model"))
+        .note(match &self.made {
+            Some(made) => made.clone(),
+            None => format!("the tokenizer is `{}`", self.path.display()),
+        })
+        .help("take the tokenizer and the weights from the same model"))
     }
 }
 

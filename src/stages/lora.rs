@@ -109,6 +109,13 @@ impl LoraStage {
         let (base, device) = (cx.input(MODEL), models::device("cpu")?);
         let loaded = Network::load_adapter(base, cx.input(ADAPTER), labels, &device)?;
         let (network, card) = (&loaded.network, &loaded.card);
+        if !loaded.missing.is_empty() && !card.labels.is_empty() {
+            return Err(Error::stage(format!(
+                "neither the adapter nor the model has a head for {}",
+                card.labels.join(", ")
+            ))
+            .help("leave `labels` out, and `refire.json` of the adapter: `finetune` gives the model a new head"));
+        }
         let lora = card.lora.as_ref();
         let (layers, r) = lora.map_or((0, 0), |lora| (lora.target_modules.len(), lora.r));
         let head = if loaded.missing.is_empty() && !card.labels.is_empty() {

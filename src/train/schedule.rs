@@ -44,6 +44,9 @@ pub enum Decay {
     OneMinusSqrt,
 }
 
+/// The last rate of [`Shape::Polynomial`] if none is set.
+const LR_END: f64 = 1e-7;
+
 /// What some shapes can be told beside, under the names of `transformers`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -133,9 +136,13 @@ impl Details {
         if !within(self.lr_end, |rate| rate >= 0.0 && rate.is_finite()) {
             return Err("`lr_end` must be at least 0".into());
         }
-        match (self.lr_end, peak) {
-            (Some(end), Some(peak)) if end >= peak => {
-                Err(format!("`lr_end` must be below the learning rate, {peak}"))
+        let end = (shape == Shape::Polynomial).then(|| self.lr_end.unwrap_or(LR_END));
+        match (end, peak) {
+            (Some(end), Some(peak)) if end >= peak => Err(format!(
+                "the last rate, `lr_end`, is {end}: it must be below the learning rate, {peak}"
+            )),
+            (Some(_), None) if self.lr_end.is_some() => {
+                Err("`lr_end` needs a `learning_rate` that is set".into())
             }
             _ => Ok(()),
         }
@@ -199,7 +206,7 @@ impl Schedule {
                 self.peak * wave((cycles * progress) % 1.0).max(0.0)
             }
             Shape::Polynomial => {
-                let end = self.details.lr_end.unwrap_or(1e-7).min(self.peak);
+                let end = self.details.lr_end.unwrap_or(LR_END).min(self.peak);
                 let left = (1.0 - progress).max(0.0);
                 (self.peak - end) * left.powf(self.details.power.unwrap_or(1.0)) + end
             }

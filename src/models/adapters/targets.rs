@@ -115,7 +115,7 @@ impl Layers {
             return Err(Error::stage(format!(
                 "the adapters are for `{name}`, which is no linear layer of this network"
             ))
-            .help("take the model that they were trained on"));
+            .help("take the model that they were trained on; of DINOv2 and Swin adapters by peft are not read"));
         }
         self.check_rank(lora)?;
         self.check_saved(lora)

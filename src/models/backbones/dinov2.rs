@@ -157,6 +157,10 @@ fn norm(config: &Dinov2Config, device: &Device) -> LayerNorm {
 // ----------------------------------------------------------------------------------------------------------- forward
 
 impl Blocks for Dinov2 {
+    fn not_for_peft(&self) -> Option<&'static str> {
+        Some("the layers of a DINOv2 are others in transformers' memory than in its files")
+    }
+
     /// `embeddings`, `encoder.layer.0` …, `layernorm`.
     fn blocks(&self) -> Vec<String> {
         let layers = (0..self.layers.len()).map(|index| format!("encoder.layer.{index}"));

@@ -150,6 +150,12 @@ enum Part<'a> {
 // ----------------------------------------------------------------------------------------------------------- forward
 
 impl Blocks for Swin {
+    fn not_for_peft(&self) -> Option<&'static str> {
+        Some(
+            "the layers of a Swin Transformer are called otherwise in transformers' memory than in its files",
+        )
+    }
+
     /// `embeddings`, `encoder.layers.0.blocks.0` …, `encoder.layers.0.downsample` …, `layernorm`.
     fn blocks(&self) -> Vec<String> {
         let mut blocks = vec!["embeddings".to_string()];

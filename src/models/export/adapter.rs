@@ -36,6 +36,10 @@ pub fn export_adapter(folder: &Path, to: &Path) -> Result<String> {
         )
         .help("leave `adapter` out: adapters are merged then"));
     }
+    if let Some(why) = network.not_for_peft() {
+        return Err(Error::stage(format!("{why}, and peft would not find them"))
+            .help("leave `adapter` out: adapters are merged then"));
+    }
     write_config(to, &network.written_config(&card))?;
     if network.vocabulary().is_some() {
         copy_tokenizer(folder, to)?;

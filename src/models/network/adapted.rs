@@ -1,6 +1,7 @@
 //! Networks with adapters: how they come by them, what that makes of their parameters, and how they lose them again.
 
 use burn::module::Module;
+use serde_json::Value;
 
 use super::Network;
 use crate::error::{Error, Result};
@@ -121,6 +122,16 @@ impl Network {
             .then(|| format!("adapters, scale {:e}", lora.scale()))
     }
 
+    /// Why peft cannot load its adapters onto the model that it was made from, if it cannot.
+    pub(in crate::models) fn not_for_peft(&self) -> Option<&'static str> {
+        let model_type = self.config.get("model_type").and_then(Value::as_str);
+        let is_tower = model_type.is_some_and(|name| name.ends_with("_vision_model"));
+        let tower =
+            "transformers' class with a head does not take the files of a vision tower alone";
+        let tower = is_tower.then_some(tower);
+        self.backbone().not_for_peft().or(tower)
+    }
+
     /// What its library calls a parameter in memory.
     pub(in crate::models) fn in_memory(&self, known: &Parameter) -> String {
         if known.head {
@@ -160,6 +171,20 @@ mod tests {
     use crate::models::Network;
     use crate::models::adapters::renamed;
     use crate::models::small::small_models;
+
+    /// Those of which `save_pretrained` of transformers 5.23 writes other names than the network has, as far as
+    /// [`in_memory`](Network::in_memory) does not know them.
+    #[test]
+    fn networks_that_peft_would_not_know_are_told() {
+        let models = small_models();
+        let told = models.iter().filter(|model| {
+            let outline = Network::outline(model.path()).expect("an outline");
+            outline.network.not_for_peft().is_some()
+        });
+        let mut told: Vec<&str> = told.map(|model| model.name.as_str()).collect();
+        told.sort_unstable();
+        assert_eq!(told, ["dinov2", "swin"]);
+    }
 
     #[test]
     fn names_in_memory_are_read_as_those_in_files() {

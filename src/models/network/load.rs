@@ -273,6 +273,7 @@ fn assemble(
         let known =
             |name: &str| checkpoint.has(name) || is_head(name) || adapters::is_adapter(name);
         adapters::refuse_strange(&adapter, known)?;
+        of_folder.file.clone_from(&adapter.file);
         checkpoint.overlay(adapter);
         of_folder.overlay(checkpoint.split_off(adapters::is_adapter));
     }

@@ -278,7 +278,9 @@ fn class(path: &Path, settings: &Settings) -> Result<&'static Class> {
         .iter()
         .find(|class| model_type.is_some_and(|model_type| class.model_types.contains(&model_type)));
     let by_files = || CLASSES.iter().find(|class| class.needs.are_own(path));
-    let of_type = of_type.filter(|class| class.needs.check(path, class).is_ok());
+    if let Some(class) = of_type {
+        class.needs.check(path, class)?;
+    }
     of_type.or_else(by_files).ok_or_else(|| {
         Error::stage("nothing in the model's folder says what kind of tokenizer its files are")
             .note("a file called `tokenizer.model` may be of any kind")

@@ -492,6 +492,16 @@ fn settings_that_cannot_be_meant_are_refused_with_their_place() {
             "powr",
             7,
         ),
+        (
+            "learning_rate = 5e-5\nlr_scheduler_type = \"polynomial\"\nlr_scheduler_kwargs = { lr_end = 1 }",
+            "below the learning rate",
+            8,
+        ),
+        (
+            "learning_rate = 1e-8\nlr_scheduler_type = \"polynomial\"",
+            "below the learning rate",
+            7,
+        ),
         ("optim = \"lion\"", "usual are AdamW's", 6),
         ("optim = \"sgdd\"", "sgdd", 6),
         (

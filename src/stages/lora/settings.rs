@@ -129,6 +129,20 @@ impl Settings {
             ("use_dora", self.use_dora.is_some()),
             ("modules_to_save", self.modules_to_save.is_some()),
         ];
+        let labels = self.labels.iter().flat_map(|labels| &labels.value);
+        let labels: Vec<&String> = labels.collect();
+        let twice = |(at, label): (usize, &&String)| labels[..at].contains(label);
+        let what = if self.labels.is_some() && labels.len() < 2 {
+            Some("a classifier needs two labels".to_string())
+        } else if labels.iter().any(|label| label.is_empty()) {
+            Some("a label is empty".into())
+        } else {
+            let again = labels.iter().enumerate().find(|place| twice(*place));
+            again.map(|(_, label)| format!("the label `{label}` comes twice"))
+        };
+        if let Some(what) = what {
+            return Err(blame(self.labels.as_ref(), Error::usage(what)));
+        }
         match set.iter().find(|(_, is_set)| *is_set) {
             Some((name, _)) => Err(adapter.0.blame(
                 Error::usage(format!(

@@ -83,6 +83,14 @@ fn of_vocabulary(
         &|token| vocab.get(token).map(|id| *id as u64),
         vocab.len(),
     )?;
+    let unknown = added.named("unk_token").0;
+    if !vocab.contains_key(unknown) {
+        return Err(Error::stage(format!(
+            "`{}` has no `{unknown}`, which stands for unknown words",
+            path.display()
+        ))
+        .help("take the vocabulary of this model, or name its token as `unk_token` in tokenizer_config.json"));
+    }
     let ids: Map<String, Value> = vocab
         .iter()
         .map(|(token, id)| ((*token).to_string(), (*id).into()))

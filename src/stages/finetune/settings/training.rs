@@ -246,10 +246,11 @@ impl ScheduleSettings {
 
     /// Refuses what cannot be meant of a schedule whose highest rate is `peak`, if that is set.
     pub(super) fn check(&self, peak: Option<f64>) -> Result<()> {
-        if let Some(details) = &self.lr_scheduler_kwargs {
-            let checked = details.value.check(self.lr_scheduler_type.value, peak);
-            checked.map_err(|words| details.blame(Error::usage(words), ""))?;
-        }
+        let checked = self.details().check(self.lr_scheduler_type.value, peak);
+        checked.map_err(|words| match &self.lr_scheduler_kwargs {
+            Some(details) => details.blame(Error::usage(words), ""),
+            None => self.lr_scheduler_type.blame(Error::usage(words), ""),
+        })?;
         if let Some(ratio) = &self.warmup_ratio {
             let share = |number| (0.0..=1.0).contains(&number);
             number("warmup_ratio", ratio, share, "between 0 and 1")?;

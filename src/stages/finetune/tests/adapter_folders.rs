@@ -130,6 +130,11 @@ fn adapters_without_a_head_go_onto_a_model_that_has_learnt_nothing() {
     rename(&bench, |name| {
         name.contains("lora_").then(|| name.to_string())
     });
+    let error = failure(read(&bench, "labels = ['bad', 'good']"));
+    assert!(
+        error.message().contains("has a head for bad, good"),
+        "{error}"
+    );
     read(&bench, "").expect("it is read");
     assert!(bench.notices().contains("and no head"));
 }
@@ -265,6 +270,9 @@ fn settings_that_an_adapter_has_already_are_refused() {
             "`adapter` and `r` both say what the adapters are",
         ),
         ("labels = ['a']", "`labels` is for an `adapter`"),
+        ("adapter = 'a'\nlabels = ['a']", "needs two labels"),
+        ("adapter = 'a'\nlabels = ['a', 'b', 'a']", "`a` comes twice"),
+        ("adapter = 'a'\nlabels = ['a', '']", "a label is empty"),
     ] {
         let error = refusal(parse("lora", &format!("model = 'a'\n{settings}")));
         assert_eq!(error.kind(), Kind::Usage);
