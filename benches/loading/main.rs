@@ -18,6 +18,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PAIRS: usize = 9;
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "sizes of memory stay far below 2^53"
+)]
 fn main() {
     let folder = std::env::args()
         .skip(1)
