@@ -23,7 +23,8 @@ pub(super) struct Settings {
     /// The model.
     pub(super) model: Port,
     /// A folder of adapters as peft or an `export` with `adapter = true` writes it, from a stage `pretrained` with the files
-    /// `adapter_config.json` and `adapter_model.safetensors`: the model gets those, and the head that is there. Only with `labels`.
+    /// `adapter_config.json` and `adapter_model.safetensors`: the model gets those, and the head that is there. Of the other
+    /// settings `labels` alone goes with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) adapter: Option<Port>,
     /// With `adapter`: the labels that its head is for, in the order of its outputs, unless the folder names them.
