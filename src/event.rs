@@ -31,7 +31,7 @@ pub trait Observer {
 /// Whether the figure of this name counts something, so that it is a whole number.
 #[must_use]
 pub fn is_count(figure: &str) -> bool {
-    figure == "best_epoch"
+    matches!(figure, "best_epoch" | "best_step")
 }
 
 /// A figure, written as a whole number if it counts something.

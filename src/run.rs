@@ -25,7 +25,7 @@ use tracking::Gathered;
 pub use watching::{Audience, OnBusy, Watch, watch};
 pub use workspace::Workspace;
 
-use crate::config::{self, Overrides, Pipeline};
+use crate::config::{self, Overrides, Pipeline, Tracking};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Configuration, Event, Outcome, Sink};
 use crate::exec::{
@@ -204,7 +204,19 @@ impl Project {
     /// # Errors
     /// Whatever is wrong with the file, the lock or the cache folder.
     pub fn open(path: &Path, overrides: &Overrides) -> Result<Self> {
-        Self::read(path, overrides, false)
+        Self::read(path, overrides, false, None)
+    }
+
+    /// The same, as if its file had these stages alone and named no tracker.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and a stage that needs one which is left out.
+    pub fn open_part(
+        path: &Path,
+        overrides: &Overrides,
+        stages: &BTreeSet<String>,
+    ) -> Result<Self> {
+        Self::read(path, overrides, false, Some(stages))
     }
 
     /// The same for a run of `goal`. If that is the whole pipeline, the records that its stages had when it last resolved
@@ -213,15 +225,25 @@ impl Project {
     /// # Errors
     /// Those of [`open`](Self::open).
     pub fn open_for(path: &Path, overrides: &Overrides, goal: &Goal) -> Result<Self> {
-        Self::read(path, overrides, goal.stages.is_empty())
+        Self::read(path, overrides, goal.stages.is_empty(), None)
     }
 
-    fn read(path: &Path, overrides: &Overrides, ahead: bool) -> Result<Self> {
+    fn read(
+        path: &Path,
+        overrides: &Overrides,
+        ahead: bool,
+        part: Option<&BTreeSet<String>>,
+    ) -> Result<Self> {
         let lock_path = Lock::path(path, overrides);
         let workspace = Workspace::find(path)?;
         let large = std::fs::metadata(&lock_path).is_ok_and(|lock| lock.len() >= LARGE);
         let now = || {
-            let pipeline = config::load(path, overrides)?;
+            let mut pipeline = config::load(path, overrides)?;
+            if let Some(part) = part {
+                let stages = &mut pipeline.stages;
+                stages.retain(|stage| part.contains(&stage.name));
+                pipeline.tracking = Tracking::default();
+            }
             Ok((Plan::new(&pipeline)?, pipeline))
         };
         let before = || {

@@ -39,12 +39,23 @@ pub enum Content {
     Metrics(Value),
     /// How a training went: its lines, as they are written.
     History(Vec<Value>),
+    /// Losses at learning rates: each rate with the smoothed loss, and the rate that is suggested.
+    Rates {
+        /// The rates that were tried, rising.
+        tried: Vec<(f64, f64)>,
+        /// The one at which the loss falls fastest; none if it falls nowhere.
+        found: Option<f64>,
+    },
     /// Files: path and size in bytes, in order.
     Files(Vec<(String, u64)>),
 }
 
 /// The file with the steps of a training.
 const HISTORY: &str = "history.jsonl";
+
+/// The files of an artifact of `lr-find`.
+const RATES: &str = "lr-find.json";
+const PICTURE: &str = "lr-find.svg";
 
 /// What the artifact in `folder` holds, with so many rows of a table.
 ///
@@ -73,6 +84,9 @@ pub fn look(folder: &Path, rows: usize) -> Result<Content> {
     }
     if folder.join("metrics.json").is_file() {
         return json(&folder.join("metrics.json")).map(Content::Metrics);
+    }
+    if folder.join(RATES).is_file() && folder.join(PICTURE).is_file() {
+        return of_rates(&folder.join(RATES));
     }
     let files = files(folder)?;
     if folder.join(HISTORY).is_file() && files.len() == 1 {
@@ -108,6 +122,28 @@ fn of_history(path: &Path) -> Result<Vec<Value>> {
     let text = fs::read_to_string(path).or_stage(cannot)?;
     let lines = text.lines().map(serde_json::from_str);
     lines.collect::<Result<_, _>>().or_stage(cannot)
+}
+
+fn of_rates(path: &Path) -> Result<Content> {
+    let found = json(path)?;
+    let tried = found["tried"].as_array().into_iter().flatten();
+    let pair = |rate: &Value| {
+        let number = |name: &str| rate[name].as_f64();
+        number("learning_rate").zip(number("smoothed_loss"))
+    };
+    Ok(Content::Rates {
+        tried: tried.filter_map(pair).collect(),
+        found: found["learning_rate"].as_f64(),
+    })
+}
+
+/// Writes the picture of what `lr-find` tried, which is in `folder`, to `path`.
+///
+/// # Errors
+/// Those of the disk.
+pub fn picture(folder: &Path, path: &Path) -> Result<()> {
+    let bytes = fs::read(folder.join(PICTURE)).or_stage(|| format!("cannot read `{PICTURE}`"))?;
+    crate::store::write_atomic(path, &bytes)
 }
 
 fn json(path: &Path) -> Result<Value> {
@@ -178,8 +214,13 @@ fn of_model(folder: &Path) -> Result<Vec<(String, String)>> {
             if training.best_epoch > 0 {
                 line("best epoch", training.best_epoch.to_string());
             }
-            let best = training.best_epoch.checked_sub(1);
-            let best = best.and_then(|place| training.history.get(place));
+            if let Some(step) = training.best_step {
+                line("best step", step.to_string());
+            }
+            let best = training.history.iter().find(|figures| {
+                let number = |name: &str| figures[name].as_u64().map(|number| number as usize);
+                number("epoch") == Some(training.best_epoch) && number("step") == training.best_step
+            });
             if let Some(figures) = best.or(training.history.last()) {
                 line("figures", plain(figures));
             }

@@ -14,6 +14,7 @@ mod init;
 mod interrupt;
 mod log;
 mod logs;
+mod lr_find;
 mod man;
 mod metrics;
 mod params;
@@ -100,6 +101,7 @@ enum Verb {
     Get(get::Args),
     Predict(predict::Args),
     Evaluate(evaluate::Args),
+    LrFind(lr_find::Args),
     Export(export::Args),
     Gc(gc::Args),
     Schema(schema::Args),
@@ -137,6 +139,7 @@ impl Verb {
             Self::Get(args) => args.run(),
             Self::Predict(args) => args.run(),
             Self::Evaluate(args) => args.run(),
+            Self::LrFind(args) => args.run(),
             Self::Export(args) => args.run(),
             Self::Gc(args) => args.run(),
             Self::Schema(args) => args.run(),

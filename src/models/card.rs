@@ -88,10 +88,13 @@ pub struct RandomWeights {
 pub struct Training {
     /// The epoch that its weights are of, counted from 1.
     pub best_epoch: usize,
+    /// The step, if it was measured by steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_step: Option<usize>,
     /// What was frozen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freeze: Option<FreezePlan>,
-    /// The figures of each epoch.
+    /// The figures of each epoch, or of each time that it was measured.
     pub history: Vec<Value>,
     /// The settings.
     pub settings: TunedBy,

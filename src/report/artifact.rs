@@ -9,6 +9,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use super::figures;
 use super::line;
 use super::measured::measured;
+use super::rates::rates;
 use super::table::{Align, Cell, Table};
 use crate::show::Content;
 
@@ -29,6 +30,7 @@ pub fn artifact(content: &Content, width: usize) -> String {
         Content::Metrics(metrics) if metrics["figures"].is_object() => measured(metrics),
         Content::Metrics(metrics) => format!("{metrics:#}\n"),
         Content::History(lines) => history(lines, width),
+        Content::Rates { tried, found } => rates(tried, *found, width),
         Content::Files(files) => listing(files),
     }
 }

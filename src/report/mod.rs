@@ -15,6 +15,7 @@ mod measured;
 mod metrics;
 mod plain;
 mod pretty;
+mod rates;
 mod results;
 mod runs;
 mod screen;

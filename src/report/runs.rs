@@ -101,7 +101,7 @@ fn headline(row: &RunRow) -> String {
     let mut figures: Vec<(&String, &f64)> = headline.metrics.iter().collect();
     figures.sort_by_key(|(name, _)| match name.as_str() {
         "accuracy" => 0,
-        "best_epoch" => 3,
+        "best_epoch" | "best_step" => 3,
         name if name.starts_with("validation_") => 1,
         _ => 2,
     });

@@ -59,6 +59,7 @@ pub const KINDS: &[&dyn StageKind] = &[
     &freeze::FreezeKind,
     &lora::LoraKind,
     &finetune::FinetuneKind,
+    &finetune::LrFindKind,
     &evaluate::EvaluateKind,
     &compare::CompareKind,
     &select::SelectKind,

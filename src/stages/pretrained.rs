@@ -66,6 +66,13 @@ impl StageKind for PretrainedKind {
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {
         let settings: Settings = from_table(table)?;
+        if let Some(key) = &settings.checkpoint_key
+            && key.value.is_empty()
+        {
+            let error = Error::usage("`checkpoint_key` is empty")
+                .help("leave it away: where a checkpoint has one set of weights it is found");
+            return Err(key.blame(error, ""));
+        }
         let span = settings.source.span.as_ref().unwrap_or(&table.span);
         let mirrors = settings.source.value.parse(span)?;
         let Some(named) = &settings.files else {

@@ -4,7 +4,7 @@
 //! the optimizer's moments, the best network), and in its metadata where training is.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write};
 use std::path::Path;
@@ -23,11 +23,14 @@ use crate::models::{Network, Saved};
 
 /// Raised by every change of what is in the file.
 ///
-/// 2: the key of the stage. 3: the lines about steps.
-const FORMAT: &str = "refire checkpoint 3";
+/// 2: the key of the stage. 3: the lines about steps. 4: the optimizer's rows by name, figures by step, means.
+const FORMAT: &str = "refire checkpoint 4";
 
 /// The key of the stage's key in the metadata: what the file is called.
 const STAGE: &str = "stage";
+
+/// What stands before the names of the optimizer's rows.
+const OPTIMIZER: &str = "optimizer.";
 
 /// The key of [`Words`] in the metadata.
 const WORDS: &str = "training";
@@ -45,6 +48,8 @@ pub(super) struct Checkpoint<'a> {
     /// The network before training.
     network: &'a Network,
     due: Cell<Instant>,
+    /// After how many steps it is kept, in place of by time.
+    each: Option<usize>,
 }
 
 /// What is no tensor. Numbers with a fraction are kept as their bits.
@@ -54,26 +59,39 @@ struct Words {
     history: Vec<Figures>,
     lines: Vec<StepFigures>,
     best: Option<usize>,
+    /// Whether there is a mean of networks.
+    averages: bool,
     /// Parameter → steps made.
     steps: BTreeMap<String, i32>,
 }
 
-/// The training loss of an epoch, and its figures on the validation samples by name.
-type Figures = (u64, BTreeMap<String, u64>);
+/// [`EpochFigures`], with their numbers as bits.
+#[derive(Serialize, Deserialize)]
+struct Figures {
+    epoch: usize,
+    step: Option<usize>,
+    train_loss: u64,
+    validation: BTreeMap<String, u64>,
+}
 
 impl<'a> Checkpoint<'a> {
-    pub(super) fn new(host: &'a dyn Host, network: &'a Network) -> Self {
+    pub(super) fn new(host: &'a dyn Host, network: &'a Network, each: Option<usize>) -> Self {
         Self {
             file: host.checkpoint(),
             host,
             network,
             due: Cell::new(Instant::now() + PAUSE),
+            each,
         }
     }
 
-    /// Keeps where the training is if it has not been kept for long.
-    pub(super) fn keep_if_due(&self, state: &State, trainer: &TrainerState) {
-        if Instant::now() >= self.due.get() {
+    /// Keeps where the training is, after `taken` steps, if it is time.
+    pub(super) fn keep_if_due(&self, state: &State, trainer: &TrainerState, taken: usize) {
+        let is_due = match self.each {
+            Some(each) => taken > 0 && taken.is_multiple_of(each),
+            None => Instant::now() >= self.due.get(),
+        };
+        if is_due {
             self.keep(state, trainer);
         }
     }
@@ -96,26 +114,36 @@ impl<'a> Checkpoint<'a> {
         if let Some((_, best)) = &trainer.best {
             tensors.extend(self.changed("best", best));
         }
+        if let Some(average) = &state.average {
+            tensors.extend(self.changed("average", average));
+        }
         let mut steps = BTreeMap::new();
-        let roles = state.optimizer.rows();
-        for (id, kept) in state.optimizer.state() {
+        for (id, (made, rows)) in state.optimizer.state() {
             let Some(name) = names.get(&id) else { continue };
-            steps.insert(name.clone(), kept.steps);
-            for (role, numbers) in roles.iter().zip(kept.rows) {
-                let data = TensorData::new(numbers.to_vec(), [numbers.len()]);
-                tensors.push((format!("{role}/{name}"), Saved::new(data)));
-            }
+            steps.insert(name.clone(), made);
+            let rows = rows.into_iter();
+            tensors.extend(
+                rows.map(|(row, numbers)| {
+                    (format!("{OPTIMIZER}{row}/{name}"), Saved::new(numbers))
+                }),
+            );
         }
         let bits = |figures: &EpochFigures| -> Figures {
             let validation = figures.validation.iter();
             let validation = validation.map(|(name, figure)| (name.clone(), figure.to_bits()));
-            (figures.train_loss.to_bits(), validation.collect())
+            Figures {
+                epoch: figures.epoch,
+                step: figures.step,
+                train_loss: figures.train_loss.to_bits(),
+                validation: validation.collect(),
+            }
         };
         let words = Words {
             position: trainer.position,
             history: trainer.history.iter().map(bits).collect(),
             lines: trainer.steps.clone(),
-            best: trainer.best.as_ref().map(|(epoch, _)| *epoch),
+            best: trainer.best.as_ref().map(|(best, _)| *best),
+            averages: state.average.is_some(),
             steps,
         };
         let metadata = HashMap::from([
@@ -151,7 +179,7 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Where an interrupted training was, if one was kept. Its network is on the plain device.
-    pub(super) fn find(&self, optimizer: &dyn Optimizer) -> Option<(State, TrainerState)> {
+    pub(super) fn find(&self, optimizer: &Optimizer) -> Option<(State, TrainerState)> {
         let file = self.file?;
         let bytes = std::fs::read(file).ok()?;
         match self.read(&bytes, &name_of(file), optimizer) {
@@ -170,7 +198,7 @@ impl<'a> Checkpoint<'a> {
         &self,
         bytes: &[u8],
         key: &str,
-        optimizer: &dyn Optimizer,
+        optimizer: &Optimizer,
     ) -> Result<(State, TrainerState), &'static str> {
         let (bytes, digest) = bytes.split_last_chunk::<32>().ok_or("it is too short")?;
         if blake3::Hasher::new().update_rayon(bytes).finalize() != *digest {
@@ -184,31 +212,36 @@ impl<'a> Checkpoint<'a> {
         let mut roles = roles(&tensors).ok_or("its tensors are not numbers")?;
         let network = self.filled(roles.remove("network"))?;
         let best = match words.best {
-            Some(epoch) => Some((epoch, self.filled(roles.remove("best"))?)),
+            Some(best) => Some((best, self.filled(roles.remove("best"))?)),
             None => None,
         };
-        let mut numbers = |role: &str, name: &str| {
-            let data = roles.get_mut(role)?.remove(name)?;
-            data.try_into_vec::<f32>().ok()
-        };
+        let average = words.averages.then(|| self.filled(roles.remove("average")));
+        let average = average.transpose()?;
         let mut states = BTreeMap::new();
         for (id, name) in names(&network) {
             if let Some(steps) = words.steps.get(&name) {
-                let rows = optimizer.rows().iter().map(|role| numbers(role, &name));
-                let rows: Option<Vec<Vec<f32>>> = rows.collect();
-                let rows = rows.ok_or("what the optimizer knew is missing")?;
-                states.insert(id, (*steps, rows));
+                let rows = roles.iter_mut().filter_map(|(role, tensors)| {
+                    let row = role.strip_prefix(OPTIMIZER)?;
+                    Some((row.to_string(), tensors.remove(&name)?))
+                });
+                states.insert(id, (*steps, rows.collect()));
             }
         }
         let trainer = TrainerState {
-            history: words.history.into_iter().zip(1..).map(figures).collect(),
+            history: words.history.into_iter().map(figures).collect(),
             steps: words.lines,
             best,
             position: words.position,
         };
         let mut optimizer = optimizer.fresh();
         optimizer.restore(states);
-        Ok((State { network, optimizer }, trainer))
+        let state = State {
+            network,
+            optimizer,
+            average,
+            moving: BTreeSet::new(),
+        };
+        Ok((state, trainer))
     }
 
     /// The network before training with `numbers` in place of its own.
@@ -268,13 +301,13 @@ fn words(bytes: &[u8]) -> Option<(Words, String)> {
     known.then(words)?
 }
 
-/// The figures of an epoch.
-fn figures((kept, epoch): (Figures, usize)) -> EpochFigures {
-    let (train_loss, validation) = kept;
-    let validation = validation.into_iter();
+/// The figures that were kept as bits.
+fn figures(kept: Figures) -> EpochFigures {
+    let validation = kept.validation.into_iter();
     EpochFigures {
-        epoch,
-        train_loss: f64::from_bits(train_loss),
+        epoch: kept.epoch,
+        step: kept.step,
+        train_loss: f64::from_bits(kept.train_loss),
         validation: validation
             .map(|(name, figure)| (name, f64::from_bits(figure)))
             .collect(),

@@ -1,9 +1,12 @@
 //! What is checked before anything is trained: that a step changes what it should, and nothing else.
 
+use std::collections::BTreeSet;
+
 use burn::module::{Module, ParamId};
 
 use super::prefix::Weights;
-use super::training::{State, Step};
+use super::step::Step;
+use super::training::State;
 use super::{Loader, Phase, Training};
 use crate::error::{Error, Result};
 use crate::models::Network;
@@ -35,6 +38,8 @@ fn check_phase(training: &Training<'_>, network: &Network, phase: &Phase) -> Res
     let state = State {
         network: network.clone(),
         optimizer,
+        average: None,
+        moving: BTreeSet::new(),
     };
     let state = training.enter(state, phase);
     let mut next = || loader.batch(&views, step.seed);

@@ -1,9 +1,9 @@
-//! The gradients of one step, as plain numbers in the memory of the host.
+//! The gradients of one step: plain numbers in the memory of the host where the host computes, else where they were made.
 
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Gradients as BurnGradients, Tensor, TensorData};
+use burn::tensor::{Device, Gradients as BurnGradients, Tensor, TensorData};
 use rayon::prelude::*;
 
 /// How many numbers one thread takes at a time. Sums are made piece by piece, so their bits depend on it and not on the threads.
@@ -12,7 +12,62 @@ pub(super) const PIECE: usize = 1 << 15;
 /// A gradient for each parameter that the loss depends on and that trains.
 #[derive(Debug, Default)]
 pub struct Gradients {
-    by_parameter: BTreeMap<ParamId, TensorData>,
+    by_parameter: BTreeMap<ParamId, Gradient>,
+}
+
+/// The gradient of one parameter.
+#[derive(Debug)]
+pub(super) enum Gradient {
+    /// In the memory of the host.
+    Host(TensorData),
+    /// Flat, on another device.
+    Device(Tensor<1>),
+}
+
+impl Gradient {
+    /// Its `size` numbers on `device`.
+    pub(super) fn on(&self, size: usize, device: &Device) -> Tensor<1> {
+        match self {
+            Self::Host(data) => {
+                let flat = TensorData::new(numbers(data).to_vec(), [size]);
+                Tensor::from_data(flat, device)
+            }
+            Self::Device(tensor) => tensor.clone(),
+        }
+    }
+
+    /// Adds that of another part of the same step.
+    fn add(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Host(sum), Self::Host(more)) => numbers_mut(sum)
+                .par_chunks_mut(PIECE)
+                .zip(numbers(&more).par_chunks(PIECE))
+                .for_each(|(sum, more)| {
+                    for (sum, more) in sum.iter_mut().zip(more) {
+                        *sum += more;
+                    }
+                }),
+            (sum, more) => {
+                let (size, device) = match sum {
+                    Self::Host(data) => (data.num_elements(), Device::flex()),
+                    Self::Device(tensor) => (tensor.dims()[0], tensor.device()),
+                };
+                *sum = Self::Device(sum.on(size, &device) + more.on(size, &device));
+            }
+        }
+    }
+
+    fn sum_of_squares(&self) -> f64 {
+        match self {
+            Self::Host(data) => {
+                let pieces = numbers(data).par_chunks(PIECE).map(sum_of_squares);
+                pieces.collect::<Vec<_>>().iter().sum()
+            }
+            Self::Device(tensor) => {
+                f64::from(tensor.clone().powi_scalar(2).sum().into_scalar::<f32>())
+            }
+        }
+    }
 }
 
 impl Gradients {
@@ -34,14 +89,7 @@ impl Gradients {
                 None => {
                     self.by_parameter.insert(id, data);
                 }
-                Some(sum) => numbers_mut(sum)
-                    .par_chunks_mut(PIECE)
-                    .zip(numbers(&data).par_chunks(PIECE))
-                    .for_each(|(sum, more)| {
-                        for (sum, more) in sum.iter_mut().zip(more) {
-                            *sum += more;
-                        }
-                    }),
+                Some(sum) => sum.add(data),
             }
         }
     }
@@ -53,10 +101,7 @@ impl Gradients {
         let squares = order
             .into_iter()
             .filter_map(|id| self.by_parameter.get(&id))
-            .map(|data| {
-                let pieces = numbers(data).par_chunks(PIECE).map(sum_of_squares);
-                pieces.collect::<Vec<_>>().iter().sum::<f64>()
-            });
+            .map(Gradient::sum_of_squares);
         squares.sum::<f64>().sqrt()
     }
 
@@ -65,10 +110,18 @@ impl Gradients {
         self.by_parameter.keys().copied()
     }
 
-    /// The gradient of one parameter, row by row.
+    /// The gradient of one parameter, row by row; none where it is on another device than the host.
     #[must_use]
     pub fn get(&self, id: ParamId) -> Option<&[f32]> {
-        self.by_parameter.get(&id).map(numbers)
+        match self.by_parameter.get(&id)? {
+            Gradient::Host(data) => Some(numbers(data)),
+            Gradient::Device(_) => None,
+        }
+    }
+
+    /// The gradient of one parameter.
+    pub(super) fn of(&self, id: ParamId) -> Option<&Gradient> {
+        self.by_parameter.get(&id)
     }
 }
 
@@ -94,9 +147,13 @@ struct Collector {
 impl ModuleVisitor for Collector {
     fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
         if let Some(gradient) = parameter.val().grad_remove(&mut self.from) {
-            self.gradients
-                .by_parameter
-                .insert(parameter.id, gradient.into_data());
+            let gradient = if gradient.device() == Device::flex() {
+                Gradient::Host(gradient.into_data())
+            } else {
+                let size = gradient.shape().num_elements();
+                Gradient::Device(gradient.reshape([size]))
+            };
+            self.gradients.by_parameter.insert(parameter.id, gradient);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! sample is to come to ([`Targets`]), the [`Loss`] and the figures are the task's.
 
 mod ahead;
+mod average;
 mod batches;
 mod checkpoint;
 mod checks;
@@ -22,9 +23,11 @@ mod optimizer;
 mod phases;
 mod pieces;
 mod prefix;
+mod rate_finder;
 mod recipe;
 mod samples;
 mod schedule;
+mod step;
 mod targets;
 mod trainer_state;
 mod training;
@@ -33,6 +36,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use average::Averaging;
 pub use checkpoint::resumes_at;
 pub use checks::check_step;
 pub use gradients::Gradients;
@@ -44,11 +48,12 @@ pub use loss::{Loss, mixed};
 pub use metric::Metric;
 pub use mixing::Mixing;
 pub use optimizer::{
-    AdamW, AdamWSettings, Kept, Momentum, MomentumSettings, Optimizer, Rule, Trained,
+    Adafactor, AdamW, At, Common, Kept, Lamb, Lion, Muon, Optimizer, Pass, Rule, Sgd, Trained,
 };
 pub use phases::{Depth, Phase, Unfreezing};
 pub use pieces::Pieces;
 pub use prefix::Prefix;
+pub use rate_finder::{RateRange, RateTried, below_least, steepest};
 pub use recipe::{Recipe, Warmup};
 pub use samples::{Images, Inputs, Rewritten, Samples, Texts, Views};
 pub use schedule::{Decay, Details, Schedule, Shape};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::EpochFigures;
 use crate::error::{Error, Result};
 use crate::models::{Anatomy, Resolved};
 
@@ -36,9 +37,10 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// How many epochs of the phase have passed without one that is better than `best`, at the end of `epoch`.
-    pub(super) fn waited(&self, epoch: usize, best: usize) -> usize {
-        epoch - best.max(self.from - 1)
+    /// How often it was measured in the phase after the best of `history`, counted from 1.
+    pub(super) fn waited(&self, history: &[EpochFigures], best: usize) -> usize {
+        let own = history.iter().filter(|known| known.epoch >= self.from);
+        own.count().min(history.len() - best)
     }
 }
 
@@ -200,7 +202,16 @@ mod tests {
                 9,
             )
             .expect("phases");
-        let waited = |phase: usize, epoch, best| phases[phase].waited(epoch, best);
+        let waited = |phase: usize, epoch, best| {
+            let figures = |epoch| EpochFigures {
+                epoch,
+                step: None,
+                train_loss: 1.0,
+                validation: BTreeMap::new(),
+            };
+            let history: Vec<_> = (1..=epoch).map(figures).collect();
+            phases[phase].waited(&history, best)
+        };
         assert_eq!(waited(0, 4, 1), 3);
         assert_eq!(waited(3, 4, 1), 1);
         assert_eq!(waited(3, 6, 5), 1);

@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::Gradients;
-use super::training::autodiff;
+use super::step::autodiff;
 use crate::models::{Activations, Network, reseed};
 use crate::random;
 

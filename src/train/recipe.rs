@@ -2,13 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Details, Loss, Metric, Optimizer, Schedule, Shape};
+use super::trainer_state::Lengths;
+use super::{Averaging, Details, EpochFigures, Loss, Metric, Optimizer, Schedule, Shape};
 
 /// The settings of a training.
 #[derive(Clone, Debug)]
 pub struct Recipe {
-    /// How often every sample is trained on.
+    /// How often every sample is trained on, if `max_steps` does not end it before.
     pub epochs: usize,
+    /// The most steps of the optimizer.
+    pub max_steps: Option<usize>,
+    /// It is measured after so many steps each, and at the end; after each epoch if not set.
+    pub eval_steps: Option<usize>,
+    /// What an interrupted training goes on from is kept after so many steps each; once a minute if not set.
+    pub save_steps: Option<usize>,
     /// Samples in a batch.
     pub batch_size: usize,
     /// Batches in a step of the optimizer.
@@ -22,7 +29,9 @@ pub struct Recipe {
     /// How long it rises at the start.
     pub warmup: Warmup,
     /// The optimizer, which has not begun.
-    pub optimizer: Arc<dyn Optimizer>,
+    pub optimizer: Optimizer,
+    /// Which mean of networks is measured and kept.
+    pub averaging: Option<Averaging>,
     /// What is made small.
     pub loss: Arc<dyn Loss>,
     /// The figure that decides which epoch is the best.
@@ -55,16 +64,22 @@ impl Recipe {
         [self.metric, self.tie_breaker]
     }
 
-    /// The learning rates of all steps, so many in each epoch.
-    pub(super) fn schedule(&self, steps_per_epoch: usize) -> Schedule {
-        let total = steps_per_epoch.saturating_mul(self.epochs) as u64;
-        Schedule {
+    /// The learning rate of the step after `taken`, where it was measured as `history` says.
+    pub(super) fn rate(&self, lengths: Lengths, taken: usize, history: &[EpochFigures]) -> f64 {
+        let total = lengths.total as u64;
+        let schedule = Schedule {
             shape: self.shape,
             details: self.details,
             peak: self.learning_rate,
             warmup: self.warmup.steps(total),
             total,
+        };
+        if self.shape != Shape::ReduceLrOnPlateau {
+            return schedule.rate(taken as u64);
         }
+        let measured = history.iter();
+        let measured = measured.filter_map(|known| known.validation.get(self.metric.name));
+        schedule.on_plateau(self.metric.higher_is_better, measured.copied())
     }
 }
 

@@ -27,6 +27,9 @@ pub enum Shape {
     /// Up from 1/25 along half a cosine wave, and down to 1/250,000 along another, as PyTorch's `OneCycleLR`: the warm-up is how long it
     /// rises, three tenths of all steps if none is set.
     OneCycle,
+    /// Times `factor` whenever `metric_for_best_model` was no better for more than `patience` times, as PyTorch's `ReduceLROnPlateau`.
+    /// There is no warm-up.
+    ReduceLrOnPlateau,
 }
 
 /// How a curve goes down.
@@ -76,6 +79,24 @@ pub struct Details {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1))]
     pub min_lr_ratio: Option<f64>,
+    /// Of `reduce_lr_on_plateau`: what the rate is multiplied by; 0.1 if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub factor: Option<f64>,
+    /// Of `reduce_lr_on_plateau`: how often the figure may be no better; 10 if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
+    /// Of `reduce_lr_on_plateau`: by which part of the best figure a better one must differ; 1e-4 if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub threshold: Option<f64>,
+    /// Of `reduce_lr_on_plateau`: how often the figure does not count after the rate went down; 0 if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<u32>,
+    /// Of `reduce_lr_on_plateau`: the lowest rate; 0 if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub min_lr: Option<f64>,
 }
 
 impl Details {
@@ -108,6 +129,23 @@ impl Details {
                 self.min_lr_ratio.is_some(),
                 Shape::WarmupStableDecay,
             ),
+            ("factor", self.factor.is_some(), Shape::ReduceLrOnPlateau),
+            (
+                "patience",
+                self.patience.is_some(),
+                Shape::ReduceLrOnPlateau,
+            ),
+            (
+                "threshold",
+                self.threshold.is_some(),
+                Shape::ReduceLrOnPlateau,
+            ),
+            (
+                "cooldown",
+                self.cooldown.is_some(),
+                Shape::ReduceLrOnPlateau,
+            ),
+            ("min_lr", self.min_lr.is_some(), Shape::ReduceLrOnPlateau),
         ];
         if let Some((name, _, of)) = given
             .iter()
@@ -132,6 +170,15 @@ impl Details {
         }
         if !within(self.min_lr_ratio, |ratio| (0.0..=1.0).contains(&ratio)) {
             return Err("`min_lr_ratio` must be between 0 and 1".into());
+        }
+        if !within(self.factor, |factor| factor > 0.0 && factor < 1.0) {
+            return Err("`factor` must be above 0 and below 1".into());
+        }
+        if !within(self.threshold, |part| (0.0..1.0).contains(&part)) {
+            return Err("`threshold` must be at least 0 and below 1".into());
+        }
+        if !within(self.min_lr, |rate| rate >= 0.0 && rate.is_finite()) {
+            return Err("`min_lr` must be at least 0".into());
         }
         if !within(self.lr_end, |rate| rate >= 0.0 && rate.is_finite()) {
             return Err("`lr_end` must be at least 0".into());
@@ -163,6 +210,7 @@ impl Shape {
             Self::InverseSqrt => "inverse_sqrt",
             Self::WarmupStableDecay => "warmup_stable_decay",
             Self::OneCycle => "one_cycle",
+            Self::ReduceLrOnPlateau => "reduce_lr_on_plateau",
         }
     }
 }
@@ -187,7 +235,7 @@ impl Schedule {
     #[must_use]
     pub fn rate(&self, step: u64) -> f64 {
         let warmup = match self.shape {
-            Shape::Constant => 0,
+            Shape::Constant | Shape::ReduceLrOnPlateau => 0,
             Shape::OneCycle => return self.peak * self.one_cycle(step),
             _ => self.warmup,
         };
@@ -220,8 +268,53 @@ impl Schedule {
                 self.peak / ((as_float(step - warmup) + timescale) / timescale).sqrt()
             }
             Shape::WarmupStableDecay => self.peak * self.stable(step, warmup),
-            Shape::Constant | Shape::ConstantWithWarmup | Shape::OneCycle => self.peak,
+            Shape::Constant
+            | Shape::ConstantWithWarmup
+            | Shape::OneCycle
+            | Shape::ReduceLrOnPlateau => self.peak,
         }
+    }
+
+    /// The rate of [`Shape::ReduceLrOnPlateau`] after these figures, in their order.
+    #[must_use]
+    pub fn on_plateau(
+        &self,
+        higher_is_better: bool,
+        figures: impl IntoIterator<Item = f64>,
+    ) -> f64 {
+        /// PyTorch leaves a rate alone that would change by less.
+        const LEAST: f64 = 1e-8;
+        let threshold = self.details.threshold.unwrap_or(1e-4);
+        let patience = self.details.patience.unwrap_or(10);
+        let (factor, lowest) = (
+            self.details.factor.unwrap_or(0.1),
+            self.details.min_lr.unwrap_or(0.0),
+        );
+        let (mut rate, mut best) = (self.peak, None);
+        let (mut bad, mut cooling) = (0, 0);
+        for figure in figures {
+            let is_better = match best {
+                None => true,
+                Some(best) if higher_is_better => figure > best * (1.0 + threshold),
+                Some(best) => figure < best * (1.0 - threshold),
+            };
+            if is_better {
+                (best, bad) = (Some(figure), 0);
+            } else {
+                bad += 1;
+            }
+            if cooling > 0 {
+                (cooling, bad) = (cooling - 1, 0);
+            }
+            if bad > patience {
+                let lower = (rate * factor).max(lowest);
+                if rate - lower > LEAST {
+                    rate = lower;
+                }
+                (cooling, bad) = (self.details.cooldown.unwrap_or(0), 0);
+            }
+        }
+        rate
     }
 
     /// The share of the peak at `step` of a rate that stays before it goes down.

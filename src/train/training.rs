@@ -3,27 +3,26 @@
 //! A step's randomness comes from the seed, the epoch and the step alone, so the state between two epochs is the weights and the
 //! optimizer's, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::module::{Module, ParamId};
 
 use super::ahead::ahead;
+use super::average;
 use super::checkpoint::Checkpoint;
-use super::diverged::Failed;
 use super::features::Features;
-use super::history::{StepFigures, Taken, steps_a_line};
-use super::pieces::Pieces;
+use super::history::{StepFigures, Taken};
 use super::samples::Batch;
-use super::trainer_state::{Lengths, Position, TrainerState, share};
+use super::step::Step;
+use super::trainer_state::{Lengths, TrainerState, share};
 use super::{
-    EpochFigures, Gradients, Host, Inputs, Loader, Optimizer, Phase, Prefix, Progress, Recipe,
-    Samples, Targets, Trained, Views, mixed,
+    Averaging, EpochFigures, Host, Inputs, Loader, Optimizer, Phase, Prefix, Progress, Recipe,
+    Samples, Targets, Trained, Views,
 };
 use super::{batches, inference};
 use crate::error::{Kind, Result};
-use crate::models::{Activations, Network, reseed};
+use crate::models::Network;
 use crate::random;
 
 /// Everything that a training needs beside the weights.
@@ -50,9 +49,16 @@ pub struct Training<'a> {
 pub type Score<'a> = dyn Fn(&[f32], &Targets) -> Result<BTreeMap<String, f64>> + 'a;
 
 /// The samples as a phase takes them.
-struct Loaders<'a> {
-    train: Loader<'a>,
+pub(super) struct Loaders<'a> {
+    pub(super) train: Loader<'a>,
     validation: Option<Loader<'a>>,
+}
+
+/// An epoch of a phase.
+struct Epoch<'a> {
+    phase: &'a Phase,
+    loaders: &'a Loaders<'a>,
+    steps: Vec<Step>,
 }
 
 /// What is carried from step to step.
@@ -60,25 +66,11 @@ struct Loaders<'a> {
 pub(super) struct State {
     /// The network on the autodiff device.
     pub(super) network: Network,
-    pub(super) optimizer: Box<dyn Optimizer>,
-}
-
-/// One step of the optimizer.
-#[derive(Clone, Debug)]
-pub(super) struct Step {
-    /// Its batches of views.
-    pub(super) batches: Vec<Vec<usize>>,
-    /// The seed of what is random in it.
-    pub(super) seed: u64,
-}
-
-impl Step {
-    /// Its batches, each with the seed by which it is mixed.
-    fn jobs(&self) -> impl Iterator<Item = (&[usize], u64)> {
-        let seed = |batch| random::derive(self.seed, "mix", &[batch]);
-        let batches = self.batches.iter().zip(0..);
-        batches.map(move |(views, batch)| (views.as_slice(), seed(batch)))
-    }
+    pub(super) optimizer: Optimizer,
+    /// The mean of the networks so far, on the plain device, if there is to be one and it has begun.
+    pub(super) average: Option<Network>,
+    /// What of the network changes in this phase.
+    pub(super) moving: BTreeSet<ParamId>,
 }
 
 /// What came out of a training.
@@ -86,12 +78,23 @@ impl Step {
 pub struct Outcome {
     /// The trained network on the plain device.
     pub network: Network,
-    /// The figures of all epochs.
+    /// Its figures, each time that it was measured.
     pub history: Vec<EpochFigures>,
     /// Those of its steps, in about a thousand lines at the most.
     pub steps: Vec<StepFigures>,
-    /// The epoch that the network is of, counted from 1.
-    pub best_epoch: usize,
+    /// Which of `history` the network is of.
+    pub best: usize,
+}
+
+impl Outcome {
+    /// The figures of the network.
+    ///
+    /// # Panics
+    /// Never: a training ends with being measured.
+    #[must_use]
+    pub fn figures(&self) -> &EpochFigures {
+        &self.history[self.best]
+    }
 }
 
 impl Training<'_> {
@@ -101,12 +104,27 @@ impl Training<'_> {
     /// A loss that is not a number; that the user asked to stop.
     pub fn run(&self, network: &Network) -> Result<Outcome> {
         self.report_random_changes();
+        self.report_average();
         self.keep_features()?;
-        let checkpoint = Checkpoint::new(self.host, network);
+        let checkpoint = Checkpoint::new(self.host, network, self.recipe.save_steps);
         let (mut state, mut trainer) = self.begin(network, &checkpoint);
-        for index in trainer.position.phase..self.phases.len() {
+        let epochs = self.lengths().epochs();
+        let phases = self.phases.iter();
+        let reached = phases.take_while(|phase| phase.from <= epochs).count();
+        if let Some(unreached) = self.phases.get(reached) {
+            self.host.notice(format!(
+                "training ends in epoch {epochs}: what was to train from epoch {} on stays as it is",
+                unreached.from
+            ));
+        }
+        for index in trainer.position.phase..reached {
             let patient;
             state = self.enter(state, &self.phases[index]);
+            if index + 1 == reached
+                && let Some(told) = state.optimizer.told()
+            {
+                self.host.notice(told);
+            }
             (state, patient) = self.phase(state, index, &mut trainer, &checkpoint)?;
             state.network = state.network.valid();
             if !patient {
@@ -114,30 +132,48 @@ impl Training<'_> {
             }
         }
         let last = trainer.history.len();
-        let (best_epoch, network) = trainer
+        let chosen = self.recipe.load_best_model_at_end
+            && !matches!(self.recipe.averaging, Some(Averaging::LastEpochs(_)));
+        let (best, network) = trainer
             .best
-            .filter(|_| self.recipe.load_best_model_at_end)
-            .unwrap_or((last, state.network));
+            .filter(|_| chosen)
+            .unwrap_or_else(|| (last, state.average.unwrap_or(state.network)));
         Ok(Outcome {
             network,
             history: trainer.history,
             steps: trainer.steps,
-            best_epoch,
+            best: best - 1,
         })
+    }
+
+    /// How long it is, if nothing ends it before.
+    fn lengths(&self) -> Lengths {
+        let batches = self.train.len().div_ceil(self.recipe.batch_size);
+        let epoch = batches.div_ceil(self.recipe.gradient_accumulation_steps);
+        let whole = epoch.saturating_mul(self.recipe.epochs);
+        Lengths {
+            samples: self.train.len(),
+            epoch,
+            total: self.recipe.max_steps.map_or(whole, |most| most.min(whole)),
+            measured: self.recipe.eval_steps,
+        }
     }
 
     /// Where training begins: from `network`, or where an interrupted training was.
     fn begin(&self, network: &Network, checkpoint: &Checkpoint<'_>) -> (State, TrainerState) {
-        if let Some((state, trainer)) = checkpoint.find(&*self.recipe.optimizer) {
-            let Position { epoch, step, .. } = trainer.position;
+        if let Some((state, trainer)) = checkpoint.find(&self.recipe.optimizer) {
+            let (epoch, step) = (trainer.position.epoch, trainer.position.step);
             self.host.notice(format!(
                 "goes on where it was interrupted: after step {step} of epoch {epoch}"
             ));
             return (state, trainer);
         }
+        let moves = matches!(self.recipe.averaging, Some(Averaging::Ema(_)));
         let state = State {
             network: network.clone(),
             optimizer: self.recipe.optimizer.fresh(),
+            average: moves.then(|| network.valid()),
+            moving: BTreeSet::new(),
         };
         (state, TrainerState::default())
     }
@@ -151,39 +187,26 @@ impl Training<'_> {
         checkpoint: &Checkpoint<'_>,
     ) -> Result<(State, bool)> {
         let phase = &self.phases[index];
+        let end = self.lengths().epochs() + 1;
         let next = self.phases.get(index + 1);
-        let end = next.map_or(self.recipe.epochs + 1, |next| next.from);
+        let end = next.map_or(end, |next| next.from.min(end));
         let begun = trainer.position.epoch;
         if begun < phase.from {
-            trainer.position = Position::of_epoch(index, phase.from);
+            trainer.position.begin(index, phase.from);
         }
         let loaders = kept(self.loaders(phase), checkpoint, &state, trainer)?;
-        for epoch in begun.max(phase.from)..end {
-            if epoch > trainer.position.epoch {
-                trainer.position = Position::of_epoch(index, epoch);
+        for number in begun.max(phase.from)..end {
+            if number > trainer.position.epoch {
+                trainer.position.begin(index, number);
             }
-            let (begun, done) = (Instant::now(), trainer.position.step);
-            state = self.epoch(state, &loaders.train, trainer, checkpoint)?;
-            let share_done = share(trainer.position.step - done, trainer.position.step);
-            let samples_per_second =
-                share(self.train.len(), 1) * share_done / begun.elapsed().as_secs_f64();
-            let train_loss = trainer.position.loss();
-            let network = state.network.valid();
-            let validation = self.validate(&network, loaders.validation.as_ref(), epoch);
-            let validation = kept(validation, checkpoint, &state, trainer)?;
-            let figures = EpochFigures {
-                epoch,
-                train_loss,
-                validation,
+            let epoch = Epoch {
+                phase,
+                loaders: &loaders,
+                steps: self.steps(&loaders.train, number),
             };
-            let at = format!("epoch {epoch}/{}", self.recipe.epochs);
-            self.host.measured(
-                at,
-                figures.headline(self.recipe.headline()),
-                samples_per_second,
-            );
-            if let Some(reason) = trainer.add(figures, network, phase, self.recipe) {
-                self.host.notice(reason);
+            let patient;
+            (state, patient) = self.epoch(state, &epoch, trainer, checkpoint)?;
+            if !patient {
                 return Ok((state, false));
             }
         }
@@ -219,7 +242,7 @@ impl Training<'_> {
         Ok(())
     }
 
-    fn loaders(&self, phase: &Phase) -> Result<Loaders<'_>> {
+    pub(super) fn loaders(&self, phase: &Phase) -> Result<Loaders<'_>> {
         let loader = |samples| {
             let prefix = self.prefix.cut(phase.plan.prefix);
             Loader::new(samples, prefix, self.recipe.feature_cache_max, self.host)
@@ -236,47 +259,58 @@ impl Training<'_> {
         let State {
             network,
             mut optimizer,
+            average,
+            ..
         } = state;
+        let parameters = network.parameters();
+        let statistics = network.statistics().into_iter();
+        let statistics = statistics.filter(|known| phase.plan.trains(known.block, &parameters));
+        let mut moving: BTreeSet<ParamId> = statistics.map(|known| known.id).collect();
         let frozen = phase.plan.frozen.iter().zip(self.rate_scales);
-        let trained = network
-            .parameters()
+        let trained = parameters
             .into_iter()
             .zip(frozen)
             .filter(|(_, (frozen, _))| !**frozen)
-            .map(|(parameter, (_, rate_scale))| Trained {
-                id: parameter.id,
-                decays: parameter.shape.len() > 1,
-                name: parameter.name,
-                rate_scale: *rate_scale,
-            });
-        optimizer.set_parameters(trained.collect());
+            .map(|(parameter, (_, rate_scale))| Trained::new(parameter, *rate_scale));
+        let trained: Vec<Trained> = trained.collect();
+        moving.extend(trained.iter().map(|known| known.id));
+        optimizer.set_parameters(trained);
         State {
             network: network.freeze(&phase.plan).train(),
             optimizer,
+            average,
+            moving,
         }
     }
 
-    /// Trains on every sample that is left of the epoch; the trainer then holds its mean loss.
+    /// Takes the steps that are left of the epoch; whether training goes on after them.
     fn epoch(
         &self,
         state: State,
-        loader: &Loader<'_>,
+        epoch: &Epoch<'_>,
         trainer: &mut TrainerState,
         checkpoint: &Checkpoint<'_>,
-    ) -> Result<State> {
-        let steps = self.steps(loader, trainer.position.epoch);
-        let left = &steps[trainer.position.step..];
+    ) -> Result<(State, bool)> {
+        let left = &epoch.steps[trainer.position.step..];
         let jobs = left.iter().flat_map(Step::jobs).collect::<Vec<_>>();
+        let loader = &epoch.loaders.train;
         ahead(
             &jobs,
             loader.threads(),
             |(views, seed)| loader.batch(views, *seed),
-            |next| self.take_steps(state, loader, &steps, trainer, checkpoint, next),
+            |next| self.take_steps(state, epoch, trainer, checkpoint, next),
         )
     }
 
     /// What an epoch trains on, step by step.
     fn steps(&self, loader: &Loader<'_>, epoch: usize) -> Vec<Step> {
+        let mut steps = self.whole_epoch(loader, epoch);
+        steps.truncate(self.lengths().steps_of(epoch));
+        steps
+    }
+
+    /// The same, whether training ends in the epoch or not.
+    pub(super) fn whole_epoch(&self, loader: &Loader<'_>, epoch: usize) -> Vec<Step> {
         let seed = |role, at: &[u64]| random::derive(self.recipe.seed, role, at);
         let number = epoch as u64;
         let batches = batches::shuffled(
@@ -298,38 +332,51 @@ impl Training<'_> {
     fn take_steps(
         &self,
         mut state: State,
-        loader: &Loader<'_>,
-        steps: &[Step],
+        epoch: &Epoch<'_>,
         trainer: &mut TrainerState,
         checkpoint: &Checkpoint<'_>,
         next: &mut dyn FnMut() -> Batch,
-    ) -> Result<State> {
-        let epoch = trainer.position.epoch;
-        let schedule = self.recipe.schedule(steps.len());
-        let activity = format!("epoch {epoch}/{}", self.recipe.epochs);
-        let mut progress = Progress::new(self.host, activity, steps.len(), "steps");
-        let lengths = Lengths {
-            steps: steps.len(),
-            samples: self.train.len(),
-            line: steps_a_line(steps.len().saturating_mul(self.recipe.epochs)),
-        };
-        for (number, step) in steps.iter().enumerate().skip(trainer.position.step) {
-            kept(progress.at(number), checkpoint, &state, trainer)?;
-            checkpoint.keep_if_due(&state, trainer);
-            let rate = schedule.rate(((epoch - 1) * steps.len() + number) as u64);
-            let found;
-            (state, found) = self
-                .step(state, loader, step, next, rate)
-                .map_err(|error| {
-                    error.note(format!(
-                        "in step {} of {} of epoch {epoch}",
-                        number + 1,
-                        steps.len()
-                    ))
-                })?;
+    ) -> Result<(State, bool)> {
+        let lengths = self.lengths();
+        let (number, epochs) = (trainer.position.epoch, lengths.epochs());
+        let loader = &epoch.loaders.train;
+        let activity = format!("epoch {number}/{epochs}");
+        let mut progress = Progress::new(self.host, activity, epoch.steps.len(), "steps");
+        let (mut begun, mut seen) = (Instant::now(), 0);
+        loop {
+            let done = trainer.position.step;
+            kept(progress.at(done), checkpoint, &state, trainer)?;
+            if trainer.is_due(lengths) {
+                let speed = share(seen, 1) / begun.elapsed().as_secs_f64();
+                let patient;
+                (state, patient) = self.measure(state, epoch, trainer, checkpoint, speed)?;
+                if !patient {
+                    return Ok((state, false));
+                }
+                (begun, seen) = (Instant::now(), 0);
+            }
+            let Some(step) = epoch.steps.get(done) else {
+                return Ok((state, true));
+            };
+            let taken = lengths.taken(&trainer.position);
+            checkpoint.keep_if_due(&state, trainer, taken);
+            let rate = self.recipe.rate(lengths, taken, &trainer.history);
+            let [loss, norm];
+            (state, [loss, norm]) =
+                self.step(state, loader, step, next, rate)
+                    .map_err(|error| {
+                        let steps = epoch.steps.len();
+                        error.note(format!("in step {} of {steps} of epoch {number}", done + 1))
+                    })?;
+            if let Some(Averaging::Ema(decay)) = self.recipe.averaging {
+                let average = state.average.take();
+                state.average = average.map(|average| {
+                    average::towards(average, &state.network, &state.moving, 1.0 - decay)
+                });
+            }
             let views: usize = step.batches.iter().map(Vec::len).sum();
             let samples = views / loader.members();
-            let [loss, norm] = found;
+            seen += samples;
             let taken = Taken {
                 loss,
                 norm,
@@ -338,83 +385,84 @@ impl Training<'_> {
             };
             trainer.took(&taken, lengths);
         }
-        kept(progress.at(steps.len()), checkpoint, &state, trainer)?;
-        Ok(state)
     }
 
-    /// Takes `step`, whose batches `next` gives, and returns their mean loss and the norm of their gradients. The state comes by value, so that the weights have one
-    /// owner and change in place.
-    pub(super) fn step(
+    /// Measures the network, or the mean of networks; whether training goes on.
+    fn measure(
         &self,
         mut state: State,
-        loader: &Loader<'_>,
-        step: &Step,
-        next: &mut dyn FnMut() -> Batch,
-        rate: f64,
-    ) -> Result<(State, [f64; 2])> {
-        let untrained = !state.optimizer.has_begun();
-        let failed = |what, network: &Network| {
-            let failed = Failed {
-                what,
-                network,
-                frozen_blocks: loader.blocks(),
-                untrained,
-            };
-            let batches = step.jobs();
-            Err(failed.error(batches.map(|(views, seed)| loader.batch(views, seed).input)))
+        of: &Epoch<'_>,
+        trainer: &mut TrainerState,
+        checkpoint: &Checkpoint<'_>,
+        samples_per_second: f64,
+    ) -> Result<(State, bool)> {
+        let lengths = self.lengths();
+        let (epoch, epochs) = (trainer.position.epoch, lengths.epochs());
+        let taken = lengths.taken(&trainer.position);
+        let average = self.average(&state, epoch, epochs);
+        let network = average.as_ref().unwrap_or(&state.network).valid();
+        let (after, at) = match self.recipe.eval_steps {
+            None => (format!("epoch {epoch}"), format!("epoch {epoch}/{epochs}")),
+            Some(_) => {
+                let total = lengths.total;
+                (format!("step {taken}"), format!("step {taken}/{total}"))
+            }
         };
-        let (loss, gradients) = self.gradients(&state.network, loader, step, next);
-        if !loss.is_finite() {
-            return failed("the loss", &state.network);
-        }
-        let norm;
-        (state.network, norm) = state.optimizer.step(state.network, &gradients, rate);
-        if !norm.is_finite() {
-            return failed("the gradient", &state.network);
-        }
-        Ok((state, [loss, norm]))
+        let validation = self.validate(&network, of.loaders.validation.as_ref(), &after);
+        let validation = kept(validation, checkpoint, &state, trainer)?;
+        state.average = average;
+        let figures = EpochFigures {
+            epoch,
+            step: self.recipe.eval_steps.map(|_| taken),
+            train_loss: trainer.position.loss(lengths),
+            validation,
+        };
+        self.host.measured(
+            at,
+            figures.headline(self.recipe.headline()),
+            samples_per_second,
+        );
+        let is_last = taken == lengths.total;
+        let stopped = trainer.add(figures, network, of.phase, self.recipe, is_last);
+        let patient = stopped.is_none();
+        stopped.into_iter().for_each(|told| self.host.notice(told));
+        Ok((state, patient))
     }
 
-    /// The mean loss over the batches of `step`, which `next` gives, and its gradients.
-    pub(super) fn gradients(
-        &self,
-        network: &Network,
-        loader: &Loader<'_>,
-        step: &Step,
-        next: &mut dyn FnMut() -> Batch,
-    ) -> (f64, Gradients) {
-        reseed(loader.device(), step.seed);
-        let loss = &*self.recipe.loss;
-        let total = loss.weight(&loader.targets(step.batches.iter().flatten().copied()));
-        let mut sum = 0.0;
-        let mut gradients = Gradients::default();
-        for index in 0..step.batches.len() as u64 {
-            let batch = next();
-            let places = batch.targets.places();
-            if inference::is_empty(places.as_deref()) {
-                continue;
+    /// The mean of networks with the one that there is after `epoch`; none if there is none yet.
+    fn average(&self, state: &State, epoch: usize, epochs: usize) -> Option<Network> {
+        let average = state.average.as_ref();
+        match self.recipe.averaging? {
+            Averaging::Ema(_) => average.cloned(),
+            Averaging::LastEpochs(count) => {
+                let member = (epoch + count).checked_sub(epochs)?;
+                let network = state.network.valid();
+                match average {
+                    _ if member == 0 => None,
+                    None => Some(network),
+                    Some(average) => {
+                        let gain = 1.0 / share(member, 1);
+                        let average = average.valid();
+                        Some(average::towards(average, &network, &state.moving, gain))
+                    }
+                }
             }
-            if let Some(size) = loss.piece().filter(|size| batch.input.rows() > *size) {
-                let pieces = Pieces {
-                    network,
-                    from: loader.blocks(),
-                    input: batch.input,
-                    size,
-                    seed: random::derive(step.seed, "batch", &[index]),
-                };
-                let (value, more) =
-                    pieces.run(|outputs| mixed(loss, outputs, &batch.targets, batch.share, total));
-                sum += value;
-                gradients.add(more);
-                continue;
-            }
-            let input = autodiff(batch.input);
-            let outputs = network.outputs(loader.blocks(), input, places.as_deref());
-            let loss = mixed(loss, outputs, &batch.targets, batch.share, total);
-            sum += f64::from(loss.clone().into_scalar::<f32>());
-            gradients.add(Gradients::new(network, loss.backward()));
         }
-        (sum, gradients)
+    }
+
+    /// Says how much of the weights before training is left in a mean that moves slowly.
+    fn report_average(&self) {
+        let Some(Averaging::Ema(decay)) = self.recipe.averaging else {
+            return;
+        };
+        let steps = self.lengths().total;
+        let left = decay.powf(share(steps, 1));
+        if left > 0.05 {
+            self.host.notice(format!(
+                "the mean of weights that `ema_decay` {decay} makes holds {:.0} % of those before training after step {steps}: a lower `ema_decay` forgets them sooner",
+                left * 100.0
+            ));
+        }
     }
 
     /// The figures on the validation samples; empty if there are none.
@@ -422,12 +470,12 @@ impl Training<'_> {
         &self,
         network: &Network,
         loader: Option<&Loader<'_>>,
-        epoch: usize,
+        after: &str,
     ) -> Result<BTreeMap<String, f64>> {
         let Some(loader) = loader else {
             return Ok(BTreeMap::new());
         };
-        let activity = format!("validation after epoch {epoch}");
+        let activity = format!("validation after {after}");
         let outputs = inference::outputs(
             network,
             loader,
@@ -450,19 +498,4 @@ fn kept<T>(
         checkpoint.keep(state, trainer);
     }
     result
-}
-
-/// Puts activations on the autodiff device, where dropout is active.
-pub(super) fn autodiff(activations: Activations) -> Activations {
-    match activations {
-        Activations::Tokens(_) => activations,
-        Activations::Hidden { states, mask } => Activations::Hidden {
-            states: Tensor::from_inner(states),
-            mask: Tensor::from_inner(mask),
-        },
-        Activations::Images(images) => Activations::Images(Tensor::from_inner(images)),
-        Activations::Map(map) => Activations::Map(Tensor::from_inner(map)),
-        Activations::Pooled(vectors) => Activations::Pooled(Tensor::from_inner(vectors)),
-        Activations::Logits(logits) => Activations::Logits(Tensor::from_inner(logits)),
-    }
 }

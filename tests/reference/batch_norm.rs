@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use refire::models::{Activations, FreezePlan, Network};
 use refire::tasks::CrossEntropy;
-use refire::train::{AdamW, AdamWSettings, Gradients, Loss as _, Targets, Trained};
+use refire::train::{Gradients, Loss as _, Optimizer, Targets, Trained};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -61,18 +61,8 @@ fn losses_and_running_statistics_are_those_of_pytorch() {
     let plan = network.resolve(&plan).expect("a good plan");
     let trained = network.parameters().into_iter().zip(&plan.frozen);
     let trained = trained.filter(|(_, frozen)| !**frozen);
-    let trained = trained.map(|(parameter, _)| Trained {
-        id: parameter.id,
-        decays: parameter.shape.len() > 1,
-        rate_scale: 1.0,
-        name: parameter.name,
-    });
-    let settings = AdamWSettings {
-        weight_decay: reference.weight_decay,
-        max_grad_norm: None,
-        ..AdamWSettings::default()
-    };
-    let mut optimizer = AdamW::new(settings, trained.collect());
+    let trained = trained.map(|(parameter, _)| Trained::new(parameter, 1.0));
+    let mut optimizer = Optimizer::adamw(reference.weight_decay, trained.collect());
     let objective = CrossEntropy::new(vec![1.0; reference.classes], 0.0);
 
     network = network.freeze(&plan).train();

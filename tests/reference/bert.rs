@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use refire::models::{self, Activations, Network, Tokenizer, Truncation};
-use refire::train::{AdamW, AdamWSettings, Trained};
+use refire::train::{Optimizer, Trained};
 
 use crate::lessons::{Lessons, batch, folder, head, minilm, reference, report};
 
@@ -57,18 +57,11 @@ fn losses_of_ten_adamw_steps_are_those_of_pytorch() {
     let lessons = Lessons::new();
     let steps = &lessons.steps;
     let mut network = lessons.network.clone().train();
-    let trained = network.parameters().into_iter().map(|parameter| Trained {
-        id: parameter.id,
-        decays: parameter.shape.len() > 1,
-        rate_scale: 1.0,
-        name: parameter.name,
-    });
-    let settings = AdamWSettings {
-        weight_decay: steps.weight_decay,
-        max_grad_norm: None,
-        ..AdamWSettings::default()
-    };
-    let mut optimizer = AdamW::new(settings, trained.collect());
+    let trained = network
+        .parameters()
+        .into_iter()
+        .map(|parameter| Trained::new(parameter, 1.0));
+    let mut optimizer = Optimizer::adamw(steps.weight_decay, trained.collect());
 
     let mut worst = 0.0_f64;
     for (step, (expected, tokens)) in steps.losses.iter().zip(&steps.tokens).enumerate() {

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use refire::models::Activations;
 use refire::tasks::CrossEntropy;
-use refire::train::{AdamW, AdamWSettings, Gradients, Loss as _, Targets, Trained};
+use refire::train::{Gradients, Loss as _, Optimizer, Targets, Trained};
 use serde::Deserialize;
 
 use crate::vision::{Made, folder, named_images, open, report};
@@ -33,18 +33,11 @@ fn losses_of_steps_on_mixed_images_are_those_of_pytorch() {
     let (made, steps) = (reference.network, reference.steps);
     let folder = folder(&made.tensors, &made.config);
     let mut network = open(folder.path()).network.train();
-    let trained = network.parameters().into_iter().map(|parameter| Trained {
-        id: parameter.id,
-        decays: parameter.shape.len() > 1,
-        rate_scale: 1.0,
-        name: parameter.name,
-    });
-    let settings = AdamWSettings {
-        weight_decay: steps.weight_decay.into(),
-        max_grad_norm: None,
-        ..AdamWSettings::default()
-    };
-    let mut optimizer = AdamW::new(settings, trained.collect());
+    let trained = network
+        .parameters()
+        .into_iter()
+        .map(|parameter| Trained::new(parameter, 1.0));
+    let mut optimizer = Optimizer::adamw(steps.weight_decay.into(), trained.collect());
     let objective = CrossEntropy::new(vec![1.0; 7], steps.label_smoothing);
     let targets = Targets::Classes(steps.labels.clone());
     let total = objective.weight(&targets);

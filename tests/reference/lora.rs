@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use refire::models::{
     self, Activations, Card, FreezePlan, Head, Layers, Lora, Modality, Network, Problem, TokenBatch,
 };
-use refire::train::{AdamW, AdamWSettings, Gradients, Targets, Trained};
+use refire::train::{Gradients, Optimizer, Targets, Trained};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -96,18 +96,8 @@ impl Reference {
             .collect();
         let expected: BTreeSet<&str> = case.trained.iter().map(String::as_str).collect();
         assert_eq!(names, expected, "{}", case.name);
-        let trained = trained.iter().map(|known| Trained {
-            id: known.id,
-            decays: known.shape.len() > 1,
-            rate_scale: 1.0,
-            name: known.name.clone(),
-        });
-        let settings = AdamWSettings {
-            weight_decay: self.weight_decay,
-            max_grad_norm: None,
-            ..AdamWSettings::default()
-        };
-        let mut optimizer = AdamW::new(settings, trained.collect());
+        let trained = trained.iter().map(|known| Trained::new(known.clone(), 1.0));
+        let mut optimizer = Optimizer::adamw(self.weight_decay, trained.collect());
         let mut network = network.freeze(&resolved).train();
         let loss = loss();
         let mut worst = 0.0_f64;

@@ -1,10 +1,11 @@
 //! Unfreezing and learning rates by layer and by name against PyTorch and timm, by `make_rates.py`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::module::Module;
 use refire::models::FreezePlan;
-use refire::train::{AdamW, AdamWSettings, Depth, Phase, Trained, Unfreezing, layer_decay};
+use refire::train::{AdamW, Common, Depth, Optimizer, Phase, Trained, Unfreezing, layer_decay};
 use serde::Deserialize;
 
 use crate::lessons::{Lessons, folder, report};
@@ -58,22 +59,18 @@ fn losses_while_layers_unfreeze_at_their_own_rates_are_those_of_pytorch() {
     let phases = Unfreezing::ByEpoch(BTreeMap::from(depths))
         .phases(&everything, &anatomy, 3)
         .expect("MiniLM has six layers");
-    let settings = AdamWSettings {
+    let common = Common {
         weight_decay: reference.weight_decay,
-        ..AdamWSettings::default()
+        ..Common::default()
     };
-    let mut optimizer = AdamW::new(settings, Vec::new());
+    let mut optimizer = Optimizer::new(Arc::new(AdamW::default()), common);
     let mut network = lessons.network.clone();
     let mut worst = 0.0_f64;
     for (Phase { plan, .. }, losses) in phases.iter().zip(reference.losses.chunks(4)) {
         let trained = anatomy.parameters.iter().zip(&scales).zip(&plan.frozen);
         let trained = trained.filter(|(_, frozen)| !**frozen);
-        let trained = trained.map(|((parameter, rate_scale), _)| Trained {
-            id: parameter.id,
-            name: parameter.name.clone(),
-            decays: parameter.shape.len() > 1,
-            rate_scale: *rate_scale,
-        });
+        let trained =
+            trained.map(|((parameter, scale), _)| Trained::new(parameter.clone(), *scale));
         optimizer.set_parameters(trained.collect());
         let mut training = network.freeze(plan).train();
         for (step, expected) in losses.iter().enumerate() {

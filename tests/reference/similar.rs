@@ -15,9 +15,7 @@ use refire::models::{
 };
 use refire::random;
 use refire::tasks::{self, Reading, Task};
-use refire::train::{
-    AdamW, AdamWSettings, Compared, Gradients, Inputs, Pieces, Samples, Targets, Trained,
-};
+use refire::train::{Compared, Gradients, Inputs, Optimizer, Pieces, Samples, Targets, Trained};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -134,18 +132,8 @@ fn losses_of_steps_on_compared_texts_are_those_of_sentence_transformers() {
         let loss = loss.expect("a loss");
         let mut network = loaded.network.train();
         let trained = network.parameters().into_iter().filter(|known| known.used);
-        let trained = trained.map(|parameter| Trained {
-            id: parameter.id,
-            decays: parameter.shape.len() > 1,
-            rate_scale: 1.0,
-            name: parameter.name,
-        });
-        let settings = AdamWSettings {
-            weight_decay: reference.weight_decay,
-            max_grad_norm: None,
-            ..AdamWSettings::default()
-        };
-        let mut optimizer = AdamW::new(settings, trained.collect());
+        let trained = trained.map(|parameter| Trained::new(parameter, 1.0));
+        let mut optimizer = Optimizer::adamw(reference.weight_decay, trained.collect());
         let mut worst = 0.0_f64;
         for (step, expected) in case.losses.iter().enumerate() {
             let batch = &reference.batches[step % reference.batches.len()];

@@ -11,7 +11,7 @@ use refire::error::Source;
 use refire::inputs::texts::{Encoder, Sentences};
 use refire::models::{self, Activations, Head, Loaded, Network, Pooling, TokenBatch, Truncation};
 use refire::tasks;
-use refire::train::{AdamW, AdamWSettings, Gradients, Loss, Rows, Targets, Texts, Trained};
+use refire::train::{Gradients, Loss, Optimizer, Rows, Targets, Texts, Trained};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -160,18 +160,8 @@ impl Case {
     ) -> f64 {
         let mut network = network.train();
         let trained = network.parameters().into_iter().filter(|known| known.used);
-        let trained = trained.map(|parameter| Trained {
-            id: parameter.id,
-            decays: parameter.shape.len() > 1,
-            rate_scale: 1.0,
-            name: parameter.name,
-        });
-        let settings = AdamWSettings {
-            weight_decay: self.settings.weight_decay,
-            max_grad_norm: None,
-            ..AdamWSettings::default()
-        };
-        let mut optimizer = AdamW::new(settings, trained.collect());
+        let trained = trained.map(|parameter| Trained::new(parameter, 1.0));
+        let mut optimizer = Optimizer::adamw(self.settings.weight_decay, trained.collect());
         let mut worst = 0.0_f64;
         for (step, expected) in self.losses.iter().enumerate() {
             let batch = &self.batches[step % self.batches.len()];

@@ -9,7 +9,7 @@ use refire::error::Source;
 use refire::inputs::texts::Encoder;
 use refire::models::{self, Activations, Head, Modality, Network, TokenBatch};
 use refire::tasks;
-use refire::train::{AdamW, AdamWSettings, Gradients, Mark, Marks, Targets, Trained};
+use refire::train::{Gradients, Mark, Marks, Optimizer, Targets, Trained};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -154,18 +154,8 @@ fn losses_of_steps_with_a_label_a_word_are_those_of_transformers() {
         let loss = reading.loss(&reference.names, &targets).expect("a loss");
         let mut network = loaded.network.train();
         let trained = network.parameters().into_iter().filter(|known| known.used);
-        let trained = trained.map(|parameter| Trained {
-            id: parameter.id,
-            decays: parameter.shape.len() > 1,
-            rate_scale: 1.0,
-            name: parameter.name,
-        });
-        let settings = AdamWSettings {
-            weight_decay: reference.settings.weight_decay,
-            max_grad_norm: None,
-            ..AdamWSettings::default()
-        };
-        let mut optimizer = AdamW::new(settings, trained.collect());
+        let trained = trained.map(|parameter| Trained::new(parameter, 1.0));
+        let mut optimizer = Optimizer::adamw(reference.settings.weight_decay, trained.collect());
         let mut worst = 0.0_f64;
         for (step, expected) in case.losses.iter().enumerate() {
             let batch = &reference.batches[step % reference.batches.len()];

@@ -67,7 +67,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("measure", &["predict", "stages", "store", "config"]),
     ("page", &["report"]),
     ("report", &["show", "journal"]),
-    ("show", &["models", "data"]),
+    ("show", &["models", "store", "data"]),
     ("lock", &["store", "fingerprint", "config"]),
     ("tracking", &["store", "config"]),
     (

@@ -153,7 +153,7 @@ impl Layers {
                 return Err(Error::stage(format!(
                     "`{name}` is to have an adapter, and to be saved as a whole"
                 ))
-                .help("leave it out of `target_modules` or of `modules_to_save`"));
+                .help("set `target_modules` to layers without it, or leave it out of `modules_to_save`"));
             }
         }
         Ok(())

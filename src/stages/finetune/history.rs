@@ -1,25 +1,28 @@
 //! `history.jsonl`: a line for each step, or for several that followed each other, and one for each epoch.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::error::{Context, Result};
 use crate::store::write_atomic;
-use crate::train::{EpochFigures, Outcome, StepFigures};
+use crate::train::{Outcome, StepFigures};
 
 /// The name of the file.
 pub(super) const FILE: &str = "history.jsonl";
 
-/// The line after an epoch.
+/// The line after an epoch, or wherever the training was measured.
 #[derive(Serialize)]
-struct Epoch<'e> {
+struct Measured<'e> {
     /// How many steps were taken until then.
     step: usize,
     /// How many samples were trained on until then.
     samples: usize,
-    #[serde(flatten)]
-    figures: &'e EpochFigures,
+    epoch: usize,
+    train_loss: f64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    validation: &'e BTreeMap<String, f64>,
 }
 
 /// Writes into `folder` how the training went. What depends on the machine and its load, such as how fast it was, is not in it: the
@@ -32,17 +35,22 @@ pub(super) fn write(outcome: &Outcome, folder: &Path) -> Result<()> {
         Ok(())
     };
     let mut steps = outcome.steps.iter().peekable();
-    for epoch in &outcome.history {
-        let of_epoch = |line: &&StepFigures| line.epoch <= epoch.epoch;
-        let (mut step, mut samples) = (0, 0);
-        while let Some(line) = steps.next_if(of_epoch) {
+    let (mut step, mut samples) = (0, 0);
+    for figures in &outcome.history {
+        let before = |line: &&StepFigures| match figures.step {
+            None => line.epoch <= figures.epoch,
+            Some(step) => line.step <= step,
+        };
+        while let Some(line) = steps.next_if(before) {
             (step, samples) = (line.step, line.samples);
             add(serde_json::to_vec(line))?;
         }
-        add(serde_json::to_vec(&Epoch {
+        add(serde_json::to_vec(&Measured {
             step,
             samples,
-            figures: epoch,
+            epoch: figures.epoch,
+            train_loss: figures.train_loss,
+            validation: &figures.validation,
         }))?;
     }
     write_atomic(&folder.join(FILE), &text)

@@ -6,6 +6,7 @@ mod checks;
 mod data;
 mod history;
 mod plan;
+mod rate_finder;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ use crate::tasks::{Outputs, Task};
 use crate::train::{
     Loader, Loss, Metric, Outcome, Prefix, Targets, Training, check_step, outputs, resumes_at,
 };
+
+pub(super) use rate_finder::LrFindKind;
 
 /// The kind `finetune`.
 pub(super) struct FinetuneKind;
@@ -107,11 +110,11 @@ impl Stage for Finetune {
     }
 
     fn describe(&self, key: &mut dyn Manifest) {
-        let skipped: &[_] = match self.settings.reading.file() {
-            Some(_) => &[("labels_file", "the file enters by its content")],
-            None => &[],
-        };
-        describe(key, &self.settings.all(), skipped);
+        let mut skipped = vec![("save_steps", "it changes no result")];
+        if self.settings.reading.file().is_some() {
+            skipped.push(("labels_file", "the file enters by its content"));
+        }
+        describe(key, &self.settings.all(), &skipped);
         key.seed();
         key.device();
     }
@@ -130,21 +133,18 @@ impl Stage for Finetune {
     }
 
     fn run(&self, cx: &mut StageContext<'_>) -> Result<()> {
-        let settings = &self.settings;
-        let ports = data::open(settings, cx)?;
-        let outputs = data::decide(settings, &ports, cx)?;
-        let loaded = self.load(&*outputs, cx)?;
-        let plan = Plan::new(settings, &loaded.network, &loaded.card, ports[0].len(), cx)?;
-        let mut data = Data::new(settings, &ports, &*outputs, &loaded, cx)?;
-        let loss = settings
-            .reading
-            .loss(outputs.names(), &data.train.targets)?;
-        let told = loss.look(&data.train.targets, settings.steps.batch_size.get())?;
-        for told in told {
-            cx.notice(told);
-        }
-        data.hold_down(settings, plan.pace, &*loss, cx);
-        let outcome = self.train(&loaded.network, &plan, loss, &*outputs, &data, cx)?;
+        let ready = self.prepare(cx)?;
+        let outcome = self.train(&ready, cx, |training| {
+            check_step(training, &ready.loaded.network)?;
+            training.run(&ready.loaded.network)
+        })?;
+        let Ready {
+            outputs,
+            loaded,
+            plan,
+            data,
+            ..
+        } = ready;
         let outputs = self.settle(outputs, &outcome.network, &data, cx)?;
         let mut old = loaded.card;
         if !plan.leaves_some(&loaded.network) {
@@ -160,7 +160,41 @@ impl Stage for Finetune {
     }
 }
 
+/// Everything that a training begins with.
+struct Ready {
+    outputs: Box<dyn Outputs>,
+    loaded: Loaded,
+    plan: Plan,
+    data: Data,
+    loss: Arc<dyn Loss>,
+}
+
 impl Finetune {
+    /// Loads the model and the samples, decides what is to be decided, and tells it.
+    fn prepare(&self, cx: &StageContext<'_>) -> Result<Ready> {
+        let settings = &self.settings;
+        let ports = data::open(settings, cx)?;
+        let outputs = data::decide(settings, &ports, cx)?;
+        let loaded = self.load(&*outputs, cx)?;
+        let plan = Plan::new(settings, &loaded.network, &loaded.card, ports[0].len(), cx)?;
+        let mut data = Data::new(settings, &ports, &*outputs, &loaded, cx)?;
+        let loss = settings
+            .reading
+            .loss(outputs.names(), &data.train.targets)?;
+        let told = loss.look(&data.train.targets, settings.steps.batch_size.get())?;
+        for told in told {
+            cx.notice(told);
+        }
+        data.hold_down(settings, plan.pace, &*loss, cx);
+        Ok(Ready {
+            outputs,
+            loaded,
+            plan,
+            data,
+            loss,
+        })
+    }
+
     /// The figures by which epochs are compared.
     fn headline(&self) -> Result<[&'static Metric; 2]> {
         let task = self.settings.task();
@@ -188,19 +222,19 @@ impl Finetune {
         Ok(loaded)
     }
 
-    /// Checks one step, computes the features of the frozen layers, and trains.
-    fn train(
+    /// Trains as `train` says.
+    fn train<T>(
         &self,
-        network: &Network,
-        plan: &Plan,
-        loss: Arc<dyn Loss>,
-        outputs: &dyn Outputs,
-        data: &Data,
+        ready: &Ready,
         cx: &StageContext<'_>,
-    ) -> Result<Outcome> {
+        train: impl FnOnce(&Training<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let (plan, data, outputs) = (&ready.plan, &ready.data, &*ready.outputs);
+        let network = &ready.loaded.network;
+        let loss = Arc::clone(&ready.loss);
         let recipe = self.settings.recipe(plan.pace, data.l2, loss, cx.seed())?;
         let score = |found: &[f32], targets: &Targets| Ok(outputs.score(found, targets)?.figures);
-        let training = Training {
+        train(&Training {
             recipe: &recipe,
             score: &score,
             phases: &plan.phases,
@@ -209,9 +243,7 @@ impl Finetune {
             validation: data.validation.as_ref(),
             prefix: &Prefix::new(network.clone(), 0, cx.device())?,
             host: cx,
-        };
-        check_step(&training, network)?;
-        training.run(network)
+        })
     }
 
     /// What the outputs mean after training: what is chosen by what the best network gives for the samples to measure on.
@@ -246,7 +278,10 @@ impl Finetune {
         seed: u64,
     ) -> Card {
         let mut settings = self.settings.all();
-        settings.insert("epochs".into(), json!(pace.epochs));
+        settings.remove("save_steps");
+        if self.settings.steps.max_steps.is_none() {
+            settings.insert("epochs".into(), json!(pace.epochs));
+        }
         settings.insert("learning_rate".into(), json!(pace.learning_rate));
         if data.l2 > 0.0 {
             settings.insert("l2".into(), json!(data.l2));
@@ -255,7 +290,8 @@ impl Finetune {
         settings.insert("seed".into(), json!(seed));
         let history = outcome.history.iter().map(|epoch| json!(epoch));
         let training = models::Training {
-            best_epoch: outcome.best_epoch,
+            best_epoch: outcome.figures().epoch,
+            best_step: outcome.figures().step,
             freeze: old.freeze.clone(),
             history: history.collect(),
             settings: settings.into(),
@@ -274,10 +310,15 @@ impl Finetune {
     }
 }
 
-/// The headline of the best epoch, for the record and the lock.
+/// The headline of the result, for the record and the lock.
 fn figures(outcome: &Outcome, metrics: [&Metric; 2]) -> BTreeMap<String, f64> {
-    let mut figures = outcome.history[outcome.best_epoch - 1].headline(metrics);
-    #[expect(clippy::cast_precision_loss, reason = "numbers of epochs are small")]
-    figures.insert("best_epoch".into(), outcome.best_epoch as f64);
+    let best = outcome.figures();
+    let mut figures = best.headline(metrics);
+    #[expect(clippy::cast_precision_loss, reason = "numbers of steps are small")]
+    let mut count = |name: &str, number: usize| figures.insert(name.into(), number as f64);
+    count("best_epoch", best.epoch);
+    if let Some(step) = best.step {
+        count("best_step", step);
+    }
     figures
 }

@@ -6,6 +6,7 @@ mod optimizer;
 mod training;
 mod unfreezing;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 pub(super) use changes::ImageChanges;
@@ -66,7 +67,11 @@ pub(super) struct Settings {
 impl Settings {
     /// Reads the parts, fills in defaults that depend on the task, and refuses what cannot be meant.
     pub(super) fn parse(table: &Table) -> Result<Self> {
-        let mut parts = Parts::new(table);
+        Self::read(Parts::new(table))
+    }
+
+    /// The same, of a table whose other keys are read already.
+    pub(super) fn read(mut parts: Parts<'_>) -> Result<Self> {
         let between: Ports = parts.read()?;
         let task = between.task.0;
         let mut settings = Self {
@@ -114,10 +119,14 @@ impl Settings {
             }
         }
         let peak = self.rates.learning_rate.as_ref().map(|rate| rate.value);
-        self.schedule.check(peak)?;
+        let has_validation = self.ports.validation.is_some();
+        self.steps.check(has_validation)?;
+        self.schedule.check(peak, has_validation)?;
+        self.best.check(&self.steps)?;
         self.optimizer.check(peak.is_some())?;
         self.rates.check()?;
-        self.unfreezing.check(self.steps.epochs())?;
+        self.unfreezing
+            .check(self.steps.epochs().unwrap_or(usize::MAX))?;
         self.kept.most_bytes()?;
         let task = self.task();
         self.best.complete(task, &*self.reading)?;
@@ -174,6 +183,12 @@ impl Settings {
 
     /// The schema of all of them, whatever the task.
     pub(super) fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let parts = Self::schemas(generator);
+        merged(ABOUT, parts, generator)
+    }
+
+    /// The schemas of the parts.
+    pub(super) fn schemas(generator: &mut SchemaGenerator) -> Vec<Schema> {
         let mut parts = vec![
             generator.subschema_for::<Ports>(),
             generator.subschema_for::<Columns>(),
@@ -192,7 +207,7 @@ impl Settings {
             generator.subschema_for::<OptimizerSettings>(),
             generator.subschema_for::<Best>(),
         ]);
-        merged(ABOUT, parts, generator)
+        parts
     }
 
     /// Why what the frozen layers give will not be kept, as far as the settings say.
@@ -218,9 +233,14 @@ impl Settings {
         loss: Arc<dyn Loss>,
         seed: u64,
     ) -> Result<Recipe> {
-        let patience = self.best.early_stopping_patience.as_ref();
+        let count =
+            |count: &Option<Spanned<NonZeroUsize>>| count.as_ref().map(|count| count.value.get());
         Ok(Recipe {
             epochs: pace.epochs,
+            max_steps: count(&self.steps.max_steps),
+            eval_steps: count(&self.steps.eval_steps),
+            save_steps: self.steps.save_steps.map(NonZeroUsize::get),
+            averaging: self.best.averaging(),
             batch_size: self.steps.batch_size.get(),
             gradient_accumulation_steps: self.steps.gradient_accumulation_steps.get(),
             learning_rate: pace.learning_rate,
@@ -232,7 +252,7 @@ impl Settings {
             metric: self.best.metric(self.task())?,
             tie_breaker: self.task().targets.tie_breaker(),
             load_best_model_at_end: self.best.load_best_model_at_end,
-            early_stopping_patience: patience.map(|patience| patience.value.get()),
+            early_stopping_patience: count(&self.best.early_stopping_patience),
             feature_cache_max: self.kept.most_bytes()?,
             seed,
         })

@@ -6,8 +6,10 @@ mod again;
 mod compared;
 mod interruption;
 mod labels;
+mod lengths;
 mod masked;
 mod overflow;
+mod refused;
 mod registry;
 mod spans;
 mod tasks;
@@ -464,96 +466,4 @@ fn it_stops_when_asked_to() {
     let bench = Bench::frozen();
     let error = failure(bench.run(&*tuning(FROZEN).expect("it parses"), "tuned", &|| true));
     assert_eq!(error.kind(), Kind::Interrupted);
-}
-
-#[test]
-fn settings_that_cannot_be_meant_are_refused_with_their_place() {
-    let cases = [
-        ("learning_rate = 0.0", "learning_rate", 6),
-        ("learning_rate = -1e-3", "learning_rate", 6),
-        ("epochs = 0", "epochs", 6),
-        ("batch_size = 0", "batch_size", 6),
-        ("adam_beta2 = 1.0", "adam_beta2", 6),
-        ("warmup_ratio = 1.5", "warmup_ratio", 6),
-        ("warmup_ratio = 0.1\nwarmup_steps = 10", "twice", 7),
-        (
-            "lr_scheduler_type = \"constant\"\nwarmup_steps = 10",
-            "no warm-up",
-            6,
-        ),
-        ("lr_scheduler_type = \"cosin\"", "cosin", 6),
-        (
-            "lr_scheduler_type = \"cosine\"\nlr_scheduler_kwargs = { num_cycles = 2 }",
-            "cosine_with_restarts",
-            7,
-        ),
-        (
-            "lr_scheduler_type = \"polynomial\"\nlr_scheduler_kwargs = { powr = 2 }",
-            "powr",
-            7,
-        ),
-        (
-            "learning_rate = 5e-5\nlr_scheduler_type = \"polynomial\"\nlr_scheduler_kwargs = { lr_end = 1 }",
-            "below the learning rate",
-            8,
-        ),
-        (
-            "learning_rate = 1e-8\nlr_scheduler_type = \"polynomial\"",
-            "below the learning rate",
-            7,
-        ),
-        ("optim = \"lion\"", "usual are AdamW's", 6),
-        ("optim = \"sgdd\"", "sgdd", 6),
-        (
-            "learning_rate = 1e-3\noptim = \"sgd\"\nadam_beta1 = 0.5",
-            "adam_beta1",
-            8,
-        ),
-        (
-            "learning_rate = 1e-3\noptim = \"sgd\"\noptim_args = { beta1 = 0.5 }",
-            "lion",
-            8,
-        ),
-        (
-            "learning_rate = 1e-3\noptim = \"sgd\"\noptim_args = { nesterov = true }",
-            "momentum",
-            8,
-        ),
-        (
-            "learning_rate = 1e-3\noptim = \"sgd\"\noptim_args = { momentum = 1 }",
-            "below 1",
-            8,
-        ),
-        ("metric_for_best_model = \"acuracy\"", "acuracy", 6),
-        ("class_weights = \"equal\"", "balanced", 6),
-        ("class_weights = { good = 2.0 }", "`bad`", 6),
-        (
-            "class_weights = { good = 2.0, bda = 1.0, bad = 1.0 }",
-            "`bda`",
-            6,
-        ),
-        ("class_weights = { good = 0.0, bad = 1.0 }", "above 0", 6),
-        ("learning_rte = 1e-3", "learning_rte", 6),
-    ];
-    for (settings, word, line) in cases {
-        let error = refusal(tuning(settings));
-        assert!(error.message().contains(word), "{settings}: {error}");
-        assert_eq!(error.kind(), Kind::Usage, "{settings}");
-        assert_eq!(error.labels()[0].span.line(), line, "{settings}: {error}");
-    }
-    let error = refusal(parse(
-        "finetune",
-        "model = \"m\"\ntrain = \"t\"\ntask = \"text-classification\"\nlabels = [\"a\", \"b\", \"a\"]",
-    ));
-    assert!(error.message().contains("`a` comes twice"), "{error}");
-    let error = refusal(parse(
-        "evaluate",
-        "model = \"m\"\ntable = \"t\"\ngate = { acuracy = \">= 0.7\" }",
-    ));
-    assert_eq!(error.help_text(), Some("did you mean `accuracy`?"));
-    let error = refusal(parse(
-        "evaluate",
-        "model = \"m\"\ntable = \"t\"\nmetrics = [\"f1\"]\ngate = { mcc = \">= 0.7\" }",
-    ));
-    assert!(error.message().contains("`mcc`"), "{error}");
 }

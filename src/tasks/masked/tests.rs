@@ -12,7 +12,7 @@ use crate::models::{
     Activations, Head, Masking, Modality, Network, Problem, TokenBatch, Tokenizer,
 };
 use crate::tasks::{Given, Naming, Outputs, Values};
-use crate::train::{AdamW, AdamWSettings, Gradients, Loss, Mark, Marks, Targets, Trained};
+use crate::train::{Gradients, Loss, Mark, Marks, Optimizer, Targets, Trained};
 
 fn tiny_bert() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-bert"))
@@ -100,18 +100,8 @@ fn losses_of_ten_steps_are_those_of_transformers() {
     assert_eq!(loaded.missing, Vec::<String>::new());
     let mut network = loaded.network.train();
     let trained = network.parameters().into_iter().filter(|known| known.used);
-    let trained = trained.map(|parameter| Trained {
-        id: parameter.id,
-        decays: parameter.shape.len() > 1,
-        rate_scale: 1.0,
-        name: parameter.name,
-    });
-    let settings = AdamWSettings {
-        weight_decay: reference.weight_decay,
-        max_grad_norm: None,
-        ..AdamWSettings::default()
-    };
-    let mut optimizer = AdamW::new(settings, trained.collect());
+    let trained = trained.map(|parameter| Trained::new(parameter, 1.0));
+    let mut optimizer = Optimizer::adamw(reference.weight_decay, trained.collect());
     for (batch, expected) in reference.batches.iter().zip(&reference.losses) {
         let ids: Vec<&[u32]> = batch.iter().map(|sample| &sample.ids[..]).collect();
         let of_sample = |sample: &Sample| {

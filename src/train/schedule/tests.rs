@@ -135,3 +135,56 @@ fn cosine_does_not_climb_again() {
     };
     assert!((4..12).all(|step| schedule.rate(step).abs() < 1e-12));
 }
+
+/// The rates after each of these figures, by `ReduceLROnPlateau` of PyTorch 2.9 from a rate of 1.
+#[test]
+fn rates_on_a_plateau_are_those_of_pytorch() {
+    let none = Details::default();
+    let of = |factor, patience| Details {
+        factor: Some(factor),
+        patience: Some(patience),
+        ..none
+    };
+    let cooling = Details {
+        cooldown: Some(2),
+        min_lr: Some(0.05),
+        ..of(0.1, 0)
+    };
+    let coarse = Details {
+        threshold: Some(0.1),
+        ..of(0.5, 0)
+    };
+    let cases: [(bool, Details, &[f64], &[f64]); 3] = [
+        (
+            true,
+            of(0.5, 1),
+            &[0.5, 0.6, 0.6, 0.60001, 0.7, 0.7, 0.69, 0.7, 0.7, 0.7],
+            &[1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125],
+        ),
+        (
+            false,
+            cooling,
+            &[1.0, 0.9, 0.95, 0.9, 0.91, 0.92, 0.8, 0.8, 0.8, 0.8],
+            &[1.0, 1.0, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05],
+        ),
+        (
+            false,
+            coarse,
+            &[1.0, 0.95, 0.93, 0.85, 0.84, 0.83],
+            &[1.0, 0.5, 0.25, 0.25, 0.125, 0.0625],
+        ),
+    ];
+    for (higher_is_better, details, figures, expected) in cases {
+        let schedule = Schedule {
+            shape: Shape::ReduceLrOnPlateau,
+            details,
+            peak: 1.0,
+            warmup: 0,
+            total: 10,
+        };
+        let rate = |count| schedule.on_plateau(higher_is_better, figures[..count].iter().copied());
+        let found: Vec<f64> = (1..=figures.len()).map(rate).collect();
+        let apart = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f64::max) < 1e-12, "{found:?}");
+    }
+}

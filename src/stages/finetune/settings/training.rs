@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::models::Pattern;
 use crate::stages::feature_cache;
 use crate::tasks::{Reading, Task};
-use crate::train::{Details, Metric, Shape, Warmup};
+use crate::train::{Averaging, Details, Metric, Shape, Warmup};
 
 /// How often samples are trained on, and how many at a time.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -26,6 +26,16 @@ pub(in crate::stages::finetune) struct Steps {
     /// Batches in a step of the optimizer.
     #[serde(default = "one")]
     pub(in crate::stages::finetune) gradient_accumulation_steps: NonZeroUsize,
+    /// Steps of the optimizer, in place of `epochs`.
+    #[serde(default)]
+    pub(in crate::stages::finetune) max_steps: Option<Spanned<NonZeroUsize>>,
+    /// The model is measured on `validation` after so many steps each, and at the end; after each epoch if not set. What is said of epochs
+    /// elsewhere, such as which is the best, then holds for these.
+    #[serde(default)]
+    pub(in crate::stages::finetune) eval_steps: Option<Spanned<NonZeroUsize>>,
+    /// What an interrupted training goes on from is kept after so many steps each; once a minute if not set. It changes no result.
+    #[serde(default)]
+    pub(in crate::stages::finetune) save_steps: Option<NonZeroUsize>,
 }
 
 /// How fast what learns.
@@ -73,7 +83,7 @@ pub(in crate::stages::finetune) struct ScheduleSettings {
     pub(in crate::stages::finetune) warmup_steps: Option<Spanned<u64>>,
 }
 
-/// Which epoch is the result.
+/// Which weights are the result.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 pub(in crate::stages::finetune) struct Best {
     /// The figure on `validation` by which the best epoch is chosen; of equals the one with the lower log loss, or the lower squared
@@ -85,6 +95,14 @@ pub(in crate::stages::finetune) struct Best {
     /// Stop after so many epochs without a better figure; layers that begin to train begin the count anew.
     #[serde(default)]
     pub(in crate::stages::finetune) early_stopping_patience: Option<Spanned<NonZeroUsize>>,
+    /// How much of the exponential moving average of the weights each step keeps, such as 0.999: that mean is measured and is the result.
+    /// It begins with the weights before training.
+    #[serde(default)]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub(in crate::stages::finetune) ema_decay: Option<Spanned<f64>>,
+    /// The mean of the weights after so many of the last epochs is the result, and is measured while it grows.
+    #[serde(default)]
+    pub(in crate::stages::finetune) average_last_epochs: Option<Spanned<NonZeroUsize>>,
 }
 
 fn batch_size() -> NonZeroUsize {
@@ -170,7 +188,9 @@ impl Pace {
             Trains::Adapters => (EPOCHS, ADAPTER_RATE),
             Trains::Layers => (EPOCHS, RATE),
         };
-        let set = (steps.epochs, &rates.learning_rate);
+        // Every epoch has a step.
+        let most = steps.max_steps.as_ref().map(|most| most.value);
+        let set = (steps.epochs.or(most), &rates.learning_rate);
         let pace = Self {
             epochs: set.0.map_or(epochs, NonZeroUsize::get),
             learning_rate: set.1.as_ref().map_or(rate, |rate| rate.value),
@@ -196,9 +216,27 @@ impl Pace {
 }
 
 impl Steps {
-    /// The epochs that are set, or those that are usual where pretrained layers train.
-    pub(super) fn epochs(&self) -> usize {
-        self.epochs.map_or(EPOCHS, NonZeroUsize::get)
+    /// The epochs that are set, or those that are usual where pretrained layers train; none where steps are counted.
+    pub(super) fn epochs(&self) -> Option<usize> {
+        match self.max_steps {
+            Some(_) => None,
+            None => Some(self.epochs.map_or(EPOCHS, NonZeroUsize::get)),
+        }
+    }
+
+    /// Refuses what says how long it trains twice, and what is measured on samples that are not there.
+    pub(super) fn check(&self, has_validation: bool) -> Result<()> {
+        if let (Some(_), Some(steps)) = (self.epochs, &self.max_steps) {
+            let error = Error::usage("`epochs` and `max_steps` both say how long it trains");
+            return Err(steps.blame(error.help("keep one of them"), ""));
+        }
+        match &self.eval_steps {
+            Some(steps) if !has_validation => {
+                let error = Error::usage("`eval_steps` needs `validation` to measure on");
+                Err(steps.blame(error, ""))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -245,7 +283,7 @@ impl ScheduleSettings {
     }
 
     /// Refuses what cannot be meant of a schedule whose highest rate is `peak`, if that is set.
-    pub(super) fn check(&self, peak: Option<f64>) -> Result<()> {
+    pub(super) fn check(&self, peak: Option<f64>, has_validation: bool) -> Result<()> {
         let checked = self.details().check(self.lr_scheduler_type.value, peak);
         checked.map_err(|words| match &self.lr_scheduler_kwargs {
             Some(details) => details.blame(Error::usage(words), ""),
@@ -264,9 +302,20 @@ impl ScheduleSettings {
             Warmup::Ratio(ratio) => ratio > 0.0,
         };
         let shape = &self.lr_scheduler_type;
-        if warms_up && shape.value == Shape::Constant {
-            let error = Error::usage("the schedule \"constant\" has no warm-up")
-                .help("set lr_scheduler_type = \"constant_with_warmup\"");
+        let has_none = [Shape::Constant, Shape::ReduceLrOnPlateau];
+        if warms_up && has_none.contains(&shape.value) {
+            let name = shape.value.name();
+            let error = Error::usage(format!("the schedule \"{name}\" has no warm-up"));
+            let error = match shape.value {
+                Shape::Constant => error.help("set lr_scheduler_type = \"constant_with_warmup\""),
+                _ => error,
+            };
+            return Err(shape.blame(error, ""));
+        }
+        if shape.value == Shape::ReduceLrOnPlateau && !has_validation {
+            let error = Error::usage(
+                "the schedule \"reduce_lr_on_plateau\" needs `validation` to look at its figures",
+            );
             return Err(shape.blame(error, ""));
         }
         Ok(())
@@ -274,6 +323,55 @@ impl ScheduleSettings {
 }
 
 impl Best {
+    /// Which mean of weights is the result.
+    pub(super) fn averaging(&self) -> Option<Averaging> {
+        let ema = self.ema_decay.as_ref();
+        let last = self.average_last_epochs.as_ref();
+        let last = last.map(|count| Averaging::LastEpochs(count.value.get()));
+        ema.map(|decay| Averaging::Ema(decay.value)).or(last)
+    }
+
+    /// Refuses means that cannot be meant.
+    pub(super) fn check(&self, steps: &Steps) -> Result<()> {
+        if let Some(decay) = &self.ema_decay {
+            let good = |decay| decay > 0.0 && decay < 1.0;
+            number("ema_decay", decay, good, "above 0 and below 1")?;
+        }
+        let Some(count) = &self.average_last_epochs else {
+            return Ok(());
+        };
+        let others = [
+            ("ema_decay", self.ema_decay.is_some()),
+            (
+                "early_stopping_patience",
+                self.early_stopping_patience.is_some(),
+            ),
+            ("eval_steps", steps.eval_steps.is_some()),
+            ("max_steps", steps.max_steps.is_some()),
+        ];
+        if let Some((name, _)) = others.iter().find(|(_, is_set)| *is_set) {
+            let why = match *name {
+                "ema_decay" => "both are a mean of weights",
+                "early_stopping_patience" => "which epochs are the last is not known before",
+                _ => "it counts whole epochs",
+            };
+            let error = Error::usage(format!(
+                "`average_last_epochs` does not go with `{name}`: {why}"
+            ));
+            return Err(count.blame(error.help("keep one of them"), ""));
+        }
+        match steps.epochs {
+            Some(epochs) if count.value > epochs => {
+                let error = Error::usage(format!(
+                    "`average_last_epochs` is {}, but `epochs` is {epochs}",
+                    count.value
+                ));
+                Err(count.blame(error, ""))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Fills in the figure that suits the targets best, and refuses one that the task does not have.
     pub(super) fn complete(&mut self, task: &Task, reading: &dyn Reading) -> Result<()> {
         let first = reading.first_metric();

@@ -369,7 +369,7 @@ fn an_interrupted_training_by_any_optimizer_ends_in_the_same_bits() {
         let name = serde_json::to_string(&optim).expect("a word");
         let args = match optim {
             Optim::Sgd => "optim_args = { momentum = 0.9, nesterov = true }\n",
-            Optim::Adamw | Optim::Lion => "",
+            _ => "",
         };
         let settings = format!("{EVERYTHING_TRAINS}epochs = 3\noptim = {name}\n{args}");
         let ways: [&[Stop]; 2] = [&[(Asked, 1, 1), (Killed, 3, 1)], &[(Asked, 2, 3)]];
@@ -389,7 +389,7 @@ pub(super) fn interrupt(subject: &Subject, load_best: bool, ways: &[&[Stop]]) {
 }
 
 /// What a training comes to, however it is interrupted.
-fn interrupted(subject: &Subject, settings: &str, ways: &[&[Stop]]) -> Vec<u8> {
+pub(super) fn interrupted(subject: &Subject, settings: &str, ways: &[&[Stop]]) -> Vec<u8> {
     subject.forget();
     let undisturbed = subject.train(settings, None).expect("it ends");
     for stops in ways {
