@@ -110,11 +110,14 @@ impl Training<'_> {
     }
 }
 
-/// The rate at which the smoothed loss falls fastest, step by step, as `suggestion` of Lightning's finder; none if the test was too short.
+/// The rate at which the smoothed loss falls fastest from step to step, as `suggestion` of Lightning's finder, but on the way to its least:
+/// what it does where it has begun to grow says nothing. None if the test was too short or the loss falls nowhere.
 #[must_use]
 pub fn steepest(tried: &[RateTried]) -> Option<f64> {
     let [first, last] = SKIPPED;
-    let kept = tried.get(first..tried.len().checked_sub(last)?)?;
+    let kept = tried.get(..tried.len().checked_sub(last)?)?;
+    let least = least(kept)?;
+    let kept = kept.get(first..=least)?;
     let at = |place: usize| kept[place].smoothed_loss;
     let end = kept.len().checked_sub(1).filter(|end| *end > 0)?;
     // The slopes of numpy's `gradient`.
@@ -130,10 +133,16 @@ pub fn steepest(tried: &[RateTried]) -> Option<f64> {
 /// A tenth of the rate at which the smoothed loss is least (fastai's `minimum`).
 #[must_use]
 pub fn below_least(tried: &[RateTried]) -> Option<f64> {
-    let least = tried
-        .iter()
-        .min_by(|one, other| one.smoothed_loss.total_cmp(&other.smoothed_loss))?;
-    Some(least.learning_rate / 10.0)
+    Some(tried[least(tried)?].learning_rate / 10.0)
+}
+
+/// Where the smoothed loss is least.
+fn least(tried: &[RateTried]) -> Option<usize> {
+    let by_loss = |place: &usize, other: &usize| {
+        let loss = |place: &usize| tried[*place].smoothed_loss;
+        loss(place).total_cmp(&loss(other))
+    };
+    (0..tried.len()).min_by(by_loss)
 }
 
 #[cfg(test)]
@@ -170,13 +179,16 @@ mod tests {
     fn it_suggests_where_the_loss_falls_fastest() {
         // numpy: np.gradient(losses[10:-1]).argmin() + 10 = 15.
         let losses = [
-            1.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.99, 0.97, 0.93, 0.85, 0.7,
+            1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.99, 0.97, 0.93, 0.85, 0.7,
             0.6, 0.55, 0.54, 0.6, 0.9, 0.1,
         ];
         let all = tried(&losses);
-        let expected = all[15].learning_rate;
-        assert_eq!(steepest(&all), Some(expected));
-        assert_eq!(below_least(&all[..21]), Some(all[1].learning_rate / 10.0));
+        assert_eq!(steepest(&all), Some(all[15].learning_rate));
+        assert_eq!(below_least(&all[..21]), Some(all[18].learning_rate / 10.0));
+        // After its least it may fall as fast as it will.
+        let mut wild = losses;
+        (wild[19], wild[20]) = (3.0, 0.9);
+        assert_eq!(steepest(&tried(&wild)), Some(all[15].learning_rate));
         // A loss that never falls, and a test that ended at once.
         assert_eq!(steepest(&tried(&[1.0; 30])), None);
         assert_eq!(steepest(&all[..11]), None);

@@ -37,6 +37,7 @@ mod pooling;
 mod predict;
 mod preparation;
 mod processes;
+mod rates;
 mod reading;
 mod reports;
 mod screen;
