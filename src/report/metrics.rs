@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anstyle::Style;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::figures::{amount, metric, seconds};
 use super::table::{Align, Cell, Table};
@@ -27,8 +27,12 @@ pub struct MetricsRow {
     /// What they were by the lock before the run; empty where that is not asked, or they are the same.
     #[serde(skip)]
     pub before: BTreeMap<String, f64>,
-    /// How long the stage took, in seconds, and how many bytes of memory, if it ran and that is asked.
-    #[serde(skip)]
+    /// How long the stage took, in seconds, and how many bytes of memory, as far as that is known and asked.
+    #[serde(
+        rename = "seconds",
+        serialize_with = "seconds_of",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub used: Option<(f64, Option<u64>)>,
     /// Whether they are of what the files say now.
     pub state: Standing,
@@ -49,6 +53,15 @@ pub enum Standing {
     Failed,
     /// That cannot be told, because a file cannot be read.
     Unknown,
+}
+
+/// Writes of what a stage used how long it took.
+#[expect(clippy::ref_option, reason = "serde calls it")]
+fn seconds_of<S: Serializer>(
+    used: &Option<(f64, Option<u64>)>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    used.map(|(seconds, _)| seconds).serialize(serializer)
 }
 
 impl MetricsRow {

@@ -133,6 +133,7 @@ impl Bench {
             downloads: PathBuf::new(),
             checkpoint: Some(self.path(self.checkpoint.get().unwrap_or(&"checkpoint"))),
             offline: true,
+            ..Job::default()
         };
         let sink = |event: &Event| {
             self.events
