@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{columns_told, length};
+use super::{Samples, columns_told, length};
 use crate::data::facts::{ColumnFacts, Facts, Numbers, Shape};
 use crate::data::{Table, Type, labels, targets};
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ pub(super) enum Targets {
     Several(Vec<String>, Option<char>),
     /// A number.
     Number(Numbers),
+    /// One of so many tags for each word.
+    Tags(usize),
 }
 
 impl Targets {
@@ -32,6 +34,7 @@ impl Targets {
             Self::One(_) => Problem::SingleLabelClassification,
             Self::Several(..) => Problem::MultiLabelClassification,
             Self::Number(_) => Problem::Regression,
+            Self::Tags(_) => Problem::TokenClassification,
         }
     }
 }
@@ -43,6 +46,7 @@ pub(super) fn problem(task: &'static Task) -> Result<Problem> {
         Problem::SingleLabelClassification,
         Problem::MultiLabelClassification,
         Problem::Regression,
+        Problem::TokenClassification,
     ];
     if task.modality == Modality::Texts && possible.contains(&problem) {
         return Ok(problem);
@@ -67,11 +71,11 @@ pub(super) fn task(found: &Targets) -> Result<&'static Task> {
 }
 
 /// The error for a table without a column of labels.
-pub(super) fn no_targets(shown: &str, facts: &Facts, text: &ColumnFacts) -> Error {
+pub(super) fn no_targets(shown: &str, facts: &Facts, samples: Samples<'_>) -> Error {
     let others = facts
         .columns
         .iter()
-        .filter(|column| column.name != text.name);
+        .filter(|column| !samples.has(&column.name));
     let same: Vec<&ColumnFacts> = others.filter(|column| column.distinct == 1).collect();
     let error =
         Error::usage(format!("no column of `{shown}` holds labels")).note(columns_told(facts));
