@@ -168,8 +168,33 @@ pub fn text(folder: &Path, options: &TextOptions, ask: &mut dyn Ask) -> Result<D
     let pipeline = plan.pipeline(&mut told);
     let file_name = data.file_name().unwrap_or_default().to_string_lossy();
     let mut draft = Draft::new(folder, pipeline, told);
+    let facts = described(&facts, target_column, &plan.found, &mut draft.told);
     draft.add(SCHEMA, schema::guess(&facts, &title(&file_name, &facts)));
     Ok(draft)
+}
+
+/// What the data schema is to say: text that is learnt as numbers is read as such.
+fn described(
+    facts: &Facts,
+    target: &ColumnFacts,
+    found: &Targets,
+    told: &mut Vec<String>,
+) -> Facts {
+    let mut facts = facts.clone();
+    let is_text = target.shape == Shape::Of(Type::String);
+    let column = facts.columns.iter_mut();
+    let column = column.filter(|column| is_text && column.name == target.name);
+    if let Targets::Number(numbers) = found {
+        for column in column {
+            column.shape = Shape::Of(Type::Number);
+            column.numbers = Some(*numbers);
+            told.push(format!(
+                "`{}` is text in which numbers are written in several ways: it is read as numbers (`type` in {SCHEMA})",
+                column.name
+            ));
+        }
+    }
+    facts
 }
 
 /// The only table in `folder`, else in a folder `data` there.

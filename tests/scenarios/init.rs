@@ -472,7 +472,9 @@ fn pairs_of_texts_become_a_project_that_runs() {
         );
         let label = ["same", "other"][(row / 2) % 2];
         let _ = writeln!(labelled, "{row}\t{first}\t{second}\t{label}");
-        let _ = writeln!(scored, "{}.5\t{first}\t{second}", row % 5);
+        // Numbers that are written in several ways are text to a table.
+        let score = [format!("{}.50", row % 30), format!("{}.5", row % 30)][row % 2].clone();
+        let _ = writeln!(scored, "{score}\t{first}\t{second}");
     }
     let project = folder("pairs.tsv", &labelled);
     init(&project, &["text"])
@@ -492,7 +494,9 @@ fn pairs_of_texts_become_a_project_that_runs() {
     init(&project, &["text"])
         .succeeds()
         .shows("each row is a pair of texts: `column_2` and `column_3`")
+        .shows("`column_1` is text in which numbers are written in several ways")
         .shows("text-regression");
+    assert!(project.read("schema.toml").contains("type = \"number\""));
     assert!(measured(&project)["spearman"].is_number());
 
     // One text alone, if it is asked for; and others than those that are called so.

@@ -142,6 +142,13 @@ pub(super) fn look(
     };
     let is_number = matches!(column.shape, Shape::Of(Type::Integer | Type::Number));
     let come_again = column.distinct * 3 <= present;
+    if may(Problem::Regression)
+        && column.shape == Shape::Of(Type::String)
+        && (column.distinct > MOST_NUMBERS || asked.is_some())
+        && let Some(numbers) = numerals(table, column)?
+    {
+        return Ok(Some(Targets::Number(numbers)));
+    }
     let one = match column.shape {
         Shape::Of(Type::Boolean) => true,
         Shape::Of(Type::Integer) => {
@@ -170,6 +177,21 @@ pub(super) fn look(
         return Ok(column.numbers.map(Targets::Number));
     }
     Ok(None)
+}
+
+/// What the numbers of a column of text come to, such as `5.000` beside `4.5`, which a table does not take for numbers by itself.
+fn numerals(table: &Table, column: &ColumnFacts) -> Result<Option<Numbers>> {
+    let texts = table.as_text(&column.name)?;
+    let mut texts = texts.iter().flatten().peekable();
+    if texts
+        .peek()
+        .is_none_or(|first| first.trim().parse::<f64>().is_err())
+    {
+        return Ok(None);
+    }
+    let numbers = texts.map(|text| text.trim().parse::<f64>().ok());
+    let numbers: Option<Vec<f64>> = numbers.collect();
+    Ok(numbers.as_deref().and_then(Numbers::of))
 }
 
 /// Labels that stand in texts with a character between them: few of them, again and again.
