@@ -116,11 +116,34 @@ pub fn metrics(rows: &[MetricsRow], width: usize) -> String {
         return String::new();
     }
     let mut text = tables(rows, width);
-    for row in rows.iter().filter(|row| !row.reason.is_empty()) {
-        let line = format!("{}: {}", row.stage, row.reason);
+    for line in reasons(rows) {
         let _ = writeln!(text, "{QUIET}{}{QUIET:#}", visible(&line));
     }
     text
+}
+
+/// Why figures are not fresh: a line for each stage, and one for all instances of a matrix that have the same reason.
+fn reasons(rows: &[MetricsRow]) -> Vec<String> {
+    let mut told: Vec<(&MetricsRow, String, usize)> = Vec::new();
+    for row in rows.iter().filter(|row| !row.reason.is_empty()) {
+        // What it says of an instance with the same values is the same of each.
+        let reason = match row.stage.split_once('@') {
+            Some((_, values)) => row.reason.replace(&format!("@{values}"), "@…"),
+            None => row.reason.clone(),
+        };
+        let same = told
+            .iter_mut()
+            .find(|(other, known, _)| other.base() == row.base() && *known == reason);
+        match same {
+            Some((_, _, count)) => *count += 1,
+            None => told.push((row, reason, 1)),
+        }
+    }
+    let line = |(row, reason, count): (&MetricsRow, String, usize)| match count {
+        1 => format!("{}: {}", row.stage, row.reason),
+        _ => format!("{}@… ({count}): {reason}", row.base()),
+    };
+    told.into_iter().map(line).collect()
 }
 
 /// Sorts the instances of each matrix by the figure `name`, the best first, and keeps only the first `most` of each, if that is given.
@@ -358,6 +381,31 @@ mod tests {
             row("test@lr=3e-4", &[("accuracy", 0.5)]),
         ];
         insta::assert_snapshot!(plain(&metrics(&rows, 40)));
+    }
+
+    #[test]
+    fn a_reason_that_instances_share_is_told_once() {
+        let stale = |stage: &str, reason: &str| MetricsRow {
+            state: Standing::Stale,
+            reason: reason.into(),
+            ..row(stage, &[("loss", 0.5)])
+        };
+        let rows = [
+            stale("tune@seed=0", "epochs: 4 → 5"),
+            stale("tune@seed=1", "epochs: 4 → 5"),
+            stale("test@seed=0", "`tune@seed=0` runs first"),
+            stale("test@seed=1", "`tune@seed=1` runs first"),
+            stale("best", "2 of `tune` run first"),
+        ];
+        assert_eq!(
+            reasons(&rows),
+            [
+                "tune@… (2): epochs: 4 → 5",
+                "test@… (2): `tune@…` runs first",
+                "best: 2 of `tune` run first"
+            ]
+        );
+        assert_eq!(reasons(&rows[1..2]), ["tune@seed=1: epochs: 4 → 5"]);
     }
 
     #[test]
