@@ -10,6 +10,9 @@ use crate::page::{Chart, Line, Matrix, Page};
 /// So many lines over each other can be told apart, and their names stand beside them.
 const MOST: usize = 12;
 
+/// So many points of a loss are drawn where several stand over each other.
+const STRETCHES: usize = 40;
+
 /// What an instance told while it trained.
 struct Told {
     name: String,
@@ -120,7 +123,18 @@ fn charts(told: &[Told], headline: Option<&str>, note: &str) -> Vec<Chart> {
             note: note.into(),
         }
     };
-    let mut charts = vec![chart("loss of the instances".into(), &curves::losses)];
+    let smooth = |lines: &[Value]| smoothed(curves::losses(lines));
+    let mut losses = chart("loss of the instances".into(), &smooth);
+    let longest = told
+        .iter()
+        .map(|told| curves::losses(&told.lines).len())
+        .max();
+    if longest > Some(STRETCHES) {
+        let means = "Of stretches of steps it is the mean.";
+        let note = [losses.note.as_str(), means].join(" ");
+        losses.note = note.trim_start().into();
+    }
+    let mut charts = vec![losses];
     if let Some(name) = validated {
         let pointer = format!("/validation/{name}");
         let figure = |lines: &[Value]| curves::points(lines, across, &pointer);
@@ -128,6 +142,25 @@ fn charts(told: &[Told], headline: Option<&str>, note: &str) -> Vec<Chart> {
     }
     charts.retain(|chart| !chart.lines.is_empty());
     charts
+}
+
+/// Points of a noisy line as the means of [`STRETCHES`] stretches at most, so that several can be told apart.
+#[expect(clippy::cast_precision_loss, reason = "there are few points")]
+fn smoothed(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    if points.len() <= STRETCHES {
+        return points;
+    }
+    let mean = |points: &[(f64, f64)]| {
+        let count = points.len() as f64;
+        let (x, y) = points
+            .iter()
+            .fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
+        (x / count, y / count)
+    };
+    points
+        .chunks(points.len().div_ceil(STRETCHES))
+        .map(mean)
+        .collect()
 }
 
 #[cfg(test)]
@@ -171,6 +204,15 @@ mod tests {
         assert_eq!(names(&matrix, &drawn)[1], "89");
         assert_eq!(sample(&order[..3], MOST), [98, 97, 96]);
         assert_eq!(note(&matrix, 3, 3), "");
+    }
+
+    #[test]
+    fn long_losses_are_means_of_stretches() {
+        let points: Vec<(f64, f64)> = (0..100).map(|n| (f64::from(n), f64::from(n % 2))).collect();
+        let smooth = smoothed(points.clone());
+        assert_eq!(smooth.len(), 34);
+        assert_eq!(smooth[0], (1.0, 1.0 / 3.0));
+        assert_eq!(smoothed(points[..40].to_vec()), points[..40]);
     }
 
     #[test]
