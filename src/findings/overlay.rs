@@ -13,6 +13,9 @@ const MOST: usize = 12;
 /// So many points of a loss are drawn where several stand over each other.
 const STRETCHES: usize = 40;
 
+/// Where a line goes: across and up.
+type Points = Vec<(f64, f64)>;
+
 /// What an instance told while it trained.
 struct Told {
     name: String,
@@ -105,7 +108,7 @@ fn charts(told: &[Told], headline: Option<&str>, note: &str) -> Vec<Chart> {
         .and_then(|name| name.strip_prefix("validation_"))
         .map(str::to_owned)
         .or_else(|| curves::names(&first.lines).into_iter().next());
-    let chart = |title: String, points: &dyn Fn(&[Value]) -> Vec<(f64, f64)>| {
+    let chart = |title: String, points: &dyn Fn(&[Value]) -> Points| {
         let lines = told.iter().map(|told| {
             let line = Line {
                 name: told.name.clone(),
@@ -146,7 +149,7 @@ fn charts(told: &[Told], headline: Option<&str>, note: &str) -> Vec<Chart> {
 
 /// Points of a noisy line as the means of [`STRETCHES`] stretches at most, so that several can be told apart.
 #[expect(clippy::cast_precision_loss, reason = "there are few points")]
-fn smoothed(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn smoothed(points: Points) -> Points {
     if points.len() <= STRETCHES {
         return points;
     }

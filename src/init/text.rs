@@ -116,25 +116,22 @@ pub fn text(folder: &Path, options: &TextOptions, ask: &mut dyn Ask) -> Result<D
     let asked = options.task.as_deref().map(tasks::find).transpose()?;
     let asked = asked.map(problem).transpose()?;
     let tagged = words::find(&shown, &sniffed.table, &facts, asked, options, ask)?;
-    let (samples, target_column, found) = match tagged {
-        Some((words, tags, found)) => {
-            told.push(format!(
-                "the words are in `{}`, and a tag for each in `{}`",
-                words.name, tags.name
-            ));
-            let samples = Samples {
-                text: words,
-                pair: None,
-            };
-            (samples, tags, found)
-        }
-        None => {
-            let samples = samples(&shown, &facts, options, ask, &mut told)?;
-            let (table, options) = (&sniffed.table, (asked, options));
-            let (column, found) =
-                target_column(&shown, table, &facts, samples, options, ask, &mut told)?;
-            (samples, column, found)
-        }
+    let (samples, target_column, found) = if let Some((words, tags, found)) = tagged {
+        told.push(format!(
+            "the words are in `{}`, and a tag for each in `{}`",
+            words.name, tags.name
+        ));
+        let samples = Samples {
+            text: words,
+            pair: None,
+        };
+        (samples, tags, found)
+    } else {
+        let samples = samples(&shown, &facts, options, ask, &mut told)?;
+        let (table, options) = (&sniffed.table, (asked, options));
+        let (column, found) =
+            target_column(&shown, table, &facts, samples, options, ask, &mut told)?;
+        (samples, column, found)
     };
     let task = task(&found)?;
     told.push(format!(

@@ -148,7 +148,7 @@ fn times_are_shown_and_in_no_artifact() {
         ("gain.table", "table.parquet"),
     ] {
         project.refire(&["get", port, port]).succeeds();
-        let bytes = std::fs::read(project.path(&format!("{port}/{file}"))).expect("readable");
+        let bytes = std::fs::read(project.path(format!("{port}/{file}"))).expect("readable");
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("seconds"), "{file}");
     }

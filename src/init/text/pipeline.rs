@@ -32,8 +32,8 @@ impl Plan<'_> {
         text
     }
 
-    fn write(&self, text: &mut String, told: &mut Vec<String>) -> std::fmt::Result {
-        let Self { name, source, .. } = self;
+    /// What the pipeline is, and its name.
+    fn write_head(&self, text: &mut String) -> std::fmt::Result {
         let (what, new) = match &self.found {
             Targets::Tags(_) => (WHOLE_OF_WORDS, "new.jsonl -o tagged.jsonl"),
             _ if self.pair.is_some() => (WHOLE_OF_PAIRS, "new.csv -o labelled.csv"),
@@ -45,13 +45,17 @@ impl Plan<'_> {
              #   refire run          trains and measures; again, after an edit, what the edit changes\n\
              #   refire predict tune {new}\n\
              [pipeline]\nname = {}\nseed = 42\n",
-            value(name)
-        )?;
+            value(&self.name)
+        )
+    }
+
+    fn write(&self, text: &mut String, told: &mut Vec<String>) -> std::fmt::Result {
+        self.write_head(text)?;
         writeln!(text, "{ENCODER}")?;
         writeln!(
             text,
             "[stage.data]\nkind = \"dataset\"\nsource = {}",
-            value(source)
+            value(&self.source)
         )?;
         for (setting, written) in &self.sniffed.settings {
             writeln!(text, "{setting} = {written}")?;
