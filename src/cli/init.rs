@@ -29,7 +29,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Template {
-    /// Labels, lists of labels or numbers for texts, from a table: a CSV, TSV, NDJSON or Parquet file
+    /// Labels, lists of labels or numbers for texts or pairs of texts, or a tag for each word, from a table: a CSV, TSV, NDJSON, Parquet or
+    /// CoNLL file
     Text {
         /// The folder of the project, with the table in it or in its folder `data`
         #[arg(default_value = ".", hide_default_value = true)]
@@ -39,9 +40,13 @@ enum Template {
         #[arg(long, value_name = "FILE")]
         data: Option<PathBuf>,
 
-        /// The column with the texts; by default the one with the longest values
+        /// The column with the texts, or with lists of words; by default the one with the longest values
         #[arg(long, value_name = "COLUMN")]
         text_column: Option<String>,
+
+        /// The column with the second texts, where the rows are pairs; by default columns like `sentence1` and `sentence2` are
+        #[arg(long, value_name = "COLUMN")]
+        text_pair_column: Option<String>,
 
         /// The column that is to be predicted; by default the one that is called so, or has few values
         #[arg(long, value_name = "COLUMN")]
@@ -87,12 +92,14 @@ impl Args {
                 folder,
                 data,
                 text_column,
+                text_pair_column,
                 label_column,
                 task,
             } => {
                 let options = TextOptions {
                     data,
                     text_column,
+                    text_pair_column,
                     label_column,
                     task,
                 };

@@ -16,7 +16,8 @@ use crate::stages::higher_is_better;
 ///
 /// They come from the cache, else from the lock. Where only those of other settings or inputs are known, they are shown as
 /// `stale`, with what has changed since; where they do not pass a gate, as `failed`. A run of some stages writes theirs to
-/// the lock, and so does one that a gate fails; one with `-S` or `--locked` writes nothing.
+/// the lock, and so does one that a gate fails; one with `-S` or `--locked` writes nothing. Beside the instances of a matrix stands how long
+/// each took, where the cache has its result.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Args {
@@ -69,6 +70,14 @@ impl Args {
                 lower_is_better,
                 most,
             );
+        }
+        if !self.json {
+            // Times are for comparing instances. All else reads the same of a lock alone.
+            let alone = figures
+                .rows
+                .iter_mut()
+                .filter(|row| !row.stage.contains('@'));
+            alone.for_each(|row| row.used = None);
         }
         if self.json {
             report::print_json(&figures.rows)?;

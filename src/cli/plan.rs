@@ -47,7 +47,7 @@ pub(super) fn show(project: &Project, goal: &Goal, force: bool, json: bool) -> R
     if json {
         report::print_json(&rows)?;
     } else {
-        report::print_styled(&report::plan(&rows))?;
+        report::print_styled(&report::plan(&rows, report::room()))?;
     }
     Ok(())
 }

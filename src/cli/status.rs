@@ -60,7 +60,7 @@ impl Args {
         if self.json {
             report::print_json(&rows)?;
         } else {
-            report::print_styled(&report::status(&rows))?;
+            report::print_styled(&report::status(&rows, report::room()))?;
         }
         Ok(())
     }

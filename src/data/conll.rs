@@ -43,6 +43,40 @@ pub fn read(name: &str, bytes: &[u8], dialect: &Dialect) -> Result<Loaded> {
     sentences.finish()
 }
 
+/// Whether `bytes` look like such a file: words with a tag beside them that says where a name is, and empty lines between sentences.
+#[must_use]
+pub fn looks_like(bytes: &[u8]) -> bool {
+    const LOOKED_AT: usize = 1 << 16;
+    let beginning = &bytes[..bytes.len().min(LOOKED_AT)];
+    let text = String::from_utf8_lossy(beginning);
+    let text = text.trim_start_matches('\u{feff}');
+    // The last line may be cut.
+    let whole = match text.rsplit_once('\n') {
+        Some((whole, _)) if bytes.len() > LOOKED_AT => whole,
+        _ => text,
+    };
+    let (mut named, mut blank, mut words) = (false, false, 0);
+    for line in whole.trim().lines() {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields.as_slice() {
+            [] => blank = true,
+            [DOCUMENT, ..] => {}
+            [_, .., tag] => {
+                let is_name = tag.split_once('-').is_some_and(|(mark, kind)| {
+                    "BIESLU".contains(mark) && mark.len() == 1 && !kind.is_empty()
+                });
+                if !is_name && *tag != "O" {
+                    return false;
+                }
+                named |= is_name;
+                words += 1;
+            }
+            [_] => return false,
+        }
+    }
+    named && blank && words > 1
+}
+
 /// The sentences so far.
 struct Sentences<'a> {
     name: &'a str,
@@ -284,6 +318,27 @@ mod tests {
         assert_eq!(loaded.table.columns(), ["form", "upos"]);
         assert_eq!(lists(&loaded, "form"), [["#", "1"]]);
         assert_eq!(loaded.notices.len(), 1, "{:?}", loaded.notices);
+    }
+
+    #[test]
+    fn a_file_of_tags_is_told_by_its_lines() {
+        let looks = |text: &str| looks_like(text.as_bytes());
+        assert!(looks(
+            "\u{feff}-DOCSTART- O\n\nAda I-PER\r\nwrote O\n\nIt O\n"
+        ));
+        assert!(looks("Ada\tNNP\tB-PER\nwrote\tVBD\tO\n\nIt\tPRP\tO\n"));
+        let long = "Ada B-PER\nwrote O\n\n".repeat(10_000);
+        assert!(looks(&long));
+        for text in [
+            "",
+            "word tag\nAda B-PER\n\nIt O\n",
+            "Ada O\n\nIt O\n",
+            "Ada B-PER\nIt O\n",
+            "text label\na 1\n",
+            "one\n\ntwo\n",
+        ] {
+            assert!(!looks(text), "{text:?}");
+        }
     }
 
     #[test]

@@ -162,27 +162,35 @@ fn characters<'v>(values: impl Iterator<Item = &'v String>) -> Option<(usize, f6
     Some((*least, mean, *most))
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a mean of numbers need not be exact"
-)]
 fn numbers(column: &Column) -> Result<Option<Numbers>> {
     let column = column.cast(&DataType::Float64);
     let column = column.or_stage(|| "numbers that cannot be read as such")?;
     let values = column.f64().or_stage(|| "a cast gave another type")?;
     let values: Vec<f64> = values.iter().flatten().collect();
-    if values.is_empty() || !values.iter().all(|value| value.is_finite()) {
-        return Ok(None);
+    Ok(Numbers::of(&values))
+}
+
+impl Numbers {
+    /// What `values` come to; none if there are none, or one is not finite.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a mean of numbers need not be exact"
+    )]
+    pub fn of(values: &[f64]) -> Option<Self> {
+        if values.is_empty() || !values.iter().all(|value| value.is_finite()) {
+            return None;
+        }
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares = values.iter().map(|value| (value - mean).powi(2));
+        Some(Self {
+            least: values.iter().copied().fold(f64::INFINITY, f64::min),
+            most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            mean,
+            deviation: (squares.sum::<f64>() / count).sqrt(),
+        })
     }
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares = values.iter().map(|value| (value - mean).powi(2));
-    Ok(Some(Numbers {
-        least: values.iter().copied().fold(f64::INFINITY, f64::min),
-        most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        mean,
-        deviation: (squares.sum::<f64>() / count).sqrt(),
-    }))
 }
 
 #[cfg(test)]

@@ -31,9 +31,10 @@ pub fn is_table(name: &str) -> bool {
     Format::of(name).is_some() || is_conll(name)
 }
 
+/// Whether it is called as files with a word a line are: `names.conll`, which a `dataset` stage takes for one, or `names.conll.txt`.
 fn is_conll(name: &str) -> bool {
-    let ending = Path::new(name).extension();
-    ending.is_some_and(|ending| ending.eq_ignore_ascii_case("conll"))
+    let mut parts = name.split('.').skip(1);
+    parts.any(|part| part.eq_ignore_ascii_case("conll"))
 }
 
 /// Reads the file at `path` as its name and its content say. A file whose name says nothing is taken for a delimited one.
@@ -61,8 +62,16 @@ pub fn open(path: &Path) -> Result<Sniffed> {
         });
     }
     let bytes = std::fs::read(path).or_stage(cannot)?;
-    if is_conll(&name) {
-        return conll::read(&name, &bytes, &conll::Dialect::default()).map(usual);
+    let may_have_words = matches!(format, None | Some(Format::Tsv));
+    let is_called_so = format.is_none() && is_conll(&name);
+    if is_called_so || may_have_words && conll::looks_like(&bytes) {
+        let mut sniffed = conll::read(&name, &bytes, &conll::Dialect::default()).map(usual)?;
+        let ending = path.extension().unwrap_or_default();
+        if !ending.eq_ignore_ascii_case("conll") {
+            let what = "it has a word a line with its tag";
+            sniffed.say("format", "\"conll\"".into(), &name, what);
+        }
+        return Ok(sniffed);
     }
     match format {
         Some(Format::Ndjson) => ndjson::read(&name, &bytes, &BTreeMap::new()).map(usual),
@@ -213,6 +222,18 @@ mod tests {
             settings("a.tsv", "good food\t1\nbad food\t0\n"),
             [("columns", "[\"column_1\", \"column_2\"]".into())]
         );
+    }
+
+    #[test]
+    fn words_and_tags_are_found_whatever_the_file_is_called() {
+        let text = "Ada B-PER\nwrote O\n\nIt O\n";
+        for name in ["a.txt", "a.tsv", "a.conll.txt", "a"] {
+            let sniffed = sniffed(name, text).expect(name);
+            assert_eq!(sniffed.settings, [("format", "\"conll\"".into())], "{name}");
+            assert_eq!(sniffed.table.columns(), ["words", "tags"]);
+        }
+        assert!(settings("a.conll", text).is_empty());
+        assert!(is_table("a.conll.txt") && !is_table("conll"));
     }
 
     #[test]

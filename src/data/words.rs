@@ -134,6 +134,31 @@ pub fn lists(table: &Table, name: &str, first: usize) -> Result<Vec<Vec<String>>
     of_column(column, name, "words", first)
 }
 
+/// What stands in the lists of column `name`, as text and with nothing where a row has no list, and whether it is text; none if the column
+/// holds no lists of texts or numbers, or a list has a gap.
+#[must_use]
+pub fn as_lists(table: &Table, name: &str) -> Option<(bool, Vec<Option<Vec<String>>>)> {
+    let column = table.column(name).ok()?;
+    let DataType::List(inner) = column.dtype() else {
+        return None;
+    };
+    if !inner.is_string() && !inner.is_primitive_numeric() {
+        return None;
+    }
+    let lists = column.list().ok()?;
+    let row = |row: usize| {
+        let Some(list) = lists.get_as_series(row) else {
+            return Some(None);
+        };
+        let values = list.cast(&DataType::String).ok()?;
+        let values = values.str().ok()?;
+        let values = values.iter().map(|value| value.map(str::to_owned));
+        Some(Some(values.collect::<Option<Vec<_>>>()?))
+    };
+    let rows = (0..lists.len()).map(row).collect::<Option<Vec<_>>>()?;
+    Some((inner.is_string(), rows))
+}
+
 /// The lists of text in `column`, which is called `name` and holds `what`, one a row; `first` is the number of the first row, counted
 /// from 0.
 ///

@@ -42,6 +42,8 @@ pub struct Task<'a> {
     pub share: Share,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// Input port → how many seconds it took to make what comes there, for a stage that shows it.
+    pub times: BTreeMap<String, f64>,
 }
 
 /// Why a stage has no result.
@@ -106,6 +108,7 @@ fn make(task: &Task<'_>, around: &Surroundings<'_>) -> Result<Made, Failure> {
         device: around.device.into(),
         gpus: task.share.gpus.clone(),
         offline: around.offline,
+        times: task.times.clone(),
         ..Job::default()
     };
     let (inputs, restore): (PathBuf, fn(&Store, &_, &_) -> _) = if node.stage.owns_inputs() {

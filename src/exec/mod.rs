@@ -426,12 +426,23 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Reasons on one line.
+/// Reasons on one line; those that instances of a matrix have in common are one.
 #[must_use]
 pub fn in_words(reasons: &[Reason]) -> String {
-    reasons
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    let mut told: Vec<(String, Option<String>, usize)> = Vec::new();
+    for reason in reasons {
+        let several = reason.of_several();
+        let same = told
+            .iter_mut()
+            .find(|(_, known, _)| several.is_some() && *known == several);
+        match same {
+            Some((_, _, count)) => *count += 1,
+            None => told.push((reason.to_string(), several, 1)),
+        }
+    }
+    let words = told.into_iter().map(|told| match told {
+        (_, Some(several), count) if count > 1 => format!("{count} {several}"),
+        (one, ..) => one,
+    });
+    words.collect::<Vec<_>>().join(", ")
 }

@@ -37,6 +37,7 @@ pub(super) struct Order {
     inputs: BTreeMap<String, Digest>,
     explanation: Explanation,
     share: Share,
+    times: BTreeMap<String, f64>,
 }
 
 impl Order {
@@ -53,6 +54,7 @@ impl Order {
             inputs: task.inputs.clone(),
             explanation: task.fingerprint.explanation().into_iter().collect(),
             share: task.share.clone(),
+            times: task.times.clone(),
         }
     }
 
@@ -73,6 +75,7 @@ impl Order {
             fingerprint: Fingerprint::from_explanation(self.explanation.iter()),
             share: self.share.clone(),
             timeout: None,
+            times: self.times.clone(),
         }
     }
 }

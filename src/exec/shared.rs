@@ -184,6 +184,7 @@ impl<'a> Shared<'a> {
                 fingerprint,
                 share: share.clone(),
                 timeout: node.limits.timeout,
+                times: self.times(node),
             };
             match self.runner.run(&task, &self.around) {
                 Ok(made) => return Ok(made),
@@ -236,6 +237,19 @@ impl<'a> Shared<'a> {
             .and_then(|record| record.outputs.get(&edge.output))
             .copied()
             .unwrap_or(Digest::from([0; 32]))
+    }
+
+    /// Input port → how long it took to make what comes there, for a stage that shows it.
+    fn times(&self, node: &Node) -> BTreeMap<String, f64> {
+        if !node.stage.shows_times() {
+            return BTreeMap::new();
+        }
+        let results = self.results();
+        let time = |edge: &Edge| {
+            let record = results[self.decider.plan.costly(edge)].as_ref()?;
+            Some((edge.port.clone(), record.seconds))
+        };
+        node.inputs.iter().filter_map(time).collect()
     }
 
     fn results(&self) -> MutexGuard<'_, Results> {

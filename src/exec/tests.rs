@@ -206,6 +206,7 @@ fn a_port_that_leads_out_becomes_no_path() {
             .expect("known"),
         share: Share::default(),
         timeout: None,
+        times: BTreeMap::new(),
     };
     let Err(Failure::Failed(error)) = InProcess.run(&task, &around) else {
         panic!("it must fail");

@@ -49,20 +49,14 @@ pub(super) fn curves(artifacts: &Artifacts<'_>, node: &Node, record: &Record) ->
 }
 
 fn of_history(lines: &[Value]) -> Vec<Chart> {
-    let across = if lines.iter().any(|line| line.get("step").is_some()) {
-        "step"
-    } else {
-        "epoch"
-    };
+    let across = across(lines);
     let curve = |name: &str, pointer: &str| Line {
         name: name.into(),
         points: points(lines, across, pointer),
     };
-    let by_step = curve("training", "/loss");
-    let training = if by_step.points.is_empty() {
-        curve("training", "/train_loss")
-    } else {
-        by_step
+    let training = Line {
+        name: "training".into(),
+        points: losses(lines),
     };
     let (losses, others): (Vec<String>, Vec<String>) = names(lines)
         .into_iter()
@@ -86,6 +80,7 @@ fn of_history(lines: &[Value]) -> Vec<Chart> {
             .into_iter()
             .filter(|line| !line.points.is_empty())
             .collect(),
+        ..Chart::default()
     };
     let mut charts = vec![
         chart("Loss", loss.collect()),
@@ -108,8 +103,28 @@ fn of_history(lines: &[Value]) -> Vec<Chart> {
     charts
 }
 
+/// What the figures of a training go over: steps where they are told, else epochs.
+pub(super) fn across(lines: &[Value]) -> &'static str {
+    if lines.iter().any(|line| line.get("step").is_some()) {
+        "step"
+    } else {
+        "epoch"
+    }
+}
+
+/// The loss that was trained on: by step where that is told, else by epoch.
+pub(super) fn losses(lines: &[Value]) -> Vec<(f64, f64)> {
+    let across = across(lines);
+    let by_step = points(lines, across, "/loss");
+    if by_step.is_empty() {
+        points(lines, across, "/train_loss")
+    } else {
+        by_step
+    }
+}
+
 /// The names of the figures of validations, those of which one asks first in front.
-fn names(lines: &[Value]) -> Vec<String> {
+pub(super) fn names(lines: &[Value]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for figures in lines
         .iter()

@@ -2,14 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::Known;
-use super::artifacts::Artifacts;
-use super::curves;
 use super::stages::direction;
-use crate::page::{Chart, Instance, Line, Matrix, Page, Stage};
-
-/// So many curves over each other can be told apart.
-const MOST_CURVES: usize = 6;
+use crate::page::{Instance, Matrix, Page, Stage};
 
 /// The matrices whose instances have figures, from the page's stages.
 pub(super) fn matrices(page: &Page) -> Vec<Matrix> {
@@ -42,6 +36,17 @@ pub(super) fn matrices(page: &Page) -> Vec<Matrix> {
     matrices
 }
 
+/// The values in an instance's name, as the pipeline writes them, with their keys.
+pub(super) fn values(instance: &str) -> Vec<(String, String)> {
+    let parts = instance.split(',').filter(|part| !part.is_empty());
+    let value = |part: &str| {
+        let (key, value) = part.split_once('=').unwrap_or(("instance", part));
+        let value = percent_decode_str(value).decode_utf8_lossy();
+        (key.to_owned(), value.into_owned())
+    };
+    parts.map(value).collect()
+}
+
 fn add(matrix: &mut Matrix, place: usize, stage: &Stage, values: &str) {
     let mut instance = Instance {
         place,
@@ -50,15 +55,13 @@ fn add(matrix: &mut Matrix, place: usize, stage: &Stage, values: &str) {
         seconds: stage.seconds,
         figures: stage.figures.clone(),
     };
-    for part in values.split(',') {
-        let (key, value) = part.split_once('=').unwrap_or(("instance", part));
-        let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
-        let at = matrix.keys.iter().position(|known| known == key);
+    for (key, value) in self::values(values) {
+        let at = matrix.keys.iter().position(|known| *known == key);
         if let Some(at) = at {
             instance.values[at] = value;
             continue;
         }
-        matrix.keys.push(key.into());
+        matrix.keys.push(key);
         instance.values.push(value);
         for other in &mut matrix.instances {
             other.values.push(String::new());
@@ -91,45 +94,4 @@ fn headline(matrix: &Matrix) -> Option<String> {
         .or_else(known)
         .or_else(|| figures().next())?;
     Some(figure.name.clone())
-}
-
-/// Draws the curves of the best instances over each other.
-pub(super) fn overlay(artifacts: &Artifacts<'_>, known: &[Known<'_>], page: &mut Page) {
-    for matrix in &mut page.matrices {
-        let best = matrix.ranked().into_iter().take(MOST_CURVES);
-        let lines = best.filter_map(|at| {
-            let instance = &matrix.instances[at];
-            let known = &known[instance.place];
-            let history = curves::history(artifacts, known.node, known.record?)?;
-            let across = if history.iter().any(|line| line.get("step").is_some()) {
-                "step"
-            } else {
-                "epoch"
-            };
-            let name = matrix.headline.as_deref()?.strip_prefix("validation_")?;
-            let points = curves::points(&history, across, &format!("/validation/{name}"));
-            let differs = instance.values.iter().filter(|value| !value.is_empty());
-            let line = Line {
-                name: differs.cloned().collect::<Vec<_>>().join(" "),
-                points,
-            };
-            (line.points.len() > 1).then_some((across, line))
-        });
-        let lines: Vec<(&str, Line)> = lines.collect();
-        let Some((across, _)) = lines.first() else {
-            continue;
-        };
-        let count = lines.len();
-        let title = match &matrix.headline {
-            Some(name) if count < matrix.instances.len() => format!("{name} of the {count} best"),
-            Some(name) => name.clone(),
-            None => continue,
-        };
-        let across = (*across).into();
-        matrix.curves.push(Chart {
-            title,
-            across,
-            lines: lines.into_iter().map(|(_, line)| line).collect(),
-        });
-    }
 }

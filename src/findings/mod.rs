@@ -11,6 +11,7 @@ mod file;
 mod matrices;
 mod mistakes;
 mod model;
+mod overlay;
 mod runs;
 mod served;
 mod stages;
@@ -181,10 +182,10 @@ fn look_into(project: &Project, known: &[Known<'_>], page: &mut Page, missing: &
         stage.tables = say(found, &stage.name, missing).unwrap_or_default();
         let found = tables::images(&artifacts, node, record);
         stage.images = say(found, &stage.name, missing).unwrap_or_default();
-        let found = tables::comparison(&artifacts, node, record);
+        let found = tables::comparison(project, &artifacts, known, place);
         stage.comparison = say(found, &stage.name, missing);
     }
-    matrices::overlay(&artifacts, known, page);
+    overlay::overlay(&artifacts, known, page);
 }
 
 /// What was found; else nothing, and the error as a sentence of what is missing.

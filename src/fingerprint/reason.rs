@@ -101,6 +101,34 @@ fn differences(name: &str, old: Option<&Value>, new: Option<&Value>, into: &mut 
     });
 }
 
+impl Reason {
+    /// What it says where several instances of a matrix have it in common, to stand behind their number; none if it is about one thing.
+    #[must_use]
+    pub fn of_several(&self) -> Option<String> {
+        match self {
+            Self::Upstream { stage } => {
+                let (base, _) = stage.split_once('@')?;
+                Some(format!("of `{base}` run first"))
+            }
+            Self::Changed {
+                role: Role::Input,
+                name,
+                old,
+                new,
+            } => {
+                let (port, _) = name.split_once('/')?;
+                let what = match (old, new) {
+                    (None, Some(_)) => "are new",
+                    (Some(_), None) => "are gone",
+                    _ => "changed",
+                };
+                Some(format!("inputs of `{port}` {what}"))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

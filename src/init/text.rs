@@ -1,7 +1,9 @@
 //! A project for texts: which column holds them, which their targets, and so which task.
 
+mod pairs;
 mod pipeline;
 mod targets;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use super::{Ask, name, open, parts, shown, source, title};
 use crate::data::facts::{ColumnFacts, Facts, Shape};
 use crate::data::{Table, Type, schema, sniff};
 use crate::error::{Error, Result};
+use crate::models::Problem;
 use crate::tasks;
 
 /// What may be said on the command line.
@@ -19,8 +22,10 @@ use crate::tasks;
 pub struct TextOptions {
     /// The table; none for the only one in the folder.
     pub data: Option<PathBuf>,
-    /// The column with the texts.
+    /// The column with the texts, or with lists of words.
     pub text_column: Option<String>,
+    /// The column with the second texts of pairs.
+    pub text_pair_column: Option<String>,
     /// The column with the targets.
     pub label_column: Option<String>,
     /// The task; none for what the targets look like.
@@ -47,8 +52,11 @@ source = [
 /// The most rows that the parts of a first run have.
 const MOST_ROWS: usize = 5000;
 
+/// The same where all of the encoder trains.
+const MOST_ROWS_OF_ALL: usize = 2000;
+
 /// What is most likely called so holds targets.
-const NAMES_OF_TARGETS: [&str; 18] = [
+const NAMES_OF_TARGETS: [&str; 21] = [
     "label",
     "labels",
     "target",
@@ -67,9 +75,31 @@ const NAMES_OF_TARGETS: [&str; 18] = [
     "emotion",
     "spam",
     "gold_label",
+    "is_duplicate",
+    "similarity",
+    "relatedness_score",
 ];
 
-/// A project in `folder` that tunes a sentence encoder on a table of texts.
+/// What samples are: columns of the table.
+#[derive(Clone, Copy, Debug)]
+struct Samples<'f> {
+    /// The texts, the first texts of pairs, or the words.
+    text: &'f ColumnFacts,
+    /// The second texts of pairs.
+    pair: Option<&'f ColumnFacts>,
+}
+
+impl<'f> Samples<'f> {
+    fn columns(self) -> impl Iterator<Item = &'f ColumnFacts> {
+        std::iter::once(self.text).chain(self.pair)
+    }
+
+    fn has(self, name: &str) -> bool {
+        self.columns().any(|column| column.name == name)
+    }
+}
+
+/// A project in `folder` that tunes a sentence encoder on a table of texts, of pairs of them, or of words with their tags.
 ///
 /// # Errors
 /// No table, or one that nothing can be learnt from: no rows, one column, no texts, no labels, one label alone.
@@ -83,16 +113,26 @@ pub fn text(folder: &Path, options: &TextOptions, ask: &mut dyn Ask) -> Result<D
     let facts = Facts::of(&sniffed.table)?;
     let mut told = sniffed.told.clone();
     check(&shown, &facts)?;
-    let text_column = text_column(&shown, &facts, options, ask, &mut told)?;
-    let (target_column, found) = target_column(
-        &shown,
-        &sniffed.table,
-        &facts,
-        text_column,
-        options,
-        ask,
-        &mut told,
-    )?;
+    let asked = options.task.as_deref().map(tasks::find).transpose()?;
+    let asked = asked.map(problem).transpose()?;
+    let tagged = words::find(&shown, &sniffed.table, &facts, asked, options, ask)?;
+    let (samples, target_column, found) = if let Some((words, tags, found)) = tagged {
+        told.push(format!(
+            "the words are in `{}`, and a tag for each in `{}`",
+            words.name, tags.name
+        ));
+        let samples = Samples {
+            text: words,
+            pair: None,
+        };
+        (samples, tags, found)
+    } else {
+        let samples = samples(&shown, &facts, options, ask, &mut told)?;
+        let (table, options) = (&sniffed.table, (asked, options));
+        let (column, found) =
+            target_column(&shown, table, &facts, samples, options, ask, &mut told)?;
+        (samples, column, found)
+    };
     let task = task(&found)?;
     told.push(format!(
         "the task is {}: {}",
@@ -105,19 +145,19 @@ pub fn text(folder: &Path, options: &TextOptions, ask: &mut dyn Ask) -> Result<D
                 labels.len()
             ),
             Targets::Number(_) => format!("`{}` has numbers", target_column.name),
+            Targets::Tags(kinds) => format!("`{}` has {kinds} tags", target_column.name),
         }
     ));
+    let whole = samples.pair.is_some() || matches!(found, Targets::Tags(_));
+    let most = if whole { MOST_ROWS_OF_ALL } else { MOST_ROWS };
     let plan = Plan {
         source: source(folder, &data)?,
         name: name(&data),
-        text: &text_column.name,
+        text: &samples.text.name,
+        pair: samples.pair.map(|pair| pair.name.as_str()),
         target: target_column,
-        parts: parts(
-            usable(&facts, text_column, target_column),
-            MOST_ROWS,
-            "rows",
-        ),
-        clean: text_column.nulls + missing(target_column, &found) > 0,
+        parts: parts(usable(&facts, samples, target_column), most, "rows"),
+        clean: nulls(samples) + missing(target_column, &found) > 0,
         task,
         found,
         sniffed: &sniffed,
@@ -125,8 +165,33 @@ pub fn text(folder: &Path, options: &TextOptions, ask: &mut dyn Ask) -> Result<D
     let pipeline = plan.pipeline(&mut told);
     let file_name = data.file_name().unwrap_or_default().to_string_lossy();
     let mut draft = Draft::new(folder, pipeline, told);
+    let facts = described(&facts, target_column, &plan.found, &mut draft.told);
     draft.add(SCHEMA, schema::guess(&facts, &title(&file_name, &facts)));
     Ok(draft)
+}
+
+/// What the data schema is to say: text that is learnt as numbers is read as such.
+fn described(
+    facts: &Facts,
+    target: &ColumnFacts,
+    found: &Targets,
+    told: &mut Vec<String>,
+) -> Facts {
+    let mut facts = facts.clone();
+    let is_text = target.shape == Shape::Of(Type::String);
+    let column = facts.columns.iter_mut();
+    let column = column.filter(|column| is_text && column.name == target.name);
+    if let Targets::Number(numbers) = found {
+        for column in column {
+            column.shape = Shape::Of(Type::Number);
+            column.numbers = Some(*numbers);
+            told.push(format!(
+                "`{}` is text in which numbers are written in several ways: it is read as numbers (`type` in {SCHEMA})",
+                column.name
+            ));
+        }
+    }
+    facts
 }
 
 /// The only table in `folder`, else in a folder `data` there.
@@ -211,29 +276,65 @@ fn length(column: &ColumnFacts) -> f64 {
     }
 }
 
-/// The column with the texts: the longest ones.
-fn text_column<'f>(
+/// The column called `name`, which has to hold texts.
+fn texts<'f>(shown: &str, facts: &'f Facts, name: &str) -> Result<&'f ColumnFacts> {
+    let column = named(shown, facts, name)?;
+    if column.shape == Shape::Of(Type::String) {
+        return Ok(column);
+    }
+    Err(Error::usage(format!(
+        "column `{name}` of `{shown}` holds no texts"
+    )))
+}
+
+/// The columns with the texts: those that are named, those that are called like pairs, or the one with the longest.
+fn samples<'f>(
     shown: &str,
     facts: &'f Facts,
     options: &TextOptions,
     ask: &mut dyn Ask,
     told: &mut Vec<String>,
+) -> Result<Samples<'f>> {
+    let pair = options.text_pair_column.as_ref();
+    let pair = pair.map(|name| texts(shown, facts, name)).transpose()?;
+    if options.text_column.is_none()
+        && pair.is_none()
+        && let Some(samples) = pairs::find(facts, options, ask, told)?
+    {
+        return Ok(samples);
+    }
+    let text = text_column(shown, facts, pair, options, ask, told)?;
+    if pair.is_some_and(|pair| pair.name == text.name) {
+        return Err(Error::usage(format!(
+            "column `{}` would be paired with itself",
+            text.name
+        ))
+        .help("name two columns: --text-column and --text-pair-column"));
+    }
+    Ok(Samples { text, pair })
+}
+
+/// The column with the texts: the longest ones, beside those of `pair`.
+fn text_column<'f>(
+    shown: &str,
+    facts: &'f Facts,
+    pair: Option<&ColumnFacts>,
+    options: &TextOptions,
+    ask: &mut dyn Ask,
+    told: &mut Vec<String>,
 ) -> Result<&'f ColumnFacts> {
     if let Some(name) = &options.text_column {
-        let column = named(shown, facts, name)?;
-        if column.shape == Shape::Of(Type::String) {
-            return Ok(column);
-        }
-        return Err(Error::usage(format!(
-            "column `{name}` of `{shown}` holds no texts"
-        )));
+        return texts(shown, facts, name);
     }
-    let is_target = |column: &&ColumnFacts| options.label_column.as_ref() == Some(&column.name);
+    let is_taken = |column: &&ColumnFacts| {
+        options.label_column.as_ref() == Some(&column.name)
+            || pair.is_some_and(|pair| pair.name == column.name)
+    };
     let is_text = |column: &&ColumnFacts| {
         length(column) > 0.0 && column.distinct > 1 && column.distinct * 3 > facts.rows
     };
     let mut found: Vec<&ColumnFacts> = facts.columns.iter().collect();
-    found.retain(|column| is_text(column) && !is_target(column));
+    found.retain(|column| is_text(column) && !is_taken(column));
     found.sort_by(|one, other| length(other).total_cmp(&length(one)));
     let Some(longest) = found.first() else {
         return Err(Error::usage(format!("no column of `{shown}` holds texts"))
@@ -286,16 +387,14 @@ fn target_column<'f>(
     shown: &str,
     table: &Table,
     facts: &'f Facts,
-    text: &ColumnFacts,
-    options: &TextOptions,
+    samples: Samples<'_>,
+    (asked, options): (Option<Problem>, &TextOptions),
     ask: &mut dyn Ask,
     told: &mut Vec<String>,
 ) -> Result<(&'f ColumnFacts, Targets)> {
-    let asked = options.task.as_deref().map(tasks::find).transpose()?;
-    let asked = asked.map(problem).transpose()?;
     if let Some(name) = &options.label_column {
         let column = named(shown, facts, name)?;
-        if column.name == text.name {
+        if samples.has(&column.name) {
             return Err(Error::usage(format!("column `{name}` holds the texts")));
         }
         let found = look(table, column, asked)?;
@@ -306,14 +405,14 @@ fn target_column<'f>(
     for column in facts
         .columns
         .iter()
-        .filter(|column| column.name != text.name)
+        .filter(|column| !samples.has(&column.name))
     {
         if let Some(targets) = look(table, column, asked)? {
             found.push((column, targets));
         }
     }
     if found.is_empty() {
-        return Err(no_targets(shown, facts, text));
+        return Err(no_targets(shown, facts, samples));
     }
     found.sort_by_key(|(column, targets)| {
         let called = column.name.trim().to_lowercase();
@@ -341,10 +440,13 @@ fn target_column<'f>(
     Ok(found.swap_remove(chosen))
 }
 
-/// How many rows have both, at least.
-fn usable(facts: &Facts, text: &ColumnFacts, target: &ColumnFacts) -> usize {
-    facts
-        .rows
-        .saturating_sub(text.nulls)
-        .saturating_sub(target.nulls)
+/// In how many rows a text is missing, at most.
+fn nulls(samples: Samples<'_>) -> usize {
+    samples.columns().map(|column| column.nulls).sum()
+}
+
+/// How many rows have all, at least.
+fn usable(facts: &Facts, samples: Samples<'_>, target: &ColumnFacts) -> usize {
+    let missing = nulls(samples) + target.nulls;
+    facts.rows.saturating_sub(missing)
 }

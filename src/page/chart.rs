@@ -27,6 +27,10 @@ pub struct Chart {
     pub across: String,
     /// The lines.
     pub lines: Vec<Line>,
+    /// Which of them is the best; the others are drawn behind it and alike.
+    pub best: Option<usize>,
+    /// What stands below it, such as which lines were left out; empty if nothing does.
+    pub note: String,
 }
 
 /// A line of a chart.
@@ -103,14 +107,19 @@ pub(super) fn draw(chart: &Chart) -> Markup {
     let up = Scale::over(all().map(|point| point.1), HEIGHT - BOTTOM, TOP).padded(0.05);
     let said = describe(chart, &lines);
     let beside = places(&lines, &up);
+    let is_best = |drawn: &Drawn<'_>| chart.best == Some(drawn.place);
+    let drawn = || lines.iter().zip(&beside);
+    let behind = drawn().filter(|(drawn, _)| !is_best(drawn));
+    let ahead = drawn().filter(|(drawn, _)| is_best(drawn));
     html! {
         figure.chart {
             figcaption { (chart.title) }
             svg viewBox={ "0 0 " (px(WIDTH)) " " (px(HEIGHT)) } role="img" aria-label=(said)
                 data-left=(px(LEFT)) data-right=(px(WIDTH - room)) data-low=(across.ends().0) data-high=(across.ends().1) {
                 (axes(&across, &up, WIDTH - room, &chart.across))
-                @for (Drawn { place, line, points }, height) in lines.iter().zip(beside) {
-                    g class={ "series s" (place % 6) } {
+                @for (Drawn { place, line, points }, height) in behind.chain(ahead) {
+                    g class=(class(chart, *place)) {
+                        @if chart.best.is_some() { title { (line.name) } }
                         polyline points=(joined(points, &across, &up)) data-name=(line.name) data-values=(values(points)) {}
                         @if points.len() <= 12 {
                             @for (x, y) in points {
@@ -118,13 +127,23 @@ pub(super) fn draw(chart: &Chart) -> Markup {
                             }
                         }
                         @if named {
-                            text.name x=(px(WIDTH - room + 6.0)) y=(px(height)) { (short(&line.name)) }
+                            text.name x=(px(WIDTH - room + 6.0)) y=(px(*height)) { (short(&line.name)) }
                         }
                     }
                 }
             }
             p.readout aria-hidden="true" {}
+            @if !chart.note.is_empty() { p.quiet { (chart.note) } }
         }
+    }
+}
+
+/// How a line looks: in a colour of its own, or as one of many behind the best.
+fn class(chart: &Chart, place: usize) -> String {
+    match chart.best {
+        None => format!("series s{}", place % 6),
+        Some(best) if best == place => "series s0 best".into(),
+        Some(_) => "series many".into(),
     }
 }
 
@@ -247,6 +266,7 @@ mod tests {
                 name: "loss".into(),
                 points: points.to_vec(),
             }],
+            ..Chart::default()
         };
         assert_eq!(draw(&chart(&[])).into_string(), "");
         assert_eq!(draw(&chart(&[(1.0, f64::NAN)])).into_string(), "");

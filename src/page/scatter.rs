@@ -12,6 +12,9 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 40.0;
 
+/// How wide a character of an axis is, about.
+const CHARACTER: f64 = 6.6;
+
 /// So many values of a setting have a place of their own each on the axis.
 const MOST: usize = 14;
 
@@ -74,10 +77,18 @@ pub(super) fn draw(setting: &str, figure: &str, dots: &[Dot<'_>]) -> Markup {
     let up = Scale::over(dots.iter().map(|dot| dot.figure), HEIGHT - BOTTOM, TOP).padded(0.08);
     let bottom = HEIGHT - BOTTOM;
     let ticks: Vec<(f64, String)> = if even {
-        values
+        let texts: Vec<String> = values
             .iter()
-            .map(|value| (place(value), cut(value, 72 / values.len().max(1))))
-            .collect()
+            .map(|value| cut(value, 72 / values.len().max(1)))
+            .collect();
+        // Numbers go up, so that some may be left out where all would stand over each other.
+        let widest = texts.iter().map(|text| text.chars().count()).max();
+        let wide = (count(widest.unwrap_or(0)) + 1.0) * CHARACTER * count(values.len());
+        let crowded = all_numbers && wide > WIDTH - LEFT - RIGHT;
+        let every = if crowded { 2 } else { 1 };
+        let ticks = values.iter().zip(texts);
+        let ticks = ticks.map(|(value, text)| (place(value), text));
+        ticks.step_by(every).collect()
     } else {
         let written = |tick: f64| {
             if logarithmic {

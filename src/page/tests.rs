@@ -26,6 +26,8 @@ fn hostile() -> Page {
         title: said(),
         across: said(),
         lines: vec![line.clone(), line],
+        best: Some(1),
+        note: said(),
     };
     let column = Column {
         name: said(),

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::config::{Limits, Pipeline, StageTable, Table};
 use crate::error::{Error, Kind, Result, Span};
 use crate::fingerprint::stage_seed;
-use crate::stages::{Output, Stage, StageKind, find, kinds};
+use crate::stages::{ArtifactType, Output, Stage, StageKind, find, kinds};
 
 /// A pipeline whose stages are parsed, connected, typed and in order.
 pub struct Plan {
@@ -120,6 +120,23 @@ impl Plan {
     /// A port that is not there, no port where there are several.
     pub fn output(&self, index: usize, port: Option<&str>) -> Result<&Output> {
         edges::output(&self.nodes[index], port)
+    }
+
+    /// The stage whose time says what came in along `edge` cost: the one that made the model which it is, or which it was measured on;
+    /// where there is none, the stage that made it.
+    #[must_use]
+    pub fn costly(&self, edge: &Edge) -> usize {
+        let gives_model = |edge: &Edge| {
+            let mut outputs = self.nodes[edge.from].outputs.iter();
+            outputs
+                .any(|output| output.port == edge.output && output.artifact == ArtifactType::Model)
+        };
+        if gives_model(edge) {
+            return edge.from;
+        }
+        let mut inputs = self.nodes[edge.from].inputs.iter();
+        let model = inputs.find(|input| gives_model(input));
+        model.map_or(edge.from, |model| model.from)
     }
 }
 

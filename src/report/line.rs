@@ -12,6 +12,9 @@ use crate::event::Outcome;
 /// Columns before the name of the stage: two blanks, the mark, a blank.
 const MARGIN: usize = 4;
 
+/// Columns before text that stands below the name.
+const BELOW: usize = 6;
+
 /// Text is given at least so many columns, however narrow the terminal.
 const NARROWEST: usize = 20;
 
@@ -82,22 +85,29 @@ impl Line {
 
     /// The line, its name `names` columns wide, in a terminal of `width` columns; ended by a newline.
     pub(super) fn render(&self, names: usize, width: usize) -> String {
-        let padding = names.saturating_sub(self.stage.width());
+        let padding = names.min(width / 2).saturating_sub(self.stage.width());
         let head = format!("{}{:padding$}  {}", self.stage, "", self.columns);
         let ((mark, colour), style) = (self.mark, self.style);
         if self.text.is_empty() {
             return format!("  {colour}{mark}{colour:#} {}\n", head.trim_end());
         }
-        let indent = MARGIN + head.width();
+        let beside = MARGIN + head.width();
+        // Behind a name that takes nearly all of the line, text stands below.
+        let is_below = beside + NARROWEST > width && width >= 2 * NARROWEST;
+        let indent = if is_below { BELOW } else { beside };
         let room = width.saturating_sub(indent).max(NARROWEST);
         let lines = if self.wraps {
             wrap(&self.text, room)
         } else {
             vec![cut(&self.text, room)]
         };
-        let mut text = format!("  {colour}{mark}{colour:#} {head}");
+        let mut text = if is_below {
+            format!("  {colour}{mark}{colour:#} {}\n", head.trim_end())
+        } else {
+            format!("  {colour}{mark}{colour:#} {head}")
+        };
         for (index, line) in lines.iter().enumerate() {
-            let blanks = if index == 0 { 0 } else { indent };
+            let blanks = if index == 0 && !is_below { 0 } else { indent };
             let _ = writeln!(text, "{:blanks$}{style}{line}{style:#}", "");
         }
         text
@@ -116,7 +126,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// `text` on lines of at most `width` columns, broken between words where that can be.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
         let mut rest = line;
@@ -190,6 +200,27 @@ mod tests {
         );
         assert_eq!(cut("two\nlines", 80), "two…");
         assert_eq!(cut("one line\n", 80), "one line");
+    }
+
+    #[test]
+    fn text_stands_below_a_name_that_leaves_no_room() {
+        let name = "test-pretrained@learning_rate=0.002,labels=16,seed=0";
+        let text = plain(
+            &Line::notice(name, "words that need some room of their own"),
+            60,
+        );
+        assert_eq!(
+            text,
+            format!("  ! {name}\n      words that need some room of their own\n")
+        );
+        let text = plain(
+            &Line::finished(name, Outcome::Ran, 1.0, "no earlier result"),
+            80,
+        );
+        assert!(
+            text.ends_with("1.00 s\n      no earlier result\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anstyle::Style;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::figures::{amount, metric, seconds};
 use super::table::{Align, Cell, Table};
@@ -27,8 +27,12 @@ pub struct MetricsRow {
     /// What they were by the lock before the run; empty where that is not asked, or they are the same.
     #[serde(skip)]
     pub before: BTreeMap<String, f64>,
-    /// How long the stage took, in seconds, and how many bytes of memory, if it ran and that is asked.
-    #[serde(skip)]
+    /// How long the stage took, in seconds, and how many bytes of memory, as far as that is known and asked.
+    #[serde(
+        rename = "seconds",
+        serialize_with = "seconds_of",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub used: Option<(f64, Option<u64>)>,
     /// Whether they are of what the files say now.
     pub state: Standing,
@@ -49,6 +53,15 @@ pub enum Standing {
     Failed,
     /// That cannot be told, because a file cannot be read.
     Unknown,
+}
+
+/// Writes of what a stage used how long it took.
+#[expect(clippy::ref_option, reason = "serde calls it")]
+fn seconds_of<S: Serializer>(
+    used: &Option<(f64, Option<u64>)>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    used.map(|(seconds, _)| seconds).serialize(serializer)
 }
 
 impl MetricsRow {
@@ -103,11 +116,34 @@ pub fn metrics(rows: &[MetricsRow], width: usize) -> String {
         return String::new();
     }
     let mut text = tables(rows, width);
-    for row in rows.iter().filter(|row| !row.reason.is_empty()) {
-        let line = format!("{}: {}", row.stage, row.reason);
+    for line in reasons(rows) {
         let _ = writeln!(text, "{QUIET}{}{QUIET:#}", visible(&line));
     }
     text
+}
+
+/// Why figures are not fresh: a line for each stage, and one for all instances of a matrix that have the same reason.
+fn reasons(rows: &[MetricsRow]) -> Vec<String> {
+    let mut told: Vec<(&MetricsRow, String, usize)> = Vec::new();
+    for row in rows.iter().filter(|row| !row.reason.is_empty()) {
+        // What it says of an instance with the same values is the same of each.
+        let reason = match row.stage.split_once('@') {
+            Some((_, values)) => row.reason.replace(&format!("@{values}"), "@…"),
+            None => row.reason.clone(),
+        };
+        let same = told
+            .iter_mut()
+            .find(|(other, known, _)| other.base() == row.base() && *known == reason);
+        match same {
+            Some((_, _, count)) => *count += 1,
+            None => told.push((row, reason, 1)),
+        }
+    }
+    let line = |(row, reason, count): (&MetricsRow, String, usize)| match count {
+        1 => format!("{}: {}", row.stage, row.reason),
+        _ => format!("{}@… ({count}): {reason}", row.base()),
+    };
+    told.into_iter().map(line).collect()
 }
 
 /// Sorts the instances of each matrix by the figure `name`, the best first, and keeps only the first `most` of each, if that is given.
@@ -345,6 +381,31 @@ mod tests {
             row("test@lr=3e-4", &[("accuracy", 0.5)]),
         ];
         insta::assert_snapshot!(plain(&metrics(&rows, 40)));
+    }
+
+    #[test]
+    fn a_reason_that_instances_share_is_told_once() {
+        let stale = |stage: &str, reason: &str| MetricsRow {
+            state: Standing::Stale,
+            reason: reason.into(),
+            ..row(stage, &[("loss", 0.5)])
+        };
+        let rows = [
+            stale("tune@seed=0", "epochs: 4 → 5"),
+            stale("tune@seed=1", "epochs: 4 → 5"),
+            stale("test@seed=0", "`tune@seed=0` runs first"),
+            stale("test@seed=1", "`tune@seed=1` runs first"),
+            stale("best", "2 of `tune` run first"),
+        ];
+        assert_eq!(
+            reasons(&rows),
+            [
+                "tune@… (2): epochs: 4 → 5",
+                "test@… (2): `tune@…` runs first",
+                "best: 2 of `tune` run first"
+            ]
+        );
+        assert_eq!(reasons(&rows[1..2]), ["tune@seed=1: epochs: 4 → 5"]);
     }
 
     #[test]

@@ -170,6 +170,13 @@ pub fn width_of_output() -> usize {
         .map_or(100, |(width, _)| usize::from(width.0).max(40))
 }
 
+/// Columns of the terminal that results go to; none where they go elsewhere.
+#[must_use]
+pub fn room() -> Option<usize> {
+    let size = terminal_size::terminal_size_of(std::io::stdout());
+    size.map(|(width, _)| usize::from(width.0).max(40))
+}
+
 /// Columns of the terminal; 100 where there is none.
 #[must_use]
 pub fn width() -> usize {

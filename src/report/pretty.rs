@@ -20,6 +20,12 @@ use crate::threads;
 /// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(100);
 
+/// The columns of a bar, where there is room.
+const LONGEST: usize = 24;
+
+/// A bar of fewer columns says nothing.
+const SHORTEST: usize = 6;
+
 /// Shows a run on a terminal.
 pub(super) struct Pretty {
     state: Mutex<State>,
@@ -46,6 +52,18 @@ enum Shape {
     /// Things of this unit.
     Count(String),
     Bytes,
+}
+
+/// `name` in at most `width` columns: what instances of a matrix differ in stands at its end.
+fn shortened(name: &str, width: usize) -> String {
+    let characters: Vec<char> = name.chars().collect();
+    if name.width() <= width || width < 3 {
+        return name.into();
+    }
+    let (head, tail) = ((width - 1) / 3, width - 1 - (width - 1) / 3);
+    let tail = characters.len().saturating_sub(tail);
+    let parts = [&characters[..head.min(tail)], &['…'], &characters[tail..]];
+    parts.concat().into_iter().collect()
 }
 
 impl Pretty {
@@ -101,7 +119,9 @@ impl State {
             }
             Event::Notice { stage, text } => {
                 let name = stage.as_deref().unwrap_or("");
-                self.line(&Line::notice(name, text));
+                if !self.results.is_told(name, text) {
+                    self.line(&Line::notice(name, text));
+                }
             }
             Event::Paste { stage, text, lines } => {
                 self.line(&Line::notice(stage, text));
@@ -167,8 +187,10 @@ impl State {
     fn start(&mut self, stage: &str) {
         let bar = self.live.add(ProgressBar::no_length());
         bar.set_style(self.style(&Shape::Spinner));
-        let padding = self.names.saturating_sub(stage.width());
-        bar.set_prefix(format!("{stage}{:padding$}", ""));
+        let names = self.names.min(self.width / 2);
+        let stage_shown = shortened(stage, names);
+        let padding = names.saturating_sub(stage_shown.width());
+        bar.set_prefix(format!("{stage_shown}{:padding$}", ""));
         // The thread that turns it is the library's, which would panic.
         if threads::require(1).is_ok() {
             bar.enable_steady_tick(TICK);
@@ -209,21 +231,29 @@ impl State {
     }
 
     fn style(&self, shape: &Shape) -> ProgressStyle {
-        let (spinner, bar) = if self.coloured {
-            ("{spinner:.cyan}", "{bar:24.cyan/dim}")
+        let (spinner, colours) = if self.coloured {
+            ("{spinner:.cyan}", ".cyan/dim")
         } else {
-            ("{spinner}", "{bar:24}")
+            ("{spinner}", "")
+        };
+        // Numbers come first: on a narrow terminal the bar is what gives way.
+        let names = self.names.min(self.width / 2);
+        let bar = |others: usize| match self.width.saturating_sub(names + others) {
+            ..SHORTEST => String::new(),
+            room => format!("{{bar:{}{colours}}} ", room.min(LONGEST)),
         };
         let rest = match shape {
             Shape::Spinner => "{elapsed:>4}  {wide_msg}".to_string(),
             Shape::Count(unit) => {
-                format!("{bar} {{human_pos}}/{{human_len}} {unit}  {{eta:>4}} left  {{wide_msg}}")
+                let bar = bar(41 + unit.width());
+                format!("{bar}{{human_pos}}/{{human_len}} {unit}  {{eta:>4}} left  {{wide_msg}}")
             }
-            Shape::Bytes => [
-                bar,
-                "{decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {wide_msg}",
-            ]
-            .join(" "),
+            Shape::Bytes => {
+                let bar = bar(63);
+                format!(
+                    "{bar}{{decimal_bytes}} of {{decimal_total_bytes}}  {{decimal_bytes_per_sec}}  {{wide_msg}}"
+                )
+            }
         };
         ProgressStyle::with_template(&format!("  {spinner} {{prefix}}  {rest}"))
             .unwrap_or_else(|_| ProgressStyle::default_spinner())
@@ -243,5 +273,17 @@ impl State {
         let summary = self.results.summary();
         super::print_styled_status(&format!("\n{style}{summary}{style:#}\n"));
         let _ = std::io::stderr().flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_keep_their_ends() {
+        assert_eq!(shortened("tune", 10), "tune");
+        let short = shortened("tune@learning_rate=0.002,seed=0", 16);
+        assert_eq!((short.as_str(), short.width()), ("tune@…002,seed=0", 16));
     }
 }

@@ -1,6 +1,6 @@
 //! What a run has come to, gathered from its events: the metrics table, the summary, the last words of a failed stage.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use super::figures::{amount, seconds};
@@ -22,6 +22,8 @@ pub(super) struct Results {
     before: BTreeMap<String, BTreeMap<String, f64>>,
     /// Stage that trains → its loss by epoch.
     losses: BTreeMap<String, Vec<f64>>,
+    /// What instances of matrices have told: the matrix, and the text.
+    told: BTreeSet<(String, String)>,
     finished: Option<Event>,
 }
 
@@ -82,6 +84,14 @@ impl Results {
             Event::RunFinished { .. } => self.finished = Some(event.clone()),
             _ => {}
         }
+    }
+
+    /// Whether another instance of the matrix that `stage` is of has told just that before.
+    pub(super) fn is_told(&mut self, stage: &str, text: &str) -> bool {
+        let Some((base, _)) = stage.split_once('@') else {
+            return false;
+        };
+        !self.told.insert((base.into(), text.into()))
     }
 
     /// The last lines that a failed stage wrote.
@@ -170,6 +180,16 @@ mod tests {
         let kept: Vec<&str> = results.log_of("a").collect();
         assert_eq!((kept.len(), kept[0], kept[19]), (20, "line 30", "line 49"));
         assert_eq!(results.log_of("b").count(), 0);
+    }
+
+    #[test]
+    fn what_all_instances_tell_is_told_once() {
+        let mut results = Results::default();
+        assert!(!results.is_told("tune@seed=0", "a new head is drawn"));
+        assert!(results.is_told("tune@seed=1", "a new head is drawn"));
+        assert!(!results.is_told("tune@seed=1", "rows are left out"));
+        assert!(!results.is_told("test@seed=0", "a new head is drawn"));
+        assert!(!results.is_told("tune", "once") && !results.is_told("tune", "once"));
     }
 
     #[test]

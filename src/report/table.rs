@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
 
+use super::line::wrap;
 use super::visible::visible;
 
 /// On which side the text of a column stands.
@@ -87,6 +88,39 @@ impl Table {
         self.widths().iter().sum::<usize>() + gaps
     }
 
+    /// The same as [`render`](Self::render) for a terminal of `width` columns: what stands last in a row that is wider stands below it.
+    #[must_use]
+    pub fn render_within(&self, width: Option<usize>) -> String {
+        const INDENT: usize = 4;
+        let Some(width) = width.filter(|width| self.width() > *width) else {
+            return self.render();
+        };
+        let last = self.head.len().saturating_sub(1);
+        let before: usize = self.widths()[..last].iter().map(|width| width + 2).sum();
+        let is_long = |row: &Vec<Cell>| {
+            row.get(last)
+                .is_some_and(|cell| before + cell.width() > width)
+        };
+        let mut short = self.clone();
+        for row in short.rows.iter_mut().filter(|row| is_long(row)) {
+            row.truncate(last);
+        }
+        let text = short.render();
+        let mut lines = text.split_inclusive('\n');
+        let heads = text.lines().count() - self.rows.len();
+        let mut text: String = lines.by_ref().take(heads).collect();
+        for (row, line) in self.rows.iter().zip(lines) {
+            text.push_str(line);
+            for cell in row.iter().skip(last).filter(|_| is_long(row)) {
+                let style = cell.style;
+                for part in wrap(&cell.text, width.saturating_sub(INDENT)) {
+                    let _ = writeln!(text, "{:INDENT$}{style}{part}{style:#}", "");
+                }
+            }
+        }
+        text
+    }
+
     /// The table as lines with ANSI styles, each ended by a newline.
     #[must_use]
     pub fn render(&self) -> String {
@@ -160,6 +194,20 @@ mod tests {
             "stage        accuracy  why\ntune           0.7543  new\n評価\na-long-name         1\n"
         );
         assert_eq!(table.width(), "stage        accuracy  why".len());
+    }
+
+    #[test]
+    fn what_does_not_fit_stands_below() {
+        let mut table = Table::new([("stage", Align::Left), ("", Align::Left)]);
+        table.row(["tune".into(), "rate: 0.1 → 0.2, and much else".into()]);
+        table.row(["test".into(), "new".into()]);
+        let plain = |width| anstream::adapter::strip_str(&table.render_within(width)).to_string();
+        assert_eq!(
+            plain(Some(20)),
+            "stage\ntune\n    rate: 0.1 → 0.2,\n    and much else\ntest   new\n"
+        );
+        assert_eq!(plain(None), plain(Some(100)));
+        assert_eq!(plain(None).lines().count(), 3);
     }
 
     #[test]

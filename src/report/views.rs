@@ -75,9 +75,9 @@ pub fn devices(rows: &[DeviceRow]) -> String {
     table.render()
 }
 
-/// How each stage stands.
+/// How each stage stands, for a terminal of `width` columns if it is one.
 #[must_use]
-pub fn status(rows: &[StatusRow]) -> String {
+pub fn status(rows: &[StatusRow], width: Option<usize>) -> String {
     let mut table = Table::new([
         ("stage", Align::Left),
         ("state", Align::Left),
@@ -95,12 +95,12 @@ pub fn status(rows: &[StatusRow]) -> String {
             Cell::styled(&row.reason, QUIET),
         ]);
     }
-    table.render()
+    table.render_within(width)
 }
 
-/// What a run would do, and how long it took the last time.
+/// What a run would do, and how long it took the last time, for a terminal of `width` columns if it is one.
 #[must_use]
-pub fn plan(rows: &[PlanRow]) -> String {
+pub fn plan(rows: &[PlanRow], width: Option<usize>) -> String {
     let mut table = Table::new([
         ("stage", Align::Left),
         ("plan", Align::Left),
@@ -121,7 +121,7 @@ pub fn plan(rows: &[PlanRow]) -> String {
             Cell::styled(&row.reason, QUIET),
         ]);
     }
-    let mut text = table.render();
+    let mut text = table.render_within(width);
     let notes = |row: &PlanRow| {
         let stage = row.stage.clone();
         let line = move |note: &String| visible(&format!("{stage}: note: {note}\n")).into_owned();
@@ -189,11 +189,14 @@ mod tests {
                 Vec::new()
             },
         };
-        insta::assert_snapshot!(plain(&plan(&[
-            row("encoder", "cached", "", Some(3.2)),
-            row("tune", "run", "learning_rate: 0.001 → 0.002", Some(61.4)),
-            row("test", "maybe", "when `tune` changes", None),
-        ])));
+        insta::assert_snapshot!(plain(&plan(
+            &[
+                row("encoder", "cached", "", Some(3.2)),
+                row("tune", "run", "learning_rate: 0.001 → 0.002", Some(61.4)),
+                row("test", "maybe", "when `tune` changes", None),
+            ],
+            None
+        )));
     }
 
     #[test]
@@ -203,9 +206,12 @@ mod tests {
             state: state.into(),
             reason: reason.into(),
         };
-        insta::assert_snapshot!(plain(&status(&[
-            row("encoder", "fresh", ""),
-            row("tune", "stale", "learning_rate: 0.001 → 0.002"),
-        ])));
+        insta::assert_snapshot!(plain(&status(
+            &[
+                row("encoder", "fresh", ""),
+                row("tune", "stale", "learning_rate: 0.001 → 0.002"),
+            ],
+            None
+        )));
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::exec::{Forecast, Preview, in_words};
 use crate::plan::Goal;
 use crate::report::{MetricsRow, Standing};
-use crate::store::Digest;
+use crate::store::{Digest, Record};
 
 /// What is known of a pipeline's figures.
 pub struct Figures {
@@ -44,6 +44,9 @@ impl Project {
             let Some((metrics, state, reason)) = self.figures_of(index, now.as_ref()) else {
                 continue;
             };
+            let record = now
+                .as_ref()
+                .and_then(|(_, previews)| recorded(&previews[index]));
             if metrics.is_empty() {
                 continue;
             }
@@ -55,7 +58,7 @@ impl Project {
                 stage: node.name.clone(),
                 metrics,
                 before: BTreeMap::new(),
-                used: None,
+                used: record.map(|record| (record.seconds, None)),
                 state,
                 reason,
             });
@@ -99,6 +102,14 @@ impl Project {
             None => Some((metrics, Standing::Fresh, String::new())),
             Some(error) => Some((metrics, Standing::Failed, error.message().to_string())),
         }
+    }
+}
+
+/// The record of a stage's result, if that is in the cache.
+fn recorded(preview: &Preview) -> Option<&Record> {
+    match &preview.forecast {
+        Forecast::Cached(record) | Forecast::Fails(record, _) => Some(record),
+        _ => None,
     }
 }
 

@@ -155,6 +155,10 @@ impl Stage for Compare {
         true
     }
 
+    fn shows_times(&self) -> bool {
+        true
+    }
+
     fn outputs(&self) -> Vec<Output> {
         vec![
             Output::new(TABLE, ArtifactType::Table),
@@ -179,6 +183,10 @@ impl Stage for Compare {
             settings.results.keys().map(String::as_str),
             |name| cx.input(&format!("results.{name}")),
             |name| cx.optional_input(&format!("models.{name}")),
+            |name, instance| match instance {
+                "" => cx.seconds(&format!("results.{name}")),
+                instance => cx.seconds(&format!("results.{name}/{instance}")),
+            },
             over_key,
         )?;
         if let Some(over) = over
@@ -222,8 +230,13 @@ impl Stage for Compare {
             None => error,
         })?;
         rows.told().for_each(|told| cx.notice(told));
+        let times = if rows.is_timed() {
+            "; `seconds` is the mean time of a run"
+        } else {
+            ""
+        };
         let what = format!(
-            "means over `{over_key}` ± half of the 95 % interval; * is the best by `{}`",
+            "means over `{over_key}` ± half of the 95 % interval{times}; * is the best by `{}`",
             metrics[0]
         );
         cx.paste(what, rows.lines());

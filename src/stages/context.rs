@@ -33,6 +33,8 @@ pub struct Job {
     pub gpus: Vec<String>,
     /// Never touch the network.
     pub offline: bool,
+    /// Input port → how many seconds it took to make what comes there, for a stage that shows it; `port/INSTANCE` for a port that gathers.
+    pub times: BTreeMap<String, f64>,
 }
 
 /// A stage's view of the world while it runs.
@@ -85,6 +87,12 @@ impl<'a> StageContext<'a> {
     #[must_use]
     pub fn optional_input(&self, port: &str) -> Option<&'a Path> {
         self.job.inputs.get(port).map(PathBuf::as_path)
+    }
+
+    /// How many seconds it took to make what comes to input `port`, if that is known: to be shown. No output may depend on it.
+    #[must_use]
+    pub fn seconds(&self, port: &str) -> Option<f64> {
+        self.job.times.get(port).copied()
     }
 
     /// The folder to fill for output `port`.

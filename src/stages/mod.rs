@@ -104,6 +104,11 @@ pub trait Stage: Send + Sync {
         false
     }
 
+    /// Whether it shows how long it took to make what it takes. What it makes must not depend on that.
+    fn shows_times(&self) -> bool {
+        false
+    }
+
     /// Whether it may change its inputs. They are then writable copies in its scratch folder, each under the name of its
     /// port; otherwise they are shared with the cache and must stay as they are.
     fn owns_inputs(&self) -> bool {

@@ -34,15 +34,23 @@ gate = { accuracy_gain = "> 0.1" }
 fn a_comparison_is_shown_kept_and_gated() {
     let project = Project::with(RUNS);
     let ran = project.refire(&["run"]).succeeds();
-    ran.shows("means over `seed` ± half of the 95 % interval; * is the best by `accuracy`");
+    ran.shows("means over `seed` ± half of the 95 % interval; `seconds` is the mean time of a run; * is the best by `accuracy`");
     let log = project.refire(&["logs", "gain"]).succeeds().stdout();
+    let (log, seconds) = without_seconds(&log);
+    assert_eq!(seconds.len(), 4);
     insta::assert_snapshot!(log, @"
-    means over `seed` ± half of the 95 % interval; * is the best by `accuracy`
-       results  labels  runs  accuracy         gain              log_loss         gain
-       scratch       8     3  0.5810 ± 0.0025                    0.7500 ± 0.0000
-    *  tuned         8     3  0.7810 ± 0.0025  +0.2000 ± 0.0000  0.5000 ± 0.0000  +0.2500 ± 0.0000
-       scratch      16     3  0.5161 ± 0.0002                    0.7500 ± 0.0000
-       tuned        16     3  0.7161 ± 0.0002  +0.2000 ± 0.0000  0.5000 ± 0.0000  +0.2500 ± 0.0000
+    means over `seed` ± half of the 95 % interval; `seconds` is the mean time of a run; * is the best by `accuracy`
+       results  labels  runs  accuracy         gain
+       scratch       8     3  0.5810 ± 0.0025
+    *  tuned         8     3  0.7810 ± 0.0025  +0.2000 ± 0.0000
+       scratch      16     3  0.5161 ± 0.0002
+       tuned        16     3  0.7161 ± 0.0002  +0.2000 ± 0.0000
+
+       results  labels  log_loss         gain
+       scratch       8  0.7500 ± 0.0000
+    *  tuned         8  0.5000 ± 0.0000  +0.2500 ± 0.0000
+       scratch      16  0.7500 ± 0.0000
+       tuned        16  0.5000 ± 0.0000  +0.2500 ± 0.0000
     ");
     project
         .refire(&["get", "gain.metrics", "figures"])
@@ -67,6 +75,96 @@ fn a_comparison_is_shown_kept_and_gated() {
         .refire(&["check"])
         .fails_with(2)
         .shows("the gate on `accuracy_gain` needs a `baseline` to gain over");
+}
+
+/// A comparison without its column of seconds, and what stands in that.
+fn without_seconds(log: &str) -> (String, Vec<f64>) {
+    let head = log.lines().nth(1).expect("a head");
+    let from = head.find("seconds").expect("there are times");
+    let after = from + "seconds  ".len();
+    // Figures that do not fit stand below.
+    let rows = log.lines().skip(1).take_while(|line| !line.is_empty());
+    let count = rows.clone().count();
+    let seconds = rows.skip(1).map(|row| row[from..after].trim().parse());
+    let seconds = seconds.collect::<Result<_, _>>().expect("numbers");
+    let mut lines: Vec<String> = log.lines().map(str::to_owned).collect();
+    for line in &mut lines[1..=count] {
+        line.replace_range(from..after, "");
+    }
+    (lines.join("\n"), seconds)
+}
+
+/// Two runs of each way, one of which takes its time over the model and none over measuring it.
+const TIMED: &str = r#"
+[stage.tune]
+kind = "command"
+argv = ["sh", "-c", "sleep ${matrix.rest}; mkdir m; echo '{}' > m/config.json"]
+outputs = { model = { path = "m", type = "model" } }
+matrix = { rest = [0, 0.4], seed = [0, 1] }
+
+[stage.test]
+kind = "command"
+argv = ["sh", "-c", "echo \"{\\\"accuracy\\\": 0.7${matrix.seed}}\" > metrics.json"]
+inputs = { model = "tune@rest=${matrix.rest},seed=${matrix.seed}" }
+outputs = { metrics = { path = "metrics.json", type = "metrics" } }
+matrix = { rest = [0, 0.4], seed = [0, 1] }
+
+[stage.gain]
+kind = "compare"
+results = { test = "test" }
+sort = "matrix"
+"#;
+
+#[test]
+#[cfg(unix)]
+fn times_are_shown_and_in_no_artifact() {
+    let project = Project::with(TIMED);
+    project.refire(&["run"]).succeeds();
+    let seconds = || {
+        let log = project.refire(&["logs", "gain"]).succeeds().stdout();
+        without_seconds(&log).1
+    };
+    let outputs = || {
+        let lock = project.read("refire.lock");
+        let (_, gain) = lock.split_once("[stage.gain]").expect("it ran");
+        gain.to_owned()
+    };
+    let (times, made) = (seconds(), outputs());
+    assert!(
+        times[0] < 0.4 && times[1] >= 0.4,
+        "of the models: {times:?}"
+    );
+    // Made anew, from trainings that were cached: the time is that of their records, and the result is the same.
+    let again = project.refire(&["run", "--force", "gain"]).succeeds();
+    again.shows("`seconds` is the mean time of a run");
+    assert_eq!(seconds(), times);
+    // Other times, and all else the same: the comparison is up to date.
+    project.refire(&["run", "--force", "tune"]).succeeds();
+    project.refire(&["run", "--force", "gain"]).succeeds();
+    assert!(seconds()[1] >= 0.4);
+    assert_eq!(outputs(), made);
+    for (port, file) in [
+        ("gain.metrics", "metrics.json"),
+        ("gain.table", "table.parquet"),
+    ] {
+        project.refire(&["get", port, port]).succeeds();
+        let bytes = std::fs::read(project.path(format!("{port}/{file}"))).expect("readable");
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("seconds"), "{file}");
+    }
+
+    // Of instances the figures say their times as well, and the page beside its comparison.
+    let shown = project.refire(&["metrics"]).succeeds().stdout();
+    assert!(!shown.contains("time"), "no figure is recorded: {shown}");
+    project.refire(&["report", "-o", "page.html"]).succeeds();
+    let page = project.read("page.html");
+    let (_, comparison) = page.split_once("comparison gain").expect("it is there");
+    let (head, _) = comparison.split_once("</thead>").expect("a table");
+    let place = |name: &str| {
+        head.find(name)
+            .unwrap_or_else(|| panic!("{name} in {head}"))
+    };
+    assert!(place("runs") < place("seconds") && place("seconds") < place("accuracy"));
 }
 
 #[test]

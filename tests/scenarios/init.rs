@@ -25,7 +25,9 @@ fn offline(project: &Project) {
     let pipeline = project.read("refire.toml");
     let (before, rest) = pipeline.split_once("[stage.encoder]").expect("an encoder");
     let (_, after) = rest.split_once("[stage.data]").expect("data");
-    let after = after.replace("max_length = 128", "max_length = 32");
+    let after = after
+        .replace("max_length = 128", "max_length = 32")
+        .replace("stride = 32", "stride = 8");
     project.write(
         "refire.toml",
         format!(
@@ -444,4 +446,185 @@ fn a_guessed_schema_passes_its_own_data() {
             .refire(&["schema", "--guess", name])
             .fails_with(code);
     }
+}
+
+/// Sentences of words with a tag each, in which the last word of a name is one.
+fn sentences(count: usize) -> Vec<(Vec<&'static str>, Vec<&'static str>)> {
+    let names = [["Ada", "Lovelace"], ["Alan", "Turing"], ["Grace", "Hopper"]];
+    let verbs = ["wrote", "liked", "saw", "met"];
+    let sentence = |row: usize| {
+        let [first, last] = names[row % 3];
+        let words = vec![first, last, verbs[row % 4], "Rome", "."];
+        (words, vec!["B-PER", "I-PER", "O", "B-LOC", "O"])
+    };
+    (0..count).map(sentence).collect()
+}
+
+#[test]
+fn pairs_of_texts_become_a_project_that_runs() {
+    let mut labelled = String::from("index\tsentence1\tsentence2\tlabel\n");
+    let mut scored = String::new();
+    for row in 0..60 {
+        let (word, other) = (["good", "bad"][row % 2], ["warm", "cold", "bad"][row % 3]);
+        let (first, second) = (
+            format!("the {word} food number {row} of a long list of them"),
+            format!("{other} film {row}"),
+        );
+        let label = ["same", "other"][(row / 2) % 2];
+        let _ = writeln!(labelled, "{row}\t{first}\t{second}\t{label}");
+        // Numbers that are written in several ways are text to a table.
+        let score = [format!("{}.50", row % 30), format!("{}.5", row % 30)][row % 2].clone();
+        let _ = writeln!(scored, "{score}\t{first}\t{second}");
+    }
+    let project = folder("pairs.tsv", &labelled);
+    init(&project, &["text"])
+        .succeeds()
+        .shows("each row is a pair of texts: `sentence1` and `sentence2`")
+        .shows("--text-column names another: `sentence1`, `sentence2`")
+        .shows("text-classification: `label` has 2 labels");
+    let written = pipeline(&project);
+    let tune = &written["stage"]["tune"];
+    assert_eq!(tune["text_pair_column"].as_str(), Some("sentence2"));
+    assert_eq!(tune["model"].as_str(), Some("encoder"));
+    assert!(written["stage"].get("frozen").is_none());
+    assert!(measured(&project)["accuracy"].is_number());
+
+    // Without names, with scores.
+    let project = folder("scores.tsv", &scored);
+    init(&project, &["text"])
+        .succeeds()
+        .shows("each row is a pair of texts: `column_2` and `column_3`")
+        .shows("`column_1` is text in which numbers are written in several ways")
+        .shows("text-regression");
+    assert!(project.read("schema.toml").contains("type = \"number\""));
+    assert!(measured(&project)["spearman"].is_number());
+
+    // One text alone, if it is asked for; and others than those that are called so.
+    let project = folder("pairs.tsv", &labelled);
+    init(&project, &["text", "--text-column", "sentence1"]).succeeds();
+    let written = pipeline(&project);
+    assert!(written["stage"]["tune"].get("text_pair_column").is_none());
+    assert!(written["stage"].get("frozen").is_some());
+    let renamed = labelled.replace("sentence1\tsentence2", "claim\tevidence");
+    let project = folder("pairs.tsv", renamed);
+    let arguments = ["text", "--text-pair-column", "evidence", "--keep"];
+    init(&project, &arguments).succeeds();
+    let tune = &pipeline(&project)["stage"]["tune"];
+    assert_eq!(tune["text_column"].as_str(), Some("claim"));
+    assert_eq!(tune["text_pair_column"].as_str(), Some("evidence"));
+    let refused = |arguments: &[&str], shown: &str| {
+        let project = folder("pairs.tsv", &labelled);
+        let arguments = [&["text"], arguments].concat();
+        init(&project, &arguments).fails_with(2).shows(shown);
+        assert!(!project.path("refire.toml").exists());
+    };
+    refused(
+        &["--text-pair-column", "sentense2"],
+        "did you mean `sentence2`?",
+    );
+    refused(&["--text-pair-column", "index"], "holds no texts");
+    let twice = [
+        "--text-column",
+        "sentence1",
+        "--text-pair-column",
+        "sentence1",
+    ];
+    refused(&twice, "would be paired with itself");
+    let taken = [
+        "--text-pair-column",
+        "sentence1",
+        "--label-column",
+        "sentence1",
+    ];
+    refused(&taken, "holds the texts");
+}
+
+#[test]
+fn a_gap_in_a_pair_leaves_its_row_out() {
+    let mut table = String::from("premise,hypothesis,gold_label\n");
+    for row in 0..60 {
+        let second = if row % 6 == 0 {
+            String::new()
+        } else {
+            format!("it is {row}")
+        };
+        let label = ["yes", "no"][row % 2];
+        let _ = writeln!(table, "the food of day {row} is good,{second},{label}");
+    }
+    let project = folder("nli.csv", table);
+    init(&project, &["text"])
+        .succeeds()
+        .shows("rows without a text or a label are left out");
+    assert!(project.read("refire.toml").contains("IS NOT NULL AND"));
+    assert!(measured(&project)["accuracy"].is_number());
+}
+
+#[test]
+fn words_with_tags_become_a_project_that_runs() {
+    let mut lines = String::new();
+    let mut rows = String::new();
+    for (place, (words, tags)) in sentences(60).into_iter().enumerate() {
+        for (word, tag) in words.iter().zip(&tags) {
+            let _ = writeln!(lines, "{word} {tag}");
+        }
+        lines.push('\n');
+        // Some rows have no words: they are left out.
+        let tokens = if place % 10 == 9 {
+            serde_json::Value::Null
+        } else {
+            serde_json::json!(words)
+        };
+        let row =
+            serde_json::json!({"id": place, "tokens": tokens, "ner_tags": tags, "topics": ["a"]});
+        let _ = writeln!(rows, "{row}");
+    }
+    for name in ["names.conll", "names.conll.txt"] {
+        let project = folder(name, &lines);
+        init(&project, &["text"])
+            .succeeds()
+            .shows("the words are in `words`, and a tag for each in `tags`")
+            .shows("token-classification: `tags` has 4 tags");
+        let written = pipeline(&project);
+        let format = written["stage"]["data"].get("format");
+        assert_eq!(format.is_some(), name != "names.conll");
+        assert_eq!(written["stage"]["tune"]["model"].as_str(), Some("encoder"));
+        assert!(measured(&project)["f1"].is_number());
+    }
+    let project = folder("names.jsonl", &rows);
+    init(&project, &["text"])
+        .succeeds()
+        .shows("the words are in `tokens`, and a tag for each in `ner_tags`")
+        .shows("left out");
+    assert!(measured(&project)["f1"].is_number());
+
+    // The same as Parquet, which a run writes.
+    project.refire(&["get", "data", "table"]).succeeds();
+    let bytes = std::fs::read(project.path("table/table.parquet")).expect("readable");
+    let parquet = folder("names.parquet", bytes);
+    init(&parquet, &["text"]).succeeds().shows("`ner_tags`");
+    assert!(measured(&parquet)["f1"].is_number());
+
+    let refused = |name: &str, data: &str, arguments: &[&str], shown: &str| {
+        let project = folder(name, data);
+        let arguments = [&["text"], arguments].concat();
+        init(&project, &arguments).fails_with(2).shows(shown);
+        assert!(!project.path("refire.toml").exists());
+    };
+    let numbers = rows.replace("\"B-PER\"", "1").replace("\"I-PER\"", "2");
+    let numbers = numbers.replace("\"B-LOC\"", "3").replace("\"O\"", "0");
+    refused("a.jsonl", &numbers, &[], "are numbers");
+    let same = lines.replace(" B-PER", " O").replace(" I-PER", " O");
+    let same = same.replace(" B-LOC", " O");
+    refused("a.conll", &same, &[], "the same tag in `tags`");
+    refused("a.conll", "Ada B-PER\nran O\n\nIt O\n", &[], "too few rows");
+    let task = ["--task", "token-classification"];
+    refused(
+        "a.csv",
+        &tiny::reviews(60),
+        &task,
+        "no two columns of `a.csv` hold lists of words",
+    );
+    // Lists that are not as long as each other are no words and tags.
+    let longer = rows.replace("\"B-LOC\",\"O\"", "\"B-LOC\"");
+    refused("a.jsonl", &longer, &task, "no two columns");
 }

@@ -268,6 +268,18 @@ fn the_example_in_the_book_does_what_it_says() {
             .as_f64()
             .expect("a number")
     };
+    // Beside instances stands how long each took.
+    assert!(rows.iter().all(|row| row["seconds"].as_f64() > Some(0.0)));
+    let text = project.refire(&["metrics"]).succeeds().stdout();
+    let heads: Vec<&str> = text
+        .lines()
+        .filter(|line| line.ends_with("  time"))
+        .collect();
+    assert!(
+        heads.len() >= 2 && heads.iter().all(|head| head.contains('@')),
+        "{text}"
+    );
+
     let mut ranking: Vec<(f64, &str)> = named
         .iter()
         .map(|instance| (accuracy(&format!("check@{instance}")), *instance))

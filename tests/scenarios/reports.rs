@@ -1,6 +1,8 @@
 //! `refire report`: one HTML page, whatever there is to show.
 
+use std::fmt::Write as _;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::support::{Project, Ran};
 use crate::tiny;
@@ -316,15 +318,31 @@ fn a_matrix_of_a_hundred_instances_is_one_table_and_a_small_page() {
         r#"
 [stage.test]
 kind = "command"
-argv = ["sh", "-c", "echo \"{{\\\"accuracy\\\": 0.${{matrix.depth}}${{matrix.rate}}}}\" > metrics.json"]
-outputs = {{ metrics = {{ path = "metrics.json", type = "metrics" }} }}
+argv = ["sh", "-c", "echo \"{{\\\"accuracy\\\": 0.${{matrix.depth}}${{matrix.rate}}}}\" > metrics.json; mkdir history; sed s/@/${{matrix.depth}}/ told.jsonl > history/history.jsonl"]
+files = ["told.jsonl"]
+outputs = {{ metrics = {{ path = "metrics.json", type = "metrics" }}, history = "history" }}
 matrix = {{ rate = [{}], depth = [{}] }}
 "#,
         numbers(20),
         numbers(5)
     ));
+    let mut told = String::new();
+    for step in 0..1000 {
+        let loss = 1000 - step;
+        let _ = writeln!(told, "{{\"step\":{step},\"epoch\":1,\"loss\":0.@{loss}}}");
+        if step % 100 == 99 {
+            let _ = writeln!(
+                told,
+                "{{\"step\":{step},\"validation\":{{\"accuracy\":0.@{step}}}}}"
+            );
+        }
+    }
+    project.write("told.jsonl", told);
     project.refire(&["run", "-j", "4"]).succeeds();
+    let started = Instant::now();
     let (_, page) = project.page(&[]);
+    // A machine that builds something beside it takes several times as long.
+    assert!(started.elapsed() < Duration::from_secs(10));
     has(
         &page,
         &[
@@ -332,8 +350,20 @@ matrix = {{ rate = [{}], depth = [{}] }}
             "<figcaption>accuracy by rate</figcaption>",
             "<figcaption>accuracy by depth</figcaption>",
             "test ×100",
+            "<figcaption>loss of the instances</figcaption>",
+            "<figcaption>accuracy on the validation</figcaption>",
+            "12 of 100 instances are drawn: the best and the last by accuracy, and evenly between them.",
         ],
     );
+    // The best stands out, over the others.
+    for chart in page.split("of the instances</figcaption>").skip(1) {
+        let (chart, _) = chart.split_once("</svg>").expect("a drawing");
+        assert_eq!(chart.matches("class=\"series many\"").count(), 11);
+        let (_, best) = chart
+            .split_once("class=\"series s0 best\"")
+            .expect("the best");
+        assert!(!best.contains("series many") && best.contains("<title>9 4</title>"));
+    }
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
 }
 

@@ -15,6 +15,7 @@ pub(super) struct Plan<'p> {
     pub(super) source: String,
     pub(super) name: String,
     pub(super) text: &'p str,
+    pub(super) pair: Option<&'p str>,
     pub(super) target: &'p ColumnFacts,
     pub(super) task: &'static Task,
     pub(super) found: Targets,
@@ -31,22 +32,30 @@ impl Plan<'_> {
         text
     }
 
-    fn write(&self, text: &mut String, told: &mut Vec<String>) -> std::fmt::Result {
-        let Self { name, source, .. } = self;
+    /// What the pipeline is, and its name.
+    fn write_head(&self, text: &mut String) -> std::fmt::Result {
+        let (what, new) = match &self.found {
+            Targets::Tags(_) => (WHOLE_OF_WORDS, "new.jsonl -o tagged.jsonl"),
+            _ if self.pair.is_some() => (WHOLE_OF_PAIRS, "new.csv -o labelled.csv"),
+            _ => (FROZEN, "new.csv -o labelled.csv"),
+        };
         writeln!(
             text,
-            "# A sentence encoder that learnt on a billion sentence pairs stays frozen, and a layer on top of it learns from texts of\n\
-             # yours. The encoder runs once over every text; all that is trained later uses what it gave.\n\
+            "{what}\
              #   refire run          trains and measures; again, after an edit, what the edit changes\n\
-             #   refire predict tune new.csv -o labelled.csv\n\
+             #   refire predict tune {new}\n\
              [pipeline]\nname = {}\nseed = 42\n",
-            value(name)
-        )?;
+            value(&self.name)
+        )
+    }
+
+    fn write(&self, text: &mut String, told: &mut Vec<String>) -> std::fmt::Result {
+        self.write_head(text)?;
         writeln!(text, "{ENCODER}")?;
         writeln!(
             text,
             "[stage.data]\nkind = \"dataset\"\nsource = {}",
-            value(source)
+            value(&self.source)
         )?;
         for (setting, written) in &self.sniffed.settings {
             writeln!(text, "{setting} = {written}")?;
@@ -72,25 +81,32 @@ impl Plan<'_> {
         }
         writeln!(text, "parts = {}\n", self.parts.written())?;
         told.extend(self.parts.told.clone());
+        let is_frozen = self.epochs().is_none();
+        if is_frozen {
+            writeln!(
+                text,
+                "[stage.frozen]\nkind = \"freeze\"\nmodel = \"encoder\"\n\
+                 trainable_layers = 0 # only the new layer learns; 2 = the last two blocks of the encoder as well\n"
+            )?;
+        }
         writeln!(
             text,
-            "[stage.frozen]\nkind = \"freeze\"\nmodel = \"encoder\"\n\
-             trainable_layers = 0 # only the new layer learns; 2 = the last two blocks of the encoder as well\n"
-        )?;
-        writeln!(
-            text,
-            "[stage.tune]\nkind = \"finetune\"\nmodel = \"frozen\"\ntrain = \"split.train\""
+            "[stage.tune]\nkind = \"finetune\"\nmodel = \"{}\"\ntrain = \"split.train\"",
+            if is_frozen { "frozen" } else { "encoder" }
         )?;
         if self.parts.has_validation() {
             writeln!(text, "validation = \"split.validation\"")?;
         }
         writeln!(
             text,
-            "task = \"{}\"\ntext_column = {}\ntarget_column = {}",
+            "task = \"{}\"\ntext_column = {}",
             self.task.name,
             value(self.text),
-            value(&self.target.name)
         )?;
+        if let Some(pair) = self.pair {
+            writeln!(text, "text_pair_column = {}", value(pair))?;
+        }
+        writeln!(text, "target_column = {}", value(&self.target.name))?;
         match &self.found {
             Targets::One(labels) => writeln!(text, "labels = {}", list(labels))?,
             Targets::Several(labels, separator) => {
@@ -100,8 +116,22 @@ impl Plan<'_> {
                 }
             }
             Targets::Number(_) => {}
+            Targets::Tags(_) => {
+                writeln!(
+                    text,
+                    "stride = 32 # longer sentences fall into windows that overlap by so many tokens"
+                )?;
+            }
         }
-        writeln!(text, "max_length = 128 # tokens of a text that count\n")?;
+        let whose = if self.pair.is_some() { "pair" } else { "text" };
+        writeln!(text, "max_length = 128 # tokens of a {whose} that count")?;
+        if let Some((epochs, rate)) = self.epochs() {
+            writeln!(
+                text,
+                "epochs = {epochs}\nbatch_size = 16\nlearning_rate = {rate}\nwarmup_ratio = 0.1"
+            )?;
+        }
+        writeln!(text)?;
         let metrics = self.task.targets.metrics();
         let first = metrics.first().map_or("accuracy", |metric| metric.name);
         writeln!(
@@ -111,10 +141,18 @@ impl Plan<'_> {
         )
     }
 
+    /// How often a training of the whole encoder goes over the samples, and its rate; none if the encoder stays frozen.
+    fn epochs(&self) -> Option<(usize, &'static str)> {
+        match &self.found {
+            Targets::Tags(_) => Some((4, "1e-4")),
+            _ => self.pair.map(|_| (3, "5e-5")),
+        }
+    }
+
     /// What is done to the rows before they are dealt out; none if nothing is.
     fn query(&self, told: &mut Vec<String>) -> Option<String> {
         let identifier = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let (text, target) = (identifier(self.text), identifier(&self.target.name));
+        let target = identifier(&self.target.name);
         let scaled = match &self.found {
             Targets::Number(numbers) if is_far(numbers) => {
                 told.push(format!(
@@ -132,13 +170,22 @@ impl Plan<'_> {
         if !self.clean && scaled.is_none() {
             return None;
         }
+        let texts: Vec<String> = std::iter::once(self.text)
+            .chain(self.pair)
+            .map(identifier)
+            .collect();
         let mut sql = format!(
-            "SELECT {text}, {} FROM data",
+            "SELECT {}, {} FROM data",
+            texts.join(", "),
             scaled.unwrap_or_else(|| target.clone())
         );
         if self.clean {
             told.push("rows without a text or a label are left out (the stage `clean`)".into());
-            let _ = write!(sql, " WHERE {text} IS NOT NULL");
+            let there: Vec<String> = texts
+                .iter()
+                .map(|text| format!("{text} IS NOT NULL"))
+                .collect();
+            let _ = write!(sql, " WHERE {}", there.join(" AND "));
             if !matches!(self.found, Targets::Several(_, Some(_))) {
                 let _ = write!(sql, " AND {target} IS NOT NULL");
             }
@@ -150,6 +197,21 @@ impl Plan<'_> {
         Some(sql)
     }
 }
+
+const FROZEN: &str = "\
+# A sentence encoder that learnt on a billion sentence pairs stays frozen, and a layer on top of it learns from texts of
+# yours. The encoder runs once over every text; all that is trained later uses what it gave.
+";
+
+const WHOLE_OF_PAIRS: &str = "\
+# A sentence encoder that learnt on a billion sentence pairs learns from pairs of yours, and all of it trains: frozen, it says
+# much of single texts and little of pairs. The two texts of a pair go through it together.
+";
+
+const WHOLE_OF_WORDS: &str = "\
+# A sentence encoder that learnt on a billion sentence pairs learns a tag for each word, and all of it trains: frozen, it says
+# much of whole texts and little of single words.
+";
 
 /// Whether numbers are too far from 1 to be learnt as they are by a layer that begins near 0.
 fn is_far(numbers: &Numbers) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{columns_told, length};
+use super::{Samples, columns_told, length};
 use crate::data::facts::{ColumnFacts, Facts, Numbers, Shape};
 use crate::data::{Table, Type, labels, targets};
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ pub(super) enum Targets {
     Several(Vec<String>, Option<char>),
     /// A number.
     Number(Numbers),
+    /// One of so many tags for each word.
+    Tags(usize),
 }
 
 impl Targets {
@@ -32,6 +34,7 @@ impl Targets {
             Self::One(_) => Problem::SingleLabelClassification,
             Self::Several(..) => Problem::MultiLabelClassification,
             Self::Number(_) => Problem::Regression,
+            Self::Tags(_) => Problem::TokenClassification,
         }
     }
 }
@@ -43,6 +46,7 @@ pub(super) fn problem(task: &'static Task) -> Result<Problem> {
         Problem::SingleLabelClassification,
         Problem::MultiLabelClassification,
         Problem::Regression,
+        Problem::TokenClassification,
     ];
     if task.modality == Modality::Texts && possible.contains(&problem) {
         return Ok(problem);
@@ -67,11 +71,11 @@ pub(super) fn task(found: &Targets) -> Result<&'static Task> {
 }
 
 /// The error for a table without a column of labels.
-pub(super) fn no_targets(shown: &str, facts: &Facts, text: &ColumnFacts) -> Error {
+pub(super) fn no_targets(shown: &str, facts: &Facts, samples: Samples<'_>) -> Error {
     let others = facts
         .columns
         .iter()
-        .filter(|column| column.name != text.name);
+        .filter(|column| !samples.has(&column.name));
     let same: Vec<&ColumnFacts> = others.filter(|column| column.distinct == 1).collect();
     let error =
         Error::usage(format!("no column of `{shown}` holds labels")).note(columns_told(facts));
@@ -138,6 +142,13 @@ pub(super) fn look(
     };
     let is_number = matches!(column.shape, Shape::Of(Type::Integer | Type::Number));
     let come_again = column.distinct * 3 <= present;
+    if may(Problem::Regression)
+        && column.shape == Shape::Of(Type::String)
+        && (column.distinct > MOST_NUMBERS || asked.is_some())
+        && let Some(numbers) = numerals(table, column)?
+    {
+        return Ok(Some(Targets::Number(numbers)));
+    }
     let one = match column.shape {
         Shape::Of(Type::Boolean) => true,
         Shape::Of(Type::Integer) => {
@@ -166,6 +177,21 @@ pub(super) fn look(
         return Ok(column.numbers.map(Targets::Number));
     }
     Ok(None)
+}
+
+/// What the numbers of a column of text come to, such as `5.000` beside `4.5`, which a table does not take for numbers by itself.
+fn numerals(table: &Table, column: &ColumnFacts) -> Result<Option<Numbers>> {
+    let texts = table.as_text(&column.name)?;
+    let mut texts = texts.iter().flatten().peekable();
+    if texts
+        .peek()
+        .is_none_or(|first| first.trim().parse::<f64>().is_err())
+    {
+        return Ok(None);
+    }
+    let numbers = texts.map(|text| text.trim().parse::<f64>().ok());
+    let numbers: Option<Vec<f64>> = numbers.collect();
+    Ok(numbers.as_deref().and_then(Numbers::of))
 }
 
 /// Labels that stand in texts with a character between them: few of them, again and again.

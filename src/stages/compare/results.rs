@@ -36,6 +36,8 @@ pub(super) struct Run {
     pub(super) figures: BTreeMap<String, f64>,
     /// How many weights trained, if that is asked for.
     pub(super) trained: Option<usize>,
+    /// How many seconds it took, if that is known.
+    pub(super) seconds: Option<f64>,
 }
 
 /// What `metrics.json` holds: an object of figures, or one that has it among other things.
@@ -48,7 +50,7 @@ enum Measured {
 
 impl Results {
     /// Reads the results of these names. What `results` and `models` give for a name is the folder of one artifact, or of a folder an
-    /// instance. `over` is the key that tells repetitions apart.
+    /// instance, and `seconds` how long an instance of it took. `over` is the key that tells repetitions apart.
     ///
     /// # Errors
     /// A folder that holds no figures or no model, with its instance.
@@ -56,6 +58,7 @@ impl Results {
         names: impl Iterator<Item = &'p str>,
         results: impl Fn(&str) -> &'p Path,
         models: impl Fn(&str) -> Option<&'p Path>,
+        seconds: impl Fn(&str, &str) -> Option<f64>,
         over: &str,
     ) -> Result<Self> {
         let mut groups: Vec<Group> = Vec::new();
@@ -77,6 +80,7 @@ impl Results {
                 let run = Run {
                     figures: figures(&folder)?,
                     trained: model.map(|folder| trained(folder)).transpose()?,
+                    seconds: seconds(name, &instance),
                 };
                 let same = |group: &&mut Group| group.name == name && group.values == values;
                 let repetition = repetition.unwrap_or_default();

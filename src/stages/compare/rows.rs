@@ -116,6 +116,8 @@ pub(super) struct Row<'r> {
     pub(super) cells: Vec<Cell>,
     /// How many weights train, on average over the runs.
     pub(super) trained: Option<f64>,
+    /// How many seconds the runs took, on average over those of which that is known.
+    pub(super) seconds: Option<f64>,
 }
 
 /// A comparison.
@@ -185,6 +187,7 @@ impl<'r> Rows<'r> {
                 is_baseline,
                 cells: metrics.iter().zip(&lower).map(cell).collect(),
                 trained: trained(group),
+                seconds: seconds(group),
             }
         };
         let mut rows = Self {
@@ -313,6 +316,11 @@ fn trained(group: &Group) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let counts: Vec<f64> = counts?.into_iter().map(|count| count as f64).collect();
     estimate(&counts).map(|estimate| estimate.mean)
+}
+
+fn seconds(group: &Group) -> Option<f64> {
+    let known: Vec<f64> = group.runs.values().filter_map(|run| run.seconds).collect();
+    estimate(&known).map(|estimate| estimate.mean)
 }
 
 /// Numbers by what they are, then words by letter.

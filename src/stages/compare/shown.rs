@@ -1,54 +1,101 @@
 //! A comparison as lines for people, as a table, and for programs.
 
 use serde_json::{Map, Value, json};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::rows::{Cell, GAIN, Row, Rows};
 use super::statistics::Estimate;
 use crate::data::Table;
 use crate::error::Result;
 
+/// The columns of a terminal that the lines are made for: a stage does not know which one they will stand on.
+const WIDTH: usize = 80;
+
+/// Columns that stay together: the cells of each, its title first.
+type Block = Vec<Vec<String>>;
+
 impl Rows<'_> {
-    /// A line a row, the best marked, under a head.
+    /// A line a row, the best marked, under a head. Figures that do not fit beside the others stand below, in further lines.
     pub(super) fn lines(&self) -> Vec<String> {
-        let mut head: Vec<String> = vec![String::new()];
-        head.extend(self.named.then(|| "results".into()));
-        head.extend(self.keys.iter().map(|key| (*key).to_owned()));
-        head.push("runs".into());
-        let trains = self.all.iter().any(|row| row.trained.is_some());
-        head.extend(trains.then(|| "trained".into()));
-        for name in self.metrics {
-            head.push(name.clone());
-            head.extend(self.has_baseline.then(|| "gain".into()));
-        }
-        let mut cells = vec![head];
-        for (place, row) in self.all.iter().enumerate() {
-            let mark = if self.best == Some(place) { "*" } else { "" };
-            let mut line = vec![mark.to_owned()];
-            line.extend(self.named.then(|| row.group.name.clone()));
-            let value = |key: &&str| row.group.value(key).cloned().unwrap_or_default();
-            line.extend(self.keys.iter().map(value));
-            line.push(row.group.runs.len().to_string());
-            line.extend(trains.then(|| {
-                row.trained
-                    .map(|count| format!("{count:.0}"))
-                    .unwrap_or_default()
-            }));
-            for cell in &row.cells {
-                line.push(
-                    cell.value
-                        .map(|value| written(value, false))
-                        .unwrap_or_default(),
-                );
-                let gain = || {
-                    cell.gain
-                        .map(|gain| written(gain, true))
-                        .unwrap_or_default()
-                };
-                line.extend(self.has_baseline.then(gain));
+        let names = self.names();
+        let mut lines = Vec::new();
+        let mut block = beside(&names, &self.facts());
+        let mut is_bare = true;
+        for place in 0..self.metrics.len() {
+            let figure = self.figure(place);
+            let wider = beside(&block, &figure);
+            let is_too_wide = aligned(&wider).iter().any(|line| line.width() > WIDTH);
+            if is_too_wide && !is_bare {
+                lines.extend(aligned(&block));
+                lines.push(String::new());
+                block = beside(&names, &figure);
+            } else {
+                block = wider;
             }
-            cells.push(line);
+            is_bare = false;
         }
-        aligned(&cells)
+        lines.extend(aligned(&block));
+        lines
+    }
+
+    /// The cells of a column for all rows, under its title.
+    fn column(&self, title: &str, cell: impl Fn(&Row<'_>) -> String) -> Vec<String> {
+        let cells = self.all.iter().map(cell);
+        std::iter::once(title.to_owned()).chain(cells).collect()
+    }
+
+    /// What tells rows apart, behind the mark of the best.
+    fn names(&self) -> Block {
+        let mut marks = vec![String::new(); self.all.len() + 1];
+        if let Some(best) = self.best {
+            marks[best + 1] = "*".into();
+        }
+        let mut columns = vec![marks];
+        columns.extend(
+            self.named
+                .then(|| self.column("results", |row| row.group.name.clone())),
+        );
+        columns.extend(
+            self.keys.iter().map(|key| {
+                self.column(key, |row| row.group.value(key).cloned().unwrap_or_default())
+            }),
+        );
+        columns
+    }
+
+    /// How many runs they are, and what those were like.
+    fn facts(&self) -> Block {
+        let mut columns = vec![self.column("runs", |row| row.group.runs.len().to_string())];
+        if self.all.iter().any(|row| row.trained.is_some()) {
+            let trained = |row: &Row<'_>| row.trained.map(|count| format!("{count:.0}"));
+            columns.push(self.column("trained", |row| trained(row).unwrap_or_default()));
+        }
+        if self.is_timed() {
+            columns.push(self.column("seconds", |row| row.seconds.map(brief).unwrap_or_default()));
+        }
+        columns
+    }
+
+    /// A figure, and what is gained by it.
+    fn figure(&self, place: usize) -> Block {
+        let estimate = |estimate: Option<Estimate>, signed| {
+            estimate
+                .map(|estimate| written(estimate, signed))
+                .unwrap_or_default()
+        };
+        let value = self.column(&self.metrics[place], |row| {
+            estimate(row.cells[place].value, false)
+        });
+        let gain = || self.column("gain", |row| estimate(row.cells[place].gain, true));
+        [value]
+            .into_iter()
+            .chain(self.has_baseline.then(gain))
+            .collect()
+    }
+
+    /// Whether it is known how long runs took. That is for the lines alone: what the table and the figures hold is the same every time.
+    pub(super) fn is_timed(&self) -> bool {
+        self.all.iter().any(|row| row.seconds.is_some())
     }
 
     /// A row a combination.
@@ -154,22 +201,43 @@ fn written(estimate: Estimate, signed: bool) -> String {
     }
 }
 
-/// Lines of cells, columns as wide as their widest cell.
-fn aligned(cells: &[Vec<String>]) -> Vec<String> {
-    let columns = cells.first().map_or(0, Vec::len);
-    let width = |column: usize| cells.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<usize> = (0..columns).filter_map(width).collect();
-    let line = |line: &Vec<String>| {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| {
-            let gap = width - cell.chars().count();
-            if cell.starts_with(|first: char| first.is_ascii_digit() || "+-".contains(first)) {
-                format!("{}{cell}", " ".repeat(gap))
-            } else {
-                format!("{cell}{}", " ".repeat(gap))
-            }
-        });
-        let line = cells.collect::<Vec<_>>().join("  ");
-        line.trim_end().to_owned()
+/// Seconds with about three digits.
+fn brief(seconds: f64) -> String {
+    let decimals = match seconds {
+        ..9.995 => 2,
+        ..99.95 => 1,
+        _ => 0,
     };
-    cells.iter().map(line).collect()
+    format!("{seconds:.decimals$}")
+}
+
+/// The columns of `one`, and behind them those of `other`.
+fn beside(one: &Block, other: &Block) -> Block {
+    one.iter().chain(other).cloned().collect()
+}
+
+/// Columns as lines, each as wide as its widest cell.
+fn aligned(columns: &Block) -> Vec<String> {
+    let padded = |column: &Vec<String>| -> Vec<String> {
+        let width = column.iter().map(|cell| cell.width()).max().unwrap_or(0);
+        let pad = |cell: &String| {
+            let gap = " ".repeat(width - cell.width());
+            if cell.starts_with(|first: char| first.is_ascii_digit() || "+-".contains(first)) {
+                format!("{gap}{cell}")
+            } else {
+                format!("{cell}{gap}")
+            }
+        };
+        column.iter().map(pad).collect()
+    };
+    let columns: Vec<Vec<String>> = columns.iter().map(padded).collect();
+    let count = columns.first().map_or(0, Vec::len);
+    let line = |place: usize| {
+        let cells: Vec<&str> = columns
+            .iter()
+            .map(|column| column[place].as_str())
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    (0..count).map(line).collect()
 }

@@ -135,6 +135,7 @@ impl Bench {
             downloads: PathBuf::new(),
             checkpoint: Some(self.path(self.checkpoint.get().unwrap_or(&"checkpoint"))),
             offline: true,
+            ..Job::default()
         };
         let sink = |event: &Event| {
             self.events
