@@ -35,7 +35,7 @@ use crate::exec::{
 use crate::journal::Journal;
 use crate::lock::{Entry, Lock};
 use crate::models;
-pub use crate::models::DEVICES;
+pub use crate::models::{ARCHITECTURES, DEVICES};
 use crate::plan::{Goal, Node, Plan, Selection};
 use crate::stages::{Download, Gate};
 use crate::store::{Digest, Record, Store};

@@ -17,6 +17,7 @@ mod logs;
 mod lr_find;
 mod man;
 mod metrics;
+mod models;
 mod params;
 mod pipeline;
 mod place;
@@ -105,6 +106,7 @@ enum Verb {
     Export(export::Args),
     Gc(gc::Args),
     Schema(schema::Args),
+    Models(models::Args),
     Devices(devices::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -143,6 +145,7 @@ impl Verb {
             Self::Export(args) => args.run(),
             Self::Gc(args) => args.run(),
             Self::Schema(args) => args.run(),
+            Self::Models(args) => args.run(),
             Self::Devices(args) => args.run(),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),

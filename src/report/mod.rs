@@ -34,7 +34,7 @@ pub use measured::measured;
 pub use metrics::{MetricsRow, Standing, metrics, rank};
 pub use runs::runs;
 pub use sparkline::sparkline;
-pub use views::{DeviceRow, PlanRow, StatusRow, devices, params, plan, status};
+pub use views::{DeviceRow, ModelRow, PlanRow, StatusRow, devices, models, params, plan, status};
 
 pub use self::visible::visible;
 use self::visible::visible_styled;

@@ -1,11 +1,14 @@
 //! The tables that commands print: status, plan, params, devices.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::figures::seconds;
+use super::line::wrap;
 use super::table::{Align, Cell, Table};
 use super::visible::visible;
 
@@ -57,6 +60,48 @@ pub struct PlanRow {
     /// What its settings say about a run that the user may not expect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// A network that refire knows.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelRow {
+    /// Its name.
+    pub network: &'static str,
+    /// `texts` or `images`.
+    pub takes: &'static str,
+    /// What `model_type` in `config.json` says of it.
+    pub model_types: Vec<&'static str>,
+    /// What `architecture` of a stage `pretrained` says of its bare weights.
+    pub architectures: Vec<&'static str>,
+}
+
+/// The networks, with the words for them in as many lines as they need at this width.
+#[must_use]
+pub fn models(rows: &[ModelRow], width: usize) -> String {
+    let widest = rows
+        .iter()
+        .map(|row| row.network.width())
+        .max()
+        .unwrap_or(0);
+    let room = width.saturating_sub(widest + 10).max(20);
+    let mut text = String::new();
+    for row in rows {
+        let words = [
+            ("model_type", &row.model_types),
+            ("architecture", &row.architectures),
+        ];
+        let words = words.iter().filter(|(_, words)| !words.is_empty());
+        let words: Vec<String> = words
+            .map(|(name, words)| format!("{name} = {}", words.join(", ")))
+            .collect();
+        let mut lines = wrap(&words.join("; "), room).into_iter();
+        let first = lines.next().unwrap_or_default();
+        let _ = writeln!(text, "{:widest$}  {:6}  {first}", row.network, row.takes);
+        for line in lines {
+            let _ = writeln!(text, "{:widest$}  {:6}  {line}", "", "");
+        }
+    }
+    text
 }
 
 /// The devices, and whether this binary has them.

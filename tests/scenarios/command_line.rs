@@ -260,3 +260,29 @@ fn help_can_be_asked_for_by_a_verb_of_its_own() {
         .succeeds()
         .prints("Commands:\n  init");
 }
+
+#[test]
+fn the_networks_are_listed() {
+    let project = Project::new();
+    let text = project.refire(&["models"]).succeeds().stdout();
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 100),
+        "{text}"
+    );
+    for part in [
+        "RoBERTa",
+        "model_type = roberta, xlm-roberta",
+        "architecture = resnet18",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let json = project.refire(&["models", "--json"]).succeeds().stdout();
+    let rows: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let rows = rows.as_array().expect("a list");
+    assert_eq!(rows.len(), refire::models::ARCHITECTURES.len());
+    let named = |row: &serde_json::Value| {
+        let count = |key: &str| row[key].as_array().map_or(0, Vec::len);
+        count("model_types") + count("architectures") > 0
+    };
+    assert!(rows.iter().all(named), "{json}");
+}
