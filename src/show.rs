@@ -218,8 +218,10 @@ fn of_model(folder: &Path) -> Result<Vec<(String, String)>> {
                 line("best step", step.to_string());
             }
             let best = training.history.iter().find(|figures| {
-                let number = |name: &str| figures[name].as_u64().map(|number| number as usize);
-                number("epoch") == Some(training.best_epoch) && number("step") == training.best_step
+                let is = |name: &str, number: Option<usize>| {
+                    figures[name].as_u64() == number.map(|number| number as u64)
+                };
+                is("epoch", Some(training.best_epoch)) && is("step", training.best_step)
             });
             if let Some(figures) = best.or(training.history.last()) {
                 line("figures", plain(figures));

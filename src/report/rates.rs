@@ -38,11 +38,11 @@ fn picture(tried: &[(f64, f64)], found: Option<f64>, columns: usize) -> String {
         heights[column(*rate)].push(*loss);
     }
     let losses = || tried.iter().map(|(_, loss)| *loss);
-    let least = losses().fold(f64::INFINITY, f64::min);
-    let greatest = losses().fold(least, f64::max);
+    let lowest = losses().fold(f64::INFINITY, f64::min);
+    let greatest = losses().fold(lowest, f64::max);
     // Where it grows at the end it would hide what is below.
     let begin = first.1;
-    let greatest = greatest.min(begin + 2.0 * (begin - least).max(0.05 * begin.abs()));
+    let greatest = greatest.min(begin + 2.0 * (begin - lowest).max(0.05 * begin.abs()));
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -50,13 +50,15 @@ fn picture(tried: &[(f64, f64)], found: Option<f64>, columns: usize) -> String {
         reason = "a place on a screen"
     )]
     let row = |loss: f64| {
-        let share = ((greatest - loss) / (greatest - least).max(1e-12)).clamp(0.0, 1.0);
+        let share = ((greatest - loss) / (greatest - lowest).max(1e-12)).clamp(0.0, 1.0);
         (share * (ROWS - 1) as f64).round() as usize
     };
     let mut cells = vec![vec![' '; columns]; ROWS];
     let mark = found.map(column);
     if let Some(mark) = mark {
-        cells.iter_mut().for_each(|cells| cells[mark] = '┊');
+        for cells in &mut cells {
+            cells[mark] = '┊';
+        }
     }
     for (column, losses) in heights.iter().enumerate() {
         for loss in losses {
@@ -67,7 +69,7 @@ fn picture(tried: &[(f64, f64)], found: Option<f64>, columns: usize) -> String {
     for (number, cells) in cells.iter().enumerate() {
         let label = match number {
             0 => format!("{greatest:.3}"),
-            number if number == ROWS - 1 => format!("{least:.3}"),
+            number if number == ROWS - 1 => format!("{lowest:.3}"),
             _ => String::new(),
         };
         let cells: String = cells.iter().collect();

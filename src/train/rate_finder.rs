@@ -55,6 +55,9 @@ impl Training<'_> {
     ///
     /// # Errors
     /// A loss that is no number at the lowest rate; that the user asked to stop.
+    ///
+    /// # Panics
+    /// Never: a step asks for its own batches.
     pub fn try_rates(&self, network: &Network, range: &RateRange) -> Result<Vec<RateTried>> {
         let phase = self
             .phases
@@ -116,8 +119,7 @@ impl Training<'_> {
 pub fn steepest(tried: &[RateTried]) -> Option<f64> {
     let [first, last] = SKIPPED;
     let kept = tried.get(..tried.len().checked_sub(last)?)?;
-    let least = least(kept)?;
-    let kept = kept.get(first..=least)?;
+    let kept = kept.get(first..=least(kept)?)?;
     let at = |place: usize| kept[place].smoothed_loss;
     let end = kept.len().checked_sub(1).filter(|end| *end > 0)?;
     // The slopes of numpy's `gradient`.

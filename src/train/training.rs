@@ -401,13 +401,12 @@ impl Training<'_> {
         let taken = lengths.taken(&trainer.position);
         let average = self.average(&state, epoch, epochs);
         let network = average.as_ref().unwrap_or(&state.network).valid();
-        let (after, at) = match self.recipe.eval_steps {
-            None => (format!("epoch {epoch}"), format!("epoch {epoch}/{epochs}")),
-            Some(_) => {
-                let total = lengths.total;
-                (format!("step {taken}"), format!("step {taken}/{total}"))
-            }
+        let (unit, now, all) = if self.recipe.eval_steps.is_some() {
+            ("step", taken, lengths.total)
+        } else {
+            ("epoch", epoch, epochs)
         };
+        let (after, at) = (format!("{unit} {now}"), format!("{unit} {now}/{all}"));
         let validation = self.validate(&network, of.loaders.validation.as_ref(), &after);
         let validation = kept(validation, checkpoint, &state, trainer)?;
         state.average = average;
@@ -425,7 +424,9 @@ impl Training<'_> {
         let is_last = taken == lengths.total;
         let stopped = trainer.add(figures, network, of.phase, self.recipe, is_last);
         let patient = stopped.is_none();
-        stopped.into_iter().for_each(|told| self.host.notice(told));
+        if let Some(told) = stopped {
+            self.host.notice(told);
+        }
         Ok((state, patient))
     }
 

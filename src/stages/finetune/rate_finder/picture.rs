@@ -15,7 +15,7 @@ const BOTTOM: f64 = 44.0;
 struct Frame {
     /// Logarithms of the first and the last rate.
     rates: [f64; 2],
-    /// The least and the greatest loss that is shown.
+    /// The lowest and the greatest loss that is shown.
     losses: [f64; 2],
 }
 
@@ -24,16 +24,16 @@ impl Frame {
         let rate = |of: Option<&RateTried>| of.map_or(0.0, |tried| tried.learning_rate.log10());
         let [first, last] = [rate(tried.first()), rate(tried.last())];
         let smoothed = || tried.iter().map(|tried| tried.smoothed_loss);
-        let least = smoothed().fold(f64::INFINITY, f64::min);
+        let lowest = smoothed().fold(f64::INFINITY, f64::min);
         // Where it grows at the end it would hide what is below.
-        let begin = tried.first().map_or(least, |tried| tried.smoothed_loss);
+        let begin = tried.first().map_or(lowest, |tried| tried.smoothed_loss);
         let greatest = smoothed()
-            .fold(least, f64::max)
-            .min(begin + 2.0 * (begin - least).abs().max(0.05 * begin.abs()));
-        let margin = (greatest - least).abs().max(1e-9) * 0.08;
+            .fold(lowest, f64::max)
+            .min(begin + 2.0 * (begin - lowest).abs().max(0.05 * begin.abs()));
+        let margin = (greatest - lowest).abs().max(1e-9) * 0.08;
         Self {
             rates: [first, last.max(first + 1e-9)],
-            losses: [least - margin, greatest + margin],
+            losses: [lowest - margin, greatest + margin],
         }
     }
 
@@ -43,8 +43,8 @@ impl Frame {
     }
 
     fn up(&self, loss: f64) -> f64 {
-        let [least, greatest] = self.losses;
-        let share = ((loss - least) / (greatest - least)).clamp(0.0, 1.0);
+        let [lowest, greatest] = self.losses;
+        let share = ((loss - lowest) / (greatest - lowest)).clamp(0.0, 1.0);
         HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
     }
 }
