@@ -55,6 +55,13 @@ pub const DEVICES: &[DeviceKind] = &[
         open: with_feature!("libtorch", libtorch),
     },
     DeviceKind {
+        name: "libtorch-cuda",
+        feature: Some("libtorch"),
+        about: "an NVIDIA GPU, by PyTorch's C++ library",
+        indexed: true,
+        open: with_feature!("libtorch", libtorch_cuda),
+    },
+    DeviceKind {
         name: "cuda",
         feature: Some("cuda"),
         about: "an NVIDIA GPU",
@@ -97,6 +104,15 @@ fn libtorch(_: usize) -> Device {
     Device::libtorch()
 }
 
+#[cfg(feature = "libtorch")]
+#[expect(
+    deprecated,
+    reason = "Burn recommends its own CUDA backend, which needs LLVM where it is built"
+)]
+fn libtorch_cuda(index: usize) -> Device {
+    Device::libtorch_cuda(index)
+}
+
 /// Whether `device` computes on the processor with other code than Burn's own.
 pub(super) fn is_libtorch(device: &Device) -> bool {
     #[cfg(feature = "libtorch")]
@@ -108,11 +124,12 @@ pub(super) fn is_libtorch(device: &Device) -> bool {
     }
 }
 
-/// Sets the generators that `device` draws from, so that dropout is the same on every device on the processor.
+/// Sets the generators that are drawn from for `device`: its own, and the processor's, so that dropout is the same where that draws for it.
 pub fn reseed(device: &Device, seed: u64) {
     device.seed(seed);
-    if is_libtorch(device) {
-        Device::flex().seed(seed);
+    let processor = Device::flex();
+    if *device != processor {
+        processor.seed(seed);
     }
 }
 

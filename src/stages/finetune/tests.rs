@@ -6,6 +6,7 @@ mod again;
 mod compared;
 mod interruption;
 mod labels;
+mod learning;
 mod masked;
 mod overflow;
 mod registry;
