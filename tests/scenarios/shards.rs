@@ -100,7 +100,7 @@ fn fifty_adapters_on_one_model_cost_megabytes() {
         .succeeds();
     let tuned = bytes(&project.path("tuned"));
     assert!(tuned > 10_000_000, "each of them is whole: {tuned} bytes");
-    assert!(grown < 50 * 50_000, "{grown} bytes for fifty adapters");
+    assert!(grown < 50 * 40_000, "{grown} bytes for fifty adapters");
 }
 
 #[test]

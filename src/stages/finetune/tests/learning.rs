@@ -21,7 +21,8 @@ struct Lesson {
     train: Vec<Sample>,
     /// Samples that are not trained on.
     test: Vec<Sample>,
-    epochs: usize,
+    /// How many epochs are enough; if they are not, so many as come next.
+    epochs: &'static [usize],
     /// The least share of `test` that must be told right: far above that of the commonest label.
     least: f64,
 }
@@ -58,7 +59,7 @@ fn passages() -> Lesson {
         labels: &DOCUMENTS,
         train,
         test,
-        epochs: 12,
+        epochs: &[12],
         least: 0.75,
     }
 }
@@ -85,14 +86,24 @@ fn digits() -> Lesson {
         labels: &DIGITS,
         train,
         test,
-        epochs: 8,
+        // MobileNetV3 replaces but a hundredth of its running statistics a step.
+        epochs: &[8, 60],
         least: 0.6,
     }
 }
 
 impl Lesson {
+    /// Whether a model learns it.
+    fn is_learnt_by(&self, model: &SmallModel) -> bool {
+        self.epochs.iter().any(|epochs| {
+            let right = self.teach(model, *epochs);
+            println!("{}, {epochs} epochs: {right:.2}", model.name);
+            right >= self.least
+        })
+    }
+
     /// Tunes a model to it; the share of its samples for testing that are told right.
-    fn teach(&self, model: &SmallModel) -> f64 {
+    fn teach(&self, model: &SmallModel, epochs: usize) -> f64 {
         let bench = Bench::of(model.path());
         let parts = [("train", &self.train), ("test", &self.test)];
         match model.modality {
@@ -112,9 +123,9 @@ impl Lesson {
         }
         let labels = serde_json::to_string(self.labels).expect("a list");
         let text = format!(
-            "model = \"encoder\"\ntrain = \"train\"\ntask = \"{}\"\nlabels = {labels}\nepochs = {}\nbatch_size = 16\n\
+            "model = \"encoder\"\ntrain = \"train\"\ntask = \"{}\"\nlabels = {labels}\nepochs = {epochs}\nbatch_size = 16\n\
              learning_rate = 0.003\nwarmup_ratio = 0.1\nclassifier_dropout = 0.0\n",
-            self.task, self.epochs
+            self.task
         );
         let tuning = parse("finetune", &text).expect("it parses");
         let tuned = bench.run(&*tuning, "tuned", &|| false);
@@ -206,13 +217,8 @@ fn write_images(folder: &Path, samples: &[Sample], side: usize) {
 fn all_learn(modality: Modality, lesson: &Lesson) {
     let models = small_models().into_iter();
     let models = models.filter(|model| model.modality == modality);
-    let slow: Vec<String> = models
-        .filter_map(|model| {
-            let right = lesson.teach(&model);
-            println!("{}: {right:.2}", model.name);
-            (right < lesson.least).then(|| format!("{}: {right:.2}", model.name))
-        })
-        .collect();
+    let models = models.filter(|model| !lesson.is_learnt_by(model));
+    let slow: Vec<String> = models.map(|model| model.name).collect();
     assert!(
         slow.is_empty(),
         "less than {} of samples that were not trained on are told right by {}",
