@@ -3,8 +3,9 @@
 //!
 //! The texts are passages of two documents of this repository, its licence and its guide for contributors: which of the two is a passage
 //! from? The tokens are the commonest words of those that are trained on, as if a tokenizer had been trained on them. The images are
-//! handwritten digits of `tests/data/digits.txt`. Both sets are so easy that the least of networks learns them, and one that sees a single
-//! token, a corner of an image, or nothing, does not.
+//! handwritten digits of `tests/data/digits.txt`. Networks that see nothing, or whose weights do not move, tell no more than the commonest
+//! label. A head on layers that stay random comes to 0.74 with the texts, which is not enough here; with the digits it comes to 0.31
+//! (CLIP) to 0.69 (ViT), which can be: that layers learn from images in the right way is for the reference tests to say.
 
 use super::*;
 use crate::data::images::Writer;
@@ -60,7 +61,8 @@ fn passages() -> Lesson {
         train,
         test,
         epochs: &[12],
-        least: 0.75,
+        // Where the head alone learns, 0.74.
+        least: 0.82,
     }
 }
 
