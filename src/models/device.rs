@@ -1,8 +1,8 @@
 //! Devices by name, and the class of a device: what about it changes the bits of a result.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contained};
 
 /// A kind of device: the word in `device = "…"`, before a colon and an index.
 #[derive(Clone, Copy, Debug)]
@@ -136,8 +136,30 @@ pub fn reseed(device: &Device, seed: u64) {
 /// The device called `name`: `cpu`, `libtorch`, `cuda:0`.
 ///
 /// # Errors
-/// A device that this binary was built without, or that does not exist.
+/// A device that this binary was built without, or that does not exist; one that this machine does not have.
 pub fn device(name: &str) -> Result<Device> {
+    let (open, index) = opener(name)?;
+    let opened = contained(|| {
+        let device = open(index);
+        // Where there is no such hardware, this is seen with the first tensor.
+        if device != Device::flex() {
+            let _ = Tensor::<1>::zeros([1], &device).into_data();
+        }
+        device
+    });
+    opened.map_err(|why| cannot_open(name, &why))
+}
+
+/// Refuses what [`device`] refuses by its name alone; no hardware is looked at.
+///
+/// # Errors
+/// A device that this binary was built without, or that does not exist.
+pub fn check_device(name: &str) -> Result<()> {
+    opener(name).map(drop)
+}
+
+/// What makes the device called `name`, and its index.
+fn opener(name: &str) -> Result<(fn(usize) -> Device, usize)> {
     let (kind, index) = parse(name)?;
     let Some(open) = kind.open else {
         let feature = kind.feature.unwrap_or_default();
@@ -147,7 +169,15 @@ pub fn device(name: &str) -> Result<Device> {
             )),
         );
     };
-    Ok(open(index))
+    Ok((open, index))
+}
+
+/// The error for a device whose library panics with `why` when it is opened.
+fn cannot_open(name: &str, why: &str) -> Error {
+    let why = why.lines().next().unwrap_or_default();
+    Error::stage(format!("the device `{name}` cannot be opened"))
+        .note(format!("its library says: {why}"))
+        .help("is the hardware there, and its driver installed? device = \"cpu\" computes on every machine")
 }
 
 /// The kind and the index that a name stands for.
@@ -221,6 +251,19 @@ mod tests {
         assert_eq!(refusal("gpu"), "there is no device `gpu`");
         assert_eq!(refusal("cpu:1"), "`cpu` is one device: it takes no index");
         assert_eq!(refusal("cuda:x"), "`x` is not the index of a device");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_says_why() {
+        let error = format!("{:?}", cannot_open("wgpu", "no adapter\nbacktrace"));
+        assert!(
+            error.contains("the device `wgpu` cannot be opened"),
+            "{error}"
+        );
+        assert!(
+            error.contains("no adapter") && !error.contains("backtrace"),
+            "{error}"
+        );
     }
 
     #[test]
