@@ -4,6 +4,9 @@ use burn::tensor::{Device, Tensor};
 
 use crate::error::{Error, Result, contained};
 
+/// Makes the device with an index.
+type Open = fn(usize) -> Device;
+
 /// A kind of device: the word in `device = "…"`, before a colon and an index.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceKind {
@@ -16,7 +19,7 @@ pub struct DeviceKind {
     /// Whether an index can follow, as in `cuda:1`.
     pub indexed: bool,
     /// Makes the device with this index; none if this binary was built without it.
-    open: Option<fn(usize) -> Device>,
+    open: Option<Open>,
 }
 
 impl DeviceKind {
@@ -31,9 +34,9 @@ impl DeviceKind {
 macro_rules! with_feature {
     ($feature:literal, $open:expr) => {{
         #[cfg(feature = $feature)]
-        let open: Option<fn(usize) -> Device> = Some($open);
+        let open: Option<Open> = Some($open);
         #[cfg(not(feature = $feature))]
-        let open: Option<fn(usize) -> Device> = None;
+        let open: Option<Open> = None;
         open
     }};
 }
@@ -159,7 +162,7 @@ pub fn check_device(name: &str) -> Result<()> {
 }
 
 /// What makes the device called `name`, and its index.
-fn opener(name: &str) -> Result<(fn(usize) -> Device, usize)> {
+fn opener(name: &str) -> Result<(Open, usize)> {
     let (kind, index) = parse(name)?;
     let Some(open) = kind.open else {
         let feature = kind.feature.unwrap_or_default();
