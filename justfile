@@ -85,6 +85,11 @@ libtorch *ARGUMENTS: fetch-libtorch
     LIBTORCH="{{ libtorch }}" LIBTORCH_BYPASS_VERSION_CHECK=1 LD_LIBRARY_PATH="{{ libtorch }}/lib" \
         cargo run --release --features libtorch -- {{ ARGUMENTS }}
 
+# Hold `wgpu` against the CPU on all small networks and a tiny pipeline: needs a Vulkan driver, and builds all dependencies anew (an hour on two cores)
+wgpu:
+    cargo test --release --features wgpu --lib -- every_network_computes_the_same_on_every_device
+    cargo test --release --features wgpu --test scenarios -- other_devices_give_the_figures_of_the_cpu
+
 # Measure the runner beside make, ninja, snakemake and DVC: the tables of benches/README.md
 bench-runner *ARGUMENTS:
     cargo build --release

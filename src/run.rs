@@ -492,10 +492,8 @@ fn hold_against_committed(plan: &mut Plan, path: &Path, overrides: &Overrides) {
 
 fn check_device(pipeline: &Pipeline) -> Result<()> {
     let (device, span) = &pipeline.device;
-    models::device(device)
-        .map(drop)
-        .map_err(|error| match span {
-            Some(span) => error.or_at(span, ""),
-            None => error,
-        })
+    models::check_device(device).map_err(|error| match span {
+        Some(span) => error.or_at(span, ""),
+        None => error,
+    })
 }

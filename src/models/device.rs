@@ -1,8 +1,11 @@
 //! Devices by name, and the class of a device: what about it changes the bits of a result.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contained};
+
+/// Makes the device with an index.
+type Open = fn(usize) -> Device;
 
 /// A kind of device: the word in `device = "…"`, before a colon and an index.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +19,7 @@ pub struct DeviceKind {
     /// Whether an index can follow, as in `cuda:1`.
     pub indexed: bool,
     /// Makes the device with this index; none if this binary was built without it.
-    open: Option<fn(usize) -> Device>,
+    open: Option<Open>,
 }
 
 impl DeviceKind {
@@ -31,9 +34,9 @@ impl DeviceKind {
 macro_rules! with_feature {
     ($feature:literal, $open:expr) => {{
         #[cfg(feature = $feature)]
-        let open: Option<fn(usize) -> Device> = Some($open);
+        let open: Option<Open> = Some($open);
         #[cfg(not(feature = $feature))]
-        let open: Option<fn(usize) -> Device> = None;
+        let open: Option<Open> = None;
         open
     }};
 }
@@ -53,6 +56,13 @@ pub const DEVICES: &[DeviceKind] = &[
         about: "the processor, by PyTorch's C++ library",
         indexed: false,
         open: with_feature!("libtorch", libtorch),
+    },
+    DeviceKind {
+        name: "libtorch-cuda",
+        feature: Some("libtorch"),
+        about: "an NVIDIA GPU, by PyTorch's C++ library",
+        indexed: true,
+        open: with_feature!("libtorch", libtorch_cuda),
     },
     DeviceKind {
         name: "cuda",
@@ -97,6 +107,15 @@ fn libtorch(_: usize) -> Device {
     Device::libtorch()
 }
 
+#[cfg(feature = "libtorch")]
+#[expect(
+    deprecated,
+    reason = "Burn recommends its own CUDA backend, which needs LLVM where it is built"
+)]
+fn libtorch_cuda(index: usize) -> Device {
+    Device::libtorch_cuda(index)
+}
+
 /// Whether `device` computes on the processor with other code than Burn's own.
 pub(super) fn is_libtorch(device: &Device) -> bool {
     #[cfg(feature = "libtorch")]
@@ -108,19 +127,42 @@ pub(super) fn is_libtorch(device: &Device) -> bool {
     }
 }
 
-/// Sets the generators that `device` draws from, so that dropout is the same on every device on the processor.
+/// Sets the generators that are drawn from for `device`: its own, and the processor's, so that dropout is the same where that draws for it.
 pub fn reseed(device: &Device, seed: u64) {
     device.seed(seed);
-    if is_libtorch(device) {
-        Device::flex().seed(seed);
+    let processor = Device::flex();
+    if *device != processor {
+        processor.seed(seed);
     }
 }
 
 /// The device called `name`: `cpu`, `libtorch`, `cuda:0`.
 ///
 /// # Errors
-/// A device that this binary was built without, or that does not exist.
+/// A device that this binary was built without, or that does not exist; one that this machine does not have.
 pub fn device(name: &str) -> Result<Device> {
+    let (open, index) = opener(name)?;
+    let opened = contained(|| {
+        let device = open(index);
+        // Where there is no such hardware, this is seen with the first tensor.
+        if device != Device::flex() {
+            let _ = Tensor::<1>::zeros([1], &device).into_data();
+        }
+        device
+    });
+    opened.map_err(|why| cannot_open(name, &why))
+}
+
+/// Refuses what [`device`] refuses by its name alone; no hardware is looked at.
+///
+/// # Errors
+/// A device that this binary was built without, or that does not exist.
+pub fn check_device(name: &str) -> Result<()> {
+    opener(name).map(drop)
+}
+
+/// What makes the device called `name`, and its index.
+fn opener(name: &str) -> Result<(Open, usize)> {
     let (kind, index) = parse(name)?;
     let Some(open) = kind.open else {
         let feature = kind.feature.unwrap_or_default();
@@ -130,7 +172,15 @@ pub fn device(name: &str) -> Result<Device> {
             )),
         );
     };
-    Ok(open(index))
+    Ok((open, index))
+}
+
+/// The error for a device whose library panics with `why` when it is opened.
+fn cannot_open(name: &str, why: &str) -> Error {
+    let why = why.lines().next().unwrap_or_default();
+    Error::stage(format!("the device `{name}` cannot be opened"))
+        .note(format!("its library says: {why}"))
+        .help("is the hardware there, and its driver installed? device = \"cpu\" computes on every machine")
 }
 
 /// The kind and the index that a name stands for.
@@ -204,6 +254,19 @@ mod tests {
         assert_eq!(refusal("gpu"), "there is no device `gpu`");
         assert_eq!(refusal("cpu:1"), "`cpu` is one device: it takes no index");
         assert_eq!(refusal("cuda:x"), "`x` is not the index of a device");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_says_why() {
+        let error = format!("{:?}", cannot_open("wgpu", "no adapter\nbacktrace"));
+        assert!(
+            error.contains("the device `wgpu` cannot be opened"),
+            "{error}"
+        );
+        assert!(
+            error.contains("no adapter") && !error.contains("backtrace"),
+            "{error}"
+        );
     }
 
     #[test]

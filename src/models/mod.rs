@@ -34,7 +34,7 @@ pub use adapters::{Layers, Lora, Part};
 pub use architecture::Architecture;
 pub use backbones::ARCHITECTURES;
 pub use card::{CARD_FILE, Card, Frozen, Masking, RandomWeights, Training, TunedBy};
-pub use device::{DEVICES, DeviceKind, device, device_class, reseed};
+pub use device::{DEVICES, DeviceKind, check_device, device, device_class, reseed};
 pub use export::{export, export_adapter};
 pub use folder::{config, copy_companions, copy_folder, copy_inputs, labels, write_config};
 pub use freeze::{Anatomy, FreezePlan, Pattern, Resolved};

@@ -125,6 +125,7 @@ DISTANCES = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "positi
 # encoder → transformers' prefix of its classes, its settings beside the sizes, and how its classifiers may pool.
 ENCODERS = {
     "RoBERTa": ("Roberta", {**SIZES, "max_position_embeddings": 50}, ("cls", "mean")),
+    "MPNet": ("MPNet", {**SIZES, "max_position_embeddings": 50, "pad_token_id": 1}, ("cls", "mean")),
     "DistilBERT": ("DistilBert", {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}, ("cls", "mean")),
     "ELECTRA": ("Electra", {**SIZES, "embedding_size": 16}, ("cls", "mean")),
     "ALBERT": ("Albert", {**SIZES, "embedding_size": 16}, ("pooler", "cls", "mean")),
@@ -140,8 +141,8 @@ def tiny(folder, encoder):
         network = transformers.BertModel(bert)
     else:
         family, settings, _ = ENCODERS[encoder]
-        special = {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
-        config = getattr(transformers, f"{family}Config")(vocab_size=bert.vocab_size, **special, **settings)
+        special = {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": None, **settings}
+        config = getattr(transformers, f"{family}Config")(vocab_size=bert.vocab_size, **special)
         network = getattr(transformers, f"{family}Model")(config)
         # Large enough that texts differ.
         with torch.no_grad():
@@ -149,7 +150,13 @@ def tiny(folder, encoder):
                 if parameter.dim() > 1:
                     parameter.mul_(5)
     network.save_pretrained(folder / "network")
-    (folder / "network" / "tokenizer.json").write_bytes((TINY_BERT / "tokenizer.json").read_bytes())
+    tokenizer = json.loads((TINY_BERT / "tokenizer.json").read_text())
+    # MPNet takes token 1 for padding whatever its config says: the two tokens have each other's ids.
+    if network.config.pad_token_id == 1:
+        vocab, added = tokenizer["model"]["vocab"], tokenizer["added_tokens"]
+        vocab["[PAD]"], vocab["[UNK]"] = vocab["[UNK]"], vocab["[PAD]"]
+        tokenizer["added_tokens"] = sorted(({**token, "id": vocab[token["content"]]} for token in added), key=lambda token: token["id"])
+    (folder / "network" / "tokenizer.json").write_text(json.dumps(tokenizer))
 
 
 def refire(folder, *arguments):

@@ -71,6 +71,39 @@ fn eleven_heads_cost_little_more_than_their_encoder() {
 }
 
 #[test]
+fn fifty_adapters_on_one_model_cost_megabytes() {
+    let project = tiny::project();
+    // Rows that no text reaches make the model large, and training no slower.
+    project.edit(
+        "[stage.frozen]\nkind = \"freeze\"\nmodel = \"encoder\"\ntrainable_layers = 0\n",
+        "[stage.large]\nkind = \"initialize\"\nmodel = \"encoder\"\nconfig = { max_position_embeddings = 80000 }\n\n\
+         [stage.adapted]\nkind = \"lora\"\nmodel = \"large\"\nr = 2\n",
+    );
+    project.edit("model = \"frozen\"", "model = \"adapted\"");
+    project.edit("epochs = 4", "epochs = 1");
+    project.refire(&["run", "adapted", "split"]).succeeds();
+    let cache = project.path(".refire/cache");
+    let before = bytes(&cache);
+    let rates: Vec<String> = (1..=50).map(|rate| format!("{rate}e-4")).collect();
+    project.edit(
+        "learning_rate = 0.05",
+        &format!(
+            "learning_rate = \"${{matrix.lr}}\"\nmatrix = {{ lr = [{}] }}",
+            rates.join(", ")
+        ),
+    );
+    project.edit("model = \"tune\"", "model = \"tune@lr=50e-4\"");
+    project.refire(&["run"]).succeeds().shows("51 ran");
+    let grown = bytes(&cache) - before;
+    project
+        .refire(&["get", "tune@lr=50e-4", "tuned"])
+        .succeeds();
+    let tuned = bytes(&project.path("tuned"));
+    assert!(tuned > 10_000_000, "each of them is whole: {tuned} bytes");
+    assert!(grown < 50 * 40_000, "{grown} bytes for fifty adapters");
+}
+
+#[test]
 fn what_is_tuned_in_part_has_a_file_for_what_is_frozen() {
     let project = tiny::project();
     project.edit("trainable_layers = 0", "trainable_layers = 1");

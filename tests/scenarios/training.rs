@@ -163,11 +163,23 @@ fn a_training_that_diverges_says_so() {
         .shows("not a number");
 }
 
-/// Dropout and all: both libraries draw the same numbers.
-#[cfg(feature = "libtorch")]
+/// Devices beside the CPU that this build of the tests is for, and that have to be there.
+#[cfg(any(feature = "libtorch", feature = "wgpu"))]
+const OTHER_DEVICES: &[&str] = &[
+    #[cfg(feature = "libtorch")]
+    "libtorch",
+    #[cfg(feature = "wgpu")]
+    "wgpu",
+];
+
+/// Dropout and all: whatever computes, the same numbers are drawn.
+#[cfg(any(feature = "libtorch", feature = "wgpu"))]
 #[test]
-fn libtorch_gives_the_figures_of_the_cpu() {
-    for layers in ["0", "1"] {
+fn other_devices_give_the_figures_of_the_cpu() {
+    let cases = OTHER_DEVICES
+        .iter()
+        .flat_map(|device| [(device, "0"), (device, "1")]);
+    for (device, layers) in cases {
         let project = project();
         let figures = |device: &str| -> serde_json::Value {
             let device = format!("pipeline.device={device}");
@@ -181,13 +193,13 @@ fn libtorch_gives_the_figures_of_the_cpu() {
                 serde_json::from_str(tuned.expect("it was tuned")).expect("JSON");
             event["metrics"].clone()
         };
-        let (cpu, libtorch) = (figures("cpu"), figures("libtorch"));
+        let (cpu, other) = (figures("cpu"), figures(device));
         for name in ["train_loss", "validation_log_loss"] {
             let figure = |metrics: &serde_json::Value| metrics[name].as_f64().expect("a figure");
-            let (a, b) = (figure(&cpu), figure(&libtorch));
+            let (a, b) = (figure(&cpu), figure(&other));
             assert!(
                 (a - b).abs() <= 1e-4,
-                "{name} with {layers} layers: {a} and {b}"
+                "{name} on {device} with {layers} layers: {a} and {b}"
             );
         }
     }

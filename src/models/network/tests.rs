@@ -1,6 +1,8 @@
 //! Image networks of the names and shapes that torchvision, timm and transformers write, with small numbers in them.
 
 mod beside;
+#[cfg(any(feature = "libtorch", feature = "wgpu"))]
+mod devices;
 mod encoders;
 mod nan;
 mod saved;

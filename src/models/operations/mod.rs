@@ -68,15 +68,19 @@ pub(super) fn attention(scores: Tensor<4>, mask: Tensor<2>, scale: f64) -> Tenso
     activation::softmax(scores.mul_scalar(scale) + additive, 3)
 }
 
+/// Numbers that are drawn on the processor whatever the device: as many as a head's, which are soon where they are needed.
+const FEW: usize = 1 << 17;
+
 /// Burn's dropout (Srivastava et al. 2014), with the same meaning and the same switches. On the processor one seed is drawn
-/// for all numbers of `x`, and the same ones are set to zero whichever library computes.
+/// for all numbers of `x`, and the same ones are set to zero whichever library computes; on other devices, too, where they are few.
 #[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
 pub(super) fn dropout<const D: usize>(layer: &Dropout, x: Tensor<D>) -> Tensor<D> {
     let is_active = layer.training.is_enabled() && x.device().is_autodiff() && layer.prob > 0.0;
     if is_active && is_flex(&x) {
         return drop_out(x, layer.prob as f32);
     }
-    if is_active && is_libtorch(&x.device()) {
+    let is_few = x.shape().num_elements() <= FEW;
+    if is_active && (is_few || is_libtorch(&x.device())) {
         let kept = drop_out(
             Tensor::<D>::ones(x.dims(), &Device::flex()),
             layer.prob as f32,

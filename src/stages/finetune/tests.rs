@@ -6,6 +6,7 @@ mod again;
 mod compared;
 mod interruption;
 mod labels;
+mod learning;
 mod lengths;
 mod masked;
 mod overflow;
