@@ -24,16 +24,16 @@ pub(super) struct Args {
     what: Vec<String>,
 
     /// The first learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 1e-7)]
+    #[arg(long, value_name = "RATE", default_value_t = 1e-7, allow_negative_numbers = true, value_parser = rate)]
     min_lr: f64,
 
     /// The learning rate at which it ends, if the loss has not grown to four times its least before
-    #[arg(long, value_name = "RATE", default_value_t = 10.0)]
+    #[arg(long, value_name = "RATE", default_value_t = 10.0, allow_negative_numbers = true, value_parser = rate)]
     max_lr: f64,
 
     /// How many rates are tried, each for a step
-    #[arg(long, value_name = "STEPS", default_value_t = 100)]
-    num_training: usize,
+    #[arg(long, value_name = "STEPS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=100_000))]
+    num_training: u32,
 
     /// An SVG file to write the picture to; one that is there is replaced
     #[arg(short, long, value_name = "FILE.SVG")]
@@ -45,6 +45,16 @@ pub(super) struct Args {
 
     #[command(flatten)]
     changes: Changes,
+}
+
+/// A learning rate.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "it is no number".to_string())?;
+    if rate.is_finite() && rate > 0.0 {
+        Ok(rate)
+    } else {
+        Err("it must be above 0".into())
+    }
 }
 
 impl Args {

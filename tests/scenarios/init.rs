@@ -519,7 +519,7 @@ fn pairs_of_texts_become_a_project_that_runs() {
         assert!(!project.path("refire.toml").exists());
     };
     refused(
-        &["--text-pair-column", "sentence3"],
+        &["--text-pair-column", "sentence22"],
         "did you mean `sentence2`?",
     );
     refused(&["--text-pair-column", "index"], "holds no texts");

@@ -47,7 +47,9 @@ fn what_has_no_rate_is_refused() {
         (&["lr-find"], "STAGE"),
         (&["lr-find", "tune", "--min-lr", "0"], "above 0"),
         (&["lr-find", "tune", "--max-lr", "1e-9"], "above `min_lr`"),
-        (&["lr-find", "tune", "--num-training", "3"], "from 20 to"),
+        (&["lr-find", "tune", "--num-training", "3"], "20..=100000"),
+        (&["lr-find", "tune", "--min-lr", "nan"], "above 0"),
+        (&["lr-find", "tune", "--min-lr", "-1"], "above 0"),
     ] {
         project.refire(arguments).fails_with(2).shows(said);
     }

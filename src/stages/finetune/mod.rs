@@ -279,9 +279,11 @@ impl Finetune {
     ) -> Card {
         let mut settings = self.settings.all();
         settings.remove("save_steps");
-        if self.settings.steps.max_steps.is_none() {
-            settings.insert("epochs".into(), json!(pace.epochs));
-        }
+        let epochs = match self.settings.steps.max_steps {
+            Some(_) => json!(null),
+            None => json!(pace.epochs),
+        };
+        settings.insert("epochs".into(), epochs);
         settings.insert("learning_rate".into(), json!(pace.learning_rate));
         if data.l2 > 0.0 {
             settings.insert("l2".into(), json!(data.l2));

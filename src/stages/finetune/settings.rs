@@ -210,16 +210,15 @@ impl Settings {
         parts
     }
 
-    /// Why what the frozen layers give will not be kept, as far as the settings say.
+    /// Why what the frozen layers give will not be kept, as far as the settings say, and how long it trains where they say it twice.
     pub(super) fn notes(&self) -> Vec<String> {
         let changes = self.changes.changes(0).views() == Views::Endless;
         let changes = changes.then_some("images change at random before them");
         let no_room = matches!(self.kept.most_bytes(), Ok(0));
         let no_room = no_room.then_some("`feature_cache_max` leaves no room");
         let why = changes.or(no_room);
-        why.map(|why| format!("frozen layers run again in every epoch, because {why}"))
-            .into_iter()
-            .collect()
+        let why = why.map(|why| format!("frozen layers run again in every epoch, because {why}"));
+        why.into_iter().chain(self.steps.note()).collect()
     }
 
     /// The settings of the training loop, which goes at `pace`, makes `loss` small and holds weights down by `l2`.

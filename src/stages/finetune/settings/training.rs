@@ -26,7 +26,7 @@ pub(in crate::stages::finetune) struct Steps {
     /// Batches in a step of the optimizer.
     #[serde(default = "one")]
     pub(in crate::stages::finetune) gradient_accumulation_steps: NonZeroUsize,
-    /// Steps of the optimizer, in place of `epochs`.
+    /// How many steps of the optimizer it trains for, whatever `epochs` is.
     #[serde(default)]
     pub(in crate::stages::finetune) max_steps: Option<Spanned<NonZeroUsize>>,
     /// The model is measured on `validation` after so many steps each, and at the end; after each epoch if not set. What is said of epochs
@@ -190,7 +190,7 @@ impl Pace {
         };
         // Every epoch has a step.
         let most = steps.max_steps.as_ref().map(|most| most.value);
-        let set = (steps.epochs.or(most), &rates.learning_rate);
+        let set = (most.or(steps.epochs), &rates.learning_rate);
         let pace = Self {
             epochs: set.0.map_or(epochs, NonZeroUsize::get),
             learning_rate: set.1.as_ref().map_or(rate, |rate| rate.value),
@@ -224,12 +224,16 @@ impl Steps {
         }
     }
 
-    /// Refuses what says how long it trains twice, and what is measured on samples that are not there.
+    /// What is told of them before anything runs.
+    pub(super) fn note(&self) -> Option<String> {
+        let (epochs, steps) = (self.epochs?, self.max_steps.as_ref()?.value);
+        Some(format!(
+            "it trains for {steps} steps, as `max_steps` says, whatever `epochs` is ({epochs})"
+        ))
+    }
+
+    /// Refuses to measure on samples that are not there.
     pub(super) fn check(&self, has_validation: bool) -> Result<()> {
-        if let (Some(_), Some(steps)) = (self.epochs, &self.max_steps) {
-            let error = Error::usage("`epochs` and `max_steps` both say how long it trains");
-            return Err(steps.blame(error.help("keep one of them"), ""));
-        }
         match &self.eval_steps {
             Some(steps) if !has_validation => {
                 let error = Error::usage("`eval_steps` needs `validation` to measure on");

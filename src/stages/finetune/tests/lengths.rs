@@ -133,13 +133,14 @@ fn steps_are_counted_and_measured() {
         .rows();
     let epoch = rows.div_ceil(8);
     let settings = format!(
-        "max_steps = {}\neval_steps = 5\nbatch_size = 8\nlearning_rate = 0.05\n",
+        "epochs = 1\nmax_steps = {}\neval_steps = 5\nbatch_size = 8\nlearning_rate = 0.05\n",
         epoch + 3
     );
     let (tuned, figures) = bench.tune(&settings).expect("it trains");
     let card: Value =
         serde_json::from_slice(&std::fs::read(tuned.join("refire.json")).expect("a card"))
             .expect("JSON");
+    assert!(card["training"]["settings"].get("epochs").is_none());
     let history = card["training"]["history"].as_array().expect("a history");
     let steps: Vec<u64> = history
         .iter()

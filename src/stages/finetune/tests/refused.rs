@@ -47,7 +47,6 @@ const CASES: &[(&str, &str, usize)] = &[
         "below 1",
         7,
     ),
-    ("epochs = 2\nmax_steps = 10", "both say how long", 7),
     ("max_steps = 0", "max_steps", 6),
     ("ema_decay = 1", "below 1", 6),
     (
