@@ -5,7 +5,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
 
-use crate::models::operations::dropout;
+use crate::models::cpu::operations::dropout;
 
 /// Low-rank matrices beside those of a linear layer W: `W x + scale · B A dropout(x)` (LoRA, arXiv:2106.09685). With a magnitude m, whose
 /// numbers are those of the outputs, each row of `W + scale · B A` is given the length that m says (DoRA, arXiv:2402.09353).

@@ -18,12 +18,13 @@ use super::transformer::{Act, SelfAttention};
 use crate::error::Result;
 use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::cpu::norms::layer_norm;
+use crate::models::cpu::operations::dropout;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
 use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::{Naming, is_count};
-use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality};
 
@@ -189,7 +190,7 @@ impl Blocks for Dinov2 {
                 }
             }
             (block, Activations::Hidden { states, .. }) if block == layers + 1 => {
-                let states = self.norm.forward(states);
+                let states = layer_norm(&self.norm, states);
                 let [batch, tokens, width] = states.dims();
                 let first = states.clone().slice([0..batch, 0..1]);
                 let patches = states.slice([0..batch, 1..tokens]).mean_dim(1);
@@ -258,10 +259,12 @@ impl Embeddings {
 impl Layer {
     /// `[batch, tokens, width]` → the same.
     fn forward(&self, x: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
-        let attended = self.attention.forward(self.before.forward(x.clone()), mask);
+        let attended = self
+            .attention
+            .forward(layer_norm(&self.before, x.clone()), mask);
         let attended = adapted(&self.attended, attended) * self.attended_scale.val().unsqueeze();
         let x = x + drop_path(&self.drop_path, attended);
-        let narrow = self.mlp.forward(self.after.forward(x.clone()));
+        let narrow = self.mlp.forward(layer_norm(&self.after, x.clone()));
         let narrow = narrow * self.mlp_scale.val().unsqueeze();
         x + drop_path(&self.drop_path, narrow)
     }

@@ -8,10 +8,11 @@ use burn::tensor::{Device, Int, Tensor};
 use super::transformer::{Act, SelfAttention, linear, norm, table};
 use crate::error::Result;
 use crate::models::adapters::adapted;
+use crate::models::cpu::norms::layer_norm;
+use crate::models::cpu::operations::dropout;
 use crate::models::export;
 use crate::models::folder::ModelFolder;
 use crate::models::initial::{self, Initial, Rule, is_bias};
-use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, TokenBatch};
 
@@ -107,7 +108,7 @@ impl Embeddings {
             }
         };
         let states = self.word_embeddings.forward(ids) + around;
-        dropout(&self.dropout, self.layer_norm.forward(states))
+        dropout(&self.dropout, layer_norm(&self.layer_norm, states))
     }
 
     /// The vectors of the positions of `ids`, `[batch or 1, tokens, width]`.
@@ -269,7 +270,7 @@ impl Output {
     /// `[batch, tokens, from]` and what went around it, `[batch, tokens, width]`, → the latter's shape.
     pub(super) fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
         let states = dropout(&self.dropout, adapted(&self.dense, states));
-        self.layer_norm.forward(states + around)
+        layer_norm(&self.layer_norm, states + around)
     }
 }
 

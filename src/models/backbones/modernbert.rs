@@ -18,12 +18,13 @@ use super::pooling::{self, Choice};
 use super::transformer::{self, table, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
+use crate::models::cpu::norms::layer_norm;
+use crate::models::cpu::operations::dropout;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
 use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::Naming;
-use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality, Pooling};
 
@@ -167,13 +168,13 @@ impl Steps for ModernBert {
             norm,
             drop,
         } = &self.embeddings;
-        dropout(drop, norm.forward(tok_embeddings.forward(ids)))
+        dropout(drop, layer_norm(norm, tok_embeddings.forward(ids)))
     }
 
     fn layer(&self, layer: usize, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
         match self.layers.get(layer) {
             Some(layer) => layer.forward(states, mask),
-            None => self.final_norm.forward(states),
+            None => layer_norm(&self.final_norm, states),
         }
     }
 

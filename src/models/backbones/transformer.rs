@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::models::adapters::adapted;
+use crate::models::cpu::operations::{attention, dropout, gelu};
 use crate::models::initial::WIDEST;
-use crate::models::operations::{attention, dropout, gelu};
 use crate::models::{Head, Problem};
 
 /// The function between a layer's two wide linear layers.

@@ -15,12 +15,13 @@ use super::pre_norm::{PreNormConfig, PreNormLayer};
 use super::transformer::{self, Act, default_layer_norm_eps, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::cpu::norms::layer_norm;
+use crate::models::cpu::operations::dropout;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
 use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::{Naming, is_count, is_in};
-use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality};
 
@@ -222,7 +223,7 @@ impl Blocks for Vit {
             (block, Activations::Hidden { states, .. }) if block == layers + 1 => {
                 let [batch, _, width] = states.dims();
                 let first = states.slice([0..batch, 0..1]).reshape([batch, width]);
-                Activations::Pooled(self.norm.forward(first))
+                Activations::Pooled(layer_norm(&self.norm, first))
             }
             (block, x) => panic!("block {block} of a Vision Transformer cannot take {x:?}"),
         }

@@ -8,7 +8,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::{HeadConfig, InnerConfig};
 use crate::models::adapters::adapted;
-use crate::models::operations::dropout;
+use crate::models::cpu::norms::layer_norm;
+use crate::models::cpu::operations::dropout;
 use crate::models::{Activations, head};
 use crate::random::derive;
 
@@ -102,7 +103,7 @@ impl Inner {
         };
         let x = self.config.act.apply(adapted(&self.dense, x));
         match &self.layer_norm {
-            Some(norm) => norm.forward(x),
+            Some(norm) => layer_norm(norm, x),
             None => x,
         }
     }

@@ -10,7 +10,8 @@ use super::super::transformer::{Act, linear_with, norm, table};
 use super::attention::Disentangled;
 use super::config::DebertaConfig;
 use crate::models::adapters::adapted;
-use crate::models::operations::dropout;
+use crate::models::cpu::norms::layer_norm;
+use crate::models::cpu::operations::dropout;
 
 /// Vectors of tokens and, where the config has them, of positions and types.
 #[derive(Module, Debug)]
@@ -135,7 +136,8 @@ impl Embeddings {
         if let Some(project) = &self.embed_proj {
             states = adapted(project, states);
         }
-        let states = self.layer_norm.forward(states) * mask.clone().reshape([batch, tokens, 1]);
+        let states =
+            layer_norm(&self.layer_norm, states) * mask.clone().reshape([batch, tokens, 1]);
         dropout(&self.dropout, states)
     }
 }
@@ -168,6 +170,6 @@ impl Convolution {
         let mask = mask.clone().reshape([batch, tokens, 1]);
         let around = self.conv.forward(before.swap_dims(1, 2)).swap_dims(1, 2);
         let around = dropout(&self.dropout, around * mask.clone());
-        self.layer_norm.forward(states + self.act.apply(around)) * mask
+        layer_norm(&self.layer_norm, states + self.act.apply(around)) * mask
     }
 }

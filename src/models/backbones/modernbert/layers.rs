@@ -8,7 +8,8 @@ use super::super::rotary;
 use super::super::transformer::{Act, linear_with};
 use super::config::{ModernBertConfig, Reach};
 use crate::models::adapters::adapted;
-use crate::models::operations::{attention, dropout};
+use crate::models::cpu::norms::layer_norm;
+use crate::models::cpu::operations::{attention, dropout};
 
 #[derive(Module, Debug)]
 pub(super) struct Layer {
@@ -104,11 +105,11 @@ impl Layer {
     /// `[batch, tokens, width]` → the same.
     pub(super) fn forward(&self, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
         let normed = match &self.attn_norm {
-            Some(norm) => norm.forward(states.clone()),
+            Some(norm) => layer_norm(norm, states.clone()),
             None => states.clone(),
         };
         let states = states + self.attn.forward(normed, mask);
-        let normed = self.mlp_norm.forward(states.clone());
+        let normed = layer_norm(&self.mlp_norm, states.clone());
         states + self.mlp.forward(normed)
     }
 }

@@ -8,7 +8,8 @@ use super::super::drop_path::drop_path;
 use super::super::transformer::Act;
 use super::padded;
 use crate::models::adapters::adapted;
-use crate::models::operations::{attention, dropout};
+use crate::models::cpu::norms::layer_norm;
+use crate::models::cpu::operations::{attention, dropout};
 
 /// What a [`Layer`] is.
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +86,9 @@ impl LayerConfig {
 impl Layer {
     /// `[batch, height, width, channels]` → the same.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let attended = self.attend(self.before.forward(x.clone()));
+        let attended = self.attend(layer_norm(&self.before, x.clone()));
         let x = x + drop_path(&self.drop_path, dropout(&self.dropout, attended));
-        let wide = adapted(&self.wide, self.after.forward(x.clone()));
+        let wide = adapted(&self.wide, layer_norm(&self.after, x.clone()));
         let narrow = adapted(&self.narrow, self.config.act.apply(wide));
         x + dropout(&self.dropout, narrow)
     }

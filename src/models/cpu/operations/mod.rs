@@ -13,7 +13,8 @@ use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::nn::Dropout;
 use burn::tensor::{Device, Distribution, Int, Tensor, activation};
 
-use super::device::is_libtorch;
+use super::is_flex;
+use crate::models::device::is_libtorch;
 
 /// The operations on a backend's own tensors. All tensors are f32.
 #[backend_extension(Flex, Autodiff)]
@@ -102,10 +103,6 @@ fn draw() -> u64 {
     let range = Distribution::Uniform(0.0, f64::from(1 << 30));
     let halves = Tensor::<1, Int>::random([2], range, &Device::flex()).into_data();
     halves.iter::<u64>().fold(0, |seed, half| seed << 32 | half)
-}
-
-fn is_flex<const D: usize>(x: &Tensor<D>) -> bool {
-    x.device() == Device::flex()
 }
 
 #[cfg(test)]
