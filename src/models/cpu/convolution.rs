@@ -19,7 +19,7 @@ mod functions;
 mod input;
 mod normalised;
 mod planes;
-mod product;
+
 mod shifted;
 mod tensors;
 #[cfg(test)]

@@ -8,10 +8,13 @@ use std::mem::MaybeUninit;
 
 use burn::tensor::{Device, Tensor};
 
+pub(super) mod attention;
 pub(super) mod channels;
 pub(super) mod convolution;
+pub(super) mod linear;
 pub(super) mod norms;
 pub(super) mod operations;
+mod product;
 mod tensor;
 
 /// Whether `x` is on the processor, in Burn's own backend.

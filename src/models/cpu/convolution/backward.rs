@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::super::product::{Matrix, add_product, product};
 use super::super::{Room, room, written};
 use super::forward::{PATCHES, Patches, TILE};
 use super::input::Input;
 use super::planes::Planes;
-use super::product::{Matrix, add_product, product};
 use super::shifted::{combine, correlate};
 use super::{Shape, Way};
 

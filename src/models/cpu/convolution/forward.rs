@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::super::Room;
+use super::super::product::{Matrix, product};
 use super::input::Image;
 use super::planes::Planes;
-use super::product::{Matrix, product};
 use super::shifted::combine;
 use super::{Shape, Way};
 

@@ -63,7 +63,7 @@ fn tail(u: f32, bell: f32) -> f32 {
 
 /// e^x for x ≤ 0, to about two units in the last place; 0 below -87.
 #[inline(always)]
-pub(in crate::models) fn exp(x: f32) -> f32 {
+pub(in crate::models::cpu) fn exp(x: f32) -> f32 {
     /// Adding it leaves a small number's nearest integer in the last bits.
     const ROUND: f32 = 12_582_912.0;
     /// The rest of ln 2 after its first 12 bits, with which products of small integers are exact.
@@ -90,7 +90,7 @@ pub(in crate::models) fn exp(x: f32) -> f32 {
 }
 
 /// Softmax of `row` times `scale`, without the places where `mask` is 0.
-pub(super) fn softmax(row: &mut [f32], mask: &[f32], scale: f32) {
+pub(in crate::models::cpu) fn softmax(row: &mut [f32], mask: &[f32], scale: f32) {
     vectorised(
         #[inline(always)]
         || {
@@ -121,7 +121,12 @@ pub(super) fn softmax(row: &mut [f32], mask: &[f32], scale: f32) {
 }
 
 /// `gradient` through softmax, row by row of `width`.
-pub(super) fn softmax_backward(weights: &[f32], gradient: &mut [f32], width: usize, scale: f32) {
+pub(in crate::models::cpu) fn softmax_backward(
+    weights: &[f32],
+    gradient: &mut [f32],
+    width: usize,
+    scale: f32,
+) {
     vectorised(
         #[inline(always)]
         || {
@@ -168,7 +173,7 @@ fn fold(row: &[f32], start: f32, combine: impl Fn(f32, f32) -> f32) -> f32 {
     clippy::cast_sign_loss,
     reason = "the low and the high half of the seed, the low half of a place, a share of 2³²"
 )]
-pub(super) fn drop_out(x: &mut [f32], start: usize, seed: u64, drop: f32) {
+pub(in crate::models::cpu) fn drop_out(x: &mut [f32], start: usize, seed: u64, drop: f32) {
     vectorised(
         #[inline(always)]
         || {

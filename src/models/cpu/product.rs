@@ -45,15 +45,15 @@ impl<'a> Matrix<'a> {
 }
 
 /// What a product can be put into.
-pub(super) trait Room {}
-impl Room for f32 {}
-impl Room for MaybeUninit<f32> {}
+pub(super) trait Place {}
+impl Place for f32 {}
+impl Place for MaybeUninit<f32> {}
 
 /// Puts `left` · `right` into `to`, row by row, `stride` numbers from row to row. All numbers of these rows are written.
 ///
 /// # Panics
 /// If the sizes do not fit.
-pub(super) fn product<T: Room>(left: Matrix<'_>, right: Matrix<'_>, to: &mut [T], stride: usize) {
+pub(super) fn product<T: Place>(left: Matrix<'_>, right: Matrix<'_>, to: &mut [T], stride: usize) {
     multiply(left, right, to, stride, false);
 }
 
@@ -65,7 +65,7 @@ pub(super) fn add_product(left: Matrix<'_>, right: Matrix<'_>, to: &mut [f32], s
     multiply(left, right, to, stride, true);
 }
 
-fn multiply<T: Room>(left: Matrix<'_>, right: Matrix<'_>, to: &mut [T], stride: usize, add: bool) {
+fn multiply<T: Place>(left: Matrix<'_>, right: Matrix<'_>, to: &mut [T], stride: usize, add: bool) {
     assert!(left.rows > 0 && left.columns > 0 && right.columns > 0);
     assert_eq!(left.columns, right.rows);
     assert!(left.reach() <= left.values.len());
