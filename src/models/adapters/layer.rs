@@ -5,7 +5,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
 
-use crate::models::cpu::linear::linear;
+use crate::models::cpu;
 use crate::models::cpu::operations::dropout;
 
 /// Low-rank matrices beside those of a linear layer W: `W x + scale · B A dropout(x)` (LoRA, arXiv:2106.09685). With a magnitude m, whose
@@ -118,6 +118,6 @@ impl Reparameterization for Adapter {
 pub(in crate::models) fn adapted<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     match layer.weight.reparameterization::<Adapter>() {
         Some(adapter) => adapter.forward(layer, x),
-        None => linear(layer, x),
+        None => cpu::linear::linear(layer, x),
     }
 }

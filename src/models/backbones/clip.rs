@@ -6,7 +6,7 @@
 //! [`clip_config`](super::clip_config) has the config. It reads top to bottom: blocks, forward, weight names.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ use super::patches::PatchConvolution;
 use super::pre_norm::{PreNormConfig, PreNormLayer};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
@@ -159,7 +159,7 @@ impl Blocks for VisionTower {
             (0, Activations::Images(x)) => {
                 let states = self.embeddings.forward(x);
                 let states = match &self.before {
-                    Some(norm) => layer_norm(norm, states),
+                    Some(norm) => norm.forward(states),
                     None => states,
                 };
                 let [batch, tokens, _] = states.dims();
@@ -178,7 +178,7 @@ impl Blocks for VisionTower {
                 let [batch, tokens, width] = states.dims();
                 let patches = match self.config.family {
                     Family::Clip => states.slice([0..batch, 1..tokens]),
-                    Family::Siglip => layer_norm(&self.after, states),
+                    Family::Siglip => self.after.forward(states),
                 };
                 Activations::Pooled(patches.mean_dim(1).reshape([batch, width]))
             }

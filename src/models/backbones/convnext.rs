@@ -5,7 +5,7 @@
 //! [`convnext_config`](super::convnext_config) has the config. It reads top to bottom: blocks, forward, weight names.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::convnext_config::{ConvNextConfig, Family, Mixing, Names, Written};
@@ -16,7 +16,7 @@ use super::transformer::Act;
 use crate::error::Result;
 use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
@@ -245,15 +245,15 @@ impl Blocks for ConvNext {
         match (self.part(block), x) {
             (Some(Part::Embeddings(embeddings)), Activations::Images(x)) => {
                 let patches = embeddings.projection.forward(x);
-                Activations::Map(channels_first(layer_norm(&embeddings.norm, patches)))
+                Activations::Map(channels_first(embeddings.norm.forward(patches)))
             }
             (Some(Part::Downsampling(downsampling)), Activations::Map(x)) => {
-                let x = channels_first(layer_norm(&downsampling.norm, channels_last(x)));
+                let x = channels_first(downsampling.norm.forward(channels_last(x)));
                 Activations::Map(channels_first(downsampling.projection.forward(x)))
             }
             (Some(Part::Layer(layer)), Activations::Map(x)) => Activations::Map(layer.forward(x)),
             (Some(Part::Norm(norm)), Activations::Map(x)) => {
-                Activations::Pooled(layer_norm(norm, global_mean(x)))
+                Activations::Pooled(norm.forward(global_mean(x)))
             }
             (_, x) => panic!("block {block} of a ConvNeXt cannot take {x:?}"),
         }
@@ -295,7 +295,7 @@ impl Layer {
         let filtered = channels_last(self.depthwise.forward(x.clone()));
         let wide = self
             .act
-            .apply(self.wide.forward(layer_norm(&self.norm, filtered)));
+            .apply(self.wide.forward(self.norm.forward(filtered)));
         let wide = match &self.response {
             Some(response) => response.forward(wide),
             None => wide,

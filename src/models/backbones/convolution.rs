@@ -172,7 +172,8 @@ impl ConvNorm {
         match self.config.activation {
             Activation::Identity => x,
             Activation::Relu => relu(x),
-            Activation::Relu6 => x.clamp(0.0, 6.0),
+            // Not `clamp` alone, which lets the gradient through at 0, where PyTorch stops it.
+            Activation::Relu6 => relu(x).clamp_max(6.0),
             Activation::Silu => silu(x),
             Activation::HardSwish => x.clone() * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         }

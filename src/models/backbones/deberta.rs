@@ -9,7 +9,7 @@ mod config;
 mod layers;
 
 use burn::module::Module;
-use burn::nn::{Embedding, LayerNorm};
+use burn::nn::Embedding;
 use burn::tensor::{Device, Int, Tensor};
 use serde_json::{Map, Value};
 
@@ -20,7 +20,7 @@ use super::pooling::{self, Choice};
 use super::transformer::{self, norm, table, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::LayerNorm;
 use crate::models::export::{self, Library};
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
@@ -164,7 +164,7 @@ impl Steps for Deberta {
     fn layer(&self, layer: usize, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
         let vectors = self.rel_embeddings.as_ref().map(|table| table.weight.val());
         let vectors = match (vectors, &self.layer_norm) {
-            (Some(vectors), Some(norm)) => Some(layer_norm(norm, vectors)),
+            (Some(vectors), Some(norm)) => Some(norm.forward(vectors)),
             (vectors, _) => vectors,
         };
         let found = self.layer[layer].forward(states.clone(), mask, vectors);

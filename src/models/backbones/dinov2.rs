@@ -4,7 +4,7 @@
 //! [`dinov2_config`](super::dinov2_config) has the config. It reads top to bottom: blocks, forward, weight names.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ use super::transformer::{Act, SelfAttention};
 use crate::error::Result;
 use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::cpu::operations::dropout;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -190,7 +190,7 @@ impl Blocks for Dinov2 {
                 }
             }
             (block, Activations::Hidden { states, .. }) if block == layers + 1 => {
-                let states = layer_norm(&self.norm, states);
+                let states = self.norm.forward(states);
                 let [batch, tokens, width] = states.dims();
                 let first = states.clone().slice([0..batch, 0..1]);
                 let patches = states.slice([0..batch, 1..tokens]).mean_dim(1);
@@ -259,12 +259,10 @@ impl Embeddings {
 impl Layer {
     /// `[batch, tokens, width]` → the same.
     fn forward(&self, x: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
-        let attended = self
-            .attention
-            .forward(layer_norm(&self.before, x.clone()), mask);
+        let attended = self.attention.forward(self.before.forward(x.clone()), mask);
         let attended = adapted(&self.attended, attended) * self.attended_scale.val().unsqueeze();
         let x = x + drop_path(&self.drop_path, attended);
-        let narrow = self.mlp.forward(layer_norm(&self.after, x.clone()));
+        let narrow = self.mlp.forward(self.after.forward(x.clone()));
         let narrow = narrow * self.mlp_scale.val().unsqueeze();
         x + drop_path(&self.drop_path, narrow)
     }

@@ -2,13 +2,13 @@
 //! The fields are named as in Hugging Face's BERT, so that their paths are the names of its weights.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear};
+use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::transformer::{Act, SelfAttention, linear, norm, table};
 use crate::error::Result;
 use crate::models::adapters::adapted;
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::LayerNorm;
 use crate::models::cpu::operations::dropout;
 use crate::models::export;
 use crate::models::folder::ModelFolder;
@@ -108,7 +108,7 @@ impl Embeddings {
             }
         };
         let states = self.word_embeddings.forward(ids) + around;
-        dropout(&self.dropout, layer_norm(&self.layer_norm, states))
+        dropout(&self.dropout, self.layer_norm.forward(states))
     }
 
     /// The vectors of the positions of `ids`, `[batch or 1, tokens, width]`.
@@ -270,7 +270,7 @@ impl Output {
     /// `[batch, tokens, from]` and what went around it, `[batch, tokens, width]`, → the latter's shape.
     pub(super) fn forward(&self, states: Tensor<3>, around: Tensor<3>) -> Tensor<3> {
         let states = dropout(&self.dropout, adapted(&self.dense, states));
-        layer_norm(&self.layer_norm, states + around)
+        self.layer_norm.forward(states + around)
     }
 }
 

@@ -7,7 +7,7 @@ mod config;
 mod layers;
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm};
+use burn::nn::{Dropout, DropoutConfig, Embedding};
 use burn::tensor::{Device, Int, Tensor};
 use serde_json::{Map, Value};
 
@@ -18,7 +18,7 @@ use super::pooling::{self, Choice};
 use super::transformer::{self, table, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::LayerNorm;
 use crate::models::cpu::operations::dropout;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -168,13 +168,13 @@ impl Steps for ModernBert {
             norm,
             drop,
         } = &self.embeddings;
-        dropout(drop, layer_norm(norm, tok_embeddings.forward(ids)))
+        dropout(drop, norm.forward(tok_embeddings.forward(ids)))
     }
 
     fn layer(&self, layer: usize, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
         match self.layers.get(layer) {
             Some(layer) => layer.forward(states, mask),
-            None => layer_norm(&self.final_norm, states),
+            None => self.final_norm.forward(states),
         }
     }
 

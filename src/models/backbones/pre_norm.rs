@@ -1,12 +1,12 @@
 //! A layer of a transformer that normalises what its parts take.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, Linear};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 
 use super::transformer::{self, Act, SelfAttention};
 use crate::models::adapters::adapted;
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::LayerNorm;
 use crate::models::cpu::operations::dropout;
 
 /// What a [`PreNormLayer`] is.
@@ -65,11 +65,9 @@ impl PreNormConfig {
 impl PreNormLayer {
     /// `[batch, tokens, width]` → the same.
     pub(super) fn forward(&self, x: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
-        let attended = self
-            .attention
-            .forward(layer_norm(&self.before, x.clone()), mask);
+        let attended = self.attention.forward(self.before.forward(x.clone()), mask);
         let x = x + dropout(&self.dropout, adapted(&self.attended, attended));
-        let wide = adapted(&self.wide, layer_norm(&self.after, x.clone()));
+        let wide = adapted(&self.wide, self.after.forward(x.clone()));
         let narrow = adapted(&self.narrow, self.act.apply(wide));
         x + dropout(&self.dropout, narrow)
     }

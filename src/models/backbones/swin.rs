@@ -7,7 +7,7 @@ mod config;
 mod layer;
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
@@ -21,7 +21,7 @@ use super::transformer;
 use crate::error::Result;
 use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::cpu::operations::dropout;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -183,7 +183,7 @@ impl Blocks for Swin {
                 Activations::Map(channels_first(merging.forward(channels_last(x))))
             }
             (Some(Part::Norm(norm)), Activations::Map(x)) => {
-                let x = layer_norm(norm, channels_last(x));
+                let x = norm.forward(channels_last(x));
                 Activations::Pooled(global_mean(channels_first(x)))
             }
             (_, x) => panic!("block {block} of a Swin Transformer cannot take {x:?}"),
@@ -242,7 +242,7 @@ impl Embeddings {
     /// `[batch, 3, height, width]` → `[batch, rows, columns, channels]`.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = channels_first(padded(channels_last(x), self.side));
-        let x = layer_norm(&self.norm, self.projection.forward(x));
+        let x = self.norm.forward(self.projection.forward(x));
         let x = match &self.positions {
             Some(positions) => {
                 let [_, rows, columns, width] = x.dims();
@@ -264,7 +264,7 @@ impl Merging {
             .reshape([batch, height / 2, 2, width / 2, 2, channels])
             .permute([0, 1, 3, 4, 2, 5])
             .reshape([batch, height / 2, width / 2, 4 * channels]);
-        adapted(&self.reduction, layer_norm(&self.norm, x))
+        adapted(&self.reduction, self.norm.forward(x))
     }
 }
 

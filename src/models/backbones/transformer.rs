@@ -2,16 +2,14 @@
 //! config.
 
 use burn::module::{Initializer, Module};
-use burn::nn::{
-    Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
-    LinearConfig,
-};
+use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu_approximate, relu, sigmoid, silu, tanh};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::models::adapters::adapted;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::cpu::attention::{Heads, attend};
 use crate::models::cpu::is_flex;
 use crate::models::cpu::operations::{attention, dropout, gelu, seed_of};

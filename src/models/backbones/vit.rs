@@ -5,7 +5,7 @@
 //! It reads top to bottom: config, blocks, forward, weight names.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
+use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ use super::pre_norm::{PreNormConfig, PreNormLayer};
 use super::transformer::{self, Act, default_layer_norm_eps, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::cpu::operations::dropout;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
@@ -223,7 +223,7 @@ impl Blocks for Vit {
             (block, Activations::Hidden { states, .. }) if block == layers + 1 => {
                 let [batch, _, width] = states.dims();
                 let first = states.slice([0..batch, 0..1]).reshape([batch, width]);
-                Activations::Pooled(layer_norm(&self.norm, first))
+                Activations::Pooled(self.norm.forward(first))
             }
             (block, x) => panic!("block {block} of a Vision Transformer cannot take {x:?}"),
         }

@@ -7,12 +7,11 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::nn::LayerNorm;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::tensor::{contiguous, like, numbers, row};
-use super::{Room, is_flex, room, vectorised, written};
+use super::{Room, room, vectorised, written};
 
 /// The operation on a backend's own tensors. All tensors are f32.
 #[backend_extension(Flex, Autodiff)]
@@ -26,23 +25,20 @@ trait Norms: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// `[…, width]` → the same.
-pub(in crate::models) fn layer_norm<const D: usize>(layer: &LayerNorm, x: Tensor<D>) -> Tensor<D> {
-    if !(is_flex(&x) && x.device().is_autodiff()) {
-        #[expect(clippy::disallowed_methods, reason = "this is where it is decided")]
-        return layer.forward(x);
-    }
-    let gamma = layer.gamma.val();
-    let beta = match &layer.beta {
-        Some(beta) => beta.val(),
-        None => Tensor::zeros(gamma.dims(), &x.device()),
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
+/// `[…, width]` on the processor, and a factor and a summand for each place of a row → the same.
+#[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
+pub(in crate::models) fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Option<Tensor<1>>,
+    epsilon: f64,
+) -> Tensor<D> {
+    let beta = beta.unwrap_or_else(|| Tensor::zeros(gamma.dims(), &Device::flex()));
     let output = <Dispatch as Norms>::normalise(
         x.into_dispatch(),
         gamma.into_dispatch(),
         beta.into_dispatch(),
-        layer.epsilon as f32,
+        epsilon as f32,
     );
     Tensor::from_dispatch(output)
 }

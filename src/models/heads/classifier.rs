@@ -3,12 +3,12 @@
 //! `RobertaForSequenceClassification`.
 
 use burn::module::{Initializer, Module};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::{HeadConfig, InnerConfig};
 use crate::models::adapters::adapted;
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::cpu::operations::dropout;
 use crate::models::{Activations, head};
 use crate::random::derive;
@@ -103,7 +103,7 @@ impl Inner {
         };
         let x = self.config.act.apply(adapted(&self.dense, x));
         match &self.layer_norm {
-            Some(norm) => layer_norm(norm, x),
+            Some(norm) => norm.forward(x),
             None => x,
         }
     }

@@ -2,12 +2,12 @@
 //! as its weights.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::{HeadConfig, MaskedConfig};
 use crate::models::adapters::adapted;
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::{Activations, head};
 
 /// The layers, by their names in transformers.
@@ -63,7 +63,7 @@ impl Masked {
         };
         let Predictions { transform, bias } = &self.predictions;
         let x = adapted(&transform.dense, x);
-        let x = layer_norm(&transform.layer_norm, transform.act.apply(x));
+        let x = transform.layer_norm.forward(transform.act.apply(x));
         let logits = x.matmul(embedding.transpose());
         Activations::Logits(match bias {
             Some(bias) => logits + bias.val().unsqueeze(),

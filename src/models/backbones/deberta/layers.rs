@@ -2,7 +2,7 @@
 
 use burn::module::{Initializer, Module};
 use burn::nn::conv::{Conv1d, Conv1dConfig};
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear, PaddingConfig1d};
+use burn::nn::{Dropout, DropoutConfig, Embedding, Linear, PaddingConfig1d};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::super::encoder::{Intermediate, LayerConfig, Output};
@@ -10,7 +10,7 @@ use super::super::transformer::{Act, linear_with, norm, table};
 use super::attention::Disentangled;
 use super::config::DebertaConfig;
 use crate::models::adapters::adapted;
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::LayerNorm;
 use crate::models::cpu::operations::dropout;
 
 /// Vectors of tokens and, where the config has them, of positions and types.
@@ -136,8 +136,7 @@ impl Embeddings {
         if let Some(project) = &self.embed_proj {
             states = adapted(project, states);
         }
-        let states =
-            layer_norm(&self.layer_norm, states) * mask.clone().reshape([batch, tokens, 1]);
+        let states = self.layer_norm.forward(states) * mask.clone().reshape([batch, tokens, 1]);
         dropout(&self.dropout, states)
     }
 }
@@ -170,6 +169,6 @@ impl Convolution {
         let mask = mask.clone().reshape([batch, tokens, 1]);
         let around = self.conv.forward(before.swap_dims(1, 2)).swap_dims(1, 2);
         let around = dropout(&self.dropout, around * mask.clone());
-        layer_norm(&self.layer_norm, states + self.act.apply(around)) * mask
+        self.layer_norm.forward(states + self.act.apply(around)) * mask
     }
 }

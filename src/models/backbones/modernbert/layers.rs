@@ -1,14 +1,14 @@
 //! The layers of a ModernBERT.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::super::rotary;
 use super::super::transformer::{Act, linear_with};
 use super::config::{ModernBertConfig, Reach};
 use crate::models::adapters::adapted;
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::cpu::operations::{attention, dropout};
 
 #[derive(Module, Debug)]
@@ -105,11 +105,11 @@ impl Layer {
     /// `[batch, tokens, width]` → the same.
     pub(super) fn forward(&self, states: Tensor<3>, mask: &Tensor<2>) -> Tensor<3> {
         let normed = match &self.attn_norm {
-            Some(norm) => layer_norm(norm, states.clone()),
+            Some(norm) => norm.forward(states.clone()),
             None => states.clone(),
         };
         let states = states + self.attn.forward(normed, mask);
-        let normed = layer_norm(&self.mlp_norm, states.clone());
+        let normed = self.mlp_norm.forward(states.clone());
         states + self.mlp.forward(normed)
     }
 }

@@ -1,14 +1,14 @@
 //! A layer of a Swin Transformer: attention within windows, and two linear layers.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::super::drop_path::drop_path;
 use super::super::transformer::Act;
 use super::padded;
 use crate::models::adapters::adapted;
-use crate::models::cpu::norms::layer_norm;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::cpu::operations::{attention, dropout};
 
 /// What a [`Layer`] is.
@@ -86,9 +86,9 @@ impl LayerConfig {
 impl Layer {
     /// `[batch, height, width, channels]` → the same.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let attended = self.attend(layer_norm(&self.before, x.clone()));
+        let attended = self.attend(self.before.forward(x.clone()));
         let x = x + drop_path(&self.drop_path, dropout(&self.dropout, attended));
-        let wide = adapted(&self.wide, layer_norm(&self.after, x.clone()));
+        let wide = adapted(&self.wide, self.after.forward(x.clone()));
         let narrow = adapted(&self.narrow, self.config.act.apply(wide));
         x + dropout(&self.dropout, narrow)
     }

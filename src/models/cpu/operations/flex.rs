@@ -1,7 +1,6 @@
 //! The operations on the CPU: pieces of a tensor on all threads, in place where nobody else holds it.
 
 use burn::backend::Flex;
-use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 
 use super::super::tensor::{PIECE, contiguous, map, numbers};
