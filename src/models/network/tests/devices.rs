@@ -118,7 +118,7 @@ fn every_network_computes_the_same_on_every_device() {
         let device = models::device(name).expect("it is built in");
         for model in small_models() {
             let network = loaded(&model);
-            let on = |device, nudge| computed(&network, model.modality, device, nudge);
+            let on = |device: &Device, nudge| computed(&network, model.modality, device, nudge);
             let (outputs, gradients) = on(&Device::flex(), 0.0);
             let (others, other_gradients) = on(&device, 0.0);
             // Where a unit stands at a kink, a difference in the last bits turns its gradient on or off: no closer than the network is to
