@@ -155,7 +155,7 @@ impl SelfAttention {
         if bias.is_none() && is_flex(&query) && query.device().is_autodiff() {
             #[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
             let heads = Heads {
-                heads: self.heads,
+                count: self.heads,
                 scale: scale as f32,
                 drop: seed_of(&self.dropout),
             };

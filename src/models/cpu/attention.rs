@@ -20,7 +20,7 @@ use super::{room, written};
 #[derive(Clone, Copy, Debug)]
 pub(in crate::models) struct Heads {
     /// How many parts the width of the states has.
-    pub(in crate::models) heads: usize,
+    pub(in crate::models) count: usize,
     /// What products of queries and keys are multiplied by.
     pub(in crate::models) scale: f32,
     /// With which seed and probability weights are set to zero.
@@ -106,8 +106,8 @@ impl Kept {
     /// A head of a sample.
     fn head(&self, sample: usize, head: usize) -> Head<'_> {
         let (tokens, width) = self.sizes();
-        let Heads { heads, scale, drop } = self.heads;
-        let columns = width / heads;
+        let Heads { count, scale, drop } = self.heads;
+        let columns = width / count;
         let start = sample * tokens * width + head * columns;
         let matrix = |tensor| Matrix::new(&numbers(tensor)[start..], tokens, columns, width);
         Head {
@@ -117,7 +117,7 @@ impl Kept {
             mask: &numbers(&self.mask)[sample * tokens..(sample + 1) * tokens],
             scale,
             drop,
-            place: (sample * heads + head) * tokens * tokens,
+            place: (sample * count + head) * tokens * tokens,
         }
     }
 }
@@ -154,7 +154,7 @@ impl Head<'_> {
 
 fn forward(kept: &Kept) -> FlexTensor {
     let (tokens, width) = kept.sizes();
-    let heads = kept.heads.heads;
+    let heads = kept.heads.count;
     let columns = width / heads;
     let mut output = room(numbers(&kept.query).len());
     let samples = output.par_chunks_mut(tokens * width).enumerate();
@@ -225,7 +225,7 @@ struct Scratch {
 /// The gradients of queries, keys and values.
 fn backward(kept: &Kept, gradient: &[f32]) -> [Vec<f32>; 3] {
     let (tokens, width) = kept.sizes();
-    let heads = kept.heads.heads;
+    let heads = kept.heads.count;
     let columns = width / heads;
     let mut found = [(); 3].map(|()| room(gradient.len()));
     let [queries, keys, values] = &mut found;

@@ -166,12 +166,12 @@ impl Backward<Flex, 1> for Mean {
         unary::<Flex, _>(ops.parents, ops.node, collected, |gradient| {
             let plane: usize = shape[2..].iter().product();
             #[expect(clippy::cast_precision_loss, reason = "planes are far below 2^24")]
-            let share = 1.0 / plane as f32;
+            let part = 1.0 / plane as f32;
             let gradient = contiguous(gradient);
             let of_channels = numbers(&gradient);
             let spread = of_channels
                 .iter()
-                .flat_map(|of| std::iter::repeat_n(of * share, plane));
+                .flat_map(|of| std::iter::repeat_n(of * part, plane));
             FlexTensor::from_data(TensorData::new(spread.collect::<Vec<f32>>(), shape))
         });
     }

@@ -72,3 +72,6 @@ fn widest<W: pulp::WithSimd>(work: W) -> W::Output {
     }
     pulp::Simd::vectorize(pulp::Scalar::new(), work)
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,8 +90,8 @@ fn found(
 ) -> (Tensor<4>, Tensor<4>, Tensor<4>, Tensor<1>, Tensor<1>) {
     let x = Tensor::from_inner(x.clone()).require_grad();
     let y = forward(layer, x.clone());
-    let place =
-        Tensor::<1, burn::tensor::Int>::arange(0..y.shape().num_elements() as i64, &y.device());
+    let count = i64::try_from(y.shape().num_elements()).expect("few");
+    let place = Tensor::<1, burn::tensor::Int>::arange(0..count, &y.device());
     let weight = (place.float() * 0.7).sin().reshape(y.dims());
     let gradients = (y.clone() * weight).sum().backward();
     (

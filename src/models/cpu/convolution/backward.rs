@@ -180,12 +180,11 @@ impl Backward<'_> {
                 product(left, of_result, &mut to[start..], plane);
             }
             if let Some(sum) = &mut self.sum {
-                let values = match image.as_is() {
-                    Some(values) => Matrix::new(&values[start..], shape.inputs, columns, plane),
-                    None => {
-                        image.parts(start..start + columns, &mut self.scratch.made);
-                        Matrix::dense(&self.scratch.made, shape.inputs)
-                    }
+                let values = if let Some(values) = image.as_is() {
+                    Matrix::new(&values[start..], shape.inputs, columns, plane)
+                } else {
+                    image.parts(start..start + columns, &mut self.scratch.made);
+                    Matrix::dense(&self.scratch.made, shape.inputs)
                 };
                 add_product(of_result, values.transposed(), sum, shape.inputs);
             }

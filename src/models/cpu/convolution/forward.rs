@@ -69,12 +69,11 @@ fn pointwise(
     let plane = shape.plane();
     for start in (0..plane).step_by(TILE) {
         let columns = TILE.min(plane - start);
-        let right = match image.as_is() {
-            Some(values) => Matrix::new(&values[start..], shape.inputs, columns, plane),
-            None => {
-                image.parts(start..start + columns, &mut scratch.made);
-                Matrix::dense(&scratch.made, shape.inputs)
-            }
+        let right = if let Some(values) = image.as_is() {
+            Matrix::new(&values[start..], shape.inputs, columns, plane)
+        } else {
+            image.parts(start..start + columns, &mut scratch.made);
+            Matrix::dense(&scratch.made, shape.inputs)
         };
         let left = Matrix::dense(kernels, shape.outputs);
         product(left, right, &mut result[start..], plane);
@@ -240,10 +239,10 @@ impl Patches {
     ) {
         let width = self.size[1];
         let count = rows.len() * width;
-        let places = self.places(group, rows);
+        let further = self.places(group, rows);
         columns.resize(self.starts.len() * count, 0.0);
         for (start, to) in self.starts.iter().zip(columns.chunks_exact_mut(count)) {
-            for (place, to) in places.iter().zip(to.chunks_exact_mut(width)) {
+            for (place, to) in further.iter().zip(to.chunks_exact_mut(width)) {
                 to.copy_from_slice(&planes[start + place..][..width]);
             }
         }
@@ -259,9 +258,9 @@ impl Patches {
     ) {
         let width = self.size[1];
         let count = rows.len() * width;
-        let places = self.places(group, rows);
+        let further = self.places(group, rows);
         for (start, from) in self.starts.iter().zip(columns.chunks_exact(count)) {
-            for (place, from) in places.iter().zip(from.chunks_exact(width)) {
+            for (place, from) in further.iter().zip(from.chunks_exact(width)) {
                 let to = &mut planes[start + place..][..width];
                 for (sum, value) in to.iter_mut().zip(from) {
                     *sum += value;

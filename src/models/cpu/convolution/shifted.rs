@@ -1,4 +1,8 @@
 //! Sums over shifted runs of numbers: what depthwise convolutions are made of.
+#![expect(
+    clippy::inline_always,
+    reason = "so that it is compiled for the widest vectors"
+)]
 
 use pulp::{Simd, WithSimd};
 
@@ -126,10 +130,10 @@ fn products<S: Simd, const N: usize>(
     let mut totals = [[simd.splat_f32s(0.0); 2]; N];
     let pairs = run.len() / (2 * lanes);
     for pair in 0..pairs {
-        let place = pair * 2 * lanes;
-        let (run, _) = S::as_simd_f32s(&run[place..place + 2 * lanes]);
+        let start = pair * 2 * lanes;
+        let (run, _) = S::as_simd_f32s(&run[start..start + 2 * lanes]);
         for (totals, plane) in totals.iter_mut().zip(&planes) {
-            let (values, _) = S::as_simd_f32s(&plane[place..place + 2 * lanes]);
+            let (values, _) = S::as_simd_f32s(&plane[start..start + 2 * lanes]);
             totals[0] = simd.mul_add_e_f32s(run[0], values[0], totals[0]);
             totals[1] = simd.mul_add_e_f32s(run[1], values[1], totals[1]);
         }
