@@ -8,6 +8,7 @@ mod adapters;
 mod architecture;
 mod backbones;
 mod card;
+mod cpu;
 mod device;
 mod export;
 mod folder;
@@ -18,10 +19,8 @@ mod heads;
 mod hostile;
 mod image_input;
 mod initial;
-mod kernels;
 mod naming;
 mod network;
-mod operations;
 mod own_head;
 mod repository;
 #[cfg(test)]

@@ -44,9 +44,10 @@ impl StageKind for EvaluateKind {
         "measures a tuned model on texts or images, and stops what depends on it unless the gates pass"
     }
 
-    /// 3: `metrics` that are not set are those of the model's task. 4: intervals, slices, and the port `predictions`.
+    /// 3: `metrics` that are not set are those of the model's task. 4: intervals, slices, and the port `predictions`. 5: grouped convolutions are
+    /// rounded otherwise.
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {

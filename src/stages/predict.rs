@@ -76,9 +76,9 @@ impl StageKind for PredictKind {
         "labels the rows of a table, or images, with a tuned model"
     }
 
-    /// 2: photos are prepared as transformers does, crops and colours included.
+    /// 2: photos are prepared as transformers does, crops and colours included. 3: grouped convolutions are rounded otherwise.
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {

@@ -47,21 +47,42 @@ impl BatchNorm {
         Self { momentum, ..self }
     }
 
+    /// The same in a frozen block, with these running statistics.
+    #[cfg(test)]
+    pub(super) fn still(self, mean: Tensor<1>, variance: Tensor<1>) -> Self {
+        Self {
+            training: Param::from_bool(false),
+            running_mean: Statistic::new(mean),
+            running_var: Statistic::new(variance),
+            ..self
+        }
+    }
+
     /// `[batch, channels, height, width]` → the same.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
-        if !(x.device().is_autodiff() && self.training.is_enabled()) {
+        if !self.measures(&x) {
             let (mean, variance) = (self.running_mean.value(), self.running_var.value());
             return batch_norm(x, gamma, beta, mean, variance, self.epsilon);
         }
         let [batch, _, height, width] = x.dims();
         let batch_norm = batch_norm_train(x, gamma, beta, self.epsilon);
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        let numbers = (batch * height * width) as f64;
-        let unbiased = batch_norm.variance * (numbers / (numbers - 1.0).max(1.0));
-        self.running_mean.count(batch_norm.mean, self.momentum);
-        self.running_var.count(unbiased, self.momentum);
+        self.count(batch_norm.mean, batch_norm.variance, batch * height * width);
         batch_norm.output
+    }
+
+    /// Whether `x` is normalised with statistics of its own.
+    pub(super) fn measures(&self, x: &Tensor<4>) -> bool {
+        x.device().is_autodiff() && self.training.is_enabled()
+    }
+
+    /// Moves the running statistics towards the mean and the population's variance of a batch, of so many numbers a channel.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    pub(super) fn count(&self, mean: Tensor<1>, variance: Tensor<1>, numbers: usize) {
+        let numbers = numbers as f64;
+        let unbiased = variance * (numbers / (numbers - 1.0).max(1.0));
+        self.running_mean.count(mean, self.momentum);
+        self.running_var.count(unbiased, self.momentum);
     }
 }
 

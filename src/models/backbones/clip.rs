@@ -6,7 +6,7 @@
 //! [`clip_config`](super::clip_config) has the config. It reads top to bottom: blocks, forward, weight names.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use serde_json::{Map, Value};
 
@@ -16,6 +16,7 @@ use super::patches::PatchConvolution;
 use super::pre_norm::{PreNormConfig, PreNormLayer};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;

@@ -5,7 +5,7 @@
 //! [`convnext_config`](super::convnext_config) has the config. It reads top to bottom: blocks, forward, weight names.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::convnext_config::{ConvNextConfig, Family, Mixing, Names, Written};
@@ -16,6 +16,7 @@ use super::transformer::Act;
 use crate::error::Result;
 use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;

@@ -1,9 +1,11 @@
 //! The layer that image networks are made of: a convolution, batch normalisation and an activation.
 //!
-//! Where nothing is trained, on the CPU, it goes through [`kernels`]; everywhere else through Burn's operations.
+//! On the CPU it goes through refire's own [`convolution`]; everywhere else through Burn's operations.
 
-use burn::backend::Flex;
+use std::sync::Arc;
+
 use burn::backend::flex::FlexTensor;
+use burn::backend::{Dispatch, Flex};
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::{relu, silu};
 use burn::tensor::module::conv2d;
@@ -11,8 +13,13 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::batch_norm::BatchNorm;
+use super::transformer::Act;
+pub(super) use crate::models::cpu::channels::mean as global_mean;
+use crate::models::cpu::convolution::{
+    self, Activation, Convolutions, Layer, Moments, Norm, Shape, Weights,
+};
+use crate::models::cpu::is_flex;
 use crate::models::initial::{self, Initial};
-use crate::models::kernels::{self, Activation, Shape, Weights};
 
 /// The zeros around the input of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,9 +147,22 @@ struct Convolution {
 impl ConvNorm {
     /// `[batch, inputs, height, width]` → `[batch, outputs, height / stride, width / stride]`.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.flow(x.into()).settle()
+    }
+
+    /// The same within a chain of such layers.
+    pub(super) fn flow(&self, x: Flow) -> Flow {
         if let Some(done) = self.without_autodiff(&x) {
-            return done;
+            done.into()
+        } else if is_flex(&x.maps) {
+            self.with_autodiff(x)
+        } else {
+            self.elsewhere(x.settle()).into()
         }
+    }
+
+    /// By Burn's operations.
+    fn elsewhere(&self, x: Tensor<4>) -> Tensor<4> {
         let [_, _, height, width] = x.dims();
         let [rows, columns] = self.padding([height, width]);
         let (stride, groups) = (self.config.stride, self.config.groups());
@@ -152,9 +172,66 @@ impl ConvNorm {
         match self.config.activation {
             Activation::Identity => x,
             Activation::Relu => relu(x),
-            Activation::Relu6 => x.clamp(0.0, 6.0),
+            // Not `clamp` alone, which lets the gradient through at 0, where PyTorch stops it.
+            Activation::Relu6 => relu(x).clamp_max(6.0),
             Activation::Silu => silu(x),
             Activation::HardSwish => x.clone() * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        }
+    }
+
+    /// On the CPU, with gradients.
+    #[expect(clippy::cast_possible_truncation, reason = "statistics are f32")]
+    fn with_autodiff(&self, x: Flow) -> Flow {
+        let measures = self.norm.measures(&x.maps);
+        let [batch, ..] = x.maps.dims();
+        let shape = self.shape(&x.maps);
+        let layer = Layer {
+            shape,
+            input: x.norm,
+            epsilon: self.config.epsilon as f32,
+            moments: (!measures).then(|| self.moments()),
+            activation: self.config.activation,
+        };
+        let (gamma, beta) = (self.norm.gamma.val(), self.norm.beta.val());
+        let (maps, mean, variance) = <Dispatch as Convolutions>::conv_norm(
+            x.maps.into_dispatch(),
+            self.conv.weight.val().into_dispatch(),
+            gamma.clone().into_dispatch(),
+            beta.clone().into_dispatch(),
+            layer,
+        );
+        let (mean, variance) = (Tensor::from_dispatch(mean), Tensor::from_dispatch(variance));
+        let moments = Moments {
+            mean: numbers(&mean),
+            variance: numbers(&variance),
+        };
+        let norm = Norm::new(
+            &moments,
+            self.config.epsilon as f32,
+            &numbers(&gamma),
+            &numbers(&beta),
+            self.config.activation,
+        );
+        if measures {
+            let count = batch * shape.output_size().iter().product::<usize>();
+            self.norm.count(mean, variance, count);
+        }
+        Flow {
+            maps: Tensor::from_dispatch(maps),
+            norm: Some(Arc::new(norm)),
+        }
+    }
+
+    fn shape(&self, x: &Tensor<4>) -> Shape {
+        let [_, inputs, height, width] = x.dims();
+        Shape {
+            inputs,
+            outputs: self.config.outputs,
+            groups: self.config.groups(),
+            size: [height, width],
+            kernel: self.config.kernel,
+            stride: self.config.stride,
+            padding: self.padding([height, width]),
         }
     }
 
@@ -168,45 +245,41 @@ impl ConvNorm {
         size.map(|size| padding.around(size, kernel, stride))
     }
 
-    /// The same by the kernels for inference; none if the device is another one than the CPU, or keeps track of gradients, or if there are
-    /// groups of several channels.
-    fn without_autodiff(&self, x: &Tensor<4>) -> Option<Tensor<4>> {
-        let [batch, inputs, height, width] = x.dims();
-        let config = &self.config;
-        if config.groups != 1 {
-            return None;
-        }
-        let shape = Shape {
-            inputs,
-            outputs: config.outputs,
-            depthwise: config.depthwise,
-            size: [height, width],
-            kernel: config.kernel,
-            stride: config.stride,
-            padding: self.padding([height, width]),
-        };
+    /// The same for inference; none if the device is another one than the CPU, or keeps track of gradients.
+    fn without_autodiff(&self, x: &Flow) -> Option<Tensor<4>> {
+        let x = x.as_is()?;
+        let [batch, ..] = x.dims();
+        let shape = self.shape(x);
         let image = on_flex(x.clone())?;
         let kernel = on_flex(self.conv.weight.val())?;
-        let (scale, shift) = self.scale_and_shift()?;
+        let (scale, shift) = self.scale_and_shift();
         let weights = Weights {
             kernels: kernel.as_slice::<f32>()?,
             scale: &scale,
             shift: &shift,
-            activation: config.activation,
+            activation: self.config.activation,
         };
-        let result = kernels::convolve(image.as_slice::<f32>()?, &shape, &weights);
+        let result = convolution::convolve(image.as_slice::<f32>()?, &shape, &weights);
         let [height, width] = shape.output_size();
-        let result = TensorData::new(result, [batch, config.outputs, height, width]);
+        let result = TensorData::new(result, [batch, shape.outputs, height, width]);
         Some(Tensor::from_data(result, &x.device()))
     }
 
+    /// The running statistics.
+    fn moments(&self) -> Moments {
+        Moments {
+            mean: numbers(&self.norm.running_mean.value()),
+            variance: numbers(&self.norm.running_var.value()),
+        }
+    }
+
     /// What normalising with the running statistics does to each channel.
-    fn scale_and_shift(&self) -> Option<(Vec<f32>, Vec<f32>)> {
-        let numbers = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().ok();
-        let gamma = numbers(self.norm.gamma.val())?;
-        let beta = numbers(self.norm.beta.val())?;
-        let mean = numbers(self.norm.running_mean.value())?;
-        let variance = numbers(self.norm.running_var.value())?;
+    fn scale_and_shift(&self) -> (Vec<f32>, Vec<f32>) {
+        let (gamma, beta) = (
+            numbers(&self.norm.gamma.val()),
+            numbers(&self.norm.beta.val()),
+        );
+        let Moments { mean, variance } = self.moments();
         #[expect(clippy::cast_possible_truncation, reason = "statistics are f32")]
         let epsilon = self.config.epsilon as f32;
         let scale: Vec<f32> = gamma
@@ -220,8 +293,64 @@ impl ConvNorm {
             .zip(&scale)
             .map(|((beta, mean), scale)| beta - mean * scale)
             .collect();
-        Some((scale, shift))
+        (scale, shift)
     }
+}
+
+/// What flows from one [`ConvNorm`] to the next.
+#[derive(Clone, Debug)]
+pub(super) struct Flow {
+    /// `[batch, channels, height, width]`.
+    maps: Tensor<4>,
+    /// How they still have to be normalised and activated: on the CPU, with gradients, that is left to what reads them.
+    norm: Option<Arc<Norm>>,
+}
+
+impl From<Tensor<4>> for Flow {
+    fn from(maps: Tensor<4>) -> Self {
+        Self { maps, norm: None }
+    }
+}
+
+impl Flow {
+    fn as_is(&self) -> Option<&Tensor<4>> {
+        self.norm.is_none().then_some(&self.maps)
+    }
+
+    /// The maps.
+    pub(super) fn settle(self) -> Tensor<4> {
+        let Some(norm) = self.norm else {
+            return self.maps;
+        };
+        let maps = self.maps.into_dispatch();
+        Tensor::from_dispatch(<Dispatch as Convolutions>::settle(maps, norm))
+    }
+
+    /// The maps of a layer without an activation, with a shortcut added, and without what is negative then if it is `activated`.
+    pub(super) fn settle_onto(self, shortcut: Tensor<4>, activated: bool) -> Tensor<4> {
+        let Some(norm) = self.norm else {
+            let sum = self.maps + shortcut;
+            return if activated { relu(sum) } else { sum };
+        };
+        let (maps, shortcut) = (self.maps.into_dispatch(), shortcut.into_dispatch());
+        let sum = <Dispatch as Convolutions>::settle_onto(maps, shortcut, norm, activated);
+        Tensor::from_dispatch(sum)
+    }
+}
+
+impl Act {
+    /// At the sum of what a layer without an activation gives and a shortcut.
+    pub(super) fn after_sum(self, made: Flow, shortcut: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Relu => made.settle_onto(shortcut, true),
+            _ => self.apply(made.settle_onto(shortcut, false)),
+        }
+    }
+}
+
+/// The numbers of a tensor of f32.
+fn numbers(tensor: &Tensor<1>) -> Vec<f32> {
+    tensor.to_data().iter::<f32>().collect()
 }
 
 /// A convolution that adds a bias and moves by one, in which each channel has one square kernel of its own. Its weights are `weight` and
@@ -244,39 +373,26 @@ impl Depthwise {
 
     /// `[batch, channels, height, width]` → the same.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if let Some(done) = self.without_autodiff(&x) {
-            return done;
+        let [_, channels, height, width] = x.dims();
+        let [.., kernel] = self.weight.val().dims();
+        if is_flex(&x) {
+            let shape = Shape {
+                inputs: channels,
+                outputs: channels,
+                groups: channels,
+                size: [height, width],
+                kernel,
+                stride: 1,
+                padding: [(kernel / 2, kernel / 2); 2],
+            };
+            let (x, weight) = (x.into_dispatch(), self.weight.val().into_dispatch());
+            let bias = self.bias.val().into_dispatch();
+            return Tensor::from_dispatch(<Dispatch as Convolutions>::conv_bias(
+                x, weight, bias, shape,
+            ));
         }
-        let [channels, _, kernel, _] = self.weight.val().dims();
         let options = ConvOptions::new([1; 2], [kernel / 2; 2], [1; 2], channels);
         conv2d(x, self.weight.val(), Some(self.bias.val()), options)
-    }
-
-    /// The same by the kernels for inference; none if the device is another one than the CPU, or keeps track of gradients.
-    fn without_autodiff(&self, x: &Tensor<4>) -> Option<Tensor<4>> {
-        let [batch, channels, height, width] = x.dims();
-        let [.., kernel] = self.weight.val().dims();
-        let shape = Shape {
-            inputs: channels,
-            outputs: channels,
-            depthwise: true,
-            size: [height, width],
-            kernel,
-            stride: 1,
-            padding: [(kernel / 2, kernel / 2); 2],
-        };
-        let image = on_flex(x.clone())?;
-        let weights = on_flex(self.weight.val())?;
-        let shift = on_flex(self.bias.val())?;
-        let weights = Weights {
-            kernels: weights.as_slice::<f32>()?,
-            scale: &vec![1.0; channels],
-            shift: shift.as_slice::<f32>()?,
-            activation: Activation::Identity,
-        };
-        let result = kernels::convolve(image.as_slice::<f32>()?, &shape, &weights);
-        let result = TensorData::new(result, [batch, channels, height, width]);
-        Some(Tensor::from_data(result, &x.device()))
     }
 }
 
@@ -311,14 +427,6 @@ fn on_flex<const D: usize>(x: Tensor<D>) -> Option<FlexTensor> {
     (x.dtype() == DType::F32).then_some(x)
 }
 
-/// The mean of each channel: `[batch, channels, height, width]` → `[batch, channels]`.
-pub(super) fn global_mean(x: Tensor<4>) -> Tensor<2> {
-    let [batch, channels, height, width] = x.dims();
-    x.reshape([batch, channels, height * width])
-        .mean_dim(2)
-        .reshape([batch, channels])
-}
-
 /// He's distribution by the fan-out of a convolution of this shape, as PyTorch counts it: without regard to groups.
 pub(super) fn fan_out(shape: &[usize]) -> Initial {
     initial::kaiming(shape[0] * shape[2..].iter().product::<usize>())
@@ -332,3 +440,6 @@ pub(super) fn torch_name(field: &str) -> &str {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ mod config;
 mod layers;
 
 use burn::module::Module;
-use burn::nn::{Embedding, LayerNorm};
+use burn::nn::Embedding;
 use burn::tensor::{Device, Int, Tensor};
 use serde_json::{Map, Value};
 
@@ -20,6 +20,7 @@ use super::pooling::{self, Choice};
 use super::transformer::{self, norm, table, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
+use crate::models::backbones::layer_norm::LayerNorm;
 use crate::models::export::{self, Library};
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};

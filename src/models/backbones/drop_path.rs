@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::transformer::wrong;
 use crate::error::Result;
-use crate::models::operations::dropout;
+use crate::models::cpu::operations::dropout;
 
 /// The rate for each of `count` blocks: from 0 for the first to `rate` for the last, in equal steps.
 #[expect(clippy::cast_precision_loss, reason = "networks have few blocks")]

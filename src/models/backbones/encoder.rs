@@ -2,16 +2,17 @@
 //! The fields are named as in Hugging Face's BERT, so that their paths are the names of its weights.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear};
+use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::transformer::{Act, SelfAttention, linear, norm, table};
 use crate::error::Result;
 use crate::models::adapters::adapted;
+use crate::models::backbones::layer_norm::LayerNorm;
+use crate::models::cpu::operations::dropout;
 use crate::models::export;
 use crate::models::folder::ModelFolder;
 use crate::models::initial::{self, Initial, Rule, is_bias};
-use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, TokenBatch};
 

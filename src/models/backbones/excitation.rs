@@ -4,8 +4,9 @@ use burn::module::Module;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
-use super::convolution::{Pointwise, global_mean};
+use super::convolution::Pointwise;
 use super::transformer::Act;
+use crate::models::cpu::channels;
 
 /// What an [`Excitation`] is.
 #[derive(Clone, Copy, Debug)]
@@ -50,14 +51,13 @@ impl ExcitationConfig {
 impl Excitation {
     /// `[batch, channels, height, width]` → the same.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, ..] = x.dims();
-        let narrow = self.reduce.forward(global_mean(x.clone()));
+        let narrow = self.reduce.forward(channels::mean(x.clone()));
         let narrow = self.config.act.apply(narrow);
         let share = self.expand.forward(narrow);
         let share = match self.config.gate {
             Gate::Sigmoid => sigmoid(share),
             Gate::Hard => (share + 3.0).clamp(0.0, 6.0) / 6.0,
         };
-        x * share.reshape([batch, channels, 1, 1])
+        channels::scale(x, share)
     }
 }

@@ -10,11 +10,11 @@ use super::convolution::{
 };
 use super::excitation::{Excitation, ExcitationConfig};
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::cpu::convolution::Activation;
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
 use crate::models::image_input::{IMAGENET, Variant};
 use crate::models::initial;
-use crate::models::kernels::Activation;
 use crate::models::naming::{self, Naming, is_count};
 use crate::models::{Activations, Modality};
 
@@ -153,19 +153,19 @@ impl InvertedResidual {
     /// `[batch, inputs, height, width]` → `[batch, outputs, height / stride, width / stride]`.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let hidden = match &self.expand {
-            Some(expand) => expand.forward(x.clone()),
-            None => x.clone(),
+            Some(expand) => expand.flow(x.clone().into()),
+            None => x.clone().into(),
         };
-        let filtered = self.depthwise.forward(hidden);
+        let filtered = self.depthwise.flow(hidden);
         let filtered = match &self.excitation {
-            Some(excitation) => excitation.forward(filtered),
+            Some(excitation) => excitation.forward(filtered.settle()).into(),
             None => filtered,
         };
-        let projected = self.project.forward(filtered);
+        let projected = self.project.flow(filtered);
         if self.residual {
-            x + projected
+            projected.settle_onto(x, false)
         } else {
-            projected
+            projected.settle()
         }
     }
 }

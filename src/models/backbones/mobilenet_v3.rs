@@ -7,17 +7,17 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::convolution::{
-    ConvNorm, ConvNormConfig, ConvNormStyle, Padding, fan_out, global_mean, torch_name,
+    ConvNorm, ConvNormConfig, ConvNormStyle, Flow, Padding, fan_out, global_mean, torch_name,
 };
 use super::excitation::{Excitation, ExcitationConfig, Gate};
 use super::transformer::Act;
 use crate::models::adapters::adapted;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::cpu::convolution::Activation;
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
 use crate::models::image_input::{IMAGENET, Variant};
 use crate::models::initial::{Initial, is_bias};
-use crate::models::kernels::Activation;
 use crate::models::naming::{self, Naming, is_count};
 use crate::models::{Activations, Modality};
 
@@ -231,11 +231,16 @@ impl Block {
 impl Block {
     /// `[batch, inputs, height, width]` → `[batch, outputs, height / stride, width / stride]`.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let made = self.block.iter().fold(x.clone(), |x, part| match part {
-            Part::Layer(layer) => layer.forward(x),
-            Part::Excitation(excitation) => excitation.forward(x),
+        let start = Flow::from(x.clone());
+        let made = self.block.iter().fold(start, |x, part| match part {
+            Part::Layer(layer) => layer.flow(x),
+            Part::Excitation(excitation) => excitation.forward(x.settle()).into(),
         });
-        if self.residual { x + made } else { made }
+        if self.residual {
+            made.settle_onto(x, false)
+        } else {
+            made.settle()
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod efficientnet_b;
 mod electra;
 mod encoder;
 mod excitation;
+pub(in crate::models) mod layer_norm;
 mod mobilenet;
 mod mobilenet_v3;
 mod modernbert;

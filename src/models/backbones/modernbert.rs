@@ -7,7 +7,7 @@ mod config;
 mod layers;
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm};
+use burn::nn::{Dropout, DropoutConfig, Embedding};
 use burn::tensor::{Device, Int, Tensor};
 use serde_json::{Map, Value};
 
@@ -18,12 +18,13 @@ use super::pooling::{self, Choice};
 use super::transformer::{self, table, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead, Source};
+use crate::models::backbones::layer_norm::LayerNorm;
+use crate::models::cpu::operations::dropout;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::{HeadKind, InnerConfig, MaskedConfig};
 use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::Naming;
-use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality, Pooling};
 

@@ -1,12 +1,13 @@
 //! A layer of a transformer that normalises what its parts take.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, Linear};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 
 use super::transformer::{self, Act, SelfAttention};
 use crate::models::adapters::adapted;
-use crate::models::operations::dropout;
+use crate::models::backbones::layer_norm::LayerNorm;
+use crate::models::cpu::operations::dropout;
 
 /// What a [`PreNormLayer`] is.
 #[derive(Clone, Copy, Debug)]

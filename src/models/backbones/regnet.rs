@@ -7,17 +7,17 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
-use super::convolution::{ConvNorm, ConvNormConfig, fan_out, global_mean, torch_name};
+use super::convolution::{ConvNorm, ConvNormConfig, Flow, fan_out, global_mean, torch_name};
 use super::excitation::{Excitation, ExcitationConfig, Gate};
 use super::stages;
 use super::transformer::{self, Act, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::cpu::convolution::Activation;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
 use crate::models::initial::{Initial, Rule, is_bias};
-use crate::models::kernels::Activation;
 use crate::models::naming::{Naming, is_count};
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality};
@@ -236,12 +236,13 @@ impl Layer {
             Some(shortcut) => shortcut.forward(x.clone()),
             None => x.clone(),
         };
-        let made = self.parts.iter().fold(x, |x, part| match part {
-            Part::Activated(layer) => after(self.act, layer.forward(x)),
-            Part::Excitation(excitation) => excitation.forward(x),
-            Part::Plain(layer) => layer.forward(x),
+        let made = self.parts.iter().fold(Flow::from(x), |x, part| match part {
+            Part::Activated(layer) if matches!(self.act, Act::Relu) => layer.flow(x),
+            Part::Activated(layer) => self.act.apply(layer.flow(x).settle()).into(),
+            Part::Excitation(excitation) => excitation.forward(x.settle()).into(),
+            Part::Plain(layer) => layer.flow(x),
         });
-        self.act.apply(made + shortcut)
+        self.act.after_sum(made, shortcut)
     }
 }
 

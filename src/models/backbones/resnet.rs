@@ -9,15 +9,15 @@ use burn::nn::PaddingConfig2d;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::convolution::{ConvNorm, ConvNormConfig, fan_out, global_mean, torch_name};
+use super::convolution::{ConvNorm, ConvNormConfig, Flow, fan_out, global_mean, torch_name};
 use super::transformer::Act;
 use crate::data::images::Interpolation;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::cpu::convolution::Activation;
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
 use crate::models::image_input::{IMAGENET, ImageInput, Variant};
 use crate::models::initial;
-use crate::models::kernels::Activation;
 use crate::models::naming::{self, Naming, is_count};
 use crate::models::{Activations, Modality};
 
@@ -268,8 +268,8 @@ impl Block {
         let convolved = self
             .convolutions
             .iter()
-            .fold(x, |x, layer| layer.forward(x));
-        self.act.apply(convolved + shortcut)
+            .fold(Flow::from(x), |x, layer| layer.flow(x));
+        self.act.after_sum(convolved, shortcut)
     }
 }
 

@@ -4,18 +4,17 @@
 //! It reads top to bottom: config, blocks, forward, weight names.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, s};
 
-use super::convolution::{ConvNorm, ConvNormConfig, global_mean, torch_name};
+use super::convolution::{ConvNorm, ConvNormConfig, Flow, global_mean, torch_name};
 use super::resnet::{BESIDE, short};
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::cpu::convolution::Activation;
 use crate::models::export::Library;
 use crate::models::heads::HeadKind;
 use crate::models::image_input::{IMAGENET, ImageInput, Variant};
 use crate::models::initial;
-use crate::models::kernels::Activation;
 use crate::models::naming::{self, Naming, is_count};
 use crate::models::{Activations, Modality};
 
@@ -144,8 +143,8 @@ impl Block {
         let convolved = self
             .convolutions
             .iter()
-            .fold(x, |x, layer| layer.forward(x));
-        relu(convolved + shortcut)
+            .fold(Flow::from(x), |x, layer| layer.flow(x));
+        convolved.settle_onto(shortcut, true)
     }
 
     fn shortcut(&self, x: Tensor<4>) -> Tensor<4> {

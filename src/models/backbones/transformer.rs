@@ -2,18 +2,18 @@
 //! config.
 
 use burn::module::{Initializer, Module};
-use burn::nn::{
-    Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
-    LinearConfig,
-};
+use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu_approximate, relu, sigmoid, silu, tanh};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::models::adapters::adapted;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
+use crate::models::cpu::attention::{Heads, attend};
+use crate::models::cpu::is_flex;
+use crate::models::cpu::operations::{attention, dropout, gelu, seed_of};
 use crate::models::initial::WIDEST;
-use crate::models::operations::{attention, dropout, gelu};
 use crate::models::{Head, Problem};
 
 /// The function between a layer's two wide linear layers.
@@ -147,15 +147,25 @@ impl SelfAttention {
     ) -> Tensor<3> {
         let [batch, tokens, width] = states.dims();
         let width_of_head = width / self.heads;
+        #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
+        let scale = (width_of_head as f64).sqrt().recip();
+        let query = adapted(&self.query, states.clone());
+        let key = adapted(&self.key, states.clone());
+        let value = adapted(&self.value, states);
+        if bias.is_none() && is_flex(&query) && query.device().is_autodiff() {
+            #[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
+            let heads = Heads {
+                count: self.heads,
+                scale: scale as f32,
+                drop: seed_of(&self.dropout),
+            };
+            return attend([query, key, value], mask.clone(), heads);
+        }
         let split = |x: Tensor<3>| {
             x.reshape([batch, tokens, self.heads, width_of_head])
                 .swap_dims(1, 2)
         };
-        let query = split(adapted(&self.query, states.clone()));
-        let key = split(adapted(&self.key, states.clone()));
-        let value = split(adapted(&self.value, states));
-        #[expect(clippy::cast_precision_loss, reason = "the width of a head is small")]
-        let scale = (width_of_head as f64).sqrt().recip();
+        let (query, key, value) = (split(query), split(key), split(value));
         let scores = query.matmul(key.transpose());
         let scores = match bias {
             Some(bias) => scores + bias.div_scalar(scale),

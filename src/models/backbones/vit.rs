@@ -5,7 +5,7 @@
 //! It reads top to bottom: config, blocks, forward, weight names.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig};
+use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
@@ -15,12 +15,13 @@ use super::pre_norm::{PreNormConfig, PreNormLayer};
 use super::transformer::{self, Act, default_layer_norm_eps, wrong};
 use crate::error::Result;
 use crate::models::architecture::{Architecture, Blocks, Built, LibraryHead};
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
+use crate::models::cpu::operations::dropout;
 use crate::models::export::Library;
 use crate::models::folder::ModelFolder;
 use crate::models::heads::HeadKind;
 use crate::models::initial::{self, Initial, Rule, is_bias};
 use crate::models::naming::{Naming, is_count, is_in};
-use crate::models::operations::dropout;
 use crate::models::weights::Shapes;
 use crate::models::{Activations, Modality};
 

@@ -3,12 +3,13 @@
 //! `RobertaForSequenceClassification`.
 
 use burn::module::{Initializer, Module};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::{HeadConfig, InnerConfig};
 use crate::models::adapters::adapted;
-use crate::models::operations::dropout;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
+use crate::models::cpu::operations::dropout;
 use crate::models::{Activations, head};
 use crate::random::derive;
 

@@ -2,11 +2,12 @@
 //! as its weights.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::{HeadConfig, MaskedConfig};
 use crate::models::adapters::adapted;
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
 use crate::models::{Activations, head};
 
 /// The layers, by their names in transformers.

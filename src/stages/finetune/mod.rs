@@ -47,9 +47,10 @@ impl StageKind for FinetuneKind {
     /// 2: booleans and numbers are the labels of the same value, the folder
     /// says how photos were prepared, and `do_normalize` and the like are honoured; images
     /// keep every token of their features, a training that goes on its running statistics; batches of texts do not depend on
-    /// `feature_cache_max`, and what follows the layers learns as the last of them. 3: the port `history`.
+    /// `feature_cache_max`, and what follows the layers learns as the last of them. 3: the port `history`. 4: on the processor layers train by code of our own, which adds
+    /// in another order.
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn parse(&self, table: &Table) -> Result<Box<dyn Stage>> {

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use super::super::transformer::linear;
 use super::config::DebertaConfig;
 use crate::models::adapters::adapted;
-use crate::models::operations::{attention, dropout};
+use crate::models::cpu::operations::{attention, dropout};
 
 /// Attention as far as the linear layer after it. The fields are named as Hugging Face's.
 #[derive(Module, Debug)]

@@ -2,7 +2,7 @@
 
 use burn::module::{Initializer, Module};
 use burn::nn::conv::{Conv1d, Conv1dConfig};
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear, PaddingConfig1d};
+use burn::nn::{Dropout, DropoutConfig, Embedding, Linear, PaddingConfig1d};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::super::encoder::{Intermediate, LayerConfig, Output};
@@ -10,7 +10,8 @@ use super::super::transformer::{Act, linear_with, norm, table};
 use super::attention::Disentangled;
 use super::config::DebertaConfig;
 use crate::models::adapters::adapted;
-use crate::models::operations::dropout;
+use crate::models::backbones::layer_norm::LayerNorm;
+use crate::models::cpu::operations::dropout;
 
 /// Vectors of tokens and, where the config has them, of positions and types.
 #[derive(Module, Debug)]

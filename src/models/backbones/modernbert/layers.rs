@@ -1,14 +1,15 @@
 //! The layers of a ModernBERT.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::super::rotary;
 use super::super::transformer::{Act, linear_with};
 use super::config::{ModernBertConfig, Reach};
 use crate::models::adapters::adapted;
-use crate::models::operations::{attention, dropout};
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
+use crate::models::cpu::operations::{attention, dropout};
 
 #[derive(Module, Debug)]
 pub(super) struct Layer {

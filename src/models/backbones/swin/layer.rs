@@ -1,14 +1,15 @@
 //! A layer of a Swin Transformer: attention within windows, and two linear layers.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::super::drop_path::drop_path;
 use super::super::transformer::Act;
 use super::padded;
 use crate::models::adapters::adapted;
-use crate::models::operations::{attention, dropout};
+use crate::models::backbones::layer_norm::{LayerNorm, LayerNormConfig};
+use crate::models::cpu::operations::{attention, dropout};
 
 /// What a [`Layer`] is.
 #[derive(Clone, Copy, Debug)]

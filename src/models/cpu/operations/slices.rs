@@ -7,33 +7,39 @@
 
 use std::f32::consts::{LN_2, LOG2_E};
 
-use crate::models::kernels::vectorised;
+use crate::models::cpu::vectorised;
 
 /// Sums and maxima run over so many lanes side by side.
 const LANES: usize = 16;
 
 /// x Φ(x) in place.
 pub(super) fn gelu(x: &mut [f32]) {
-    vectorised(|| {
-        for x in x {
-            let tail = tail(x.abs(), exp(-0.5 * *x * *x));
-            *x *= if *x < 0.0 { tail } else { 1.0 - tail };
-        }
-    });
+    vectorised(
+        #[inline(always)]
+        || {
+            for x in x {
+                let tail = tail(x.abs(), exp(-0.5 * *x * *x));
+                *x *= if *x < 0.0 { tail } else { 1.0 - tail };
+            }
+        },
+    );
 }
 
 /// `gradient` times the derivative of GELU at `x`: Φ(x) + x φ(x).
 pub(super) fn gelu_backward(x: &[f32], gradient: &mut [f32]) {
-    vectorised(|| {
-        /// 1 / √(2π)
-        const PEAK: f32 = 0.398_942_3;
-        for (x, gradient) in x.iter().zip(gradient) {
-            let bell = exp(-0.5 * x * x);
-            let tail = tail(x.abs(), bell);
-            let below = if *x < 0.0 { tail } else { 1.0 - tail };
-            *gradient *= below + x * PEAK * bell;
-        }
-    });
+    vectorised(
+        #[inline(always)]
+        || {
+            /// 1 / √(2π)
+            const PEAK: f32 = 0.398_942_3;
+            for (x, gradient) in x.iter().zip(gradient) {
+                let bell = exp(-0.5 * x * x);
+                let tail = tail(x.abs(), bell);
+                let below = if *x < 0.0 { tail } else { 1.0 - tail };
+                *gradient *= below + x * PEAK * bell;
+            }
+        },
+    );
 }
 
 /// Φ(-u) for u ≥ 0, given e^(-u²/2).
@@ -57,7 +63,7 @@ fn tail(u: f32, bell: f32) -> f32 {
 
 /// e^x for x ≤ 0, to about two units in the last place; 0 below -87.
 #[inline(always)]
-pub(in crate::models) fn exp(x: f32) -> f32 {
+pub(in crate::models::cpu) fn exp(x: f32) -> f32 {
     /// Adding it leaves a small number's nearest integer in the last bits.
     const ROUND: f32 = 12_582_912.0;
     /// The rest of ln 2 after its first 12 bits, with which products of small integers are exact.
@@ -84,38 +90,65 @@ pub(in crate::models) fn exp(x: f32) -> f32 {
 }
 
 /// Softmax of `row` times `scale`, without the places where `mask` is 0.
-pub(super) fn softmax(row: &mut [f32], mask: &[f32], scale: f32) {
-    vectorised(|| {
-        for (score, mask) in row.iter_mut().zip(mask) {
-            *score = *score * scale + (mask - 1.0) * 1e9;
-        }
-        let highest = fold(row, f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
-        for score in &mut *row {
-            *score = exp(*score - highest);
-        }
-        let whole = 1.0 / fold(row, 0.0, |a, b| a + b);
-        for weight in row {
-            *weight *= whole;
-        }
-    });
+pub(in crate::models::cpu) fn softmax(row: &mut [f32], mask: &[f32], scale: f32) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (score, mask) in row.iter_mut().zip(mask) {
+                *score = *score * scale + (mask - 1.0) * 1e9;
+            }
+            let highest = fold(
+                row,
+                f32::NEG_INFINITY,
+                #[inline(always)]
+                |a, b| if a > b { a } else { b },
+            );
+            for score in &mut *row {
+                *score = exp(*score - highest);
+            }
+            let whole = 1.0
+                / fold(
+                    row,
+                    0.0,
+                    #[inline(always)]
+                    |a, b| a + b,
+                );
+            for weight in row {
+                *weight *= whole;
+            }
+        },
+    );
 }
 
 /// `gradient` through softmax, row by row of `width`.
-pub(super) fn softmax_backward(weights: &[f32], gradient: &mut [f32], width: usize, scale: f32) {
-    vectorised(|| {
-        for (weights, gradient) in weights
-            .chunks_exact(width)
-            .zip(gradient.chunks_exact_mut(width))
-        {
-            for (weight, gradient) in weights.iter().zip(&mut *gradient) {
-                *gradient *= weight;
+pub(in crate::models::cpu) fn softmax_backward(
+    weights: &[f32],
+    gradient: &mut [f32],
+    width: usize,
+    scale: f32,
+) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (weights, gradient) in weights
+                .chunks_exact(width)
+                .zip(gradient.chunks_exact_mut(width))
+            {
+                for (weight, gradient) in weights.iter().zip(&mut *gradient) {
+                    *gradient *= weight;
+                }
+                let sum = fold(
+                    gradient,
+                    0.0,
+                    #[inline(always)]
+                    |a, b| a + b,
+                );
+                for (weight, gradient) in weights.iter().zip(gradient) {
+                    *gradient = scale * (*gradient - weight * sum);
+                }
             }
-            let sum = fold(gradient, 0.0, |a, b| a + b);
-            for (weight, gradient) in weights.iter().zip(gradient) {
-                *gradient = scale * (*gradient - weight * sum);
-            }
-        }
-    });
+        },
+    );
 }
 
 /// Combines all numbers, lane by lane first.
@@ -140,17 +173,20 @@ fn fold(row: &[f32], start: f32, combine: impl Fn(f32, f32) -> f32) -> f32 {
     clippy::cast_sign_loss,
     reason = "the low and the high half of the seed, the low half of a place, a share of 2³²"
 )]
-pub(super) fn drop_out(x: &mut [f32], start: usize, seed: u64, drop: f32) {
-    vectorised(|| {
-        let (low, high) = (seed as u32, (seed >> 32) as u32);
-        let limit = (f64::from(drop) * 2.0_f64.powi(32)) as u32;
-        let gain = 1.0 / (1.0 - drop);
-        let first = start as u32;
-        for (index, x) in x.iter_mut().enumerate() {
-            let bits = mix(mix(first.wrapping_add(index as u32) ^ low) ^ high);
-            *x *= if bits < limit { 0.0 } else { gain };
-        }
-    });
+pub(in crate::models::cpu) fn drop_out(x: &mut [f32], start: usize, seed: u64, drop: f32) {
+    vectorised(
+        #[inline(always)]
+        || {
+            let (low, high) = (seed as u32, (seed >> 32) as u32);
+            let limit = (f64::from(drop) * 2.0_f64.powi(32)) as u32;
+            let gain = 1.0 / (1.0 - drop);
+            let first = start as u32;
+            for (index, x) in x.iter_mut().enumerate() {
+                let bits = mix(mix(first.wrapping_add(index as u32) ^ low) ^ high);
+                *x *= if bits < limit { 0.0 } else { gain };
+            }
+        },
+    );
 }
 
 /// The last step of `MurmurHash3`: every bit of the result depends on every bit of `bits`.

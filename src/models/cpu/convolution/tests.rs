@@ -30,7 +30,7 @@ fn slow(images: &[f32], shape: &Shape, weights: &Weights<'_>) -> Vec<f32> {
         for tap in 0..shape.fan_in() {
             let (tap_row, tap_column) = (tap / shape.kernel % shape.kernel, tap % shape.kernel);
             let of = tap / (shape.kernel * shape.kernel);
-            let of = if shape.depthwise { channel } else { of };
+            let of = channel / (shape.outputs / shape.groups) * (shape.inputs / shape.groups) + of;
             let value = input(
                 image,
                 of,
@@ -112,7 +112,7 @@ fn every_way_gives_what_the_definition_gives() {
     let shape = Shape {
         inputs: 5,
         outputs: 5,
-        depthwise: false,
+        groups: 1,
         size: [9, 14],
         kernel: 1,
         stride: 1,
@@ -132,7 +132,7 @@ fn every_way_gives_what_the_definition_gives() {
                 let outputs = if depthwise { 5 } else { 3 };
                 shapes.push(Shape {
                     outputs,
-                    depthwise,
+                    groups: if depthwise { 5 } else { 1 },
                     kernel,
                     stride,
                     padding,
@@ -154,7 +154,7 @@ fn every_way_gives_what_the_definition_gives() {
     });
     shapes.push(Shape {
         size: [1, 1],
-        depthwise: true,
+        groups: 5,
         kernel: 3,
         padding: [(1, 1); 2],
         ..shape
@@ -186,7 +186,7 @@ fn an_image_gives_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
         let shape = Shape {
             inputs: 24,
             outputs: 24,
-            depthwise,
+            groups: if depthwise { 24 } else { 1 },
             size: [30, 31],
             kernel,
             stride: 1,
@@ -220,7 +220,7 @@ fn what_is_not_a_number_stays_so() {
         let shape = Shape {
             inputs: 4,
             outputs: 4,
-            depthwise,
+            groups: if depthwise { 4 } else { 1 },
             size: [9, 9],
             kernel,
             stride: 1,

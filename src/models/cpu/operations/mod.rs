@@ -6,18 +6,19 @@
 
 mod autodiff;
 mod flex;
-pub(super) mod slices;
+pub(in crate::models::cpu) mod slices;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::nn::Dropout;
 use burn::tensor::{Device, Distribution, Int, Tensor, activation};
 
-use super::device::is_libtorch;
+use super::is_flex;
+use crate::models::device::is_libtorch;
 
 /// The operations on a backend's own tensors. All tensors are f32.
 #[backend_extension(Flex, Autodiff)]
-pub(super) trait Operations: Backend {
+trait Operations: Backend {
     /// x Φ(x).
     fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -45,7 +46,7 @@ pub(super) trait Operations: Backend {
 }
 
 /// x Φ(x), with the normal distribution's own Φ (arXiv:1606.08415).
-pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+pub(in crate::models) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if is_flex(&x) {
         Tensor::from_dispatch(<Dispatch as Operations>::gelu_exact(x.into_dispatch()))
     } else {
@@ -56,7 +57,7 @@ pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// Attention's weights (arXiv:1706.03762): softmax over the last axis of `scores`, `[batch, heads, queries, keys]`, times
 /// `scale`, without the keys whose `mask`, `[batch, keys]`, is 0.
 #[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
-pub(super) fn attention(scores: Tensor<4>, mask: Tensor<2>, scale: f64) -> Tensor<4> {
+pub(in crate::models) fn attention(scores: Tensor<4>, mask: Tensor<2>, scale: f64) -> Tensor<4> {
     if is_flex(&scores) {
         let (scores, mask) = (scores.into_dispatch(), mask.into_dispatch());
         let weights = <Dispatch as Operations>::attention_weights(scores, mask, scale as f32);
@@ -74,7 +75,7 @@ const FEW: usize = 1 << 17;
 /// Burn's dropout (Srivastava et al. 2014), with the same meaning and the same switches. On the processor one seed is drawn
 /// for all numbers of `x`, and the same ones are set to zero whichever library computes; on other devices, too, where they are few.
 #[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
-pub(super) fn dropout<const D: usize>(layer: &Dropout, x: Tensor<D>) -> Tensor<D> {
+pub(in crate::models) fn dropout<const D: usize>(layer: &Dropout, x: Tensor<D>) -> Tensor<D> {
     let is_active = layer.training.is_enabled() && x.device().is_autodiff() && layer.prob > 0.0;
     if is_active && is_flex(&x) {
         return drop_out(x, layer.prob as f32);
@@ -91,6 +92,12 @@ pub(super) fn dropout<const D: usize>(layer: &Dropout, x: Tensor<D>) -> Tensor<D
     layer.forward(x)
 }
 
+/// With which seed and probability `layer` drops something now; none if it does not.
+#[expect(clippy::cast_possible_truncation, reason = "the numbers are f32")]
+pub(in crate::models) fn seed_of(layer: &Dropout) -> Option<(u64, f32)> {
+    (layer.training.is_enabled() && layer.prob > 0.0).then(|| (draw(), layer.prob as f32))
+}
+
 /// Dropout of a tensor on the CPU.
 fn drop_out<const D: usize>(x: Tensor<D>, drop: f32) -> Tensor<D> {
     let x = x.into_dispatch();
@@ -102,10 +109,6 @@ fn draw() -> u64 {
     let range = Distribution::Uniform(0.0, f64::from(1 << 30));
     let halves = Tensor::<1, Int>::random([2], range, &Device::flex()).into_data();
     halves.iter::<u64>().fold(0, |seed, half| seed << 32 | half)
-}
-
-fn is_flex<const D: usize>(x: &Tensor<D>) -> bool {
-    x.device() == Device::flex()
 }
 
 #[cfg(test)]

@@ -1,15 +1,10 @@
 //! The operations on the CPU: pieces of a tensor on all threads, in place where nobody else holds it.
 
 use burn::backend::Flex;
-use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::TensorData;
-use rayon::prelude::*;
 
+use super::super::tensor::{PIECE, contiguous, map, numbers};
 use super::{Operations, slices};
-
-/// Numbers that one thread works on at a time: small enough for its cache, large enough to be worth the handing over.
-const PIECE: usize = 1 << 13;
 
 impl Operations for Flex {
     fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -63,48 +58,4 @@ impl Operations for Flex {
 /// As many numbers as make whole rows and about a piece.
 fn rows(width: usize) -> usize {
     PIECE.div_ceil(width) * width
-}
-
-/// Calls `change` on pieces of `x`, each with its place in it, on all threads.
-fn map(x: FlexTensor, piece: usize, change: impl Fn(usize, &mut [f32]) + Sync) -> FlexTensor {
-    let mut x = contiguous(x);
-    let (from, to) = place(&x);
-    if let Some(numbers) = x.try_storage_mut::<f32>() {
-        numbers[from..to]
-            .par_chunks_mut(piece)
-            .enumerate()
-            .for_each(|(index, part)| change(index * piece, part));
-        return x;
-    }
-    let mut changed = vec![0.0_f32; to - from];
-    changed
-        .par_chunks_mut(piece)
-        .zip(numbers(&x).par_chunks(piece))
-        .enumerate()
-        .for_each(|(index, (part, old))| {
-            part.copy_from_slice(old);
-            change(index * piece, part);
-        });
-    FlexTensor::from_data(TensorData::new(changed, x.layout().shape().clone()))
-}
-
-fn contiguous(x: FlexTensor) -> FlexTensor {
-    if x.is_contiguous() {
-        x
-    } else {
-        x.to_contiguous()
-    }
-}
-
-/// Where a contiguous tensor lies in its storage.
-fn place(x: &FlexTensor) -> (usize, usize) {
-    let Some(place) = x.layout().contiguous_offsets() else {
-        unreachable!("the tensor is contiguous");
-    };
-    place
-}
-
-fn numbers(x: &FlexTensor) -> &[f32] {
-    let (from, to) = place(x);
-    &x.storage::<f32>()[from..to]
 }
