@@ -44,7 +44,7 @@ class Data:
         return self.folder / f"{part}.csv"
 
     def weights(self, architecture: str) -> Path:
-        return self.folder / f"{architecture}.pth"
+        return self.folder / f"{architecture}.safetensors"
 
     def onnx(self, network: str) -> Path:
         return self.folder / f"{network}.onnx"

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Labels a table of texts or a folder of photos with ONNX Runtime or OpenVINO, as `refire predict` does; bench.py runs it.
 
-Each thread takes a batch through the network on its own. On two cores that is faster than both threads on one batch, where much is too
-small to be shared out.
+Each thread takes a batch through the network on its own, as refire does it; with `--together` all threads share one batch.
 """
 
 import argparse

@@ -18,7 +18,8 @@ def measured(command: list, folder: Path, environment: dict[str, str]) -> tuple[
     """Figures of `command`, which must succeed, and what it wrote to standard output.
 
     `peak_memory` is the largest sum of the resident sets of the command and of all that it started, in bytes, looked at twenty times a
-    second, and at least the largest resident set of any of them, which the system knows exactly. `others` says how many of the
+    second, and at least the largest resident set of any of them, which the system knows exactly; what processes share counts for each of
+    them. `others` says how many of the
     processors the rest of the machine kept busy meanwhile.
     """
     command = [str(part) for part in command]
@@ -27,8 +28,12 @@ def measured(command: list, folder: Path, environment: dict[str, str]) -> tuple[
         process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
         memory = Memory(process.pid)
         memory.start()
-        # `wait4` also tells what the command's own children took, which `Popen.wait` does not.
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            # `wait4` also tells what the command's own children took, which `Popen.wait` does not.
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            raise
         seconds = time.perf_counter() - started
         busy = busy_seconds() - busy
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -44,7 +44,7 @@ ROWS = [
     Row("efficientnet-lite0", "EfficientNet-Lite0, all layers, {photos}", "photos", 1, 3e-4, architecture="tf_efficientnet_lite0"),
     Row("mobilenet-frozen", "MobileNetV2, frozen, {photos}", "photos", 10, 1e-3, frozen=True),
     Row("minilm", "MiniLM, all layers, {texts}", "texts", 2, 3e-5),
-    # Half as many at a time, because a batch of 32 takes a peer more than 10 GB.
+    # Half as many at a time, because eight of them take PyTorch 3.9 GB already.
     Row("minilm-512", "MiniLM, all layers, {texts} of 512 tokens", "texts", 1, 3e-5, batch=16, tokens=512, parts="long-"),
     Row("minilm-frozen", "MiniLM, frozen, {texts}", "texts", 10, 1e-3, frozen=True),
     Row("predict-minilm", "MiniLM, {texts} labelled", "texts", 10, 1e-3, frozen=True, labels=True),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 import torchvision
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 HERE = Path(__file__).parent
 
@@ -21,10 +21,14 @@ def weights(folder, mobilenet, efficientnet):
     from make_vision import timm_name
 
     state = torch.load(efficientnet, weights_only=True)
-    torch.save({timm_name(name): tensor for name, tensor in state.items()}, Path(folder) / "tf_efficientnet_lite0.pth")
-    torch.save(torch.load(mobilenet, weights_only=True), Path(folder) / "mobilenet_v2.pth")
     torch.manual_seed(42)
-    torch.save(torchvision.models.resnet18().state_dict(), Path(folder) / "resnet18.pth")
+    states = {
+        "mobilenet_v2": torch.load(mobilenet, weights_only=True),
+        "tf_efficientnet_lite0": {timm_name(name): tensor for name, tensor in state.items()},
+        "resnet18": torchvision.models.resnet18().state_dict(),
+    }
+    for name, state in states.items():
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, Path(folder) / f"{name}.safetensors")
 
 
 def texts(folder, minilm, tuned):
@@ -39,7 +43,7 @@ def texts(folder, minilm, tuned):
 def photos(folder, size, tuned):
     folder = Path(folder)
     model = torchvision.models.mobilenet_v2()
-    model.load_state_dict(torch.load(folder / "mobilenet_v2.pth", weights_only=True))
+    model.load_state_dict(load_file(folder / "mobilenet_v2.safetensors"))
     model.classifier = head(tuned, 1280)
     images = torch.randn(2, 3, int(size), int(size))
     write(model.eval(), images, {"images": {0: "photos"}, "logits": {0: "photos"}}, folder / "mobilenet.onnx")

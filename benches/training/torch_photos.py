@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import peer
 import squares
@@ -64,7 +64,7 @@ class Photos(torch.utils.data.Dataset):
 
 def network(architecture, weights):
     """The network below its head, with the weights of a file, a new head for two labels, and the colours that it expects."""
-    state = torch.load(weights, weights_only=True)
+    state = load_file(weights)
     if architecture == "mobilenet_v2":
         model = torchvision.models.mobilenet_v2()
         model.load_state_dict(state)
