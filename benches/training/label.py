@@ -120,8 +120,8 @@ def photos(options):
         images -= shift
         return numpy.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
-    rows = [[path.relative_to(options.input), names[label]] for path, label in listed]
-    return ["path", "true_label"], rows, names, cut(list(range(len(rows)))), take
+    rows = [[path.relative_to(options.input)] for path, _ in listed]
+    return ["path"], rows, names, cut(list(range(len(rows)))), take
 
 
 def cut(order):

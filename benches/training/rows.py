@@ -195,7 +195,12 @@ def flags(given: dict) -> list:
 def said(row: Row, contender: str, stdout: str, data: Data, folder: Path) -> dict:
     """What a command has said or written: accuracy, and seconds of its parts where it tells them."""
     if row.labels:
-        predicted, true = columns(folder / "labelled.csv", "predicted_label", "true_label" if row.kind == "photos" else "label")
+        if row.kind == "photos":
+            # Not everyone has them in the same order.
+            labelled = sorted(zip(*columns(folder / "labelled.csv", "path", "predicted_label")))
+            predicted, true = [label for _, label in labelled], [Path(path).parent.name for path, _ in labelled]
+        else:
+            predicted, true = columns(folder / "labelled.csv", "predicted_label", "label")
         return {"accuracy": sum(map(str.__eq__, predicted, true)) / len(true), "labels": predicted}
     if contender != "refire":
         return json.loads(stdout.splitlines()[-1])
