@@ -94,3 +94,8 @@ wgpu:
 bench-runner *ARGUMENTS:
     cargo build --release
     benches/runner/bench.py --refire "${CARGO_TARGET_DIR:-target}/release/refire" {{ ARGUMENTS }}
+
+# Measure trainings and predictions beside PyTorch, ONNX Runtime and OpenVINO: the table of benches/README.md
+bench-training *ARGUMENTS:
+    cargo build --release
+    benches/training/bench.py --refire "${CARGO_TARGET_DIR:-target}/release/refire" {{ ARGUMENTS }}

@@ -86,12 +86,16 @@ class Bert(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
 
     def forward(self, ids):
+        return self.classifier(self.dropout(self.pooled(ids)))
+
+    def pooled(self, ids):
+        """The mean of the tokens of each text."""
         real = ids != 0
         x = self.embeddings(ids)
         for layer in self.encoder["layer"]:
             x = layer(x, real[:, None, None, :])
         weights = real.unsqueeze(2).to(x.dtype)
-        return self.classifier(self.dropout((x * weights).sum(1) / weights.sum(1)))
+        return (x * weights).sum(1) / weights.sum(1)
 
     def backbone(self):
         """Its weights without the classifier."""
