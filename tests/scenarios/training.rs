@@ -187,7 +187,7 @@ fn other_devices_give_the_figures_of_the_cpu() {
             // Of the larger rate of the file small differences would grow.
             let rate = "learning_rate=0.005";
             let run = [
-                "run", "--format", "json", "-S", &device, "-S", &layers, "-S", rate,
+                "run", "tune", "--format", "json", "-S", &device, "-S", &layers, "-S", rate,
             ];
             let events = project.refire(&run).succeeds().stdout();
             let tuned = events.lines().find(|line| {

@@ -88,6 +88,11 @@ impl Kept {
         mask: FlexTensor,
         heads: Heads,
     ) -> Self {
+        let shape = query.layout().shape();
+        assert_eq!(shape, key.layout().shape());
+        assert_eq!(shape, value.layout().shape());
+        assert_eq!(mask.layout().shape()[..], shape[..2]);
+        assert!(shape[2].is_multiple_of(heads.count), "whole heads");
         Self {
             query: contiguous(query),
             key: contiguous(key),
@@ -227,6 +232,7 @@ fn backward(kept: &Kept, gradient: &[f32]) -> [Vec<f32>; 3] {
     let (tokens, width) = kept.sizes();
     let heads = kept.heads.count;
     let columns = width / heads;
+    assert_eq!(gradient.len(), numbers(&kept.query).len());
     let mut found = [(); 3].map(|()| room(gradient.len()));
     let [queries, keys, values] = &mut found;
     let size = tokens * width;

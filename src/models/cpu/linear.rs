@@ -57,9 +57,11 @@ impl Layers for Flex {
 
 fn forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> FlexTensor {
     let mut shape: Vec<usize> = x.layout().shape().iter().copied().collect();
+    let of_weight = weight.layout().shape();
+    let (inputs, outputs) = (of_weight[0], of_weight[1]);
+    assert_eq!(shape.last(), Some(&inputs), "as wide as the layer");
     let (x, weight, bias) = (numbers(x), numbers(weight), numbers(bias));
-    let outputs = bias.len();
-    let inputs = weight.len() / outputs;
+    assert_eq!(bias.len(), outputs);
     let mut output = room(x.len() / inputs * outputs);
     let chunks = output.par_chunks_mut(ROWS * outputs);
     chunks.zip(x.par_chunks(ROWS * inputs)).for_each(|(to, x)| {

@@ -74,6 +74,8 @@ fn forward(
 ) -> (FlexTensor, Vec<Moment>) {
     let (numbers_of_x, gamma, beta) = (numbers(x), numbers(gamma), numbers(beta));
     let width = gamma.len();
+    assert_eq!(beta.len(), width);
+    assert!(numbers_of_x.len().is_multiple_of(width), "whole rows");
     let mut output = room(numbers_of_x.len());
     let moments: Vec<Vec<Moment>> = output
         .par_chunks_mut(ROWS * width)
@@ -98,7 +100,7 @@ fn forward(
         })
         .collect();
     #[expect(unsafe_code, reason = "the compiler does not count")]
-    // SAFETY: all rows have been written: `output` is as long as `x`, which is of whole rows.
+    // SAFETY: all rows have been written: `output` is as long as `x`, which is of whole rows, and factors and summands are as wide.
     let output = unsafe { written(output) };
     (like(output, x), moments.concat())
 }
@@ -207,6 +209,8 @@ fn backward(
     moments: &[Moment],
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let width = gamma.len();
+    assert_eq!(x.len(), gradient.len());
+    assert_eq!(x.len(), moments.len() * width);
     let mut of_input = room(x.len());
     let sums: Vec<[Vec<f32>; 2]> = of_input
         .par_chunks_mut(ROWS * width)
